@@ -1,0 +1,52 @@
+# make demo   score a real VCF with the shipped model, and evaluate the scores
+# make test   run all tests
+# make lint   check style and types
+#
+# Each installs what it needs into .venv at the versions of constraints.txt, once.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Small tensors: one thread is the fastest on most machines.
+export OMP_NUM_THREADS ?= 1
+
+INSTALL = PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
+	PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt" \
+	PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	$(VENV)/bin/python -m pip install --quiet --no-input -c constraints.txt
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	PATH="$(abspath $(VENV))/bin:$$PATH" bash examples/demo.sh
+
+test: $(VENV)/.installed-test
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf "$(VENV)" demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) must be Python 3.11 or newer; choose another: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -m venv "$(VENV)" || { \
+	  echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu:" \
+	    "apt-get install python3-venv" >&2; \
+	  rm -rf "$(VENV)"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing phylotools into $(VENV) (a few minutes)" >&2
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "installing the test tools into $(VENV)" >&2
+	@$(INSTALL) -e '.[test]'
+	@touch $@

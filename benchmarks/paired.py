@@ -1,0 +1,41 @@
+"""Two or more ways of doing one thing, timed in turn."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def compare(
+    ways: dict[str, Callable[[], object]], *, work: float, unit: str, runs: int = 7
+) -> None:
+    """Print throughput of every way, and its ratio to the first, run by run.
+
+    Parameters
+    ----------
+    ways : dict
+        Name -> what to time. Each runs once before it is timed.
+    work : float
+        Units of work in one call.
+    unit : str
+    runs : int
+    """
+    for call in ways.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, call in ways.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    first = np.array(next(iter(seconds.values())))
+    print(f"{platform.machine()}, {runs} runs each; median [min, max]")
+    for name, spent in seconds.items():
+        speed, ratio = work / np.array(spent), first / np.array(spent)
+        print(
+            f"  {name:24s} {np.median(speed):12,.0f} {unit}  ratio {np.median(ratio):6.2f} "
+            f"[{ratio.min():.2f}, {ratio.max():.2f}]"
+        )

@@ -1,0 +1,43 @@
+"""Training steps (network, likelihood, optimiser) with one thread and with two.
+
+python benchmarks/training_threads.py CONFIG.toml
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import torch
+from paired import compare
+
+from phylotools.training.config import read_config
+from phylotools.training.loop import Trainer, set_threads
+
+STEPS = 3
+
+
+def main() -> None:
+    config = read_config(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, Path(folder), torch.device("cpu"))
+        batches = list(islice(trainer.data.epoch(0), STEPS))
+
+        def steps(threads: int) -> Callable[[], None]:
+            def run() -> None:
+                set_threads(threads)
+                for batch in batches:
+                    trainer._step(batch)
+
+            return run
+
+        positions = sum(batch.tokens.shape[0] for batch in batches) * config.optimiser.window_length
+        ways = {"one thread": steps(1), "two threads": steps(2)}
+        compare(ways, work=positions, unit="positions/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`phylotools annotate`: the same VCF or BCF, with a score for every allele."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from phylotools.cli.options import (
+    Stopwatch,
+    device_option,
+    fasta_option,
+    force_option,
+    logger,
+    logging_options,
+    model_option,
+    output_option,
+    summary_option,
+    threads_option,
+    write_summary,
+)
+
+if TYPE_CHECKING:
+    from phylotools.model.registry import Model
+    from phylotools.predict.annotate import AnnotationSummary
+
+
+@click.command(name="annotate")
+@click.argument("variants", default="-", metavar="[IN.vcf.gz]")
+@model_option(help="Model [default: the one that ships with phylotools].")
+@fasta_option
+@output_option(default="-", help="Output [default: stdout].")
+@click.option(
+    "-O",
+    "--output-type",
+    type=click.Choice(["v", "z", "b"]),
+    help="VCF, bgzip VCF or BCF [default: from the suffix of -o, else v].",
+)
+@click.option(
+    "--write-index/--no-write-index",
+    default=None,
+    help="Index the output [default: if it is compressed and sorted].",
+)
+@click.option("--tag", default="PHYLOGPN", show_default=True, help="Prefix of the INFO fields.")
+@click.option(
+    "--on-ref-mismatch",
+    type=click.Choice(["error", "skip", "warn"]),
+    default="skip",
+    show_default=True,
+    help="REF is not the reference base: stop, leave without a score, or score REF as written.",
+)
+@force_option
+@threads_option
+@device_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Tiles in one pass of an accelerator [default: 16]; a CPU takes one at a time.",
+)
+@summary_option
+@logging_options
+def annotate_command(
+    variants: str,
+    model: str | None,
+    fasta: str | None,
+    output: str,
+    output_type: str | None,
+    write_index: bool | None,
+    tag: str,
+    on_ref_mismatch: Literal["error", "skip", "warn"],
+    force: bool,
+    threads: int | None,
+    device: str,
+    batch_size: int | None,
+    summary_json: str | None,
+) -> None:
+    """Add per-allele scores to a VCF or BCF.
+
+    Reads VCF (plain, gzip, bgzip) or BCF from a file, or from stdin where none is given or it is
+    `-`. Every record comes out, in order, unchanged but for four INFO fields: PHYLOGPN_LLR and
+    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site.
+    """
+    if variants == "-" and sys.stdin.isatty():
+        raise click.UsageError("give a VCF or BCF, or pipe one in")
+    import gc
+
+    from phylotools.model.registry import load_model
+    from phylotools.predict.annotate import annotate_file
+
+    stopwatch = Stopwatch()
+    loaded = load_model(model, device)
+    # Millions of short-lived records make the collector walk over torch's objects again and again.
+    gc.freeze()
+    with _Progress() as progress:
+        summary = annotate_file(
+            loaded,
+            variants,
+            output,
+            fasta=fasta,
+            output_type=output_type,
+            write_index=write_index,
+            tag=tag,
+            on_ref_mismatch=on_ref_mismatch,
+            force=force,
+            threads=threads,
+            batch_size=batch_size,
+            on_batch=progress.update,
+        )
+    _report(summary, loaded, variants, output, stopwatch.seconds, summary_json)
+
+
+def _report(
+    summary: AnnotationSummary,
+    model: Model,
+    variants: str,
+    output: str,
+    seconds: float,
+    summary_json: str | None,
+) -> None:
+    skipped = ", ".join(f"{count} {status}" for status, count in summary.skipped.items())
+    logger.info(
+        "annotated %d records (%d of %d alleles scored%s) in %.1f s (%.0f records/s)",
+        summary.n_records,
+        summary.n_scored,
+        summary.n_alleles,
+        f"; not scored: {skipped}" if skipped else "",
+        seconds,
+        summary.n_records / max(seconds, 1e-9),
+    )
+    facts: dict[str, Any] = {
+        "input": variants,
+        "output": output,
+        "model": model.name,
+        "revision": model.revision,
+        "sha256": model.sha256,
+        "reference": summary.reference,
+        "records": summary.n_records,
+        "alleles": summary.n_alleles,
+        "alleles_scored": summary.n_scored,
+        "alleles_by_status": summary.statuses,
+        "ref_checked": summary.n_ref_checked,
+        "ref_mismatches": summary.n_ref_mismatches,
+        "records_on_missing_contigs": summary.n_contig_missing,
+        "seconds": round(seconds, 3),
+    }
+    write_summary(summary_json, facts)
+
+
+class _Progress:
+    """Records done so far: a live line on a terminal, else a log line a minute."""
+
+    def __init__(self) -> None:
+        self._clock = Stopwatch()
+        self._said_at = 0.0
+        self._n_records = 0
+        self._live: Any = None
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr.isatty() and logger.isEnabledFor(20):
+            from rich.console import Console
+            from rich.status import Status
+
+            self._live = Status("annotating", console=Console(stderr=True))
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, n_records: int) -> None:
+        """Count the records of a finished batch."""
+        self._n_records += n_records
+        seconds = self._clock.seconds
+        text = f"{self._n_records} records, {self._n_records / max(seconds, 1e-9):.0f} a second"
+        if self._live is not None:
+            self._live.update(text)
+        elif seconds - self._said_at >= 60:
+            self._said_at = seconds
+            logger.info("%s", text)

@@ -1,0 +1,113 @@
+"""`phylotools inspect`: describe a column store, a model or a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phylotools.cli import options
+
+#: Items of a list shown in text; --json shows all.
+_MOST_SHOWN = 20
+
+
+def _describe_store(path: str, verify: bool) -> dict[str, Any]:
+    from phylotools.store.describe import describe_store
+
+    return describe_store(path, verify=verify)
+
+
+def _describe_model(path: str, verify: bool) -> dict[str, Any]:
+    # A model's weights are checked against its manifest whenever it is read.
+    from phylotools.model.registry import describe_model
+
+    return describe_model(path)
+
+
+def _describe_checkpoint(path: str, verify: bool) -> dict[str, Any]:
+    from phylotools.training.checkpoint import describe_checkpoint
+
+    return describe_checkpoint(path)
+
+
+def _is_store(path: Path) -> bool:
+    return (path / "zarr.json").is_file()
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return path.is_file() and path.suffix == ".safetensors"
+
+
+#: How each kind of file is recognised and described, in the order in which they are tried.
+_KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]]], ...] = (
+    (_is_store, _describe_store),
+    (_is_model, _describe_model),
+    (_is_checkpoint, _describe_checkpoint),
+)
+
+
+@click.command(name="inspect")
+@click.argument("path", metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.option("--verify", is_flag=True, help="Read everything and compare the checksums.")
+@options.logging_options
+def inspect_command(path: str, as_json: bool, verify: bool) -> None:
+    """Describe a column store, a model folder or a checkpoint."""
+    description = describe(path, verify)
+    if as_json:
+        text = json.dumps(description, indent=2, default=str) + "\n"
+    else:
+        text = "".join(f"{line}\n" for line in _lines(description))
+    sys.stdout.write(text)
+
+
+def describe(path: str, verify: bool = False) -> dict[str, Any]:
+    """Describe any file of ours as a dictionary.
+
+    Raises
+    ------
+    InputError
+        If the path is none of them, or damaged.
+    """
+    from phylotools.errors import InputError
+
+    if not os.path.exists(path):
+        raise InputError("does not exist", path=path, remedy="check the name")
+    for is_kind, describe_kind in _KINDS:
+        if is_kind(Path(path)):
+            return describe_kind(path, verify)
+    raise InputError(
+        "is no column store, model folder or checkpoint",
+        path=path,
+        remedy="give something that phylotools made",
+    )
+
+
+def _lines(value: dict[str, Any], indent: int = 0) -> list[str]:
+    lines: list[str] = []
+    margin = "  " * indent
+    for key, item in value.items():
+        name = key.replace("_", " ")
+        if isinstance(item, dict):
+            shown = dict(list(item.items())[:_MOST_SHOWN])
+            lines += [f"{margin}{name}:", *_lines(shown, indent + 1)]
+            if len(item) > len(shown):
+                lines.append(f"{margin}  ... {len(item) - len(shown)} more (--json shows all)")
+        elif isinstance(item, list | tuple):
+            more = f" ... {len(item) - _MOST_SHOWN} more" if len(item) > _MOST_SHOWN else ""
+            lines.append(f"{margin}{name}: {', '.join(map(str, item[:_MOST_SHOWN]))}{more}")
+        elif isinstance(item, float):
+            lines.append(f"{margin}{name}: {item:.6g}")
+        else:
+            lines.append(f"{margin}{name}: {'-' if item is None else item}")
+    return lines

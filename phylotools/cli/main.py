@@ -1,0 +1,118 @@
+"""The command boundary: loads one verb, turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from phylotools import __version__
+
+#: verb -> one line of help. The modules load only when their verb is called, so that
+#: ``phylotools --help`` imports neither torch nor numba.
+VERBS = {
+    "preprocess": "Alignment (MAF) and Newick tree to a column store.",
+    "train": "Train a model on column stores, as a TOML file says.",
+    "annotate": "Add per-allele scores to a VCF or BCF.",
+    "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
+    "model": "List, describe, verify and export models.",
+    "inspect": "Describe a column store, a model or a checkpoint.",
+}
+
+
+class VerbGroup(click.Group):
+    """A group whose subcommands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"phylotools.cli.{cmd_name}")
+        return getattr(module, f"{cmd_name}_command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="phylotools")
+def phylotools_command() -> None:
+    """Genomic language models trained by phylogenetic likelihood.
+
+    Prepare a multi-species alignment, train a model on it, score the variants of a VCF.
+    `phylotools VERB --help` describes each verb.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 bad data, 2 bad usage, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors become one line on stderr.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Without the program's name.
+    """
+    debug = "--debug" in arguments
+    try:
+        # Not `main()`: click's own boundary would turn a closed pipe into exit code 1.
+        with phylotools_command.make_context("phylotools", list(arguments)) as context:
+            phylotools_command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        return _closed_pipe()
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def _closed_pipe() -> int:
+    """The reader went away (``| head``): say nothing, and let no flush at exit complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _report(error: Exception) -> int:
+    from phylotools.errors import PhylotoolsError
+
+    if isinstance(error, PhylotoolsError):
+        _complain(str(error))
+        return error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        _complain(f"{error.filename or 'output'}: {error.strerror}")
+        return 1
+    if isinstance(error, MemoryError):
+        _complain("out of memory")
+        return 1
+    _complain(
+        f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
+    )
+    return 1
+
+
+def _complain(message: str) -> None:
+    logging.shutdown()
+    print("error: " + " ".join(message.splitlines()), file=sys.stderr)

@@ -1,0 +1,111 @@
+"""``phylotools model``: list, info, verify, export."""
+
+from __future__ import annotations
+
+import click
+
+from phylotools.cli import options
+
+
+@click.group(name="model")
+def model_command() -> None:
+    """List, describe, verify and export models.
+
+    A model is a folder with config.toml, manifest.json, weights.safetensors and card.md. Wherever
+    a model's name is asked for, the path of such a folder does as well.
+    """
+
+
+@model_command.command(name="list")
+@options.logging_options
+def list_command() -> None:
+    """Models that can be given by name."""
+    from phylotools.model.registry import DEFAULT_MODEL, list_models
+
+    click.echo("name\trevision\tassembly\tcontigs\tdefault")
+    for summary in list_models():
+        contigs = ",".join(summary.contigs[:5]) + (",..." if len(summary.contigs) > 5 else "")
+        default = "yes" if summary.name == DEFAULT_MODEL else "no"
+        click.echo(f"{summary.name}\t{summary.revision}\t{summary.assembly}\t{contigs}\t{default}")
+
+
+@model_command.command(name="info")
+@click.argument("model", required=False)
+@click.option("--card", is_flag=True, help="Print the model card instead.")
+@options.logging_options
+def info_command(model: str | None, card: bool) -> None:
+    """The manifest of MODEL (a name or a folder) as JSON."""
+    import json
+
+    from phylotools.model.folder import read_card
+    from phylotools.model.registry import describe_model, find_model
+
+    folder = find_model(model)
+    described = describe_model(folder)
+    click.echo(read_card(folder) if card else json.dumps(described, indent=2))
+
+
+@model_command.command(name="verify")
+@click.argument("model", required=False)
+@options.device_option
+@options.logging_options
+def verify_command(model: str | None, device: str) -> None:
+    """Check MODEL's checksums and the log rates of its check sequence."""
+    from phylotools.model.registry import load_model, verify_model
+
+    loaded = load_model(model, device)
+    difference = verify_model(loaded)
+    click.echo(
+        f"{loaded.name} revision {loaded.revision}: checksums right, "
+        f"log rates within {difference:.1e} of the manifest's on {loaded.device}"
+    )
+
+
+@model_command.command(name="export")
+@click.argument("run", type=click.Path())
+@options.output_option(required=True, help="Model folder to write.")
+@click.option("--name", required=True, help="The model's name.")
+@click.option("--revision", default="1", show_default=True)
+@click.option("--assembly", default="", help="Assembly of the sequence it was trained on, as hg38.")
+@click.option("--licence", default="", help="Licence of the weights.")
+@click.option("--card", type=click.Path(exists=True), help="Model card, Markdown.")
+@options.fasta_option
+@click.option(
+    "--training-regions", type=click.Path(exists=True),
+    help="BED of the training columns: scores elsewhere are flagged.",
+)  # fmt: skip
+@click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
+@options.force_option
+@options.logging_options
+def export_command(
+    run: str,
+    output: str,
+    name: str,
+    revision: str,
+    assembly: str,
+    licence: str,
+    card: str | None,
+    fasta: str | None,
+    training_regions: str | None,
+    metrics: str | None,
+    force: bool,
+) -> None:
+    """Make a model folder from RUN, the folder of a complete training run.
+
+    A checkpoint file may be given instead, whatever its step. With --fasta the model carries its
+    reference sequence, so that annotating a VCF on it needs no option.
+    """
+    from pathlib import Path
+
+    from phylotools.training.export import ExportRequest, export_model
+
+    def path(value: str | None) -> Path | None:
+        return None if value is None else Path(value)
+
+    request = ExportRequest(
+        name, revision, assembly, licence,
+        card=path(card), reference=path(fasta),
+        training_regions=path(training_regions), metrics=path(metrics),
+    )  # fmt: skip
+    export_model(Path(run), Path(output), request, force=force)
+    options.logger.info("model %s written to %s", name, output)

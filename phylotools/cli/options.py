@@ -1,0 +1,74 @@
+"""Options that several verbs share: one name, one meaning."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+logger = logging.getLogger("phylotools")
+
+output_option = functools.partial(click.option, "-o", "--output", metavar="PATH")
+force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
+fasta_option = click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence.")
+model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FOLDER")
+threads_option = click.option(
+    "-@", "--threads", type=click.IntRange(1), metavar="N", help="Threads [default: measured]."
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+summary_option = click.option(
+    "--summary-json", metavar="FILE", help="Write what was done, as JSON."
+)
+
+
+def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``-q``, ``-v`` and ``--debug`` and set up logging on stderr before the verb runs."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
+    @click.option("-v", "--verbose", is_flag=True, help="Details.")
+    @click.option("--debug", is_flag=True, help="Tracebacks.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, quiet: bool, verbose: bool, debug: bool, **kwargs: Any) -> Any:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("phylotools: %(levelname)s: %(message)s"))
+        logging.addLevelName(logging.INFO, "info")
+        logging.addLevelName(logging.WARNING, "warning")
+        logging.addLevelName(logging.ERROR, "error")
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        if debug or verbose:
+            logger.setLevel(logging.DEBUG)
+        else:
+            logger.setLevel(logging.WARNING if quiet else logging.INFO)
+        return command(*args, **kwargs)
+
+    return wrapped
+
+
+class Stopwatch:
+    """Seconds since it was made, for the last line of every verb."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def write_summary(path: str | None, summary: dict[str, Any]) -> None:
+    """Write a verb's summary as JSON if the user asked for it (``--summary-json``)."""
+    if path is None:
+        return
+    from phylotools.io.files import write_atomic
+
+    write_atomic(path, json.dumps(summary, indent=2) + "\n", force=True)

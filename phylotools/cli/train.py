@@ -1,0 +1,74 @@
+"""``phylotools train``: a TOML configuration to a trained network."""
+
+from __future__ import annotations
+
+import click
+
+from phylotools.cli import options
+
+
+@click.command(name="train")
+@click.argument("config", metavar="CONFIG.toml", type=click.Path())
+@options.output_option(help="Folder of the run.")
+@click.option("--check", is_flag=True, help="Check configuration and data, list all errors.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--force", is_flag=True, help="Delete the run in the folder and start anew.")
+@options.threads_option
+@options.device_option
+@options.summary_option
+@options.logging_options
+def train_command(
+    config: str,
+    output: str | None,
+    check: bool,
+    resume: bool,
+    force: bool,
+    threads: int | None,
+    device: str,
+    summary_json: str | None,
+) -> None:
+    """Train a model on column stores.
+
+    CONFIG.toml says what is trained and how (docs/training.md). The run's folder holds
+    checkpoint.safetensors and metrics.tsv; after a kill, --resume goes on from the last checkpoint
+    to the same losses. `phylotools model export` makes the model.
+    """
+    from pathlib import Path
+
+    from phylotools.training.config import read_config
+
+    settings = read_config(config)
+    if check:
+        from phylotools.training.dataset import TrainingData
+
+        TrainingData(settings)
+        click.echo(f"{config}: no errors", err=True)
+        return
+    if output is None:
+        raise click.UsageError("give the run's folder with -o")
+    if resume and force:
+        raise click.UsageError("--resume and --force exclude each other")
+
+    from phylotools.model.device import resolve_device
+    from phylotools.training.loop import Trainer, set_threads
+
+    watch = options.Stopwatch()
+    set_threads(threads)
+    folder = Path(output)
+    trainer = Trainer(settings, folder, resolve_device(device), resume=resume, force=force)
+    first = trainer.progress.step
+    progress = trainer.run()
+    steps = progress.step - first
+    options.logger.info(
+        "trained %d steps in %.1f s (%.2f steps/s); "
+        "make the model with 'phylotools model export %s'",
+        steps, watch.seconds, steps / watch.seconds, output,
+    )  # fmt: skip
+    options.write_summary(
+        summary_json,
+        {
+            "steps": progress.step,
+            "seconds": round(watch.seconds, 2),
+            "selected": progress.best_step,
+        },
+    )

@@ -1,0 +1,1 @@
+"""Compare scores with labels: metrics with intervals, tables and pictures."""

@@ -1,0 +1,186 @@
+"""What is asked: which scores, and which variants take part."""
+
+from __future__ import annotations
+
+import logging
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from phylotools.errors import UsageError
+from phylotools.io.regions import (
+    MAX_COORDINATE,
+    Region,
+    parse_region,
+    read_bed,
+    resolve_contigs,
+)
+
+logger = logging.getLogger("phylotools")
+
+#: How many names a message lists.
+MAX_LISTED = 40
+_SEPARATORS = re.compile(r"[|,/&;]")
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """A score by its column name, and whether low values point to the positive class."""
+
+    name: str
+    low_is_positive: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to compare, on which variants.
+
+    Attributes
+    ----------
+    scored : tuple of str
+        Files with scores.
+    labels : str or None
+        File with labels; None where a scored file holds them too.
+    label_column : str
+    positive, negative : frozenset of str
+        Values of the label column, matched as `matches` says.
+    scores : tuple of ScoreColumn
+    class_column : str or None
+    where : tuple of (str, frozenset of str)
+        Columns and the values that a variant must have.
+    regions : tuple of Region or None
+    """
+
+    scored: tuple[str, ...]
+    labels: str | None
+    label_column: str
+    positive: frozenset[str]
+    negative: frozenset[str]
+    scores: tuple[ScoreColumn, ...]
+    class_column: str | None = None
+    where: tuple[tuple[str, frozenset[str]], ...] = ()
+    regions: tuple[Region, ...] | None = None
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """Columns of text that are needed beside the labels; the class column is the last."""
+        names = [name for name, _ in self.where]
+        return names if self.class_column is None else [*names, self.class_column]
+
+
+def parse_score(text: str) -> ScoreColumn:
+    """Read ``NAME``, ``NAME:low`` or ``NAME:high``; log-likelihood ratios are low by default."""
+    name, _, side = text.rpartition(":")
+    if name and side in ("low", "high"):
+        return ScoreColumn(name, side == "low")
+    lower = text.lower()
+    return ScoreColumn(text, lower.endswith("llr") or lower.startswith("llr"))
+
+
+def parse_where(text: str) -> tuple[str, frozenset[str]]:
+    """Read ``COLUMN=V[,V]``.
+
+    Raises
+    ------
+    UsageError
+        If the column or the value is not there.
+    """
+    name, _, values = text.partition("=")
+    found = frozenset(value.strip() for value in values.split(",") if value.strip())
+    if not name or not found:
+        raise UsageError(f"{shown(text)!r} is not COLUMN=VALUE[,VALUE]")
+    return name, found
+
+
+def read_regions(texts: Iterable[str], path: str | None) -> tuple[Region, ...] | None:
+    """Regions from ``contig`` or ``contig:begin-end`` texts and from a BED file; None for all."""
+    regions = [
+        parse_region(text) if ":" in text else Region(text, 0, MAX_COORDINATE) for text in texts
+    ]
+    if path is not None:
+        regions += read_bed(path)
+    return tuple(regions) or None
+
+
+def matches(text: str, values: frozenset[str]) -> bool:
+    """Whether a field equals one of the values, as a whole or in one of its parts.
+
+    Parts are what stands between ``|``, ``,``, ``/``, ``&`` or ``;``, without surrounding blanks
+    and underscores, so that ClinVar's ``Pathogenic/Likely_pathogenic|_risk_factor`` matches
+    ``Pathogenic`` while ``Conflicting_interpretations_of_pathogenicity`` does not.
+    """
+    return text in values or any(part.strip(" _") in values for part in _SEPARATORS.split(text))
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names as a message may list them: not too many, none too long."""
+    names = list(names)
+    text = ", ".join(shown(name) for name in names[:MAX_LISTED]) or "no columns"
+    return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
+
+
+def shown(text: str) -> str:
+    """A value as a message may show it: short, and without control characters."""
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+class RegionFilter:
+    """Whether a position lies in one of the regions."""
+
+    def __init__(self, regions: Iterable[Region]) -> None:
+        by_contig: dict[str, list[tuple[int, int]]] = {}
+        for region in regions:
+            by_contig.setdefault(region.contig, []).append((region.start, region.end))
+        self._contigs = list(by_contig)
+        self._merged: dict[str, tuple[list[int], list[int]]] = {}
+        for contig, spans in by_contig.items():
+            starts: list[int] = []
+            ends: list[int] = []
+            for start, end in sorted(spans):
+                if ends and start <= ends[-1]:
+                    ends[-1] = max(ends[-1], end)
+                else:
+                    starts.append(start)
+                    ends.append(end)
+            self._merged[contig] = starts, ends
+        self._resolve = contig_resolver(self._contigs)
+
+    def __call__(self, contig: str, position: int) -> bool:
+        known = self._resolve(contig)
+        if known is None:
+            return False
+        starts, ends = self._merged[known]
+        index = bisect_right(starts, position) - 1
+        return index >= 0 and position < ends[index]
+
+
+def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
+    """Resolve contig names one by one, as they turn up in a stream, to the available ones."""
+    alike: dict[str, list[str]] = {}
+    for name in available:
+        alike.setdefault(_stem(name), []).append(name)
+    known: dict[str, str | None] = {}
+    taken: set[str] = set()
+
+    def resolve(name: str) -> str | None:
+        if name not in known:
+            # Only names alike are looked at: a file may have a million contigs.
+            found = resolve_contigs([name], alike.get(_stem(name), ())).get(name)
+            if found != name and found in taken:
+                found = None
+            if found is not None:
+                taken.add(found)
+            known[name] = found
+            if found not in (None, name):
+                logger.info("contig %s is taken for %s", shown(name), shown(str(found)))
+        return known[name]
+
+    return resolve
+
+
+def _stem(name: str) -> str:
+    """What all spellings of a contig's name have in common."""
+    stem = name.removeprefix("chr")
+    return "MT" if stem == "M" else stem

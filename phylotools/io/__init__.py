@@ -1,0 +1,1 @@
+"""Files of the field: alignments, genomes, regions, variants; streams and atomic output."""

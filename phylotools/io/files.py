@@ -1,0 +1,219 @@
+"""Streams in, whole files out.
+
+Inputs are sniffed, never judged by their suffix, and a truncated gzip or bgzip stream is an
+error. Outputs are written beside their final name and renamed when complete, so that a kill at
+any moment leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from phylotools.errors import InputError, OutputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+#: The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
+BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_READ_SIZE = 1 << 20
+TRUNCATED = "the compressed file is truncated or damaged"
+TRUNCATED_REMEDY = "copy or download it again"
+
+
+class _TailReader(io.RawIOBase):
+    """Pass bytes through, remembering the last few, so that a missing BGZF end is noticed."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self.tail = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._raw.read(len(buffer))
+        buffer[: len(data)] = data
+        if data:
+            self.tail = (self.tail + data)[-len(BGZF_EOF) :]
+        return len(data)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _CompressedReader(io.RawIOBase):
+    """Decompressed bytes of a gzip or BGZF stream; every kind of damage is an InputError."""
+
+    def __init__(self, raw: BinaryIO, path: str, is_bgzf: bool) -> None:
+        self._source = _TailReader(raw)
+        self._gzip = gzip.GzipFile(fileobj=io.BufferedReader(self._source, _READ_SIZE), mode="rb")
+        self._path = path
+        self._is_bgzf = is_bgzf
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            count = self._gzip.readinto(buffer)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(TRUNCATED, path=self._path, remedy=TRUNCATED_REMEDY) from error
+        if count == 0 and len(buffer) and self._is_bgzf and self._source.tail != BGZF_EOF:
+            raise InputError(
+                "the bgzip file has no end marker: it is truncated",
+                path=self._path,
+                remedy=TRUNCATED_REMEDY,
+            )
+        return count
+
+    def close(self) -> None:
+        self._gzip.close()
+        self._source.close()
+        super().close()
+
+
+def _open_plain(name: str) -> io.BufferedReader:
+    # The cast tells mypy that a buffered binary file can peek.
+    return cast(io.BufferedReader, open(name, "rb", buffering=_READ_SIZE))
+
+
+def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a plain, gzip or bgzip file, or ``-`` for stdin, as decompressed bytes.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    BufferedReader
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened. Reading raises it too, where compressed data are damaged.
+    """
+    name = os.fspath(path)
+    try:
+        raw = cast(io.BufferedReader, sys.stdin.buffer) if name == "-" else _open_plain(name)
+        magic = raw.peek(18)[:18]
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", path=name) from error
+    if not magic.startswith(GZIP_MAGIC):
+        return raw
+    is_bgzf = len(magic) >= 16 and bool(magic[3] & 4) and magic[12:14] == b"BC"
+    return io.BufferedReader(_CompressedReader(raw, name, is_bgzf), _READ_SIZE)
+
+
+def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
+    """Raise `OutputError` if the output exists and ``--force`` was not given."""
+    if not force and os.path.lexists(path):
+        raise OutputError(f"{path}: already exists; give --force to replace it")
+    parent = Path(path).absolute().parent
+    if not parent.is_dir():
+        raise OutputError(f"{path}: the folder {parent} does not exist; create it first")
+
+
+def fsync_path(path: str | os.PathLike[str]) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _default_mode(is_folder: bool) -> int:
+    """Permissions that a plain ``open`` or ``mkdir`` would give; tempfile gives private ones."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return (0o777 if is_folder else 0o666) & ~mask
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary file name in the same folder; rename it to `path` on success.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Final name.
+    force : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `force` is false, or its folder does not.
+    """
+    refuse_existing(path, force)
+    final = Path(path).absolute()
+    descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+    os.close(descriptor)
+    os.chmod(name, _default_mode(is_folder=False))
+    temporary = Path(name)
+    try:
+        yield temporary
+        fsync_path(temporary)
+        os.replace(temporary, final)
+        fsync_path(final.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` on success.
+
+    An existing folder is moved aside, not deleted, until the new one stands in its place.
+    """
+    refuse_existing(path, force)
+    final = Path(path).absolute()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    os.chmod(temporary, _default_mode(is_folder=True))
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                fsync_path(os.path.join(folder, name))
+        replaced = None
+        if os.path.lexists(final):
+            replaced = temporary.with_suffix(".old")
+            os.rename(final, replaced)
+        os.rename(temporary, final)
+        fsync_path(final.parent)
+        if replaced is not None:
+            if replaced.is_dir() and not replaced.is_symlink():
+                shutil.rmtree(replaced)
+            else:
+                replaced.unlink()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, force: bool = False) -> None:
+    """Write a small file whole or not at all."""
+    with atomic_path(path, force=force) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def open_text_output(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
+    """Yield a binary handle on stdout (``-``) or on a file that appears only when complete."""
+    if os.fspath(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with atomic_path(path, force=force) as temporary, open(temporary, "wb") as handle:
+        yield handle
+        handle.flush()

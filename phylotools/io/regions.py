@@ -1,0 +1,223 @@
+"""Genomic intervals, BED files and the many spellings of contig names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from phylotools.errors import InputError
+from phylotools.io.files import open_input
+
+logger = logging.getLogger("phylotools")
+
+#: Far above any contig; keeps coordinates of damaged files within 64-bit arithmetic.
+MAX_COORDINATE = 1 << 40
+_RANGE = re.compile(r"(?P<contig>.+):(?P<begin>[0-9,]+)(?:-(?P<end>[0-9,]+))?")
+_MITOCHONDRION = ("chrM", "MT", "M", "chrMT")
+#: A BED line is short; a longer one means that the file is no BED.
+_LONGEST_LINE = 1 << 20
+_REMEDY = "give BED: contig, start, end, separated by tabs"
+
+
+@dataclass(frozen=True, order=True)
+class Region:
+    """An interval of a contig, 0-based and half-open.
+
+    Attributes
+    ----------
+    contig : str
+    start : int
+        First position, 0-based.
+    end : int
+        Position after the last one.
+    """
+
+    contig: str
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        """1-based, both ends included, as samtools and bcftools write regions."""
+        return f"{self.contig}:{self.start + 1}-{self.end}"
+
+
+def parse_region(text: str, contigs: Mapping[str, int] | None = None) -> Region:
+    """Parse ``contig:begin-end`` (1-based, both ends included).
+
+    Parameters
+    ----------
+    text : str
+        Thousands separators are accepted; contig names may hold colons.
+    contigs : mapping of str to int, optional
+        Contig name -> length. With it, ``contig`` and ``contig:begin`` reach to the contig's end,
+        an end beyond it is cut, and unknown contigs are refused.
+
+    Returns
+    -------
+    Region
+
+    Raises
+    ------
+    InputError
+        If the text is no region, is empty, or lies outside the given contigs.
+    """
+    if contigs is not None and text in contigs:
+        return Region(text, 0, contigs[text])
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise _region_error(text, "is no region")
+    begin = _number(match["begin"])
+    end = None if match["end"] is None else _number(match["end"])
+    contig = match["contig"]
+    if contigs is not None:
+        if contig not in contigs:
+            raise _region_error(text, f"names the unknown contig {contig}")
+        length = contigs[contig]
+        end = length if end is None else min(end, length)
+    if begin is None or end is None:
+        raise _region_error(text, "is no region")
+    if begin < 1 or end < begin or end > MAX_COORDINATE:
+        raise _region_error(text, "is empty or lies outside the contig")
+    return Region(contig, begin - 1, end)
+
+
+def _number(text: str) -> int | None:
+    digits = text.replace(",", "")
+    return int(digits) if 0 < len(digits) <= 15 else None
+
+
+def _region_error(text: str, problem: str) -> InputError:
+    return InputError(
+        f"{text[:80]!r} {problem}", remedy="write contig:begin-end, 1-based, both ends included"
+    )
+
+
+def read_bed(path: str | os.PathLike[str]) -> list[Region]:
+    """Read the intervals of a BED file, in file order.
+
+    Only the first three columns are used. Comments, ``track`` and ``browser`` lines and empty
+    lines are passed over.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Plain, gzip or bgzip; ``-`` is stdin.
+
+    Returns
+    -------
+    list of Region
+        Empty intervals (start = end) are left out and counted in a warning.
+
+    Raises
+    ------
+    InputError
+        If a line is no BED line, or no interval is left.
+    """
+    name = os.fspath(path)
+    regions: list[Region] = []
+    n_empty = 0
+    with open_input(name) as handle:
+        number = 0
+        while raw := handle.readline(_LONGEST_LINE):
+            number += 1
+            region = _bed_line(raw, name, number)
+            if region is None:
+                continue
+            if len(region):
+                regions.append(region)
+            else:
+                n_empty += 1
+    if n_empty:
+        logger.warning("%s: %d empty intervals (start = end) left out", name, n_empty)
+    if not regions:
+        raise InputError("holds no interval", path=name, remedy=_REMEDY)
+    return regions
+
+
+def _bed_line(raw: bytes, path: str, number: int) -> Region | None:
+    if len(raw) >= _LONGEST_LINE or b"\x00" in raw:
+        raise InputError("is no text", path=path, line=number, remedy=_REMEDY)
+    if number == 1:
+        raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        line = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise InputError("is no text", path=path, line=number, remedy=_REMEDY) from None
+    if "\r" in line:
+        raise InputError(
+            "line ends are CR only", path=path, line=number, remedy="convert them: tr '\\r' '\\n'"
+        )
+    if not line.strip() or line.startswith("#") or line.split()[0] in ("track", "browser"):
+        return None
+    fields = line.split("\t") if "\t" in line else line.split()
+    if len(fields) < 3:
+        raise InputError("fewer than three columns", path=path, line=number, remedy=_REMEDY)
+    contig, start_text, end_text = (field.strip() for field in fields[:3])
+    if not contig or not _is_coordinate(start_text) or not _is_coordinate(end_text):
+        raise InputError(
+            f"start {start_text[:40]!r} and end {end_text[:40]!r} must be whole numbers, not "
+            "negative, after a contig name",
+            path=path,
+            line=number,
+            remedy=_REMEDY,
+        )
+    start, end = int(start_text), int(end_text)
+    if end < start:
+        raise InputError(
+            f"end {end} lies before start {start}", path=path, line=number, remedy=_REMEDY
+        )
+    return Region(contig, start, end)
+
+
+def _is_coordinate(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= MAX_COORDINATE
+
+
+def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str, str]:
+    """Match contig names that may be spelled differently.
+
+    Tried in turn: the same name, with or without ``chr``, and the names of the mitochondrial
+    genome (chrM, MT, M, chrMT). A name that another one matches exactly is not given away again,
+    so that ``1`` and ``chr1`` of one file never end on the same contig.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names to resolve.
+    available : iterable of str
+        Names to resolve them to.
+
+    Returns
+    -------
+    dict of str to str
+        Only resolved names appear as keys.
+    """
+    wanted = list(dict.fromkeys(names))
+    free = dict.fromkeys(available)
+    resolved = {name: name for name in wanted if name in free}
+    for name in resolved:
+        del free[name]
+    for spellings in (_chr_spellings, _mitochondrial_spellings):
+        for name in wanted:
+            if name in resolved:
+                continue
+            for spelling in spellings(name):
+                if spelling in free:
+                    resolved[name] = spelling
+                    del free[spelling]
+                    break
+    return {name: resolved[name] for name in wanted if name in resolved}
+
+
+def _chr_spellings(name: str) -> tuple[str, ...]:
+    return (name[3:],) if name.startswith("chr") else (f"chr{name}",)
+
+
+def _mitochondrial_spellings(name: str) -> tuple[str, ...]:
+    return _MITOCHONDRION if name in _MITOCHONDRION else ()

@@ -1,0 +1,232 @@
+"""Variant records out: VCF text, bgzip VCF or BCF; whole files with an index, or a stream."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from phylotools.errors import OutputError, UsageError
+from phylotools.io.bgzf import BgzfWriter
+from phylotools.io.files import atomic_path, fsync_path, refuse_existing
+from phylotools.io.variants import BCFTOOLS_VIEW, last_complaint
+
+logger = logging.getLogger("phylotools")
+
+#: Suffix -> output type, as bcftools names them.
+TYPE_OF_SUFFIX = {".vcf": "v", ".vcf.gz": "z", ".vcf.bgz": "z", ".bcf": "b"}
+#: tabix indexes end there (SAM specification: bins of the UCSC scheme).
+LONGEST_TBI_CONTIG = 1 << 29
+INDEX_SUFFIXES = (".tbi", ".csi")
+
+
+def choose_output_type(path: str, requested: str | None) -> str:
+    """``v``, ``z`` or ``b``: as asked for, else from the suffix, else ``v``.
+
+    Raises
+    ------
+    UsageError
+        If a compressed suffix is unknown, or contradicts what was asked for.
+    """
+    lower = path.lower()
+    by_suffix = next(
+        (kind for suffix, kind in TYPE_OF_SUFFIX.items() if lower.endswith(suffix)), None
+    )
+    if requested and by_suffix and requested != by_suffix:
+        raise UsageError(
+            f"-O {requested} contradicts the suffix of {path}; leave one of the two out"
+        )
+    return requested or by_suffix or "v"
+
+
+def refuse_same_file(path: str, inputs: list[str]) -> None:
+    """Raise `UsageError` if an output would replace an input of the same run."""
+    for name in inputs:
+        exist = name != "-" and os.path.exists(name) and os.path.exists(path)
+        if exist and os.path.samefile(name, path):
+            raise UsageError(f"{path}: the output is the input; choose another name")
+
+
+class VariantSink:
+    """Where finished VCF lines go; use `open_variant_output`."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._last: tuple[bytes, int] = (b"", 0)
+        self._seen: set[bytes] = set()
+        self.is_sorted = True
+        self.highest_position = 0
+
+    def write_header(self, data: bytes) -> None:
+        """Write the header, once, first."""
+        self._stream.write(data)
+
+    def write_records(self, lines: list[bytes], places: list[tuple[bytes, int]]) -> None:
+        """Write record lines.
+
+        Parameters
+        ----------
+        lines : list of bytes
+            With their line ends.
+        places : list of (bytes, int)
+            Contig and 1-based position of each, to notice what cannot be indexed.
+        """
+        self._stream.write(b"".join(lines))
+        for contig, position in places:
+            last_contig, last_position = self._last
+            if contig != last_contig:
+                self.is_sorted &= contig not in self._seen
+                self._seen.add(contig)
+            elif position < last_position:
+                self.is_sorted = False
+            self._last = (contig, position)
+            if position > self.highest_position:
+                self.highest_position = position
+
+
+@contextlib.contextmanager
+def open_variant_output(
+    path: str, output_type: str, *, write_index: bool | None = None, force: bool = False
+) -> Iterator[VariantSink]:
+    """Yield a sink for VCF lines; on success the file appears whole, then its index.
+
+    Parameters
+    ----------
+    path : str
+        ``-`` is stdout.
+    output_type : {'v', 'z', 'b'}
+    write_index : bool, optional
+        By default a compressed file gets an index if its records are sorted.
+    force : bool
+        Replace an existing output and its index.
+
+    Raises
+    ------
+    OutputError
+        If the output exists and `force` is false, or the records cannot be written as BCF.
+    UsageError
+        If an index is asked for where there can be none.
+    """
+    is_stream = path == "-" or (os.path.exists(path) and not os.path.isfile(path))
+    if write_index and (is_stream or output_type == "v"):
+        raise UsageError("--write-index needs a compressed output file (-o OUT.vcf.gz or OUT.bcf)")
+    if is_stream:
+        with _open_stream(path) as raw, _encoder(raw, output_type) as stream:
+            yield VariantSink(stream)
+        return
+    indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
+    if output_type != "v":
+        for index in indexes:
+            refuse_existing(index, force)
+    with contextlib.ExitStack() as finished:
+        with atomic_path(path, force=force) as temporary:
+            with open(temporary, "wb") as raw, _encoder(raw, output_type) as stream:
+                sink = VariantSink(stream)
+                yield sink
+            new_index = None
+            if output_type != "v" and write_index is not False:
+                new_index = _make_index(temporary, path, output_type, sink)
+            if new_index is not None:
+                finished.callback(new_index.unlink, missing_ok=True)
+            for index in indexes:
+                index.unlink(missing_ok=True)
+        if new_index is not None:
+            fsync_path(new_index)
+            os.replace(new_index, path + new_index.suffix)
+
+
+@contextlib.contextmanager
+def _open_stream(path: str) -> Iterator[BinaryIO]:
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        stream = open(path, "wb")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _encoder(raw: BinaryIO, output_type: str) -> Iterator[IO[bytes]]:
+    if output_type == "v":
+        yield raw
+    elif output_type == "z":
+        writer = BgzfWriter(raw)
+        yield writer  # type: ignore[misc]
+        writer.finish()
+    else:
+        with _bcf_encoder(raw) as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def _bcf_encoder(raw: BinaryIO) -> Iterator[IO[bytes]]:
+    """Text in, BCF out, by htslib in a child process that writes straight to the output."""
+    raw.flush()
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(
+            [*BCFTOOLS_VIEW, "-Ob", "-"], stdin=subprocess.PIPE, stdout=raw, stderr=complaints
+        )
+        assert child.stdin is not None
+        try:
+            try:
+                yield child.stdin
+                child.stdin.close()
+            except BrokenPipeError:
+                logger.debug("htslib stopped reading; its exit status says why")
+            if child.wait() == -signal.SIGPIPE:
+                raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
+            if child.wait() != 0:
+                raise OutputError(
+                    "the records cannot be written as BCF: "
+                    + last_complaint(complaints)
+                    + "; write VCF instead (-O z)"
+                )
+        finally:
+            child.kill()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
+            child.wait()
+
+
+def _make_index(temporary: Path, path: str, output_type: str, sink: VariantSink) -> Path | None:
+    """Index a finished temporary file, beside it; None where it cannot be indexed."""
+    import pysam
+    import pysam.bcftools
+
+    if not sink.is_sorted:
+        logger.warning("%s: the records are not sorted, so there is no index", path)
+        return None
+    use_csi = output_type == "b" or sink.highest_position >= LONGEST_TBI_CONTIG
+    index = temporary.with_name(temporary.name + (".csi" if use_csi else ".tbi"))
+    verbosity = pysam.set_verbosity(0)
+    try:
+        if output_type == "b":
+            pysam.bcftools.index("-f", "-o", str(index), str(temporary))
+        else:
+            pysam.tabix_index(
+                str(temporary),
+                preset="vcf",
+                force=True,
+                keep_original=True,
+                index=str(index),
+                csi=use_csi,
+            )
+    except (OSError, ValueError, pysam.SamtoolsError) as error:
+        index.unlink(missing_ok=True)
+        logger.warning("%s: htslib cannot index it, so there is no index (%s)", path, error)
+        return None
+    finally:
+        pysam.set_verbosity(verbosity)
+    return index

@@ -1,0 +1,1 @@
+"""The network, its presets, its weights and the model folder."""

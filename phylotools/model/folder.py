@@ -1,0 +1,241 @@
+"""A model folder: config.toml, manifest.json, weights.safetensors, card.md, maybe a reference.
+
+``manifest.json`` holds the SHA-256 of every other file. File names are fixed; a name found inside
+a file is never opened.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+
+from phylotools import __version__
+from phylotools.errors import InputError
+from phylotools.io.files import atomic_folder
+from phylotools.io.regions import Region, read_bed
+from phylotools.model.network import ByteNet
+from phylotools.model.presets import VOCABULARY, ModelSpec
+from phylotools.model.weights import load_network, save_tensors
+from phylotools.provenance import sha256_file
+
+MANIFEST_VERSION = 1
+CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
+REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
+_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS)
+_REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
+_LARGEST_TEXT = 4 << 20
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes
+    ----------
+    name, revision : str
+    sha256 : str
+        Of the weights: what scores depend on besides the sequence.
+    folder : Path
+    manifest, config : dict
+    spec : ModelSpec
+    network : ByteNet
+        Frozen; tokens (B, L + receptive_field - 1) -> theta (B, L, A).
+    device : torch.device
+    training_regions : list of Region or None
+        Where the model's training columns lie, for a model meant to score only those.
+    """
+
+    name: str
+    revision: str
+    sha256: str
+    folder: Path
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    spec: ModelSpec
+    network: ByteNet
+    device: torch.device
+    training_regions: list[Region] | None
+
+    @property
+    def receptive_field(self) -> int:
+        return self.spec.receptive_field
+
+    @property
+    def reference_fasta(self) -> Path | None:
+        """The reference sequence that the folder ships, if it does."""
+        path = self.folder / REFERENCE
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class ModelDraft:
+    """What a model folder is written from.
+
+    Attributes
+    ----------
+    name, revision : str
+    network : ByteNet
+    training : dict
+        The training configuration, kept in ``config.toml``.
+    facts : dict
+        Manifest entries: assembly, store and tree hashes, held-out contigs, licence, metrics.
+    card : str
+        Markdown.
+    reference, training_regions : Path, optional
+        FASTA and BED to copy into the folder.
+    """
+
+    name: str
+    revision: str
+    network: ByteNet
+    training: dict[str, Any]
+    facts: dict[str, Any]
+    card: str
+    reference: Path | None = None
+    training_regions: Path | None = None
+    check_sequence: str = field(default="ACGTTGCANACCGGTTTACG-ACGATTACATTAGCAT", repr=False)
+
+
+def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> None:
+    """Write a model folder, whole or not at all."""
+    spec = draft.network.spec
+    with atomic_folder(path, force=force) as folder:
+        config = {"network": spec.to_dict(), "training": draft.training}
+        (folder / CONFIG).write_text(tomli_w.dumps(config), encoding="utf-8")
+        (folder / CARD).write_text(draft.card, encoding="utf-8")
+        save_tensors(folder / WEIGHTS, draft.network.state_dict(), {"format": "pt"})
+        for source, name in (
+            (draft.reference, REFERENCE),
+            (draft.training_regions, TRAINING_REGIONS),
+        ):
+            if source is not None:
+                shutil.copyfile(source, folder / name)
+        manifest = {
+            "manifest_version": MANIFEST_VERSION,
+            "name": draft.name,
+            "revision": draft.revision,
+            "made_by": f"phylotools {__version__}",
+            "receptive_field": spec.receptive_field,
+            "parameters": spec.n_parameters,
+            **draft.facts,
+            "check": {
+                "sequence": draft.check_sequence,
+                "log_rates": check_values(draft.network, draft.check_sequence),
+            },
+            "sha256": {
+                name: sha256_file(folder / name) for name in _HASHED if (folder / name).exists()
+            },
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def check_values(network: ByteNet, sequence: str) -> list[list[float]]:
+    """Log rates over a short sequence padded on both sides: the proof that a model is itself.
+
+    Returns
+    -------
+    list of shape (len(sequence), A)
+    """
+    half = network.spec.receptive_field // 2
+    text = "-" * half + sequence + "-" * half
+    device = next(network.parameters()).device
+    tokens = torch.tensor([[VOCABULARY.index(base) for base in text]], device=device)
+    with torch.inference_mode():
+        theta = network(tokens)[0]
+    return [[round(value, 6) for value in row] for row in theta.tolist()]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model folder, its required entries checked."""
+    if not folder.is_dir():
+        raise InputError("there is no such model folder", path=folder)
+    for name in _REQUIRED:
+        if not (folder / name).is_file():
+            raise InputError(f"not a model folder: {name} is missing", path=folder)
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(_small_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not valid JSON ({error})", path=path) from None
+    expected = {"name": str, "revision": str, "sha256": dict, "manifest_version": int}
+    for key, kind in expected.items():
+        if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
+            raise InputError(f"the entry '{key}' is missing or of the wrong type", path=path)
+    if manifest["manifest_version"] > MANIFEST_VERSION:
+        raise InputError(
+            f"manifest version {manifest['manifest_version']} is newer than this phylotools",
+            path=path,
+            remedy="upgrade phylotools",
+        )
+    return manifest
+
+
+def verify_checksums(folder: Path, manifest: dict[str, Any]) -> None:
+    """Compare every file with the manifest; the first that differs is an `InputError`."""
+    recorded = manifest["sha256"]
+    for name in _HASHED:
+        present = (folder / name).is_file()
+        if present != (name in recorded):
+            state = "is not in the manifest" if present else "is missing"
+            raise InputError(
+                f"the file {state}", path=folder / name, remedy="fetch the model again"
+            )
+        if present and sha256_file(folder / name) != recorded[name]:
+            raise InputError(
+                "wrong checksum: the file is not the one the manifest names",
+                path=folder / name,
+                remedy="fetch or export the model again",
+            )
+
+
+def read_model(folder: Path, device: torch.device) -> Model:
+    """Load a model folder after checking every checksum.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, altered or malformed.
+    """
+    manifest = read_manifest(folder)
+    verify_checksums(folder, manifest)
+    try:
+        config = tomllib.loads(_small_text(folder / CONFIG))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"not valid TOML ({error})", path=folder / CONFIG) from None
+    if not isinstance(config.get("network"), dict):
+        raise InputError("the table [network] is missing", path=folder / CONFIG)
+    spec = ModelSpec.from_dict(config["network"], path=str(folder / CONFIG))
+    regions = folder / TRAINING_REGIONS
+    return Model(
+        name=manifest["name"],
+        revision=manifest["revision"],
+        sha256=sha256_file(folder / WEIGHTS),
+        folder=folder,
+        manifest=manifest,
+        config=config,
+        spec=spec,
+        network=load_network(folder / WEIGHTS, spec, device),
+        device=device,
+        training_regions=read_bed(regions) if regions.is_file() else None,
+    )
+
+
+def read_card(folder: Path) -> str:
+    """The model card, Markdown."""
+    return _small_text(folder / CARD)
+
+
+def _small_text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_TEXT:
+        raise InputError("the file is too large to be a model's", path=path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the file is not UTF-8 text", path=path) from None

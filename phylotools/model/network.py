@@ -1,0 +1,190 @@
+"""The reverse-complement-equivariant ByteNet: one sequence in, four log rates a position out.
+
+Reverse-complementing the input reverses the output and swaps A with T and C with G. The
+involution on hidden channels is their reversal, so a weight is equivariant when it is unchanged
+under reversing its output channels, its input channels and its kernel together (PhyloGPN, Albors
+et al. 2025). Norm scales and shifts must be palindromes for the same reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phylotools.model.presets import N_TOKENS, ModelSpec
+from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE, with_log_rate
+
+
+class _Frozen:
+    """Mix-in: effective (symmetrised) weights are computed once and kept after `freeze`."""
+
+    _kept: tuple[Tensor, ...] | None = None
+
+    def effective(self) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+    def weights(self) -> tuple[Tensor, ...]:
+        return self.effective() if self._kept is None else self._kept
+
+    def freeze(self) -> None:
+        self._kept = tuple(weight.detach() for weight in self.effective())
+
+
+class EquivariantConv(_Frozen, nn.Module):
+    """Valid dilated convolution along positions, on (B, L, H) tensors.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    kernel_size, dilation : int
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.dilation = dilation
+        # The scale of torch's own convolutions: U(-1, 1) / sqrt(fan in). Averaging with the
+        # mirrored weight halves the variance, which sqrt 2 makes good.
+        bound = math.sqrt(2.0 / (inputs * kernel_size))
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """Weight as a matrix (H out, kernel * H in) and bias, both symmetrised."""
+        weight = (self.weight + self.weight.flip(0, 1, 2)) / 2
+        return weight.permute(0, 2, 1).flatten(1), (self.bias + self.bias.flip(0)) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weights()
+        width = self.weight.shape[2]
+        if width > 1:
+            # One matrix product over the taps side by side: faster here than conv1d, which
+            # would need the channels first.
+            length = x.shape[1] - (width - 1) * self.dilation
+            taps = [x[:, t * self.dilation : t * self.dilation + length] for t in range(width)]
+            x = torch.cat(taps, dim=-1)
+        return F.linear(x, weight, bias)
+
+
+class PositionNorm(_Frozen, nn.Module):
+    """LayerNorm over the channels of each position, or the published GroupNorm(1, H).
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    channels : int
+    """
+
+    def __init__(self, spec: ModelSpec, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self._tied = spec.tied_norm
+        self._over_positions = spec.norm == "group"
+
+    def effective(self) -> tuple[Tensor, Tensor]:
+        if not self._tied:
+            return self.weight, self.bias
+        return (self.weight + self.weight.flip(0)) / 2, (self.bias + self.bias.flip(0)) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weights()
+        if self._over_positions:
+            return F.layer_norm(x, x.shape[1:]) * weight + bias
+        return F.layer_norm(x, x.shape[2:], weight, bias)
+
+
+class EquivariantEmbedding(_Frozen, nn.Module):
+    """Vector of each token; the complement's vector is the token's, reversed."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(N_TOKENS, channels) * math.sqrt(2.0))
+
+    def effective(self) -> tuple[Tensor]:
+        complement = torch.tensor([3, 2, 1, 0, 4, 5], device=self.weight.device)
+        return ((self.weight + self.weight[complement].flip(1)) / 2,)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.embedding(tokens, self.weights()[0])
+
+
+class ResidualBlock(nn.Module):
+    """norm, GELU, 1x1; norm, GELU, dilated; norm, GELU, 1x1; plus the cropped input."""
+
+    def __init__(self, spec: ModelSpec, dilation: int) -> None:
+        super().__init__()
+        wide, narrow = spec.channels, spec.bottleneck
+        self.norm_in = PositionNorm(spec, wide)
+        self.conv_in = EquivariantConv(wide, narrow)
+        self.norm_mid = PositionNorm(spec, narrow)
+        self.conv_mid = EquivariantConv(narrow, narrow, spec.kernel_size, dilation)
+        self.norm_out = PositionNorm(spec, narrow)
+        self.conv_out = EquivariantConv(narrow, wide)
+        self.crop = dilation * (spec.kernel_size - 1) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv_in(F.gelu(self.norm_in(x)))
+        y = self.conv_mid(F.gelu(self.norm_mid(y)))
+        y = self.conv_out(F.gelu(self.norm_out(y)))
+        return x[:, self.crop : x.shape[1] - self.crop] + y
+
+
+class ByteNet(nn.Module):
+    """Tokens of a window to log rates of the positions whose context it holds.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = EquivariantEmbedding(spec.channels)
+        self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
+        self.norm = PositionNorm(spec, spec.channels)
+        self.output = EquivariantConv(spec.channels, 4)
+        # Start near a neutral site with uniform frequencies.
+        nn.init.constant_(self.output.bias, NEUTRAL_LOG_RATE - math.log(4))
+        with torch.no_grad():
+            self.output.weight.mul_(0.1)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Output of the last norm, the embedding of each position.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, shape (B, L + receptive_field - 1)
+
+        Returns
+        -------
+        Tensor of float32, shape (B, L, H)
+        """
+        x = self.embedding(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Log rates theta, shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
+        theta = self.output(F.gelu(self.embed(tokens)))
+        if self.spec.fixed_log_rate is not None:
+            theta = with_log_rate(theta, self.spec.fixed_log_rate)
+        return theta
+
+    def freeze(self) -> ByteNet:
+        """Symmetrise every weight once, for inference; returns the network itself."""
+        _each(self, _Frozen, lambda part: part.freeze())
+        return self.eval().requires_grad_(False)
+
+
+def _each(network: nn.Module, kind: type, action: Callable[..., None]) -> None:
+    for part in network.modules():
+        if isinstance(part, kind):
+            action(part)

@@ -1,0 +1,123 @@
+"""What a network is made of, and the named sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from phylotools.errors import InputError, UsageError
+
+#: Token of each character; complement reverses A, C, G, T and leaves N and '-' alone.
+VOCABULARY = "ACGTN-"
+N_TOKENS = len(VOCABULARY)
+PAD_TOKEN = VOCABULARY.index("-")
+#: Far beyond any use; a size read from a file must not ask for unbounded memory.
+_LARGEST_RECEPTIVE_FIELD = 1_000_001
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Shape of a reverse-complement-equivariant ByteNet.
+
+    Attributes
+    ----------
+    channels : int
+        H of the residual stream; even.
+    bottleneck : int
+        H inside a block; even.
+    kernel_size : int
+        Odd width of the dilated convolution.
+    dilations : tuple of int
+        One residual block each.
+    norm : {'layer', 'group'}
+        ``layer`` normalises each position over its channels; ``group`` is the published first
+        generation's norm over channels and positions, whose scores depend on the window.
+    tied_norm : bool
+        Keep norm scales and shifts palindromic, without which equivariance is lost in training.
+        False only for weights published without it.
+    fixed_log_rate : float or None
+        The same log R at every site instead of a predicted one.
+    """
+
+    channels: int
+    bottleneck: int
+    kernel_size: int = 5
+    dilations: tuple[int, ...] = (1, 5)
+    norm: str = "layer"
+    tied_norm: bool = True
+    fixed_log_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.channels < 2 or self.channels % 2 or self.bottleneck < 2 or self.bottleneck % 2:
+            problems.append("channels and bottleneck must be even and positive")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            problems.append("kernel_size must be odd")
+        if not self.dilations or min(self.dilations) < 1:
+            problems.append("dilations must be positive, one for each block")
+        if self.norm not in ("layer", "group"):
+            problems.append("norm must be 'layer' or 'group'")
+        elif self.receptive_field > _LARGEST_RECEPTIVE_FIELD:
+            problems.append(f"the receptive field must not exceed {_LARGEST_RECEPTIVE_FIELD}")
+        if self.fixed_log_rate is not None and not math.isfinite(self.fixed_log_rate):
+            problems.append("fixed_log_rate must be finite")
+        if problems:
+            raise UsageError("network: " + "; ".join(problems))
+
+    @property
+    def receptive_field(self) -> int:
+        """Positions of sequence that one output reads; odd."""
+        return 1 + (self.kernel_size - 1) * sum(self.dilations)
+
+    @property
+    def n_parameters(self) -> int:
+        """Stored numbers, before the symmetries tie half of them."""
+        wide, narrow = self.channels, self.bottleneck
+        block = (
+            2 * (wide + narrow + narrow)
+            + narrow * (wide + 1)
+            + narrow * (narrow * self.kernel_size + 1)
+            + wide * (narrow + 1)
+        )
+        return N_TOKENS * wide + len(self.dilations) * block + 2 * wide + 4 * (wide + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self) | {"dilations": list(self.dilations)}
+        return {key: value for key, value in values.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, path: str | None = None) -> ModelSpec:
+        """Inverse of `to_dict`; unknown or ill-typed keys are an `InputError`."""
+        types = {"channels": int, "bottleneck": int, "kernel_size": int, "dilations": list}
+        types |= {"norm": str, "tied_norm": bool, "fixed_log_rate": float}
+        for key, value in values.items():
+            if key not in types:
+                raise InputError(f"unknown network key '{key}'", path=path)
+            if type(value) is not types[key]:
+                raise InputError(f"network.{key} must be of type {types[key].__name__}", path=path)
+        if any(type(d) is not int for d in values.get("dilations", [])):
+            raise InputError("network.dilations must be integers", path=path)
+        if "channels" not in values or "bottleneck" not in values:
+            raise InputError("network needs channels and bottleneck", path=path)
+        try:
+            return cls(**values | {"dilations": tuple(values.get("dilations", (1, 5)))})
+        except UsageError as error:
+            raise InputError(str(error), path=path) from None
+
+
+#: Named sizes. ``phylogpn`` is the published architecture: 83,185,924 parameters.
+PRESETS = {
+    "tiny": ModelSpec(channels=32, bottleneck=16, dilations=(1, 5) * 3),
+    "small": ModelSpec(channels=128, bottleneck=64, dilations=(1, 5) * 4),
+    "medium": ModelSpec(channels=256, bottleneck=128, dilations=(1, 5) * 10),
+    "large": ModelSpec(channels=512, bottleneck=256, dilations=(1, 5) * 20),
+    "phylogpn": ModelSpec(channels=960, bottleneck=480, dilations=(1, 5) * 20),
+}
+
+
+def preset(name: str) -> ModelSpec:
+    """The `ModelSpec` of a named preset."""
+    if name not in PRESETS:
+        raise UsageError(f"no preset is called '{name}'; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

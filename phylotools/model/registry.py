@@ -1,0 +1,135 @@
+"""Models by name: those shipped with the package, those in the cache, and any folder by path."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phylotools.errors import InputError
+from phylotools.model.device import resolve_device
+from phylotools.model.folder import CONFIG, Model, check_values, read_manifest, read_model
+
+DEFAULT_MODEL = "mammals671-mtdna"
+#: Largest difference of a log rate that `verify_model` puts down to another machine's arithmetic.
+VERIFY_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """One line of ``phylotools model list``."""
+
+    name: str
+    revision: str
+    assembly: str
+    contigs: tuple[str, ...]
+    folder: Path
+
+
+def _search_path() -> list[Path]:
+    package = Path(__file__).parents[1]
+    # An installed wheel carries the models inside the package; a checkout has them beside it.
+    places = [package / "shipped_models", package.parent / "models"]
+    cache = os.environ.get("PHYLOTOOLS_CACHE")
+    return [*([Path(cache) / "models"] if cache else []), *places]
+
+
+def list_models() -> list[ModelSummary]:
+    """Every model that has a name here; of two with one name, the one found first."""
+    found: dict[str, ModelSummary] = {}
+    for place in _search_path():
+        for folder in sorted(place.glob("*/")) if place.is_dir() else []:
+            if folder.name.startswith("."):  # the remains of a killed export
+                continue
+            try:
+                manifest = read_manifest(folder)
+            except InputError:
+                continue
+            contigs = manifest.get("contigs")
+            found.setdefault(
+                folder.name,
+                ModelSummary(
+                    folder.name,
+                    manifest["revision"],
+                    str(manifest.get("assembly", "")),
+                    tuple(map(str, contigs)) if isinstance(contigs, list) else (),
+                    folder,
+                ),
+            )
+    return list(found.values())
+
+
+def find_model(name_or_path: str | None = None) -> Path:
+    """Folder of a model given by name or path; the default model if neither is given.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message names those there are.
+    """
+    wanted = name_or_path or DEFAULT_MODEL
+    for place in _search_path():
+        # A name has no separator: it cannot climb out of the search path.
+        if os.sep not in wanted and wanted not in (".", "..") and (place / wanted).is_dir():
+            return place / wanted
+    if Path(wanted).is_dir():
+        return Path(wanted)
+    names = ", ".join(summary.name for summary in list_models()) or "none"
+    raise InputError(
+        f"no model is called '{wanted}' and no such folder exists",
+        remedy=f"models at hand: {names}; train one with 'phylotools train'",
+    )
+
+
+def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
+    """Load a model by name or folder.
+
+    Parameters
+    ----------
+    name_or_path : str, optional
+        Default: the model that ships with phylotools.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+
+    Returns
+    -------
+    Model
+    """
+    return read_model(find_model(name_or_path), resolve_device(device))
+
+
+def verify_model(model: Model) -> float:
+    """Run the manifest's check sequence; the largest difference from its log rates.
+
+    Raises
+    ------
+    InputError
+        If the manifest has no usable check or the difference exceeds `VERIFY_TOLERANCE`.
+    """
+    check = model.manifest.get("check")
+    try:
+        expected = [[float(value) for value in row] for row in check["log_rates"]]  # type: ignore[index]
+        values = check_values(model.network, str(check["sequence"])[:10_000])  # type: ignore[index]
+        difference = max(
+            abs(a - b)
+            for row, wanted in zip(values, expected, strict=True)
+            for a, b in zip(row, wanted, strict=True)
+        )
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise InputError("the manifest has no usable 'check'", path=model.folder) from None
+    if not difference <= VERIFY_TOLERANCE:
+        raise InputError(
+            f"log rates of the check sequence differ by {difference:.3g}", path=model.folder
+        )
+    return difference
+
+
+def describe_model(path: str | Path) -> dict[str, Any]:
+    """What ``inspect`` and ``model info`` show of a model folder."""
+    model = read_model(Path(path), resolve_device("cpu"))
+    shown = {key: value for key, value in model.manifest.items() if key != "check"}
+    shown["network"] = model.spec.to_dict()
+    shown["folder"] = str(model.folder)
+    shown["configuration"] = str(model.folder / CONFIG)
+    return shown

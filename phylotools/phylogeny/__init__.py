@@ -1,0 +1,1 @@
+"""Trees, substitution models and the likelihood of alignment columns."""

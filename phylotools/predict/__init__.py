@@ -1,0 +1,1 @@
+"""Run a model over sequence and score what a user asks about."""

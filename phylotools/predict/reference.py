@@ -1,0 +1,235 @@
+"""Records against the reference: contig names, REF alleles, the right assembly."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import numpy as np
+
+from phylotools.errors import InputError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region, resolve_contigs
+
+logger = logging.getLogger("phylotools")
+
+_BLOCK_SHIFT = 16
+_BLOCKS_KEPT = 64
+_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
+_ACGT = frozenset(b"ACGT")
+_NAMES_SHOWN = 5
+
+#: A wrong assembly disagrees in about three of four bases; errors of callers, liftovers and IUPAC
+#: references in far fewer than one of ten. So one of ten of at least a hundred is proof; among
+#: fewer records only a majority is, and below ten nothing is.
+MISMATCH_LIMIT = 0.1
+MISMATCH_LIMIT_SMALL = 0.5
+FEWEST_CHECKED = 100
+FEWEST_CHECKED_SMALL = 10
+#: A majority among this many ends the run early, before a large file is read for nothing.
+CHECKED_EARLY = 1000
+
+
+class ReferenceLetters:
+    """Upper-case letters of a reference genome, by small cached blocks.
+
+    Parameters
+    ----------
+    genome : ReferenceGenome
+    """
+
+    def __init__(self, genome: ReferenceGenome) -> None:
+        self._genome = genome
+        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def fetch(self, contig: str, start: int, end: int) -> bytes:
+        """Letters A, C, G, T or N of a region within the contig, 0-based half-open."""
+        index = start >> _BLOCK_SHIFT
+        if end > (index + 1) << _BLOCK_SHIFT:
+            return self._read(contig, start, end)
+        block = self._blocks.get((contig, index))
+        if block is None:
+            block_start = index << _BLOCK_SHIFT
+            block_end = min(block_start + (1 << _BLOCK_SHIFT), self._genome.contigs[contig])
+            block = self._read(contig, block_start, block_end)
+            self._blocks[contig, index] = block
+            if len(self._blocks) > _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+        block_offset = start - (index << _BLOCK_SHIFT)
+        return block[block_offset : block_offset + end - start]
+
+    def _read(self, contig: str, start: int, end: int) -> bytes:
+        return _LETTERS[self._genome.fetch(Region(contig, start, end)) & 7].tobytes()
+
+
+def ref_agrees(ref: bytes, letters: bytes) -> bool:
+    """Whether a REF allele agrees with the reference sequence.
+
+    Letters of REF other than A, C, G and T are not checked: structural variant callers write N,
+    and the VCF specification reduces ambiguity codes.
+
+    Parameters
+    ----------
+    ref, letters : bytes
+        Upper case, equally long.
+    """
+    return ref == letters or all(
+        written == there or written not in _ACGT
+        for written, there in zip(ref, letters, strict=True)
+    )
+
+
+class ContigNames:
+    """Names of the file -> names of the reference, resolved once for each name.
+
+    Parameters
+    ----------
+    declared : mapping of str to (int or None)
+        Contigs of the header and their lengths.
+    genome : ReferenceGenome
+    path : str
+        The variants, for messages.
+    """
+
+    def __init__(
+        self, declared: Mapping[str, int | None], genome: ReferenceGenome, path: str
+    ) -> None:
+        self._genome = genome
+        self._path = path
+        self._resolved: dict[bytes, str | None] = {}
+        self._declared_targets: frozenset[str] = frozenset()
+        self._n_declared = len(declared)
+        self.n_records_found = 0
+        self.n_records_missing: dict[str, int] = {}
+        self._add(list(declared))
+        self._declared_targets = frozenset(filter(None, self._resolved.values()))
+        for name, length in declared.items():
+            contig = self._resolved[_encode(name)]
+            if contig is not None and length not in (None, genome.contigs[contig]):
+                logger.warning(
+                    "%s: its header says that %s has %s bases, the reference has %d: is it "
+                    "another assembly?",
+                    path,
+                    name,
+                    length,
+                    genome.contigs[contig],
+                )
+
+    def resolve(self, name: bytes) -> str | None:
+        """The reference's name of a record's contig; None if it has none."""
+        try:
+            return self._resolved[name]
+        except KeyError:
+            self._add([_decode(name)])
+            return self._resolved[name]
+
+    def count(self, n_records: Mapping[bytes, int]) -> None:
+        """Count the records of a batch by the name of their contig."""
+        for name, count in n_records.items():
+            if self._resolved[name] is not None:
+                self.n_records_found += count
+            else:
+                text = _decode(name)
+                self.n_records_missing[text] = self.n_records_missing.get(text, 0) + count
+
+    def _add(self, names: list[str]) -> None:
+        """Resolve names; those not declared one by one, so that their order does not matter."""
+        free = [name for name in self._genome.contigs if name not in self._declared_targets]
+        found = resolve_contigs(names, free)
+        for name in names:
+            contig = found.get(name)
+            self._resolved[_encode(name)] = contig
+            if contig not in (None, name):
+                logger.info("contig %s is %s of the reference", name, contig)
+
+    def refuse_foreign(self, advice: str, *, is_complete: bool) -> None:
+        """Raise `InputError` if records were seen, and none is on a contig of the reference.
+
+        Parameters
+        ----------
+        advice : str
+            What else the user could do.
+        is_complete : bool
+            Whether the whole file was read. Before, only a header that declares contigs, none of
+            them the reference's, is reason enough.
+        """
+        if not self.n_records_missing or self.n_records_found:
+            return
+        if not is_complete and (self._declared_targets or not self._n_declared):
+            return
+        raise InputError(
+            f"no record is on a contig of the reference {self._genome.path}, which has "
+            f"{_some(self._genome.contigs)}; the records are on {_some(self.n_records_missing)}",
+            path=self._path,
+            remedy=advice,
+        )
+
+    def warn_missing(self) -> None:
+        """Say once which contigs the reference lacks, and how many records that concerns."""
+        if self.n_records_missing:
+            logger.warning(
+                "%s: %d records are on %d contigs that the reference does not have (%s)",
+                self._path,
+                sum(self.n_records_missing.values()),
+                len(self.n_records_missing),
+                _some(self.n_records_missing),
+            )
+
+
+class AssemblyCheck:
+    """Counts REF alleles that disagree, and refuses a file made on another assembly.
+
+    Parameters
+    ----------
+    path : str
+        The variants, for messages.
+    reference : str
+        The FASTA, for messages.
+    """
+
+    def __init__(self, path: str, reference: str) -> None:
+        self._path = path
+        self._reference = reference
+        self.n_checked = 0
+        self.n_mismatches = 0
+        self.first_mismatch: str | None = None
+
+    def refuse_early(self) -> None:
+        """Raise `InputError` once a majority of the first records disagrees."""
+        if self.n_checked >= CHECKED_EARLY and self._fraction > MISMATCH_LIMIT_SMALL:
+            raise self._error()
+
+    def refuse(self) -> None:
+        """Raise `InputError` if too many records of the whole file disagree."""
+        is_large = self.n_checked >= FEWEST_CHECKED
+        limit = MISMATCH_LIMIT if is_large else MISMATCH_LIMIT_SMALL
+        if self.n_checked >= FEWEST_CHECKED_SMALL and self._fraction > limit:
+            raise self._error()
+
+    @property
+    def _fraction(self) -> float:
+        return self.n_mismatches / max(1, self.n_checked)
+
+    def _error(self) -> InputError:
+        return InputError(
+            f"REF disagrees with {self._reference} in {self.n_mismatches} of {self.n_checked} "
+            f"records (first: {self.first_mismatch}); this looks like the wrong assembly",
+            path=self._path,
+            remedy="give the assembly that the file was made on with --fasta, or "
+            "--on-ref-mismatch warn to score it all the same",
+        )
+
+
+def _some(names: Mapping[str, object]) -> str:
+    shown = [name[:40] for name in list(names)[:_NAMES_SHOWN]]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _encode(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

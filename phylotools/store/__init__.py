@@ -1,0 +1,1 @@
+"""The column store: an alignment in reference coordinates, ready to train on."""

@@ -1,0 +1,1 @@
+"""From column stores and a TOML configuration to a model."""

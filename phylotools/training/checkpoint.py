@@ -1,0 +1,156 @@
+"""Checkpoints: network, optimiser and place in the data, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phylotools.errors import InputError
+from phylotools.io.files import atomic_path
+from phylotools.model.network import ByteNet
+from phylotools.model.presets import ModelSpec
+from phylotools.model.weights import fill_network, load_tensors, save_tensors
+from phylotools.provenance import RunRecord
+
+FORMAT = "phylotools checkpoint 1"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    epoch, batch : int
+        The next batch to take.
+    best_metric : float or None
+        Best value of the selection metric so far.
+    best_step : int
+        The step of the weights kept as best.
+    complete : bool
+        All steps are done.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_metric: float | None = None
+    best_step: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back.
+
+    Attributes
+    ----------
+    progress : Progress
+    config : dict
+        The training configuration's tables.
+    spec : ModelSpec
+    facts : dict
+        What the model's manifest will say of its training data.
+    tensors : dict of str to Tensor
+        ``network.*``, ``best.*`` (the selected weights, when they are not the last) and
+        ``optimiser.*``.
+    """
+
+    progress: Progress
+    config: dict[str, Any]
+    spec: ModelSpec
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors whose names begin with `prefix`, without it."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+    def selected_network(self, path: Path) -> ByteNet:
+        """The network that the run's selection rule chose, frozen."""
+        network = ByteNet(self.spec)
+        fill_network(network, self.part("best.") or self.part("network."), path)
+        return network.freeze()
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole or not at all, replacing the one before."""
+    metadata = {
+        "format": FORMAT,
+        "progress": json.dumps(checkpoint.progress.__dict__),
+        "config": json.dumps(checkpoint.config),
+        "network": json.dumps(checkpoint.spec.to_dict()),
+        "facts": json.dumps(checkpoint.facts),
+        "run": json.dumps(RunRecord().to_dict()),
+    }
+    with atomic_path(path, force=True) as temporary:
+        save_tensors(temporary, checkpoint.tensors, metadata)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    InputError
+        If it is damaged or no checkpoint.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise InputError("not a phylotools checkpoint", path=path)
+    try:
+        return Checkpoint(
+            Progress(**json.loads(metadata["progress"])),
+            json.loads(metadata["config"]),
+            ModelSpec.from_dict(json.loads(metadata["network"]), path=str(path)),
+            json.loads(metadata["facts"]),
+            tensors,
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the checkpoint's metadata are damaged ({error})", path=path) from None
+
+
+def describe_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What ``inspect`` shows of a checkpoint."""
+    checkpoint = read_checkpoint(Path(path))
+    return {
+        **checkpoint.progress.__dict__,
+        "network": checkpoint.spec.to_dict(),
+        "configuration": checkpoint.config,
+        **checkpoint.facts,
+    }
+
+
+def optimiser_tensors(network: ByteNet, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's moments and step counts under the names of their parameters."""
+    names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
+    return {
+        f"{names[parameter]}.{key}": value
+        for parameter, state in optimiser.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimiser(
+    network: ByteNet, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """Inverse of `optimiser_tensors`."""
+    for name, parameter in network.named_parameters():
+        keys = ("step", "exp_avg", "exp_avg_sq")
+        if f"{name}.step" in tensors:
+            optimiser.state[parameter] = {
+                # AdamW keeps the step count on the CPU, the moments with the parameter.
+                key: tensors[f"{name}.{key}"].to("cpu" if key == "step" else parameter.device)
+                for key in keys
+            }

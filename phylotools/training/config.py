@@ -1,0 +1,326 @@
+"""The training configuration: TOML says what, flags say how.
+
+Every key has a type and a default or is required; all errors of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import sys
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phylotools.errors import InputError, UsageError
+from phylotools.model.presets import PRESETS, ModelSpec
+from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on.
+
+    Attributes
+    ----------
+    stores : list of str
+        Column stores; relative paths start at the configuration file's folder.
+    held_out_contigs : list of str
+        Never trained on, scored at every evaluation.
+    held_out_regions : list of str
+        ``contig:begin-end``, likewise.
+    held_out_regions_file : str
+        A BED file of such regions.
+    held_out_species : list of str
+        Missing data in the loss; their prediction at the training columns is the figure by which
+        a model that scores its own training genome is selected.
+    held_out_species_fraction : float
+        Share of the other species to hold out as well, drawn with the seed; never the reference.
+    minimum_species : int
+        A column with fewer species (reference included) is not trained on.
+    minimum_branch_length : float
+        Shorter branches are lengthened to this, since species that differ at branches of length
+        zero would have probability zero. The default is IQ-TREE's.
+    soft_mask_weight : float
+        Weight of lower-case (repeat) reference positions in the loss.
+    """
+
+    stores: list[str]
+    held_out_contigs: list[str] = field(default_factory=list)
+    held_out_regions: list[str] = field(default_factory=list)
+    held_out_regions_file: str = ""
+    held_out_species: list[str] = field(default_factory=list)
+    held_out_species_fraction: float = 0.0
+    minimum_species: int = 2
+    minimum_branch_length: float = 1e-6
+    soft_mask_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A preset, of which single entries may be changed; see `ModelSpec`."""
+
+    preset: str = "small"
+    channels: int | None = None
+    bottleneck: int | None = None
+    kernel_size: int | None = None
+    dilations: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """What is assumed of each site's total log rate log R; see the method page.
+
+    Attributes
+    ----------
+    treatment : {'prior', 'free', 'fixed'}
+    mean, sd : float
+        Of the normal prior on log R; ``fixed`` uses the mean alone.
+    """
+
+    treatment: str = "prior"
+    mean: float = NEUTRAL_LOG_RATE
+    sd: float = 1.0
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with warm-up, a cosine to zero and clipped gradients.
+
+    Attributes
+    ----------
+    steps : int
+    windows_per_batch, window_length : int
+        Windows in a step, and predicted positions in each.
+    learning_rate, weight_decay : float
+    warmup_steps : int
+    gradient_clip : float
+        Largest norm of the gradient.
+    """
+
+    steps: int = 3000
+    windows_per_batch: int = 8
+    window_length: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    gradient_clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Bookkeeping.
+
+    Attributes
+    ----------
+    seed : int
+    log_every, evaluate_every, checkpoint_every : int
+        Steps.
+    evaluation_columns : int
+        At most so many columns are scored at an evaluation.
+    select_by : {'last', 'held_out_species', 'held_out_columns'}
+        Which weights become the model: those of the last step, or of the best evaluation.
+    """
+
+    seed: int = 1
+    log_every: int = 10
+    evaluate_every: int = 250
+    checkpoint_every: int = 250
+    evaluation_columns: int = 20_000
+    select_by: str = "last"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The whole file.
+
+    Attributes
+    ----------
+    data, network, rate, optimiser, run
+        One table each.
+    folder : Path
+        Where relative paths start.
+    """
+
+    data: DataConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    rate: RateConfig = field(default_factory=RateConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    folder: Path = Path(".")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tables of plain values without the ``None`` that TOML cannot hold, nor the folder."""
+        tables = dataclasses.asdict(self)
+        del tables["folder"]
+        return {
+            name: {key: value for key, value in table.items() if value is not None}
+            for name, table in tables.items()
+        }
+
+    def model_spec(self) -> ModelSpec:
+        """The network's shape: its preset with the given changes."""
+        changes: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in dataclasses.asdict(self.network).items()
+            if value is not None and key != "preset"
+        }
+        if self.rate.treatment == "fixed":
+            changes["fixed_log_rate"] = self.rate.mean
+        return dataclasses.replace(PRESETS[self.network.preset], **changes)
+
+    def store_paths(self) -> list[Path]:
+        return [self.folder / store for store in self.data.stores]
+
+
+_TABLES = {
+    "data": DataConfig,
+    "network": NetworkConfig,
+    "rate": RateConfig,
+    "optimiser": OptimiserConfig,
+    "run": RunConfig,
+}
+
+
+def read_config(path: str | os.PathLike[str]) -> TrainingConfig:
+    """Read a TOML training configuration.
+
+    Raises
+    ------
+    InputError
+        With every error of the file, separated by semicolons.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", path=path) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"not valid TOML: {error}", path=path) from None
+    config, errors = parse_config(values, path.absolute().parent)
+    if config is None:
+        raise InputError("; ".join(errors), path=path)
+    return config
+
+
+def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig | None, list[str]]:
+    """Check every table and key; the configuration, or ``None`` and all errors."""
+    errors: list[str] = []
+    tables: dict[str, Any] = {}
+    for name in values:
+        if name not in _TABLES:
+            errors.append(_unknown("table", f"[{name}]", name, list(_TABLES)))
+    for name, kind in _TABLES.items():
+        table = values.get(name, {})
+        if not isinstance(table, dict):
+            errors.append(f"{name} must be a table, [{name}]")
+            table = {}
+        tables[name] = _parse_table(name, kind, table, errors)
+    config = TrainingConfig(**tables, folder=folder)
+    errors += _check_values(config)
+    return (None, errors) if errors else (config, [])
+
+
+def _unknown(what: str, shown: str, given: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"unknown {what} {shown}" + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _parse_table(name: str, kind: type, table: dict[str, Any], errors: list[str]) -> Any:
+    hints = typing.get_type_hints(kind)
+    # Keys with errors keep their defaults, so that the other values are still checked.
+    values: dict[str, Any] = {} if kind is not DataConfig else {"stores": []}
+    for key, value in table.items():
+        if key not in hints:
+            errors.append(_unknown("key", f"{name}.{key}", key, list(hints)))
+        elif not _fits(value, hints[key]):
+            errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {value!r}")
+        else:
+            values[key] = float(value) if hints[key] is float else value
+    return kind(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        (item,) = typing.get_args(hint)
+        return isinstance(value, list) and all(_fits(entry, item) for entry in value)
+    if hint is float:
+        # An integer beyond every float fits as little as inf and nan do.
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is hint
+
+
+def _type_name(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return _type_name(typing.get_args(hint)[0])
+    if typing.get_origin(hint) is list:
+        return f"a list of {_type_name(typing.get_args(hint)[0])}"
+    return {int: "an integer", float: "a number", str: "a text"}.get(hint, str(hint))
+
+
+def _check_values(config: TrainingConfig) -> list[str]:
+    errors = []
+    data, optimiser, run = config.data, config.optimiser, config.run
+    positive = {
+        "data.minimum_species": data.minimum_species,
+        "rate.sd": config.rate.sd,
+        "optimiser.steps": optimiser.steps,
+        "optimiser.windows_per_batch": optimiser.windows_per_batch,
+        "optimiser.window_length": optimiser.window_length,
+        "optimiser.learning_rate": optimiser.learning_rate,
+        "optimiser.gradient_clip": optimiser.gradient_clip,
+        "run.log_every": run.log_every,
+        "run.evaluate_every": run.evaluate_every,
+        "run.checkpoint_every": run.checkpoint_every,
+        "run.evaluation_columns": run.evaluation_columns,
+    }
+    errors += [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
+    not_negative = {
+        "data.minimum_branch_length": data.minimum_branch_length,
+        "data.soft_mask_weight": data.soft_mask_weight,
+        "optimiser.weight_decay": optimiser.weight_decay,
+        "optimiser.warmup_steps": optimiser.warmup_steps,
+        "run.seed": run.seed,
+    }
+    errors += [
+        f"{key} must not be negative" for key, value in not_negative.items() if not value >= 0
+    ]
+    if run.seed >= 1 << 63:
+        errors.append("run.seed must be below 2^63")
+    if not 0 <= data.held_out_species_fraction < 1:
+        errors.append("data.held_out_species_fraction must be at least 0 and below 1")
+    if not data.stores:
+        errors.append("data.stores must name a column store")
+    errors += [
+        f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
+    ]
+    choices = {
+        "network.preset": (config.network.preset, tuple(PRESETS)),
+        "rate.treatment": (config.rate.treatment, ("prior", "free", "fixed")),
+        "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
+    }
+    errors += [
+        f"{key} must be one of {', '.join(known)}, not {value!r}"
+        for key, (value, known) in choices.items()
+        if value not in known
+    ]
+    holds_species = bool(data.held_out_species) or data.held_out_species_fraction > 0
+    holds_columns = bool(
+        data.held_out_contigs or data.held_out_regions or data.held_out_regions_file
+    )
+    if run.select_by == "held_out_species" and not holds_species:
+        errors.append("run.select_by is held_out_species, but data holds out no species")
+    if run.select_by == "held_out_columns" and not holds_columns:
+        errors.append("run.select_by is held_out_columns, but data holds out no columns")
+    if config.network.preset in PRESETS:
+        try:
+            config.model_spec()
+        except UsageError as error:
+            errors.append(str(error))
+    return errors

@@ -1,0 +1,131 @@
+"""From a finished run to a model folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phylotools.errors import InputError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import read_bed
+from phylotools.model.folder import ModelDraft, write_model
+from phylotools.training.checkpoint import read_checkpoint
+from phylotools.training.loop import CHECKPOINT
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the user says of a model beyond what its run knows.
+
+    Attributes
+    ----------
+    name, revision, assembly, licence : str
+    card : Path or None
+        Markdown; a short card is written from the run if there is none.
+    reference : Path or None
+        FASTA to ship with the model, so that annotating needs no option.
+    training_regions : Path or None
+        BED of the training columns, for a model meant to score only those.
+    metrics : Path or None
+        JSON of measured results for the manifest.
+    """
+
+    name: str
+    revision: str = "1"
+    assembly: str = ""
+    licence: str = ""
+    card: Path | None = None
+    reference: Path | None = None
+    training_regions: Path | None = None
+    metrics: Path | None = None
+
+
+def export_model(
+    source: Path, target: Path, request: ExportRequest, *, force: bool = False
+) -> None:
+    """Write a model folder from a run folder or a checkpoint.
+
+    Parameters
+    ----------
+    source : Path
+        A run's folder, which must be complete, or one checkpoint file, at whatever step.
+    target : Path
+    request : ExportRequest
+    force : bool
+
+    Raises
+    ------
+    InputError
+        If the run is not complete.
+    """
+    path = source / CHECKPOINT if source.is_dir() else source
+    if not path.is_file():
+        raise InputError("there is no run here", path=source, remedy=f"a run holds {CHECKPOINT}")
+    checkpoint = read_checkpoint(path)
+    if source.is_dir() and not checkpoint.progress.complete:
+        raise InputError(
+            f"the run has done {checkpoint.progress.step} steps and is not complete",
+            path=source,
+            remedy=f"go on with 'phylotools train --resume', or export {path} as it is",
+        )
+    contigs = checkpoint.facts.get("contigs", [])
+    if request.reference is not None:
+        with ReferenceGenome.open(request.reference) as genome:
+            contigs = list(genome.contigs)
+    facts: dict[str, Any] = {
+        "assembly": request.assembly,
+        "licence": request.licence,
+        **checkpoint.facts,
+        "contigs": contigs,
+        "steps": checkpoint.progress.step,
+        "selected_step": checkpoint.progress.best_step or checkpoint.progress.step,
+        "metrics": _read_metrics(request.metrics),
+    }
+    card = _read_text(request.card) if request.card else _plain_card(request, facts)
+    if request.training_regions is not None:
+        read_bed(request.training_regions)  # a model with a damaged BED could not be loaded
+    write_model(
+        ModelDraft(
+            name=request.name,
+            revision=request.revision,
+            network=checkpoint.selected_network(path),
+            training=checkpoint.config,
+            facts=facts,
+            card=card,
+            reference=request.reference,
+            training_regions=request.training_regions,
+        ),
+        target,
+        force=force,
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as text ({error})", path=path) from None
+
+
+def _read_metrics(path: Path | None) -> Any:
+    if path is None:
+        return {}
+    try:
+        return json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"no readable JSON ({error})", path=path) from None
+
+
+def _plain_card(request: ExportRequest, facts: dict[str, Any]) -> str:
+    stores = "\n".join(
+        f"- {store['species']} species, {store['training_columns']} columns, reference "
+        f"{store['reference_species']}"
+        for store in facts["training_stores"]
+    )
+    return (
+        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps on\n\n{stores}\n\n"
+        "This card says nothing of what the model is good for: measure it before use, with\n"
+        "`phylotools evaluate`, and write down the result here.\n"
+    )

@@ -1,0 +1,306 @@
+"""The training loop: AdamW on sampled windows, evaluated, checkpointed and resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import torch
+
+from phylotools.errors import InputError, OutputError, PhylotoolsError
+from phylotools.model.network import ByteNet
+from phylotools.model.weights import fill_network
+from phylotools.provenance import sha256_text
+from phylotools.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    optimiser_tensors,
+    read_checkpoint,
+    restore_optimiser,
+    write_checkpoint,
+)
+from phylotools.training.config import OptimiserConfig, TrainingConfig
+from phylotools.training.dataset import Batch, TrainingData
+from phylotools.training.metrics import MetricsFile
+from phylotools.training.objective import conditional_log_likelihoods, loss_terms
+
+logger = logging.getLogger("phylotools")
+
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
+#: Seconds between two progress lines.
+_PROGRESS_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean log-likelihoods in nats a column; ``None`` where nothing is held out.
+
+    Attributes
+    ----------
+    training : float
+        Species in the loss at the training columns, given the reference base.
+    held_out_species : float or None
+        Held-out species at the training columns, given all others.
+    held_out_columns : float or None
+        Species in the loss at the held-out columns, given the reference base.
+    """
+
+    training: float
+    held_out_species: float | None
+    held_out_columns: float | None
+
+
+class Trainer:
+    """One training run in a folder.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : Path
+        Holds ``checkpoint.safetensors`` and ``metrics.tsv``.
+    device : torch.device
+    resume : bool
+        Go on from the folder's checkpoint.
+    force : bool
+        Delete the run in the folder, once the configuration and its data are known to be good.
+
+    Raises
+    ------
+    OutputError
+        If the folder already holds a run and `resume` is false.
+    InputError
+        If the checkpoint belongs to another configuration.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        device: torch.device,
+        *,
+        resume: bool = False,
+        force: bool = False,
+    ) -> None:
+        self.config, self.folder, self.device = config, folder, device
+        path = folder / CHECKPOINT
+        if path.exists() and not resume and not force:
+            raise OutputError(
+                f"{path}: a run is here already; give --resume to go on, --force to start anew"
+            )
+        self.data = TrainingData(config)
+        torch.manual_seed(config.run.seed)
+        self.network = ByteNet(config.model_spec()).to(device)
+        self.optimiser = _make_optimiser(self.network, config.optimiser)
+        self.progress = Progress()
+        self.best: dict[str, torch.Tensor] = {}
+        if resume and path.exists():
+            self._restore(path)
+        elif force:
+            start_anew(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
+
+    def run(self) -> Progress:
+        """Train to the last step; the final progress."""
+        run, last = self.config.run, self.config.optimiser.steps
+        started, shown, first = time.monotonic(), time.monotonic(), self.progress.step
+        while self.progress.step < last:
+            for batch in self.data.epoch(self.progress.epoch, self.progress.batch):
+                row = self._step(batch.to(self.device))
+                step = self.progress.step + 1
+                self._advance(step=step, batch=self.progress.batch + 1)
+                if step % run.evaluate_every == 0 or step == last:
+                    row |= self._evaluate()
+                if step % run.log_every == 0 or len(row) > 4:
+                    self.metrics.write(step, row)
+                if step % run.checkpoint_every == 0 and step < last:
+                    self._save()
+                if time.monotonic() - shown > _PROGRESS_SECONDS:
+                    shown = time.monotonic()
+                    rate = (step - first) / (shown - started)
+                    logger.info(
+                        "step %d of %d, loss %.3f, %.2f steps/s, %.0f s left",
+                        step, last, row["loss"], rate, (last - step) / rate,
+                    )  # fmt: skip
+                if step == last:
+                    break
+            else:
+                self._advance(epoch=self.progress.epoch + 1, batch=0)
+        self._advance(complete=True)
+        self._save()
+        return self.progress
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        """One update; its figures."""
+        learning_rate = learning_rate_at(self.progress.step, self.config.optimiser)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.zero_grad(set_to_none=True)
+        terms = loss_terms(self.network, batch, self.config.rate)
+        terms.loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self.config.optimiser.gradient_clip
+        )
+        if not bool(torch.isfinite(norm)):
+            raise PhylotoolsError(
+                f"the gradient is not finite at step {self.progress.step + 1}; "
+                "lower optimiser.learning_rate or raise data.minimum_branch_length"
+            )
+        self.optimiser.step()
+        return {
+            "loss": terms.loss.item(),
+            "log_likelihood": terms.log_likelihood.item(),
+            "gradient_norm": norm.item(),
+            "learning_rate": learning_rate,
+        }
+
+    def _evaluate(self) -> dict[str, float]:
+        """Score the samples and keep the weights if they are the best by the chosen figure."""
+        result = evaluate_network(self.network, self.data, self.config, self.device)
+        by = self.config.run.select_by
+        metric = None if by == "last" else getattr(result, by)
+        if metric is not None:
+            best = self.progress.best_metric
+            if best is None or metric > best:
+                self._advance(best_metric=metric, best_step=self.progress.step)
+                self.best = {
+                    name: tensor.detach().clone()
+                    for name, tensor in self.network.state_dict().items()
+                }
+        figures = {
+            f"evaluation_{name}": value
+            for name, value in dataclasses.asdict(result).items()
+            if value is not None
+        }
+        logger.info(
+            "step %d: %s",
+            self.progress.step,
+            ", ".join(f"{name[11:]} {value:.4f}" for name, value in figures.items()),
+        )
+        return figures
+
+    def _advance(self, **changes: object) -> None:
+        self.progress = dataclasses.replace(self.progress, **changes)  # type: ignore[arg-type]
+
+    def _save(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        moments = optimiser_tensors(self.network, self.optimiser)
+        tensors |= {f"optimiser.{k}": v for k, v in moments.items()}
+        # The metrics must reach the disk first: a resumed run cuts them back to the checkpoint.
+        self.metrics.flush()
+        write_checkpoint(
+            self.folder / CHECKPOINT,
+            Checkpoint(
+                self.progress, self.config.to_dict(), self.network.spec, self._facts(), tensors
+            ),
+        )
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "training_stores": [
+                {
+                    "fingerprint": source.store.fingerprint,
+                    "tree_sha256": sha256_text(source.store.tree.to_newick()),
+                    "reference_species": source.store.reference_species,
+                    "species": len(source.store.species),
+                    "held_out_species": [source.store.species[i] for i in source.held_out_species],
+                    "training_columns": sum(len(region) for region in source.training),
+                    "held_out_columns": sum(len(region) for region in source.held_out),
+                }
+                for source in self.data.stores
+            ],
+            "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
+            "held_out_contigs": self.config.data.held_out_contigs,
+        }
+
+    def _restore(self, path: Path) -> None:
+        checkpoint = read_checkpoint(path)
+        if checkpoint.config != self.config.to_dict():
+            changed = sorted(
+                f"{table}.{key}"
+                for table, values in self.config.to_dict().items()
+                for key in values.keys() | checkpoint.config.get(table, {}).keys()
+                if values.get(key) != checkpoint.config.get(table, {}).get(key)
+            )
+            raise InputError(
+                f"the run here used another configuration ({', '.join(changed)} changed)",
+                path=path,
+                remedy="restore the configuration, or give --force to start anew",
+            )
+        try:
+            stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
+            if stored != [source.store.fingerprint for source in self.data.stores]:
+                raise InputError("the run here was trained on another column store", path=path)
+            fill_network(self.network, checkpoint.part("network."), path)
+            restore_optimiser(self.network, self.optimiser, checkpoint.part("optimiser."))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"the checkpoint is damaged: no {error}", path=path) from None
+        self.best = checkpoint.part("best.")
+        self.progress = checkpoint.progress
+        logger.info("resuming after step %d", self.progress.step)
+
+
+def evaluate_network(
+    network: ByteNet, data: TrainingData, config: TrainingConfig, device: torch.device
+) -> Evaluation:
+    """Score fixed samples of training and held-out columns."""
+
+    def mean(held_out: bool) -> tuple[float | None, float | None]:
+        shown = hidden = 0.0
+        columns = 0
+        for batch in data.evaluation(held_out, config.run.evaluation_columns):
+            a, b = conditional_log_likelihoods(network, batch.to(device))
+            shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
+            columns += len(a)
+        return (shown / columns, hidden / columns) if columns else (None, None)
+
+    training, hidden = mean(held_out=False)
+    columns, _ = mean(held_out=True)
+    holds_species = any(len(source.held_out_species) for source in data.stores)
+    assert training is not None
+    return Evaluation(training, hidden if holds_species else None, columns)
+
+
+def learning_rate_at(step: int, optimiser: OptimiserConfig) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the full rate."""
+    warm = min(1.0, (step + 1) / max(optimiser.warmup_steps, 1))
+    cosine = (1 + math.cos(math.pi * step / optimiser.steps)) / 2
+    return optimiser.learning_rate * warm * (0.01 + 0.99 * cosine)
+
+
+def _make_optimiser(network: ByteNet, optimiser: OptimiserConfig) -> torch.optim.AdamW:
+    """Weight decay on convolution weights alone, not on norms, biases and embeddings."""
+    decayed = [p for p in network.parameters() if p.dim() == 3]
+    others = [p for p in network.parameters() if p.dim() != 3]
+    groups = [
+        {"params": decayed, "weight_decay": optimiser.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=optimiser.learning_rate)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many threads in torch and in the likelihood; by default every core allowed.
+
+    Measured on 2 cores with the ``small`` preset: two threads take 0.6 of the time of one, in the
+    network and in the likelihood alike (benchmarks/RESULTS.md).
+    """
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    torch.set_num_threads(threads)
+    # Numba adds its settings to the module when it runs.
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, most))
+
+
+def start_anew(folder: Path) -> None:
+    """Delete the files of an earlier run, and nothing else, from its folder."""
+    for name in (CHECKPOINT, METRICS):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""The figures of a run, one row a logged step."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from phylotools.io.files import write_atomic
+
+COLUMNS = (
+    "step",
+    "loss",
+    "log_likelihood",
+    "gradient_norm",
+    "learning_rate",
+    "evaluation_training",
+    "evaluation_held_out_species",
+    "evaluation_held_out_columns",
+)
+
+
+class MetricsFile:
+    """A tab-separated file that grows row by row.
+
+    Parameters
+    ----------
+    path : Path
+    keep_until_step : int
+        Rows of later steps are dropped: a resumed run writes them again.
+    """
+
+    def __init__(self, path: Path, keep_until_step: int = 0) -> None:
+        rows = [line.split("\t") for line in path.read_text().splitlines()] if path.exists() else []
+        kept = [
+            row
+            for row in rows[1:]
+            if len(row) == len(COLUMNS) and row[0].isdecimal() and int(row[0]) <= keep_until_step
+        ]
+        lines = ["\t".join(row) for row in [list(COLUMNS), *kept]]
+        write_atomic(path, "\n".join(lines) + "\n", force=True)
+        self._handle = open(path, "a", buffering=1)  # noqa: SIM115
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Append one row; figures that were not measured are empty."""
+        cells = [f"{values[name]:.7g}" if name in values else "" for name in COLUMNS[1:]]
+        self._handle.write("\t".join([str(step), *cells]) + "\n")
+
+    def flush(self) -> None:
+        """Bring every row to the disk."""
+        self._handle.flush()
+        os.fsync(self._handle.fileno())

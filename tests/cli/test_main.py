@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from phylotools import __version__
+from phylotools.cli.main import VERBS, run
+
+HEAVY = ("torch", "numba", "zarr", "cyvcf2", "pysam", "matplotlib", "numpy", "rich")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([verb, "-h"] for verb in VERBS)], ids=str)
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom phylotools.cli.main import run\n"
+        f"status = run({arguments!r})\n"
+        f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: phylotools")
+    assert done.stderr.strip() == "loaded: []"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_every_verb(capsys, option):
+    assert run([option]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(capsys, option):
+    assert run([option]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_shared_options_have_one_name(capsys, verb):
+    assert run([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    subcommands = "COMMAND" in out
+    assert subcommands or all(option in out for option in ("--quiet", "--verbose", "--debug"))
+
+
+@pytest.mark.parametrize("arguments", [["anotate"], ["--nonsense"], ["evaluate", "--nonsense"]])
+def test_wrong_usage_exits_2_with_one_message(capsys, arguments):
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert "Error: No such" in err
+    assert "Traceback" not in err
+
+
+def test_module_runs_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "phylotools", "--version"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert __version__ in done.stdout
+
+
+def test_bad_data_is_one_line_and_debug_shows_the_traceback(tmp_path, capsys):
+    arguments = ["evaluate", str(tmp_path / "absent.vcf"), "--label-column", "a", "--positive"]
+    arguments += ["1", "--negative", "0", "--score", "s"]
+    assert run(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    with pytest.raises(Exception, match=r"absent\.vcf"):
+        run([*arguments, "--debug"])
+
+
+def test_a_closed_pipe_is_quiet():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "phylotools", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1, 141)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+sys.path.insert(0, str(Path(__file__).parent / "oracles"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of the test data."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """One thread in torch and numba, for tests that compute: these machines are shared."""
+    import numba
+    import torch
+
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest, one_thread: None):
+    """Every device of this machine."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def mammals_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Column store of 30 mammals, 973 columns in three blocks of one contig."""
+    from phylotools.phylogeny.tree import parse_newick
+
+    tips = parse_newick((DATA / "mammals671" / "mammals671.nh").read_text()).tips
+    kept = {"Homo_sapiens", *tips[::23][:29]}
+    return _pruned_store(tmp_path_factory, "mammals671", "mammals671.nh", "mtCDS_cut.maf.gz", kept)
+
+
+@pytest.fixture(scope="session")
+def birds_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Column store of 14 birds with two contigs, soft-masked bases and blocks with gaps."""
+    from phylotools.phylogeny.tree import parse_newick
+
+    tips = parse_newick((DATA / "birds53" / "53birds.nh").read_text()).tips
+    kept = {"galGal6", *tips[::4]}
+    return _pruned_store(tmp_path_factory, "birds53", "53birds.nh", "galGal6_cut.maf.gz", kept)
+
+
+def _pruned_store(factory, folder: str, tree: str, alignment: str, kept: set[str]) -> Path:
+    from phylotools.phylogeny.tree import parse_newick
+    from phylotools.store.preprocess import build_store
+
+    place = factory.mktemp(folder)
+    pruned = parse_newick((DATA / folder / tree).read_text()).prune(kept)
+    (place / "tree.nh").write_text(pruned.to_newick())
+    build_store(DATA / folder / alignment, place / "tree.nh", place / "store", drop_unknown=True)
+    return place / "store"

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phylotools.errors import InputError
+from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+
+CONTIGS = {"chr1": 1000, "HLA:01:02": 50}
+
+
+@given(st.text(min_size=1).filter(str.strip), st.integers(0, 10**9), st.integers(1, 10**9))
+def test_text_and_back(contig, start, length):
+    region = Region(contig.replace("\n", "_"), start, start + length)
+    if len(region.contig.splitlines()) == 1:
+        assert parse_region(str(region)) == region
+    assert len(region) == length
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("chr1", Region("chr1", 0, 1000)),
+        ("chr1:11", Region("chr1", 10, 1000)),
+        ("chr1:1,0-2,000", Region("chr1", 9, 1000)),
+        ("HLA:01:02", Region("HLA:01:02", 0, 50)),
+        ("HLA:01:02:3-5", Region("HLA:01:02", 2, 5)),
+    ],
+)
+def test_regions_within_known_contigs(text, expected):
+    assert parse_region(text, CONTIGS) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "chr1", "chr1:0-5", "chr1:6-5", "chr1:a-b", "chr1:,-5", "chr1:1-" + "9" * 40]
+)
+def test_no_regions(text):
+    with pytest.raises(InputError):
+        parse_region(text)
+
+
+@pytest.mark.parametrize("text", ["chr2:1-5", "chr2", "chr1:1001-1002", "chr1:1001"])
+def test_regions_outside_known_contigs(text):
+    with pytest.raises(InputError):
+        parse_region(text, CONTIGS)
+
+
+def test_bed_lines(tmp_path, caplog):
+    bed = tmp_path / "a.bed"
+    bed.write_bytes(
+        b"\xef\xbb\xbf# a comment\r\ntrack name=x\nbrowser position chr1:1-2\n\n"
+        b"chr1\t0\t5\tname\t0\t+\r\nchr 1\t7\t9\nchr2 1 2\nchr2\t3\t3\nchr3\t4\t6"
+    )
+    assert read_bed(bed) == [
+        Region("chr1", 0, 5),
+        Region("chr 1", 7, 9),
+        Region("chr2", 1, 2),
+        Region("chr3", 4, 6),
+    ]
+    packed = tmp_path / "a.bed.gz"
+    packed.write_bytes(gzip.compress(bed.read_bytes()))
+    assert read_bed(packed) == read_bed(bed)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no interval"),
+        (b"# only\n", "holds no interval"),
+        (b"chr1\t1\n", ":1: fewer than three"),
+        (b"chr1\t1\t2\nchr1\t5\t3\n", ":2: end 3 lies before"),
+        (b"chr1\t-1\t2\n", "not negative"),
+        (b"chr1\t1.5\t2\n", "whole numbers"),
+        (b"chr1\t1\t" + b"9" * 30 + b"\n", "whole numbers"),
+        (b"\t1\t2\n", "whole numbers"),
+        (b"chr1\t1\t\xff\n", "no text"),
+        (b"\x00\x01\x02\n", "no text"),
+        (b"chr1\t1\t2\rchr1\t3\t4\r", "CR only"),
+        (b"x" * (1 << 21), "no text"),
+    ],
+)
+def test_bad_bed(tmp_path, content, message):
+    path = tmp_path / "bad.bed"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_bed(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "available", "expected"),
+    [
+        (["chr1", "2", "x"], ["1", "chr2", "chrX"], {"chr1": "1", "2": "chr2"}),
+        (["MT"], ["chrM"], {"MT": "chrM"}),
+        (["M"], ["chrM"], {"M": "chrM"}),
+        (["chrMT"], ["M"], {"chrMT": "M"}),
+        (["chrM", "MT"], ["chrM"], {"chrM": "chrM"}),
+        (["1", "chr1"], ["chr1"], {"chr1": "chr1"}),
+        (["chr1", "chr1"], ["chr1"], {"chr1": "chr1"}),
+        (["chr"], [""], {"chr": ""}),
+        ([], ["a"], {}),
+    ],
+)
+def test_contig_names(names, available, expected):
+    assert resolve_contigs(names, available) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["1", "chr1", "chrM", "MT", "M", "chrMT", "X", "chrX"])),
+    st.lists(st.sampled_from(["1", "chr1", "chrM", "MT", "M", "chrMT", "X", "chrX"])),
+)
+def test_no_contig_is_given_twice(names, available):
+    resolved = resolve_contigs(names, available)
+    assert len(set(resolved.values())) == len(resolved)
+    assert set(resolved) <= set(names)
+    assert set(resolved.values()) <= set(available)
+    assert all(resolved[name] == name for name in set(names) & set(available))

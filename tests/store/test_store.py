@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phylotools.errors import InputError
+from phylotools.io.alignments import AlignmentBlock
+from phylotools.io.regions import Region
+from phylotools.phylogeny.tree import parse_newick
+from phylotools.provenance import RunRecord
+from phylotools.store import build, schema
+from phylotools.store.read import merge_intervals, open_store, windows_of
+
+TREE = parse_newick("(a:1,b:1,(c:1,d:2):1);")
+
+
+def random_blocks(n_blocks, length, seed=1):
+    rng = np.random.default_rng(seed)
+    blocks = []
+    for _ in range(n_blocks):
+        size = int(rng.integers(1, 700))
+        start = int(rng.integers(0, length - size))
+        others = [name for name in "acd" if rng.random() < 0.6]
+        bases = rng.integers(0, 6, (1 + len(others), size)).astype(np.uint8)
+        bases[0] %= 5
+        names = ("b", *others)
+        blocks.append(AlignmentBlock(Region("x", start, start + size), names, bases, length))
+    return blocks
+
+
+def written(folder, blocks):
+    writer = build.StoreWriter(folder, TREE, "b")
+    for block in blocks:
+        writer.add(block)
+    writer.finish(RunRecord())
+    return open_store(folder)
+
+
+def expected_bases(blocks, length):
+    whole = np.full((length, 4), schema.NO_BLOCK, dtype=np.uint8)
+    for block in blocks:
+        for offset in range(len(block.region)):
+            position = block.region.start + offset
+            if whole[position, 1] == schema.NO_BLOCK:
+                for name, row in zip(block.species, block.bases, strict=True):
+                    whole[position, "abcd".index(name)] = row[offset]
+    return whole
+
+
+@pytest.mark.parametrize("buffered_bytes", [1, 1 << 28])
+def test_blocks_in_any_order_first_wins(tmp_path, monkeypatch, buffered_bytes):
+    # With almost no buffer every chunk is written, read back and written again.
+    monkeypatch.setattr(build, "BUFFER_BYTES", buffered_bytes)
+    length = 70_001
+    blocks = random_blocks(150, length)
+    store = written(tmp_path, blocks)
+    whole = expected_bases(blocks, length)
+    np.testing.assert_array_equal(store.bases(Region("x", 0, length)), whole)
+    depth = ((whole & 7) < 4).sum(axis=1)
+    np.testing.assert_array_equal(store.depth(Region("x", 0, length)), depth)
+    store.verify()
+    for minimum in (0, 1, 3):
+        covered = np.zeros(length, dtype=bool)
+        regions = store.covered_regions(minimum)
+        for region in regions:
+            assert not covered[max(region.start - 1, 0) : region.end + 1].any()
+            covered[region.start : region.end] = True
+        deep = whole[:, 1] != schema.NO_BLOCK if minimum == 0 else depth >= minimum
+        np.testing.assert_array_equal(covered, deep)
+
+
+def test_buffer_size_does_not_change_the_store(tmp_path, monkeypatch):
+    blocks = random_blocks(60, 20_000)
+    large = written(tmp_path / "large", blocks).fingerprint
+    monkeypatch.setattr(build, "BUFFER_BYTES", 1)
+    assert written(tmp_path / "small", blocks).fingerprint == large
+
+
+def test_a_window_reads_as_a_slice(tmp_path):
+    blocks = random_blocks(40, 10_000)
+    store = written(tmp_path, blocks)
+    whole = store.bases(Region("x", 0, 10_000))
+    for start in (0, 2040, 2048, 9_500):
+        region = Region("x", start, start + 500)
+        np.testing.assert_array_equal(store.bases(region), whole[start : start + 500])
+    assert store.bases(Region("x", 7, 7)).shape == (0, 4)
+
+
+def test_a_far_contig_end_costs_nothing(tmp_path):
+    length = 1 << 40
+    block = AlignmentBlock(
+        Region("x", length - 3, length), ("b", "a"), np.zeros((2, 3), dtype=np.uint8), length
+    )
+    store = written(tmp_path, [block])
+    assert store.covered_regions() == [Region("x", length - 3, length)]
+    store.verify()
+
+
+@pytest.mark.parametrize(
+    "region", [Region("y", 0, 1), Region("x", 0, 10_001), Region("x", -1, 1), Region("x", 5, 4)]
+)
+def test_regions_outside_are_refused(tmp_path, region):
+    store = written(tmp_path, random_blocks(3, 10_000))
+    with pytest.raises(InputError):
+        store.bases(region)
+
+
+def test_pickled_store_reads_the_same(tmp_path):
+    store = written(tmp_path, random_blocks(3, 10_000))
+    again = pickle.loads(pickle.dumps(store))
+    assert again.fingerprint == store.fingerprint
+    assert again.tree.to_newick() == TREE.to_newick()
+
+
+def test_reference_must_be_a_tip(tmp_path):
+    with pytest.raises(InputError, match="no tip called z"):
+        build.StoreWriter(tmp_path, TREE, "z")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    written(tmp_path / "store", random_blocks(5, 10_000))
+    return tmp_path / "store"
+
+
+def change_root(folder, **attributes):
+    root = json.loads((folder / "zarr.json").read_text())
+    root["attributes"].update(attributes)
+    (folder / "zarr.json").write_text(json.dumps(root))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"format": "cooler"}, "is no column store"),
+        ({"format_version": 2}, "format version 2"),
+        ({"species": ["a", "b", "d", "c"]}, "do not agree"),
+        ({"reference_species": "q"}, "do not agree"),
+        ({"tree": 5}, "attribute tree"),
+        ({"tree": "((("}, "Newick"),
+        ({"contigs": [{"name": "x"}]}, "contig 0 is not described"),
+        ({"contigs": [{"name": "x", "length": 5, "sha256": {}}]}, "wrong shape"),
+    ],
+)
+def test_a_store_that_is_not_right_is_refused(folder, attributes, message):
+    change_root(folder, **attributes)
+    with pytest.raises(InputError, match=message):
+        open_store(folder)
+
+
+@pytest.mark.parametrize("name", ["bases", "reference", "depth", "intervals"])
+def test_a_missing_array_is_noticed(folder, name):
+    shutil.rmtree(folder / "contigs" / "0" / name)
+    with pytest.raises(InputError, match=f"array {name}"):
+        open_store(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", b"[" * 100_000])
+def test_other_folders_are_no_store(tmp_path, content):
+    (tmp_path / "zarr.json").write_bytes(content)
+    with pytest.raises(InputError, match="is no column store"):
+        open_store(tmp_path)
+
+
+def test_absent_store(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        open_store(tmp_path / "none")
+
+
+def chunk_files(folder, name):
+    return sorted((folder / "contigs" / "0" / name / "c").rglob("*"), key=lambda p: p.is_dir())
+
+
+def test_damaged_chunk_is_an_input_error(folder):
+    chunk = chunk_files(folder, "bases")[0]
+    data = bytearray(chunk.read_bytes())
+    data[:8] = b"garbage!"
+    chunk.write_bytes(data)
+    store = open_store(folder)
+    with pytest.raises(InputError, match="damaged"):
+        store.bases(Region("x", 0, 10_000))
+
+
+@pytest.mark.parametrize("name", ["bases", "reference", "depth", "intervals"])
+def test_verify_notices_a_lost_chunk(folder, name):
+    open_store(folder).verify()
+    chunk_files(folder, name)[0].unlink()
+    with pytest.raises(InputError, match=r"checksum|damaged"):
+        open_store(folder).verify()
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=20))
+def test_merged_intervals_are_the_union(pairs):
+    intervals = np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2)
+    merged = merge_intervals(intervals).tolist()
+    positions = {p for s, n in pairs for p in range(s, s + n)}
+    assert {p for s, e in merged for p in range(s, e)} == positions
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))
+
+
+def test_windows_cover_intervals_once():
+    window = schema.WINDOW
+    intervals = np.array([[5, 9], [10, window + 1], [window * 3, window * 3 + 2]])
+    assert list(windows_of(intervals, window * 3 + 2)) == [
+        (0, window),
+        (window, 2 * window),
+        (3 * window, 3 * window + 2),
+    ]
