@@ -14,6 +14,7 @@ import dataclasses
 import gzip
 import logging
 import tempfile
+import tomllib
 from pathlib import Path
 
 import numba
@@ -32,7 +33,7 @@ from phylotools.phylogeny.substitution import (
 )
 from phylotools.predict.scorer import Scorer
 from phylotools.store.schema import CODE_MASK, NO_BLOCK
-from phylotools.training.config import TrainingConfig, read_config
+from phylotools.training.config import TrainingConfig, parse_config
 from phylotools.training.dataset import StoreWindows
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
@@ -179,10 +180,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     numba.set_num_threads(arguments.threads)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    config = read_config(arguments.config)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, stores=[str(arguments.store.absolute())])
-    )
+    values = tomllib.loads(arguments.config.read_text())
+    values["data"]["stores"] = [str(arguments.store.absolute())]
+    config, errors = parse_config(values, HERE)
+    if config is None:
+        parser.error("; ".join(errors))
     if arguments.part == "sites":
         study_sites(config, arguments.results)
     elif arguments.part == "rates":

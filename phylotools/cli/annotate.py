@@ -20,6 +20,7 @@ from phylotools.cli.options import (
     threads_option,
     write_summary,
 )
+from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -93,7 +94,7 @@ def annotate_command(
     loaded = load_model(model, device)
     # Millions of short-lived records make the collector walk over torch's objects again and again.
     gc.freeze()
-    with _Progress() as progress:
+    with Progress("records") as progress:
         summary = annotate_file(
             loaded,
             variants,
@@ -146,37 +147,3 @@ def _report(
         "seconds": round(seconds, 3),
     }
     write_summary(summary_json, facts)
-
-
-class _Progress:
-    """Records done so far: a live line on a terminal, else a log line a minute."""
-
-    def __init__(self) -> None:
-        self._clock = Stopwatch()
-        self._said_at = 0.0
-        self._n_records = 0
-        self._live: Any = None
-
-    def __enter__(self) -> _Progress:
-        if sys.stderr.isatty() and logger.isEnabledFor(20):
-            from rich.console import Console
-            from rich.status import Status
-
-            self._live = Status("annotating", console=Console(stderr=True))
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def update(self, n_records: int) -> None:
-        """Count the records of a finished batch."""
-        self._n_records += n_records
-        seconds = self._clock.seconds
-        text = f"{self._n_records} records, {self._n_records / max(seconds, 1e-9):.0f} a second"
-        if self._live is not None:
-            self._live.update(text)
-        elif seconds - self._said_at >= 60:
-            self._said_at = seconds
-            logger.info("%s", text)

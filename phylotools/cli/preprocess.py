@@ -7,6 +7,7 @@ import logging
 import click
 
 from phylotools.cli import options
+from phylotools.cli.progress import Progress
 
 logger = logging.getLogger("phylotools")
 
@@ -49,15 +50,17 @@ def preprocess_command(
     from phylotools.store.preprocess import build_store
 
     watch = options.Stopwatch()
-    summary = build_store(
-        alignment,
-        tree,
-        output,
-        fasta=fasta,
-        reference=reference,
-        drop_unknown=unknown_species == "drop",
-        force=force,
-    )
+    with Progress("columns") as progress:
+        summary = build_store(
+            alignment,
+            tree,
+            output,
+            fasta=fasta,
+            reference=reference,
+            drop_unknown=unknown_species == "drop",
+            force=force,
+            on_block=progress.update,
+        )
     seconds = watch.seconds
     options.write_summary(summary_json, {**summary.to_dict(), "seconds": round(seconds, 3)})
     logger.info(

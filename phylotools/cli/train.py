@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from phylotools.cli import options
+from phylotools.cli.progress import Progress
 
 
 @click.command(name="train")
@@ -57,7 +58,8 @@ def train_command(
     folder = Path(output)
     trainer = Trainer(settings, folder, resolve_device(device), resume=resume, force=force)
     first = trainer.progress.step
-    progress = trainer.run()
+    with Progress("steps", settings.optimiser.steps, done=first) as shown:
+        progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"))
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +24,6 @@ from phylotools.store.build import StoreWriter
 
 logger = logging.getLogger("phylotools")
 
-_PROGRESS_SECONDS = 60.0
 #: A tree of ten thousand species takes less than a megabyte.
 _LARGEST_TREE = 1 << 28
 
@@ -58,6 +56,7 @@ def build_store(
     reference: str | None = None,
     drop_unknown: bool = False,
     force: bool = False,
+    on_block: Callable[[int], None] = lambda n_columns: None,
 ) -> BuildSummary:
     """Build a column store; it appears whole or not at all.
 
@@ -78,6 +77,8 @@ def build_store(
         Leave out rows of species that are not in the tree, instead of an error.
     force : bool
         Replace an existing output.
+    on_block : callable
+        Gets the number of reference positions of every block added.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def build_store(
             drop_unknown=drop_unknown,
         )
         checked = None if fasta is None else _CheckedReference(fasta, os.fspath(alignment))
-        writer = _write_blocks(reader, species_tree, folder, checked)
+        writer = _write_blocks(reader, species_tree, folder, checked, on_block)
         reader.log_warnings()
         if writer.n_overlapping:
             logger.warning(
@@ -211,9 +212,9 @@ def _write_blocks(
     tree: Tree,
     folder: str | os.PathLike[str],
     reference: _CheckedReference | None,
+    on_block: Callable[[int], None],
 ) -> StoreWriter:
     writer = None
-    progress = _Progress(lambda: f"{reader.n_bytes / 1e6:.0f} MB read")
     for block in reader:
         if writer is None:
             assert reader.reference is not None
@@ -221,7 +222,7 @@ def _write_blocks(
         if reference is not None:
             reference.check(block, block.species.index(writer.reference_species))
         writer.add(block)
-        progress.tick()
+        on_block(len(block.region))
     if writer is None:
         raise InputError(
             f"no block has bases of the reference {reader.reference}",
@@ -229,20 +230,6 @@ def _write_blocks(
             remedy="give --reference a species that the alignment is projected on",
         )
     return writer
-
-
-class _Progress:
-    """One line a minute."""
-
-    def __init__(self, describe: Callable[[], str]) -> None:
-        self._describe = describe
-        self._next = time.monotonic() + _PROGRESS_SECONDS
-
-    def tick(self) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _PROGRESS_SECONDS
-            logger.info("%s", self._describe())
 
 
 def _check_species(reader: MafReader, tree: Tree) -> None:

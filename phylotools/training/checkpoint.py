@@ -111,7 +111,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError("not a phylotools checkpoint", path=path)
     try:
         return Checkpoint(
-            Progress(**json.loads(metadata["progress"])),
+            _parse_progress(json.loads(metadata["progress"])),
             json.loads(metadata["config"]),
             ModelSpec.from_dict(json.loads(metadata["network"]), path=str(path)),
             json.loads(metadata["facts"]),
@@ -119,6 +119,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the checkpoint's metadata are damaged ({error})", path=path) from None
+
+
+def _parse_progress(values: Any) -> Progress:
+    progress = Progress(**values)
+    for name in ("step", "epoch", "batch", "best_step"):
+        value = getattr(progress, name)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} is {value!r}")
+    return progress
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:

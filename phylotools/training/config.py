@@ -89,7 +89,7 @@ class RateConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW with warm-up, a cosine to zero and clipped gradients.
+    """AdamW with warm-up, a falling cosine and clipped gradients.
 
     Attributes
     ----------
@@ -98,6 +98,9 @@ class OptimiserConfig:
         Windows in a step, and predicted positions in each.
     learning_rate, weight_decay : float
     warmup_steps : int
+    final_fraction : float
+        Of the learning rate, at the last step. A larger one stops before the network fits the
+        chance of each column.
     gradient_clip : float
         Largest norm of the gradient.
     """
@@ -108,6 +111,7 @@ class OptimiserConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
+    final_fraction: float = 0.01
     gradient_clip: float = 1.0
 
 
@@ -286,6 +290,7 @@ def _check_values(config: TrainingConfig) -> list[str]:
         "data.soft_mask_weight": data.soft_mask_weight,
         "optimiser.weight_decay": optimiser.weight_decay,
         "optimiser.warmup_steps": optimiser.warmup_steps,
+        "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
     }
     errors += [

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import os
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,6 @@ from phylotools.training.objective import conditional_log_likelihoods, loss_term
 logger = logging.getLogger("phylotools")
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
-#: Seconds between two progress lines.
-_PROGRESS_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -106,28 +104,32 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
 
-    def run(self) -> Progress:
-        """Train to the last step; the final progress."""
+    def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
+        """Train to the last step.
+
+        Parameters
+        ----------
+        on_step : callable
+            Gets the loss of every step.
+
+        Returns
+        -------
+        Progress
+        """
         run, last = self.config.run, self.config.optimiser.steps
-        started, shown, first = time.monotonic(), time.monotonic(), self.progress.step
         while self.progress.step < last:
             for batch in self.data.epoch(self.progress.epoch, self.progress.batch):
                 row = self._step(batch.to(self.device))
                 step = self.progress.step + 1
                 self._advance(step=step, batch=self.progress.batch + 1)
-                if step % run.evaluate_every == 0 or step == last:
+                evaluated = step % run.evaluate_every == 0 or step == last
+                if evaluated:
                     row |= self._evaluate()
-                if step % run.log_every == 0 or len(row) > 4:
+                if evaluated or step % run.log_every == 0:
                     self.metrics.write(step, row)
                 if step % run.checkpoint_every == 0 and step < last:
                     self._save()
-                if time.monotonic() - shown > _PROGRESS_SECONDS:
-                    shown = time.monotonic()
-                    rate = (step - first) / (shown - started)
-                    logger.info(
-                        "step %d of %d, loss %.3f, %.2f steps/s, %.0f s left",
-                        step, last, row["loss"], rate, (last - step) / rate,
-                    )  # fmt: skip
+                on_step(row["loss"])
                 if step == last:
                     break
             else:
@@ -269,10 +271,11 @@ def evaluate_network(
 
 
 def learning_rate_at(step: int, optimiser: OptimiserConfig) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the full rate."""
+    """Linear warm-up, and half a cosine from the full rate down to its final fraction."""
     warm = min(1.0, (step + 1) / max(optimiser.warmup_steps, 1))
     cosine = (1 + math.cos(math.pi * step / optimiser.steps)) / 2
-    return optimiser.learning_rate * warm * (0.01 + 0.99 * cosine)
+    final = optimiser.final_fraction
+    return optimiser.learning_rate * warm * (final + (1 - final) * cosine)
 
 
 def _make_optimiser(network: ByteNet, optimiser: OptimiserConfig) -> torch.optim.AdamW:

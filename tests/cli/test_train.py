@@ -1,0 +1,214 @@
+"""``phylotools train`` and ``phylotools model`` as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+RUN = ("checkpoint.safetensors", "metrics.tsv")
+
+
+def phylotools(*arguments: object, **changes) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | changes
+    return subprocess.run(
+        [sys.executable, "-m", "phylotools", *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, env=environment,
+    )  # fmt: skip
+
+
+def complained(done: subprocess.CompletedProcess[str], *expected: str, code: int = 1) -> None:
+    """One line of error, no traceback, nothing on stdout."""
+    assert done.returncode == code, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in done.stderr
+    assert "internal error" not in done.stderr
+    assert done.stdout == ""
+    for text in expected:
+        assert text in errors[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, mammals_store) -> Path:
+    """A configuration, a complete run of it and the model made from that run."""
+    folder = tmp_path_factory.mktemp("train")
+    tables = {
+        "data": {"stores": [str(mammals_store)], "held_out_regions": ["chrM:10500-10600"]},
+        "network": {"preset": "tiny", "channels": 8, "bottleneck": 4, "dilations": [1, 2]},
+        "optimiser": {"steps": 120, "windows_per_batch": 4, "window_length": 48},
+        "run": {"log_every": 1, "evaluate_every": 40, "checkpoint_every": 15},
+    }
+    (folder / "config.toml").write_text(tomli_w.dumps(tables))
+    summary = folder / "summary.json"
+    done = phylotools(
+        "train", folder / "config.toml", "-o", folder / "run", "-@", 1, "--device", "cpu",
+        "--summary-json", summary,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "trained 120 steps" in done.stderr
+    assert json.loads(summary.read_text())["steps"] == 120
+    done = phylotools("model", "export", folder / "run", "-o", folder / "toy", "--name", "toy")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_holds_two_files(place):
+    assert sorted(path.name for path in (place / "run").iterdir()) == sorted(RUN)
+    assert len((place / "run" / "metrics.tsv").read_text().splitlines()) == 121
+
+
+def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
+    command = [
+        sys.executable, "-m", "phylotools", "train", str(place / "config.toml"),
+        "-o", str(tmp_path / "run"), "-@", "1", "--device", "cpu",
+    ]  # fmt: skip
+    metrics = tmp_path / "run" / "metrics.tsv"
+    kill_after = random.randint(1, 100)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if metrics.exists() and metrics.read_text().count("\n") > kill_after:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"done before it was killed at {kill_after}"
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert metrics.read_bytes() == (place / "run" / "metrics.tsv").read_bytes(), kill_after
+    left = {path.name for path in (tmp_path / "run").iterdir() if not path.name.endswith(".part")}
+    assert left == set(RUN)
+
+
+def test_check_finds_nothing(place):
+    done = phylotools("train", place / "config.toml", "--check")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "no errors" in done.stderr
+
+
+def test_check_lists_all_errors(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('[data]\nstores = ["nowhere"]\n[run]\nsead = 1\n[optimiser]\nsteps = 0\n')
+    done = phylotools("train", path, "--check")
+    complained(
+        done, str(path), "nowhere", "run.sead (did you mean seed?)",
+        "optimiser.steps must be above 0",
+    )  # fmt: skip
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bad.toml"]
+
+
+def test_check_looks_at_the_data(place, tmp_path):
+    text = (place / "config.toml").read_text().replace("chrM:", "chr7:")
+    (tmp_path / "config.toml").write_text(text)
+    complained(phylotools("train", tmp_path / "config.toml", "--check"), "held_out_regions")
+
+
+def test_an_existing_run_is_refused(place):
+    before = (place / "run" / "metrics.tsv").read_bytes()
+    done = phylotools("train", place / "config.toml", "-o", place / "run")
+    complained(done, "a run is here already", "--resume", "--force")
+    assert (place / "run" / "metrics.tsv").read_bytes() == before
+
+
+def test_another_configuration_is_refused(place, tmp_path):
+    text = (place / "config.toml").read_text().replace("steps = 120", "steps = 121")
+    (tmp_path / "config.toml").write_text(text)
+    done = phylotools("train", tmp_path / "config.toml", "-o", place / "run", "--resume")
+    complained(done, "optimiser.steps changed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ([], "-o"),
+        (["-o", "x", "--resume", "--force"], "exclude"),
+        (["-o", "x", "--device", "abacus"], "no device 'abacus'"),
+        (["-o", "x", "-@", "0"], "-@"),
+    ],
+)
+def test_usage_errors(place, tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    done = phylotools("train", place / "config.toml", *arguments)
+    assert done.returncode == 2
+    assert match in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_configuration(tmp_path):
+    complained(phylotools("train", tmp_path / "absent.toml", "-o", tmp_path / "x"), "absent.toml")
+    assert list(tmp_path.iterdir()) == []
+
+
+# model
+
+
+def test_model_info(place):
+    done = phylotools("model", "info", place / "toy")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["name"] == "toy"
+    assert shown["network"]["channels"] == 8
+    done = phylotools("model", "info", place / "toy", "--card")
+    assert done.stdout.startswith("# toy")
+
+
+def test_model_verify(place):
+    done = phylotools("model", "verify", place / "toy", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "checksums right" in done.stdout
+
+
+def test_model_list(place, tmp_path):
+    (tmp_path / "models").mkdir()
+    (place / "toy").rename(tmp_path / "models" / "toy")
+    try:
+        done = phylotools("model", "list", PHYLOTOOLS_CACHE=str(tmp_path))
+        verified = phylotools("model", "verify", "toy", PHYLOTOOLS_CACHE=str(tmp_path))
+    finally:
+        (tmp_path / "models" / "toy").rename(place / "toy")
+    assert done.returncode == 0, done.stderr
+    header, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    assert header == ["name", "revision", "assembly", "contigs", "default"]
+    assert ["toy", "1", "", "chrM", "no"] in rows
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_wrong_checksum(place, tmp_path):
+    import shutil
+
+    shutil.copytree(place / "toy", tmp_path / "toy")
+    weights = tmp_path / "toy" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    for verb in ("verify", "info"):
+        done = phylotools("model", verb, tmp_path / "toy")
+        complained(done, "weights.safetensors: wrong checksum")
+
+
+def test_unknown_model(tmp_path):
+    complained(phylotools("model", "info", "no-such-model"), "models at hand")
+
+
+def test_export_refusals(place, tmp_path):
+    complained(
+        phylotools("model", "export", tmp_path, "-o", tmp_path / "m", "--name", "m"), "no run here"
+    )
+    complained(
+        phylotools("model", "export", place / "run", "-o", place / "toy", "--name", "m"), "--force"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phylotools.errors import InputError
+from phylotools.model.presets import PRESETS
+from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
+from phylotools.training.config import TrainingConfig, parse_config, read_config
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    (tmp_path / "x.store").mkdir()
+
+    def make(text: str) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return path
+
+    return make
+
+
+MINIMAL = '[data]\nstores = ["x.store"]\n'
+
+
+def test_defaults(write):
+    config = read_config(write(MINIMAL))
+    assert config.network.preset == "small"
+    assert config.model_spec() == PRESETS["small"]
+    assert (config.rate.treatment, config.rate.mean) == ("prior", NEUTRAL_LOG_RATE)
+    assert config.optimiser.steps == 3000
+    assert config.run.select_by == "last"
+    assert config.store_paths() == [config.folder / "x.store"]
+
+
+def test_relative_paths_start_at_the_file(write, monkeypatch):
+    path = write(MINIMAL)
+    monkeypatch.chdir("/")
+    assert read_config(path).store_paths()[0].is_dir()
+
+
+def test_presets_may_be_changed(write):
+    config = read_config(
+        write(MINIMAL + '[network]\npreset = "tiny"\nchannels = 8\ndilations = [1, 2]\n')
+    )
+    spec = config.model_spec()
+    assert (spec.channels, spec.bottleneck, spec.dilations) == (8, 16, (1, 2))
+
+
+def test_fixed_rate_reaches_the_network(write):
+    config = read_config(write(MINIMAL + '[rate]\ntreatment = "fixed"\nmean = 0\n'))
+    assert config.model_spec().fixed_log_rate == 0.0
+    assert isinstance(config.model_spec().fixed_log_rate, float)
+
+
+def test_to_dict_round_trip(write):
+    text = MINIMAL + "[network]\nchannels = 8\n[rate]\nmean = 1\n[optimiser]\nsteps = 5\n"
+    config = read_config(write(text))
+    again, errors = parse_config(config.to_dict(), config.folder)
+    assert errors == []
+    assert again == config
+
+
+def test_every_error_is_listed_at_once(write):
+    path = write(
+        """
+        [data]
+        stores = ["absent.store"]
+        minimum_specis = 3
+        held_out_species_fraction = 1.5
+        held_out_contigs = "chrM"
+        [network]
+        preset = "tinny"
+        [optimizer]
+        steps = 5
+        [optimiser]
+        learning_rate = "fast"
+        window_length = 0
+        weight_decay = -1
+        steps = 2.5
+        [rate]
+        treatment = "guess"
+        sd = 0
+        [run]
+        seed = -1
+        select_by = "held_out_species"
+        """
+    )
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    for expected in (
+        "there is no", "absent.store",
+        "unknown key data.minimum_specis (did you mean minimum_species?)",
+        "data.held_out_species_fraction must be at least 0 and below 1",
+        "data.held_out_contigs must be a list of a text, not 'chrM'",
+        "network.preset must be one of tiny, small",
+        "unknown table [optimizer] (did you mean optimiser?)",
+        "optimiser.learning_rate must be a number, not 'fast'",
+        "optimiser.window_length must be above 0",
+        "optimiser.weight_decay must not be negative",
+        "optimiser.steps must be an integer, not 2.5",
+        "rate.treatment must be one of prior, free, fixed, not 'guess'",
+        "rate.sd must be above 0",
+        "run.seed must not be negative",
+    ):  # fmt: skip
+        assert expected in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "data.stores must name"),
+        ("data = 3", "data must be a table"),
+        ("[data]\nstores = []", "data.stores must name"),
+        ("[data]\nstores = [3]", "data.stores must be a list"),
+        (MINIMAL + "[optimiser]\nlearning_rate = nan", "must be a number, not nan"),
+        (MINIMAL + "[optimiser]\nlearning_rate = inf", "must be a number, not inf"),
+        (MINIMAL + f"[optimiser]\nlearning_rate = 1{'0' * 400}", "must be a number"),
+        (MINIMAL + "[rate]\nmean = nan", "must be a number, not nan"),
+        (MINIMAL + "[optimiser]\nsteps = true", "must be an integer, not True"),
+        (MINIMAL + f"[run]\nseed = {1 << 63}", "run.seed must be below"),
+        (MINIMAL + "[network]\nchannels = 7", "channels and bottleneck must be even"),
+        (MINIMAL + "[network]\ndilations = []", "dilations must be positive"),
+        (MINIMAL + "[network]\nkernel_size = 4", "kernel_size must be odd"),
+        (MINIMAL + '[run]\nselect_by = "held_out_columns"', "holds out no columns"),
+        (MINIMAL + '[run]\nselect_by = "held_out_species"', "holds out no species"),
+        ("[data\n", "not valid TOML"),
+        ("a = " + "[" * 100_000, "not valid TOML"),
+    ],
+    ids=lambda value: value[-40:],
+)
+def test_single_errors(write, text, match):
+    with pytest.raises(InputError, match=match.replace("[", r"\[")):
+        read_config(write(text))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for path in (tmp_path, tmp_path / "absent.toml"):
+        with pytest.raises(InputError, match="cannot read"):
+            read_config(path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\x00")
+    with pytest.raises(InputError, match="not valid TOML"):
+        read_config(tmp_path / "binary.toml")
+
+
+def test_configurations_compare_by_value(config_of, mammals_store):
+    assert config_of(mammals_store) == config_of(mammals_store)
+    assert config_of(mammals_store) != config_of(mammals_store, run={"seed": 6})
+    assert isinstance(config_of(mammals_store), TrainingConfig)

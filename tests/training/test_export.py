@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+import torch
+
+from phylotools.errors import InputError, OutputError
+from phylotools.model.registry import load_model, verify_model
+from phylotools.training.checkpoint import read_checkpoint
+from phylotools.training.export import ExportRequest, export_model
+from phylotools.training.loop import CHECKPOINT, Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+REQUEST = ExportRequest("toy", "3", assembly="hg38", licence="CC0-1.0")
+
+
+@pytest.fixture
+def run(config_of, mammals_store, tmp_path):
+    config = config_of(mammals_store, optimiser={"steps": 12}, data={"minimum_species": 3})
+    Trainer(config, tmp_path / "run", torch.device("cpu")).run()
+    return tmp_path / "run"
+
+
+def test_export_is_the_trained_network(run, tmp_path, mammals_store):
+    export_model(run, tmp_path / "toy", REQUEST)
+    model = load_model(str(tmp_path / "toy"))
+    checkpoint = read_checkpoint(run / CHECKPOINT)
+    trained = checkpoint.selected_network(run)
+    tokens = torch.randint(0, 6, (2, 40))
+    assert torch.equal(model.network(tokens), trained(tokens))
+    assert verify_model(model) < 1e-6
+    manifest = model.manifest
+    assert (manifest["name"], manifest["revision"], manifest["assembly"]) == ("toy", "3", "hg38")
+    assert manifest["contigs"] == ["chrM"]
+    assert manifest["steps"] == manifest["selected_step"] == 12
+    assert manifest["training_stores"][0]["species"] == 30
+    assert len(manifest["training_stores"][0]["tree_sha256"]) == 64
+    config = tomllib.loads((tmp_path / "toy" / "config.toml").read_text())
+    assert config["training"] == checkpoint.config
+    card = (tmp_path / "toy" / "card.md").read_text()
+    assert "973 columns" in card
+
+
+def test_export_with_everything(run, tmp_path):
+    (tmp_path / "card.md").write_text("# Karte é\n", encoding="utf-8")
+    (tmp_path / "ref.fa").write_text(">chrX\nACGT\n>chrY\nAC\n")
+    (tmp_path / "cds.bed").write_text("chrX\t1\t3\n")
+    (tmp_path / "metrics.json").write_text('{"auroc": 0.8}')
+    request = ExportRequest(
+        "toy", card=tmp_path / "card.md", reference=tmp_path / "ref.fa",
+        training_regions=tmp_path / "cds.bed", metrics=tmp_path / "metrics.json",
+    )  # fmt: skip
+    export_model(run, tmp_path / "toy", request)
+    model = load_model(str(tmp_path / "toy"))
+    assert model.manifest["contigs"] == ["chrX", "chrY"]
+    assert model.manifest["metrics"] == {"auroc": 0.8}
+    assert model.reference_fasta is not None
+    assert [str(region) for region in model.training_regions] == ["chrX:2-3"]
+    assert (tmp_path / "toy" / "card.md").read_text(encoding="utf-8") == "# Karte é\n"
+
+
+def test_an_unfinished_run_is_refused_but_its_checkpoint_is_not(config_of, mammals_store, tmp_path):
+    trainer = Trainer(config_of(mammals_store), tmp_path / "run", torch.device("cpu"))
+    trainer._save()
+    with pytest.raises(InputError, match="has done 0 steps and is not complete"):
+        export_model(tmp_path / "run", tmp_path / "toy", REQUEST)
+    assert not (tmp_path / "toy").exists()
+    export_model(tmp_path / "run" / CHECKPOINT, tmp_path / "toy", REQUEST)
+    assert load_model(str(tmp_path / "toy")).manifest["steps"] == 0
+
+
+def test_no_run_here(tmp_path):
+    for source in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match="no run here"):
+            export_model(source, tmp_path / "toy", REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        ("training_regions", b"chrM\tten\t20\n"),
+        ("reference", b"no FASTA"),
+        ("metrics", b"{"),
+        ("metrics", b"[" * 100_000),
+        ("card", b"\xff\xfe"),
+    ],
+)
+def test_bad_additions_leave_nothing(run, tmp_path, field, content):
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(InputError, match="bad"):
+        export_model(run, tmp_path / "toy", ExportRequest("toy", **{field: tmp_path / "bad"}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "run"]
+
+
+def test_existing_models_need_force(run, tmp_path):
+    export_model(run, tmp_path / "toy", REQUEST)
+    with pytest.raises(OutputError):
+        export_model(run, tmp_path / "toy", REQUEST)
+    export_model(run, tmp_path / "toy", ExportRequest("toy", "4"), force=True)
+    assert json.loads((tmp_path / "toy" / "manifest.json").read_text())["revision"] == "4"

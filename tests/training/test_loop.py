@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import shutil
+import struct
+
+import pytest
+import torch
+
+from phylotools.errors import InputError, OutputError, PhylotoolsError
+from phylotools.model.network import ByteNet
+from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
+from phylotools.training.config import OptimiserConfig
+from phylotools.training.loop import CHECKPOINT, METRICS, Trainer, learning_rate_at
+from phylotools.training.metrics import COLUMNS, MetricsFile
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+
+
+def metrics_of(folder) -> list[dict[str, str]]:
+    lines = (folder / METRICS).read_text().splitlines()
+    assert tuple(lines[0].split("\t")) == COLUMNS
+    return [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[1:]]
+
+
+class Killed(Exception):
+    pass
+
+
+def train_until(config, folder, step: int, *, resume: bool = False) -> None:
+    """Train, and die without a word when `step` steps are done."""
+    trainer = Trainer(config, folder, CPU, resume=resume)
+    take = trainer._step
+
+    def stop(batch):
+        if trainer.progress.step >= step:
+            raise Killed
+        return take(batch)
+
+    trainer._step = stop
+    with pytest.raises(Killed):
+        trainer.run()
+
+
+@pytest.fixture
+def config(config_of, mammals_store):
+    return config_of(
+        mammals_store,
+        data={"held_out_regions": ["chrM:10500-10600"], "held_out_species_fraction": 0.2},
+        run={"select_by": "held_out_species"},
+    )
+
+
+def test_loss_falls_on_real_columns(config_of, mammals_store, tmp_path, device):
+    config = config_of(mammals_store, optimiser={"steps": 40}, rate={"treatment": "free"})
+    progress = Trainer(config, tmp_path / "run", device).run()
+    assert progress.complete
+    assert progress.step == 40
+    loss = [float(row["loss"]) for row in metrics_of(tmp_path / "run")]
+    assert len(loss) == 40
+    assert sum(loss[-8:]) / 8 < sum(loss[:4]) / 4 - 1
+    evaluated = [row for row in metrics_of(tmp_path / "run") if row["evaluation_training"]]
+    assert [int(row["step"]) for row in evaluated] == [8, 16, 24, 32, 40]
+    assert all(row["evaluation_held_out_species"] == "" for row in evaluated)
+
+
+def test_training_improves_held_out_figures(config, tmp_path):
+    Trainer(config, tmp_path / "run", CPU).run()
+    rows = [row for row in metrics_of(tmp_path / "run") if row["evaluation_training"]]
+    for figure in ("evaluation_training", "evaluation_held_out_columns"):
+        assert float(rows[-1][figure]) > float(rows[0][figure])
+    assert all(float(row["evaluation_held_out_species"]) < 0 for row in rows)
+
+
+def test_seeds_decide_everything(config, config_of, mammals_store, tmp_path):
+    for name in ("a", "b"):
+        Trainer(config, tmp_path / name, CPU).run()
+    assert (tmp_path / "a" / METRICS).read_bytes() == (tmp_path / "b" / METRICS).read_bytes()
+    one, two = (read_checkpoint(tmp_path / name / CHECKPOINT).tensors for name in ("a", "b"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    other = config_of(mammals_store, run={"seed": 6})
+    Trainer(other, tmp_path / "c", CPU).run()
+    assert (tmp_path / "c" / METRICS).read_bytes() != (tmp_path / "a" / METRICS).read_bytes()
+
+
+@pytest.mark.parametrize("stops", [[6], [7], [11], [13, 16], [19]])
+def test_resumed_runs_equal_uninterrupted_ones(config, tmp_path, stops):
+    Trainer(config, tmp_path / "whole", CPU).run()
+    for number, stop in enumerate(stops):
+        train_until(config, tmp_path / "parts", stop, resume=number > 0)
+    trainer = Trainer(config, tmp_path / "parts", CPU, resume=True)
+    assert trainer.progress.step == stops[-1] // 6 * 6
+    trainer.run()
+    whole, parts = (tmp_path / name for name in ("whole", "parts"))
+    assert (whole / METRICS).read_bytes() == (parts / METRICS).read_bytes()
+    a, b = read_checkpoint(whole / CHECKPOINT), read_checkpoint(parts / CHECKPOINT)
+    assert a.progress == b.progress
+    assert a.facts == b.facts
+    assert a.tensors.keys() == b.tensors.keys()
+    assert all(torch.equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
+    assert any(name.startswith("best.") for name in a.tensors)
+
+
+def test_killed_before_the_first_checkpoint(config, tmp_path):
+    train_until(config, tmp_path / "run", 4)
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+    assert Trainer(config, tmp_path / "run", CPU, resume=True).progress.step == 0
+    Trainer(config, tmp_path / "run", CPU).run()
+    assert len(metrics_of(tmp_path / "run")) == 20
+
+
+def test_a_complete_run_stays_as_it_is(config, tmp_path):
+    Trainer(config, tmp_path / "run", CPU).run()
+    before = (tmp_path / "run" / METRICS).read_bytes()
+    assert Trainer(config, tmp_path / "run", CPU, resume=True).run().step == 20
+    assert (tmp_path / "run" / METRICS).read_bytes() == before
+
+
+def test_an_existing_run_is_refused_or_replaced(config, tmp_path):
+    folder = tmp_path / "run"
+    train_until(config, folder, 8)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--resume"):
+        Trainer(config, folder, CPU)
+    assert read_checkpoint(folder / CHECKPOINT).progress.step == 6
+    assert Trainer(config, folder, CPU, force=True).progress.step == 0
+    assert not (folder / CHECKPOINT).exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_force_with_bad_data_keeps_the_old_run(config, config_of, mammals_store, tmp_path):
+    train_until(config, tmp_path / "run", 8)
+    bad = config_of(mammals_store, data={"held_out_contigs": ["chr99"]})
+    with pytest.raises(InputError):
+        Trainer(bad, tmp_path / "run", CPU, force=True)
+    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).progress.step == 6
+
+
+def test_another_configuration_cannot_resume(config, tmp_path):
+    train_until(config, tmp_path / "run", 8)
+    changed = dataclasses.replace(
+        config, optimiser=dataclasses.replace(config.optimiser, learning_rate=0.5)
+    )
+    with pytest.raises(InputError, match=r"optimiser\.learning_rate changed"):
+        Trainer(changed, tmp_path / "run", CPU, resume=True)
+
+
+def test_another_store_cannot_resume(config_of, mammals_store, tmp_path):
+    store = tmp_path / "copy"
+    shutil.copytree(mammals_store, store)
+    train_until(config_of(store), tmp_path / "run", 8)
+    metadata = json.loads((store / "zarr.json").read_text())
+    metadata["attributes"]["tree"] = metadata["attributes"]["tree"].replace(":0.", ":1.", 1)
+    (store / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match="another column store"):
+        Trainer(config_of(store), tmp_path / "run", CPU, resume=True)
+
+
+def rewritten(path, change) -> None:
+    """Pass the metadata of a safetensors file through `change`, its tensors untouched."""
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    header = change(header) or header
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
+
+
+def _rename(header: dict) -> dict:
+    return {name.replace("exp_avg_sq", "moment"): value for name, value in header.items()}
+
+
+DAMAGE = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not a checkpoint\n"),
+    "no metadata": lambda path: rewritten(path, lambda h: h.pop("__metadata__") and None),
+    "another format": lambda path: rewritten(path, lambda h: h["__metadata__"].update(format="x")),
+    "no progress": lambda path: rewritten(
+        path, lambda h: h["__metadata__"].pop("progress") and None
+    ),
+    "odd progress": lambda path: rewritten(
+        path, lambda h: h["__metadata__"].update(progress='{"x": 1}')
+    ),
+    "progress no number": lambda path: rewritten(
+        path, lambda h: h["__metadata__"].update(progress='{"step": "six"}')
+    ),
+    "deep": lambda path: rewritten(path, lambda h: h["__metadata__"].update(facts="[" * 99_999)),
+    "no facts": lambda path: rewritten(path, lambda h: h["__metadata__"].update(facts="{}")),
+    "bad network": lambda path: rewritten(
+        path, lambda h: h["__metadata__"].update(network='{"channels": 7, "bottleneck": 2}')
+    ),
+    "no moments": lambda path: rewritten(path, _rename),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_checkpoints_are_errors(config, tmp_path, damage):
+    train_until(config, tmp_path / "run", 8)
+    DAMAGE[damage](tmp_path / "run" / CHECKPOINT)
+    with pytest.raises(InputError, match="checkpoint"):
+        Trainer(config, tmp_path / "run", CPU, resume=True)
+
+
+def test_describe_checkpoint(config, tmp_path):
+    train_until(config, tmp_path / "run", 8)
+    described = describe_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert described["step"] == 6
+    assert not described["complete"]
+    assert described["network"]["channels"] == 8
+    (store,) = described["training_stores"]
+    assert store["species"] == 30
+    assert len(store["held_out_species"]) == 6
+    assert store["held_out_columns"] == 101
+    json.dumps(described)
+
+
+def test_the_best_weights_are_those_of_the_best_evaluation(config, tmp_path):
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    kept = {}
+    evaluate = trainer._evaluate
+
+    def remember():
+        figures = evaluate()
+        kept[figures["evaluation_held_out_species"]] = {
+            name: tensor.clone() for name, tensor in trainer.network.state_dict().items()
+        }
+        return figures
+
+    trainer._evaluate = remember
+    trainer.run()
+    checkpoint = read_checkpoint(tmp_path / "run" / CHECKPOINT)
+    best = max(kept)
+    assert checkpoint.progress.best_metric == best
+    chosen = checkpoint.selected_network(tmp_path).state_dict()
+    assert all(torch.equal(chosen[name], tensor) for name, tensor in kept[best].items())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    parameter = next(trainer.network.parameters())
+    parameter.register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(PhylotoolsError, match="not finite at step 1; lower optimiser"):
+        trainer.run()
+
+
+def test_learning_rate_schedule():
+    optimiser = OptimiserConfig(steps=100, learning_rate=2.0, warmup_steps=10)
+    rates = [learning_rate_at(step, optimiser) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2, rel=1e-3)
+    assert max(rates) <= 2.0
+    assert rates.index(max(rates)) == 9
+    assert all(a > b for a, b in itertools.pairwise(rates[9:]))
+    assert 0 < rates[-1] < 0.025
+    assert learning_rate_at(0, OptimiserConfig(warmup_steps=0)) == OptimiserConfig().learning_rate
+
+
+def test_only_convolutions_are_decayed(config, tmp_path):
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    decayed = {
+        id(p) for g in trainer.optimiser.param_groups if g["weight_decay"] for p in g["params"]
+    }
+    for name, parameter in trainer.network.named_parameters():
+        convolution = name.endswith("weight") and "norm" not in name and "embedding" not in name
+        assert (id(parameter) in decayed) == convolution
+    assert isinstance(trainer.network, ByteNet)
+
+
+def test_metrics_file_drops_later_and_damaged_rows(tmp_path):
+    path = tmp_path / "metrics.tsv"
+    metrics = MetricsFile(path)
+    for step in (1, 2, 3):
+        metrics.write(step, {"loss": step / 3})
+    metrics.flush()
+    with open(path, "a") as handle:
+        handle.write("x\t" * 7 + "\n4\t0.1")
+    MetricsFile(path, keep_until_step=2).write(3, {"loss": 9.0})
+    rows = [line.split("\t")[:2] for line in path.read_text().splitlines()[1:]]
+    assert rows == [["1", "0.3333333"], ["2", "0.6666667"], ["3", "9"]]
