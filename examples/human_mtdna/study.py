@@ -1,8 +1,8 @@
 """The measurements behind the model card and the rate chapter of docs/method.md.
 
-    python study.py sites STORE RESULTS          per-site fits: rate free, with a prior, fixed
-    python study.py rates STORE RESULTS          the network: rate free, with a prior, fixed
-    python study.py genes STORE RESULTS          the network without a gene, tested on that gene
+    python study.py sites STORE RESULTS      per-site fits: rate free, with a prior, fixed
+    python study.py networks STORE RESULTS   the network of select.toml, and with one thing changed
+    python study.py genes STORE RESULTS      the network without a gene, tested on that gene
 
 Each writes RESULTS/<name>.tsv.gz with scores of every SNV and a row of RESULTS/likelihood.tsv.
 """
@@ -16,6 +16,7 @@ import logging
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -133,17 +134,34 @@ def train_theta(config: TrainingConfig, columns: Columns) -> torch.Tensor:
             return torch.from_numpy(scorer.log_rates(whole)[columns.position])
 
 
-def study_rates(config: TrainingConfig, results: Path) -> None:
-    """The shipped model's configuration under the three treatments of the rate."""
+#: What is changed in select.toml, table by table.
+VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "base": {},
+    "rate-free": {"rate": {"treatment": "free"}},
+    "rate-fixed": {"rate": {"treatment": "fixed"}},
+    "prior-sd-0.5": {"rate": {"sd": 0.5}},
+    "prior-sd-2": {"rate": {"sd": 2.0}},
+    "weight-decay-0.01": {"optimiser": {"weight_decay": 0.01}},
+    "weight-decay-2": {"optimiser": {"weight_decay": 2.0}},
+    "steps-500": {"optimiser": {"steps": 500}},
+    "steps-2000": {"optimiser": {"steps": 2000}},
+    "narrow": {"network": {"channels": 64, "bottleneck": 32}},
+    "deep": {"network": {"dilations": [1, 5] * 8}},
+}
+
+
+def study_networks(config: TrainingConfig, results: Path, names: list[str]) -> None:
+    """Train every variation; the likelihood of the held-out species says which is best."""
     columns = Columns(config)
     everything = np.ones(len(columns.position), dtype=bool)
-    for treatment in ("free", "prior", "fixed"):
-        changed = dataclasses.replace(
-            config, rate=dataclasses.replace(config.rate, treatment=treatment)
-        )
-        theta = train_theta(changed, columns)
-        note(results, f"network-{treatment}", *columns.likelihoods(theta), theta)
-        write_scores(results / f"network-{treatment}.tsv.gz", columns, theta, everything)
+    for name in names:
+        changes = {
+            table: dataclasses.replace(getattr(config, table), **values)
+            for table, values in VARIATIONS[name].items()
+        }
+        theta = train_theta(dataclasses.replace(config, **changes), columns)
+        note(results, f"network-{name}", *columns.likelihoods(theta), theta)
+        write_scores(results / f"network-{name}.tsv.gz", columns, theta, everything)
 
 
 def study_genes(config: TrainingConfig, results: Path, steps: int) -> None:
@@ -169,10 +187,11 @@ def study_genes(config: TrainingConfig, results: Path, steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["sites", "rates", "genes"])
+    parser.add_argument("part", choices=["sites", "networks", "genes"])
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--config", type=Path, default=HERE / "select.toml")
+    parser.add_argument("--only", nargs="*", choices=list(VARIATIONS), help="of the networks")
     parser.add_argument("--steps", type=int, default=250, help="of a leave-gene-out training")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -187,8 +206,8 @@ def main() -> None:
         parser.error("; ".join(errors))
     if arguments.part == "sites":
         study_sites(config, arguments.results)
-    elif arguments.part == "rates":
-        study_rates(config, arguments.results)
+    elif arguments.part == "networks":
+        study_networks(config, arguments.results, arguments.only or list(VARIATIONS))
     else:
         study_genes(config, arguments.results, arguments.steps)
 

@@ -1,31 +1,53 @@
-"""``phylotools train`` and ``phylotools model`` as real processes."""
+"""``phylotools train`` and ``phylotools model``; training in real processes, which are killed."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tomli_w
 
+from phylotools.cli.main import run
+
 RUN = ("checkpoint.safetensors", "metrics.tsv")
 
 
-def phylotools(*arguments: object, **changes) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | changes
-    return subprocess.run(
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def process(*arguments: object) -> Done:
+    """Run the program as a shell would."""
+    done = subprocess.run(
         [sys.executable, "-m", "phylotools", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, env=environment,
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
-def complained(done: subprocess.CompletedProcess[str], *expected: str, code: int = 1) -> None:
+def phylotools(*arguments: object) -> Done:
+    """Run one command here, without paying for the imports again."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([str(argument) for argument in arguments])
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def complained(done: Done, *expected: str, code: int = 1) -> None:
     """One line of error, no traceback, nothing on stdout."""
     assert done.returncode == code, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -44,18 +66,18 @@ def place(tmp_path_factory, mammals_store) -> Path:
     tables = {
         "data": {"stores": [str(mammals_store)], "held_out_regions": ["chrM:10500-10600"]},
         "network": {"preset": "tiny", "channels": 8, "bottleneck": 4, "dilations": [1, 2]},
-        "optimiser": {"steps": 120, "windows_per_batch": 4, "window_length": 48},
-        "run": {"log_every": 1, "evaluate_every": 40, "checkpoint_every": 15},
+        "optimiser": {"steps": 90, "windows_per_batch": 4, "window_length": 48},
+        "run": {"log_every": 1, "evaluate_every": 30, "checkpoint_every": 15},
     }
     (folder / "config.toml").write_text(tomli_w.dumps(tables))
     summary = folder / "summary.json"
-    done = phylotools(
+    done = process(
         "train", folder / "config.toml", "-o", folder / "run", "-@", 1, "--device", "cpu",
         "--summary-json", summary,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "trained 120 steps" in done.stderr
-    assert json.loads(summary.read_text())["steps"] == 120
+    assert "trained 90 steps" in done.stderr
+    assert json.loads(summary.read_text())["steps"] == 90
     done = phylotools("model", "export", folder / "run", "-o", folder / "toy", "--name", "toy")
     assert done.returncode == 0, done.stderr
     return folder
@@ -63,7 +85,7 @@ def place(tmp_path_factory, mammals_store) -> Path:
 
 def test_a_run_holds_two_files(place):
     assert sorted(path.name for path in (place / "run").iterdir()) == sorted(RUN)
-    assert len((place / "run" / "metrics.tsv").read_text().splitlines()) == 121
+    assert len((place / "run" / "metrics.tsv").read_text().splitlines()) == 91
 
 
 def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
@@ -72,7 +94,7 @@ def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
         "-o", str(tmp_path / "run"), "-@", "1", "--device", "cpu",
     ]  # fmt: skip
     metrics = tmp_path / "run" / "metrics.tsv"
-    kill_after = random.randint(1, 100)
+    kill_after = random.randint(1, 70)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 60
@@ -93,7 +115,7 @@ def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
 
 
 def test_check_finds_nothing(place):
-    done = phylotools("train", place / "config.toml", "--check")
+    done = process("train", place / "config.toml", "--check")
     assert done.returncode == 0
     assert done.stdout == ""
     assert "no errors" in done.stderr
@@ -118,15 +140,15 @@ def test_check_looks_at_the_data(place, tmp_path):
 
 def test_an_existing_run_is_refused(place):
     before = (place / "run" / "metrics.tsv").read_bytes()
-    done = phylotools("train", place / "config.toml", "-o", place / "run")
+    done = phylotools("train", place / "config.toml", "-o", place / "run", "-@", 1)
     complained(done, "a run is here already", "--resume", "--force")
     assert (place / "run" / "metrics.tsv").read_bytes() == before
 
 
 def test_another_configuration_is_refused(place, tmp_path):
-    text = (place / "config.toml").read_text().replace("steps = 120", "steps = 121")
+    text = (place / "config.toml").read_text().replace("steps = 90", "steps = 91")
     (tmp_path / "config.toml").write_text(text)
-    done = phylotools("train", tmp_path / "config.toml", "-o", place / "run", "--resume")
+    done = phylotools("train", tmp_path / "config.toml", "-o", place / "run", "--resume", "-@", 1)
     complained(done, "optimiser.steps changed")
 
 
@@ -135,7 +157,7 @@ def test_another_configuration_is_refused(place, tmp_path):
     [
         ([], "-o"),
         (["-o", "x", "--resume", "--force"], "exclude"),
-        (["-o", "x", "--device", "abacus"], "no device 'abacus'"),
+        (["-o", "x", "--device", "abacus", "-@", "1"], "no device 'abacus'"),
         (["-o", "x", "-@", "0"], "-@"),
     ],
 )
@@ -149,7 +171,8 @@ def test_usage_errors(place, tmp_path, monkeypatch, arguments, match):
 
 
 def test_absent_configuration(tmp_path):
-    complained(phylotools("train", tmp_path / "absent.toml", "-o", tmp_path / "x"), "absent.toml")
+    done = process("train", tmp_path / "absent.toml", "-o", tmp_path / "x")
+    complained(done, "absent.toml")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,12 +195,13 @@ def test_model_verify(place):
     assert "checksums right" in done.stdout
 
 
-def test_model_list(place, tmp_path):
+def test_model_list(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHYLOTOOLS_CACHE", str(tmp_path))
     (tmp_path / "models").mkdir()
     (place / "toy").rename(tmp_path / "models" / "toy")
     try:
-        done = phylotools("model", "list", PHYLOTOOLS_CACHE=str(tmp_path))
-        verified = phylotools("model", "verify", "toy", PHYLOTOOLS_CACHE=str(tmp_path))
+        done = phylotools("model", "list")
+        verified = phylotools("model", "verify", "toy")
     finally:
         (tmp_path / "models" / "toy").rename(place / "toy")
     assert done.returncode == 0, done.stderr
@@ -188,8 +212,6 @@ def test_model_list(place, tmp_path):
 
 
 def test_wrong_checksum(place, tmp_path):
-    import shutil
-
     shutil.copytree(place / "toy", tmp_path / "toy")
     weights = tmp_path / "toy" / "weights.safetensors"
     content = bytearray(weights.read_bytes())

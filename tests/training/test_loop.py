@@ -241,6 +241,15 @@ def test_the_best_weights_are_those_of_the_best_evaluation(config, tmp_path):
     assert all(torch.equal(chosen[name], tensor) for name, tensor in kept[best].items())
 
 
+def test_the_best_weights_survive_a_kill(config, tmp_path):
+    train_until(config, tmp_path / "run", 13)
+    kept = read_checkpoint(tmp_path / "run" / CHECKPOINT).part("best.")
+    trainer = Trainer(config, tmp_path / "run", CPU, resume=True)
+    assert trainer.progress.best_step == 8
+    assert trainer.best.keys() == trainer.network.state_dict().keys()
+    assert all(torch.equal(trainer.best[name], tensor) for name, tensor in kept.items())
+
+
 def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
     trainer = Trainer(config, tmp_path / "run", CPU)
     parameter = next(trainer.network.parameters())
