@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the shipped model again, from the alignment: about 6 minutes on 2 cores.
+# Make the shipped model again, from the alignment: about 3 minutes.
 # Usage: examples/human_mtdna/retrain.sh WORK_FOLDER [MODEL_FOLDER]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

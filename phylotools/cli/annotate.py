@@ -9,6 +9,7 @@ import click
 
 from phylotools.cli.options import (
     Stopwatch,
+    check_summary,
     device_option,
     fasta_option,
     force_option,
@@ -85,6 +86,7 @@ def annotate_command(
     """
     if variants == "-" and sys.stdin.isatty():
         raise click.UsageError("give a VCF or BCF, or pipe one in")
+    check_summary(summary_json, force=force, inputs=[variants, fasta], output=output)
     import gc
 
     from phylotools.model.registry import load_model

@@ -9,6 +9,7 @@ import click
 
 from phylotools.cli.options import (
     Stopwatch,
+    check_summary,
     force_option,
     logger,
     logging_options,
@@ -94,9 +95,10 @@ def evaluate_command(
     """
     from phylotools.errors import UsageError
     from phylotools.evaluate.comparison import evaluate
+    from phylotools.evaluate.report import REPORT
     from phylotools.evaluate.selection import Question, parse_score, parse_where, read_regions
     from phylotools.evaluate.tables import join_tables
-    from phylotools.io.files import refuse_existing
+    from phylotools.io.files import refuse_existing_folder
 
     watch = Stopwatch()
     if seed < 0:
@@ -104,7 +106,9 @@ def evaluate_command(
     if regions_file == "-" and "-" in (*scored, labels):
         raise UsageError("stdin (-) can be read only once")
     if output is not None:
-        refuse_existing(output, force)
+        refuse_existing_folder(output, force, REPORT)
+    inputs = [*scored, labels, regions_file]
+    check_summary(summary_json, force=force, inputs=inputs, output=output)
     question = Question(
         scored,
         labels,
@@ -151,7 +155,7 @@ def _show(evaluation: Evaluation) -> None:
 def _write(output: str, evaluation: Evaluation, question: Question, force: bool) -> None:
     from dataclasses import asdict
 
-    from phylotools.evaluate.report import write_report
+    from phylotools.evaluate.report import REPORT, write_report
     from phylotools.io.files import atomic_folder
     from phylotools.provenance import RunRecord, sha256_file
 
@@ -168,7 +172,7 @@ def _write(output: str, evaluation: Evaluation, question: Question, force: bool)
             "regions": None if question.regions is None else [str(r) for r in question.regions],
         },
     )
-    with atomic_folder(output, force=force) as folder:
+    with atomic_folder(output, force=force, contents=REPORT) as folder:
         write_report(folder, evaluation, record)
 
 

@@ -67,7 +67,7 @@ def inspect_command(path: str, as_json: bool, verify: bool) -> None:
     if as_json:
         text = json.dumps(description, indent=2, default=str) + "\n"
     else:
-        text = "".join(f"{line}\n" for line in _lines(description))
+        text = "".join(f"{options.printable(line)}\n" for line in _lines(description))
     sys.stdout.write(text)
 
 
@@ -103,6 +103,9 @@ def _lines(value: dict[str, Any], indent: int = 0) -> list[str]:
             lines += [f"{margin}{name}:", *_lines(shown, indent + 1)]
             if len(item) > len(shown):
                 lines.append(f"{margin}  ... {len(item) - len(shown)} more (--json shows all)")
+        elif isinstance(item, list | tuple) and any(isinstance(entry, dict) for entry in item):
+            numbered = {f"{name} {number}": entry for number, entry in enumerate(item, start=1)}
+            lines += _lines(numbered, indent)
         elif isinstance(item, list | tuple):
             more = f" ... {len(item) - _MOST_SHOWN} more" if len(item) > _MOST_SHOWN else ""
             lines.append(f"{margin}{name}: {', '.join(map(str, item[:_MOST_SHOWN]))}{more}")

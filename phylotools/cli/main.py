@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -55,7 +58,34 @@ def phylotools_command() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad data, 2 bad usage, 130 interrupted."""
+    _repair_streams()
+    # What batch systems send before they kill: time to remove temporary files.
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _repair_streams() -> None:
+    """Give closed standard streams a descriptor, and stdout a way to print any text.
+
+    A closed stdin or stdout gets one that fails when it is used: no file that is opened later
+    takes its place, and nothing is lost in silence. Text that stdout's encoding lacks (names in
+    a file, in another locale) is printed as escapes.
+    """
+    modes = ((0, os.O_WRONLY, "r"), (1, os.O_RDONLY, "w"), (2, os.O_WRONLY, "w"))
+    for descriptor, unusable, mode in modes:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.dup2(os.open(os.devnull, unusable), descriptor)
+            stream = open(descriptor, mode, closefd=False)  # noqa: SIM115
+            setattr(sys, ("stdin", "stdout", "stderr")[descriptor], stream)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
 
 
 def run(arguments: list[str]) -> int:
@@ -79,7 +109,9 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        return _closed_pipe()
+        # The reader went away (``| head``): say nothing.
+        _drop_stdout()
+        return 141
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
         return 130
@@ -89,10 +121,9 @@ def run(arguments: list[str]) -> int:
         return _report(error)
 
 
-def _closed_pipe() -> int:
-    """The reader went away (``| head``): say nothing, and let no flush at exit complain."""
+def _drop_stdout() -> None:
+    """Let no flush at exit complain again of what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
 
 
 def _report(error: Exception) -> int:
@@ -102,6 +133,8 @@ def _report(error: Exception) -> int:
         _complain(str(error))
         return error.exit_code
     if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            _drop_stdout()
         _complain(f"{error.filename or 'output'}: {error.strerror}")
         return 1
     if isinstance(error, MemoryError):
@@ -114,5 +147,7 @@ def _report(error: Exception) -> int:
 
 
 def _complain(message: str) -> None:
+    from phylotools.cli.options import printable
+
     logging.shutdown()
-    print("error: " + " ".join(message.splitlines()), file=sys.stderr)
+    print("error: " + printable(" ".join(message.splitlines())), file=sys.stderr)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -39,7 +40,7 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*args: Any, quiet: bool, verbose: bool, debug: bool, **kwargs: Any) -> Any:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("phylotools: %(levelname)s: %(message)s"))
+        handler.setFormatter(_OneLine("phylotools: %(levelname)s: %(message)s"))
         logging.addLevelName(logging.INFO, "info")
         logging.addLevelName(logging.WARNING, "warning")
         logging.addLevelName(logging.ERROR, "error")
@@ -54,6 +55,19 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def printable(text: str) -> str:
+    """Text of a file as a terminal may get it: without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as one line, whatever the names in it hold."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
 class Stopwatch:
     """Seconds since it was made, for the last line of every verb."""
 
@@ -63,6 +77,28 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._start
+
+
+def check_summary(
+    path: str | None, *, force: bool, inputs: Iterable[str | None], output: str | None
+) -> None:
+    """Refuse, before the work, a ``--summary-json`` that could not or must not be written.
+
+    Raises
+    ------
+    UsageError, OutputError
+    """
+    if path is None:
+        return
+    from phylotools.errors import UsageError
+    from phylotools.io.files import refuse_existing_file, refuse_same_file
+
+    if path == "-":
+        raise UsageError("--summary-json needs the name of a file, not -")
+    if output is not None and os.path.realpath(output) == os.path.realpath(path):
+        raise UsageError(f"{path}: --summary-json and -o name the same file")
+    refuse_same_file(path, [name for name in inputs if name is not None])
+    refuse_existing_file(path, force)
 
 
 def write_summary(path: str | None, summary: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def preprocess_command(
     """
     from phylotools.store.preprocess import build_store
 
+    options.check_summary(summary_json, force=force, inputs=[alignment, tree, fasta], output=output)
     watch = options.Stopwatch()
     with Progress("columns") as progress:
         summary = build_store(

@@ -11,7 +11,7 @@ from phylotools.cli.progress import Progress
 @click.command(name="train")
 @click.argument("config", metavar="CONFIG.toml", type=click.Path())
 @options.output_option(help="Folder of the run.")
-@click.option("--check", is_flag=True, help="Check configuration and data, list all errors.")
+@click.option("--check", is_flag=True, help="Check configuration and data, all of them, and stop.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--force", is_flag=True, help="Delete the run in the folder and start anew.")
 @options.threads_option
@@ -38,11 +38,13 @@ def train_command(
 
     from phylotools.training.config import read_config
 
+    options.check_summary(summary_json, force=force or resume, inputs=[config], output=output)
     settings = read_config(config)
     if check:
         from phylotools.training.dataset import TrainingData
 
-        TrainingData(settings)
+        for source in TrainingData(settings).stores:
+            source.store.verify()
         click.echo(f"{config}: no errors", err=True)
         return
     if output is None:

@@ -12,6 +12,8 @@ from phylotools.evaluate.metrics import Comparison, Estimate, ScoreMetrics
 from phylotools.evaluate.selection import ScoreColumn
 from phylotools.provenance import RunRecord
 
+#: Files of a report.
+REPORT = ("metrics.tsv", "metrics.json", "curves.png", "curves.svg")
 _TABLE_COLUMNS = (
     "class",
     "score",
@@ -107,12 +109,12 @@ def write_report(folder: Path, evaluation: Evaluation, record: RunRecord) -> lis
     """
     from phylotools.evaluate.plots import draw_curves
 
-    (folder / "metrics.tsv").write_text(metrics_tsv(evaluation))
+    table, numbers, *pictures = (folder / name for name in REPORT)
+    table.write_text(metrics_tsv(evaluation), encoding="utf-8")
     text = json.dumps(metrics_json(evaluation, record), indent=2, allow_nan=False)
-    (folder / "metrics.json").write_text(text + "\n")
-    pictures = [folder / "curves.png", folder / "curves.svg"]
+    numbers.write_text(text + "\n", encoding="utf-8")
     draw_curves(evaluation, pictures)
-    return ["metrics.tsv", "metrics.json", *(picture.name for picture in pictures)]
+    return list(REPORT)
 
 
 def _scored(

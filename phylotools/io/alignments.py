@@ -214,7 +214,8 @@ class MafReader:
         if owner is None and not self._drop_unknown:
             self._lines.fail(
                 f"no tip of the tree is the species of source {shown(source)}",
-                "add it to the tree or give --unknown-species drop",
+                f"rename the tips ({self._some_species()}) as the alignment names its species, or "
+                "give --unknown-species drop",
             )
         if self.reference is None:
             self._lines.fail(
@@ -226,6 +227,12 @@ class MafReader:
             case = f"{shown(source)}, line {self._lines.line}"
             self._count("rows of species that are not in the tree dropped", case)
         return None
+
+    def _some_species(self) -> str:
+        """A few of the names that rows may have, for a message."""
+        names = sorted(self._species)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return ", ".join(shown(name.encode()) for name in names[:3]) + more
 
     def _find_owner(self, source: bytes) -> tuple[str, str] | None:
         """Species and contig of a source name; None if the species is unknown."""

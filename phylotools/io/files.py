@@ -8,6 +8,7 @@ any moment leaves nothing that looks finished.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
 import os
@@ -15,16 +16,17 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from phylotools.errors import InputError, OutputError
+from phylotools.errors import InputError, OutputError, UsageError
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_SIZE = 1 << 20
+_LARGEST_TEXT = 4 << 20
 TRUNCATED = "the compressed file is truncated or damaged"
 TRUNCATED_REMEDY = "copy or download it again"
 
@@ -115,6 +117,27 @@ def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
     return io.BufferedReader(_CompressedReader(raw, name, is_bgzf), _READ_SIZE)
 
 
+def read_small_text(path: str | os.PathLike[str]) -> str:
+    """Text of a small file that is read whole.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no UTF-8, or is larger than 4 MiB.
+    """
+    try:
+        with open(path, "rb") as handle:
+            data = handle.read(_LARGEST_TEXT + 1)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", path=path) from None
+    if len(data) > _LARGEST_TEXT:
+        raise InputError(f"the file is too large: more than {_LARGEST_TEXT >> 20} MiB", path=path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the file is not UTF-8 text", path=path) from None
+
+
 def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
     """Raise `OutputError` if the output exists and ``--force`` was not given."""
     if not force and os.path.lexists(path):
@@ -122,6 +145,49 @@ def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
     parent = Path(path).absolute().parent
     if not parent.is_dir():
         raise OutputError(f"{path}: the folder {parent} does not exist; create it first")
+
+
+def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
+    """As `refuse_existing`, and keep ``--force`` from replacing a device, pipe or folder."""
+    refuse_existing(path, force)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"{path}: exists and is no regular file; choose another name")
+
+
+def refuse_same_file(path: str, inputs: Iterable[str]) -> None:
+    """Raise `UsageError` if an output would replace an input of the same run."""
+    for name in inputs:
+        exist = name != "-" and os.path.exists(name) and os.path.exists(path)
+        if exist and os.path.samefile(name, path):
+            raise UsageError(f"{path}: the output is the input; choose another name")
+
+
+def refuse_existing_folder(
+    path: str | os.PathLike[str], force: bool, contents: Collection[str]
+) -> None:
+    """As `refuse_existing`, and keep ``--force`` from deleting what is not an output of ours.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Folder to be made.
+    force : bool
+    contents : collection of str
+        Names that such a folder holds; one that holds anything else is not replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    refuse_existing(path, force)
+    if not os.path.lexists(path):
+        return
+    remedy = "--force replaces only what this command made; choose another name or remove it"
+    if os.path.islink(path) or not os.path.isdir(path):
+        raise OutputError(f"{path}: exists and is no folder; {remedy}")
+    foreign = sorted(set(os.listdir(path)) - set(contents))
+    if foreign:
+        raise OutputError(f"{path}: holds {foreign[0]!r}, which is not of such an output; {remedy}")
 
 
 def fsync_path(path: str | os.PathLike[str]) -> None:
@@ -141,6 +207,26 @@ def _default_mode(is_folder: bool) -> int:
 
 
 @contextlib.contextmanager
+def naming_output(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the output in errors of a full disk, which name no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _made_aside(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failure to make the temporary file or folder into an error about the output."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+
+
+@contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary file name in the same folder; rename it to `path` on success.
 
@@ -156,15 +242,19 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
     OutputError
         If `path` exists and `force` is false, or its folder does not.
     """
-    refuse_existing(path, force)
+    refuse_existing_file(path, force)
     final = Path(path).absolute()
-    descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+    with _made_aside(path):
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{final.name}.", suffix=".part", dir=final.parent
+        )
     os.close(descriptor)
     os.chmod(name, _default_mode(is_folder=False))
     temporary = Path(name)
     try:
-        yield temporary
-        fsync_path(temporary)
+        with naming_output(path):
+            yield temporary
+            fsync_path(temporary)
         os.replace(temporary, final)
         fsync_path(final.parent)
     finally:
@@ -172,31 +262,50 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(
+    path: str | os.PathLike[str], *, force: bool = False, contents: Collection[str] = ()
+) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` on success.
 
     An existing folder is moved aside, not deleted, until the new one stands in its place.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Final name.
+    force : bool
+        Replace an existing folder, if it is empty or holds nothing but `contents`.
+    contents : collection of str
+        Names that such a folder may hold.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and may not be replaced, or cannot be written.
     """
-    refuse_existing(path, force)
+    refuse_existing_folder(path, force, contents)
     final = Path(path).absolute()
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    with _made_aside(path):
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+        )
     os.chmod(temporary, _default_mode(is_folder=True))
     try:
-        yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                fsync_path(os.path.join(folder, name))
+        with naming_output(path):
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    fsync_path(os.path.join(folder, name))
         replaced = None
+        # Again: what stands there may have changed while the output was made.
+        refuse_existing_folder(path, force, contents)
         if os.path.lexists(final):
             replaced = temporary.with_suffix(".old")
             os.rename(final, replaced)
         os.rename(temporary, final)
         fsync_path(final.parent)
         if replaced is not None:
-            if replaced.is_dir() and not replaced.is_symlink():
-                shutil.rmtree(replaced)
-            else:
-                replaced.unlink()
+            shutil.rmtree(replaced)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

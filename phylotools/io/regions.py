@@ -19,6 +19,8 @@ _RANGE = re.compile(r"(?P<contig>.+):(?P<begin>[0-9,]+)(?:-(?P<end>[0-9,]+))?")
 _MITOCHONDRION = ("chrM", "MT", "M", "chrMT")
 #: A BED line is short; a longer one means that the file is no BED.
 _LONGEST_LINE = 1 << 20
+_VCF_HEADER = ("##fileformat=VCF", "#CHROM\tPOS\tID")
+_ALLELES = re.compile(r"[ACGTNacgtn,.*]+")
 _REMEDY = "give BED: contig, start, end, separated by tabs"
 
 
@@ -153,6 +155,8 @@ def _bed_line(raw: bytes, path: str, number: int) -> Region | None:
         raise InputError(
             "line ends are CR only", path=path, line=number, remedy="convert them: tr '\\r' '\\n'"
         )
+    if line.startswith(_VCF_HEADER):
+        raise InputError("is VCF, not BED", path=path, line=number, remedy=_REMEDY)
     if not line.strip() or line.startswith("#") or line.split()[0] in ("track", "browser"):
         return None
     fields = line.split("\t") if "\t" in line else line.split()
@@ -167,6 +171,9 @@ def _bed_line(raw: bytes, path: str, number: int) -> Region | None:
             line=number,
             remedy=_REMEDY,
         )
+    if len(fields) >= 8 and _ALLELES.fullmatch(fields[3]) and _ALLELES.fullmatch(fields[4]):
+        # A record whose ID is a number would pass for an interval.
+        raise InputError("is VCF, not BED", path=path, line=number, remedy=_REMEDY)
     start, end = int(start_text), int(end_text)
     if end < start:
         raise InputError(

@@ -47,14 +47,6 @@ def choose_output_type(path: str, requested: str | None) -> str:
     return requested or by_suffix or "v"
 
 
-def refuse_same_file(path: str, inputs: list[str]) -> None:
-    """Raise `UsageError` if an output would replace an input of the same run."""
-    for name in inputs:
-        exist = name != "-" and os.path.exists(name) and os.path.exists(path)
-        if exist and os.path.samefile(name, path):
-            raise UsageError(f"{path}: the output is the input; choose another name")
-
-
 class VariantSink:
     """Where finished VCF lines go; use `open_variant_output`."""
 
@@ -188,10 +180,11 @@ def _bcf_encoder(raw: BinaryIO) -> Iterator[IO[bytes]]:
             if child.wait() == -signal.SIGPIPE:
                 raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
             if child.wait() != 0:
+                reason = last_complaint(complaints)
+                if reason.startswith("[E::bgzf"):  # the disk, not the records
+                    raise OutputError(f"the output cannot be written: {reason}")
                 raise OutputError(
-                    "the records cannot be written as BCF: "
-                    + last_complaint(complaints)
-                    + "; write VCF instead (-O z)"
+                    f"the records cannot be written as BCF: {reason}; write VCF instead (-O z)"
                 )
         finally:
             child.kill()

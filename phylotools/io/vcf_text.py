@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from phylotools.errors import InputError
 
 FIXED_COLUMNS = (b"#CHROM", b"POS", b"ID", b"REF", b"ALT", b"QUAL", b"FILTER", b"INFO")
-_CONTIG_ID = re.compile(rb"^##contig=<(?:.*,)?ID=([^,>]+)")
+_CONTIG_ID = re.compile(rb"^##contig=<(?:[^\"]*?,)?ID=([^,>]+)")
 _CONTIG_LENGTH = re.compile(rb"[<,]length=(\d+)")
 
 

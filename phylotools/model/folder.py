@@ -18,7 +18,7 @@ import torch
 
 from phylotools import __version__
 from phylotools.errors import InputError
-from phylotools.io.files import atomic_folder
+from phylotools.io.files import atomic_folder, read_small_text
 from phylotools.io.regions import Region, read_bed
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import VOCABULARY, ModelSpec
@@ -30,7 +30,6 @@ CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safet
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
 _HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS)
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
-_LARGEST_TEXT = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class ModelDraft:
 def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder, whole or not at all."""
     spec = draft.network.spec
-    with atomic_folder(path, force=force) as folder:
+    with atomic_folder(path, force=force, contents=(*_HASHED, MANIFEST)) as folder:
         config = {"network": spec.to_dict(), "training": draft.training}
         (folder / CONFIG).write_text(tomli_w.dumps(config), encoding="utf-8")
         (folder / CARD).write_text(draft.card, encoding="utf-8")
@@ -161,7 +160,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise InputError(f"not a model folder: {name} is missing", path=folder)
     path = folder / MANIFEST
     try:
-        manifest = json.loads(_small_text(path))
+        manifest = json.loads(read_small_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"not valid JSON ({error})", path=path) from None
     expected = {"name": str, "revision": str, "sha256": dict, "manifest_version": int}
@@ -206,12 +205,19 @@ def read_model(folder: Path, device: torch.device) -> Model:
     manifest = read_manifest(folder)
     verify_checksums(folder, manifest)
     try:
-        config = tomllib.loads(_small_text(folder / CONFIG))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        config = tomllib.loads(read_small_text(folder / CONFIG))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not valid TOML ({error})", path=folder / CONFIG) from None
     if not isinstance(config.get("network"), dict):
         raise InputError("the table [network] is missing", path=folder / CONFIG)
     spec = ModelSpec.from_dict(config["network"], path=str(folder / CONFIG))
+    stated = manifest.get("receptive_field", spec.receptive_field)
+    if stated != spec.receptive_field:
+        raise InputError(
+            f"the receptive field is not the network's, {spec.receptive_field}",
+            path=folder / MANIFEST,
+            remedy="fetch or export the model again",
+        )
     regions = folder / TRAINING_REGIONS
     return Model(
         name=manifest["name"],
@@ -229,13 +235,4 @@ def read_model(folder: Path, device: torch.device) -> Model:
 
 def read_card(folder: Path) -> str:
     """The model card, Markdown."""
-    return _small_text(folder / CARD)
-
-
-def _small_text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_TEXT:
-        raise InputError("the file is too large to be a model's", path=path)
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", path=path) from None
+    return read_small_text(folder / CARD)

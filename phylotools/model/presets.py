@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +13,10 @@ N_TOKENS = len(VOCABULARY)
 PAD_TOKEN = VOCABULARY.index("-")
 #: Far beyond any use; a size read from a file must not ask for unbounded memory.
 _LARGEST_RECEPTIVE_FIELD = 1_000_001
+_MOST_PARAMETERS = 2_000_000_000
+_MOST_BLOCKS = 10_000
+#: Beyond exp(50) and exp(-50) substitutions a unit of branch length, no data say anything.
+LARGEST_LOG_RATE = 50.0
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,14 @@ class ModelSpec:
             problems.append("norm must be 'layer' or 'group'")
         elif self.receptive_field > _LARGEST_RECEPTIVE_FIELD:
             problems.append(f"the receptive field must not exceed {_LARGEST_RECEPTIVE_FIELD}")
-        if self.fixed_log_rate is not None and not math.isfinite(self.fixed_log_rate):
-            problems.append("fixed_log_rate must be finite")
+        if len(self.dilations) > _MOST_BLOCKS:
+            problems.append(f"dilations must not name more than {_MOST_BLOCKS} blocks")
+        if self.n_parameters > _MOST_PARAMETERS:
+            problems.append(f"a network of more than {_MOST_PARAMETERS} parameters is too large")
+        if self.fixed_log_rate is not None and not abs(self.fixed_log_rate) <= LARGEST_LOG_RATE:
+            problems.append(
+                f"fixed_log_rate must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}"
+            )
         if problems:
             raise UsageError("network: " + "; ".join(problems))
 

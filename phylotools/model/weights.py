@@ -19,9 +19,18 @@ from phylotools.model.presets import ModelSpec
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors and string metadata as one safetensors file."""
+    """Write tensors and string metadata as one safetensors file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    safetensors.torch.save_file(on_cpu, path, metadata=dict(metadata))
+    data = safetensors.torch.save(on_cpu, metadata=dict(metadata))
+    # Not save_file: it makes private files, and its error of a full disk is no OSError.
+    with open(path, "wb") as handle:
+        handle.write(data)
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -65,12 +74,17 @@ def load_network(path: Path, spec: ModelSpec, device: torch.device) -> ByteNet:
         If the tensors are not exactly those of `spec`.
     """
     tensors, _ = load_tensors(path)
-    # Compare before building: a hostile size in the configuration must not allocate.
+    return build_network(spec, tensors, path).to(device).freeze()
+
+
+def build_network(spec: ModelSpec, tensors: Mapping[str, Tensor], path: Path) -> ByteNet:
+    """A network filled with tensors that must be exactly its own, else an `InputError`."""
+    # Compare before building: a hostile size in a file must not allocate.
     if sum(tensor.numel() for tensor in tensors.values()) != spec.n_parameters:
-        raise InputError("the weights do not fit the network in config.toml", path=path)
+        raise InputError("the weights do not fit the network's described shape", path=path)
     network = ByteNet(spec)
     fill_network(network, tensors, path)
-    return network.to(device).freeze()
+    return network
 
 
 def fill_network(network: ByteNet, tensors: Mapping[str, Tensor], path: Path) -> None:

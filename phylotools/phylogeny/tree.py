@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 _PLAIN_NAME = re.compile(r"[^\s\x00-\x1f\x7f(),:;\[\]']+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class Tree:
     """A rooted or unrooted tree of any shape; parents come before their children.
 

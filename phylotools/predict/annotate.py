@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from phylotools import __version__
 from phylotools.errors import InputError
+from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.variant_output import (
     choose_output_type,
     open_variant_output,
-    refuse_same_file,
 )
 from phylotools.io.variants import VariantStream, open_variants
 from phylotools.io.vcf_text import quote

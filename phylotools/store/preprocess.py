@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ from phylotools.store.build import StoreWriter
 
 logger = logging.getLogger("phylotools")
 
+#: How a .mod file of phyloFit begins.
+_PHAST_MODEL = re.compile(r"\s*ALPHABET:")
 #: A tree of ten thousand species takes less than a megabyte.
 _LARGEST_TREE = 1 << 28
 
@@ -93,7 +96,7 @@ def build_store(
     """
     if os.fspath(alignment) == "-" and os.fspath(tree) == "-":
         raise UsageError("alignment and tree cannot both come from stdin")
-    with atomic_folder(output, force=force) as folder:
+    with atomic_folder(output, force=force, contents=schema.FOLDER) as folder:
         species_tree = read_tree(tree)
         if reference is not None and reference not in species_tree.tips:
             raise InputError(
@@ -150,6 +153,12 @@ def read_tree(path: str | os.PathLike[str]) -> Tree:
         text = data.decode()
     except UnicodeDecodeError:
         raise InputError("is no text", path=path, remedy="give a Newick tree") from None
+    if _PHAST_MODEL.match(text):
+        raise InputError(
+            "is a PHAST model, not a tree",
+            path=path,
+            remedy="give the tree in it: sed -n 's/^TREE: *//p' MODEL.mod > tree.nh",
+        )
     return parse_newick(text, path=os.fspath(path))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
@@ -64,6 +64,7 @@ class ColumnStore:
         self.contigs: dict[str, int] = {c["name"]: c["length"] for c in attributes["contigs"]}
         self._index = {name: index for index, name in enumerate(self.contigs)}
         self._arrays: dict[tuple[int, str], Any] = {}
+        self._intervals: dict[str, NDArray[np.int64]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_store, (self.path,)
@@ -91,11 +92,19 @@ class ColumnStore:
         InputError
             If the region is not within a contig of the store, or the store is damaged.
         """
-        return self._read(region, schema.BASES)
+        bases = self._read(region, schema.BASES)
+        absent = np.flatnonzero(bases[:, self.reference_index] == schema.NO_BLOCK) + region.start
+        # A lost chunk reads as fill values; but the reference has a base in every block.
+        if len(absent) and self._is_covered(region.contig, absent).any():
+            raise self._damaged(region.contig, schema.BASES)
+        return bases
 
     def reference(self, region: Region) -> NDArray[np.uint8]:
         """Reference sequence over a region; uint8 [L], soft-mask bit kept, N where unknown."""
-        return self._read(region, schema.REFERENCE)
+        codes = self._read(region, schema.REFERENCE)
+        if len(codes) and (codes & schema.CODE_MASK).max() > schema.N:
+            raise self._damaged(region.contig, schema.REFERENCE)
+        return codes
 
     def depth(self, region: Region) -> NDArray[np.uint16]:
         """Number of species with A, C, G or T at each position; uint16 [L]."""
@@ -124,8 +133,21 @@ class ColumnStore:
 
     def intervals(self, contig: str) -> NDArray[np.int64]:
         """Start and end of every run of positions that blocks cover; int64 [K, 2]."""
-        array = self._array(contig, schema.INTERVALS)
-        return self._load(array, slice(None), contig, schema.INTERVALS).reshape(-1, 2)
+        if contig not in self._intervals:
+            array = self._array(contig, schema.INTERVALS)
+            intervals = self._load(array, slice(None), contig, schema.INTERVALS).reshape(-1, 2)
+            bounds = intervals.ravel()
+            in_order = (np.diff(bounds) > 0).all()
+            if len(bounds) and not (
+                in_order and bounds[0] >= 0 and bounds[-1] <= self.contigs[contig]
+            ):
+                raise self._damaged(contig, schema.INTERVALS)
+            self._intervals[contig] = intervals
+        return self._intervals[contig]
+
+    def _is_covered(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        bounds = self.intervals(contig).ravel()
+        return np.searchsorted(bounds, positions, side="right") % 2 == 1
 
     def _deep_intervals(
         self, contig: str, intervals: NDArray[np.int64], min_species: int
@@ -313,6 +335,8 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
         raise InputError("species and tree do not agree", path=path, remedy=_DAMAGED)
     for index, entry in enumerate(attributes["contigs"]):
         _check_arrays(folder, index, entry, tree.n_tips)
+    if len({entry["name"] for entry in attributes["contigs"]}) < len(attributes["contigs"]):
+        raise InputError("two contigs have one name", path=path, remedy=_DAMAGED)
     return ColumnStore(folder, attributes, tree)
 
 
@@ -330,7 +354,8 @@ def _check_arrays(folder: Path, index: int, entry: Any, n_species: int) -> None:
     is_complete = (
         isinstance(entry, dict)
         and isinstance(entry.get("name"), str)
-        and isinstance(entry.get("length"), int)
+        and type(entry.get("length")) is int
+        and 0 < entry["length"] <= MAX_COORDINATE
         and isinstance(entry.get("sha256"), dict)
     )
     if not is_complete:
@@ -352,6 +377,8 @@ def _check_arrays(folder: Path, index: int, entry: Any, n_species: int) -> None:
 
 
 def _json_object(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return None
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -38,6 +38,9 @@ WINDOW = 1 << 16
 #: Values of the attribute `reference_source`.
 FROM_FASTA, FROM_ALIGNMENT = "fasta", "alignment"
 
+#: What stands in the folder of a store.
+FOLDER = ("zarr.json", "contigs")
+
 #: Names of the arrays of each contig.
 BASES = "bases"
 REFERENCE = "reference"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from phylotools.errors import InputError
 from phylotools.io.files import atomic_path
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
-from phylotools.model.weights import fill_network, load_tensors, save_tensors
+from phylotools.model.weights import build_network, load_tensors, save_tensors
 from phylotools.provenance import RunRecord
 
 FORMAT = "phylotools checkpoint 1"
@@ -79,9 +80,8 @@ class Checkpoint:
 
     def selected_network(self, path: Path) -> ByteNet:
         """The network that the run's selection rule chose, frozen."""
-        network = ByteNet(self.spec)
-        fill_network(network, self.part("best.") or self.part("network."), path)
-        return network.freeze()
+        tensors = self.part("best.") or self.part("network.")
+        return build_network(self.spec, tensors, path).freeze()
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -111,22 +111,52 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError("not a phylotools checkpoint", path=path)
     try:
         return Checkpoint(
-            _parse_progress(json.loads(metadata["progress"])),
-            json.loads(metadata["config"]),
-            ModelSpec.from_dict(json.loads(metadata["network"]), path=str(path)),
-            json.loads(metadata["facts"]),
+            _parse_progress(_parse_table("progress", metadata["progress"])),
+            _parse_config(metadata["config"]),
+            ModelSpec.from_dict(_parse_table("network", metadata["network"]), path=str(path)),
+            _parse_facts(metadata["facts"]),
             tensors,
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the checkpoint's metadata are damaged ({error})", path=path) from None
 
 
-def _parse_progress(values: Any) -> Progress:
+def _parse_table(name: str, text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} is no table")
+    # Half a surrogate pair can be read but never written.
+    json.dumps(values, ensure_ascii=False).encode()
+    return values
+
+
+def _parse_config(text: str) -> dict[str, Any]:
+    config = _parse_table("config", text)
+    if not all(isinstance(table, dict) for table in config.values()):
+        raise ValueError("config holds no tables")
+    tomli_w.dumps(config)  # an export writes it: what TOML cannot hold is found here
+    return config
+
+
+def _parse_facts(text: str) -> dict[str, Any]:
+    facts = _parse_table("facts", text)
+    stores = facts["training_stores"]
+    if not isinstance(stores, list) or not all(isinstance(store, dict) for store in stores):
+        raise ValueError("facts describe no training stores")
+    for store in stores:
+        for name in ("fingerprint", "species", "training_columns", "reference_species"):
+            store[name]  # one that is missing is a KeyError
+    return facts
+
+
+def _parse_progress(values: dict[str, Any]) -> Progress:
     progress = Progress(**values)
     for name in ("step", "epoch", "batch", "best_step"):
         value = getattr(progress, name)
         if type(value) is not int or value < 0:
             raise ValueError(f"{name} is {value!r}")
+    if not isinstance(progress.best_metric, float | None):
+        raise ValueError(f"best_metric is {progress.best_metric!r}")
     return progress
 
 
@@ -154,10 +184,14 @@ def optimiser_tensors(network: ByteNet, optimiser: torch.optim.Optimizer) -> dic
 def restore_optimiser(
     network: ByteNet, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Inverse of `optimiser_tensors`."""
+    """Inverse of `optimiser_tensors`; a tensor of another shape is a ValueError."""
     for name, parameter in network.named_parameters():
         keys = ("step", "exp_avg", "exp_avg_sq")
         if f"{name}.step" in tensors:
+            for key in keys:
+                shape = torch.Size() if key == "step" else parameter.shape
+                if tensors[f"{name}.{key}"].shape != shape:
+                    raise ValueError(f"optimiser.{name}.{key} has the wrong shape")
             optimiser.state[parameter] = {
                 # AdamW keeps the step count on the CPU, the moments with the parameter.
                 key: tensors[f"{name}.{key}"].to("cpu" if key == "step" else parameter.device)

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phylotools.errors import InputError, UsageError
+from phylotools.errors import InputError
+from phylotools.io.files import read_small_text
 from phylotools.model.presets import PRESETS, ModelSpec
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
+from phylotools.training.config_checks import check_values
 
 
 @dataclass(frozen=True)
@@ -199,11 +201,10 @@ def read_config(path: str | os.PathLike[str]) -> TrainingConfig:
         With every error of the file, separated by semicolons.
     """
     path = Path(path)
+    text = read_small_text(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: an integer of 5,000 digits
         raise InputError(f"not valid TOML: {error}", path=path) from None
     config, errors = parse_config(values, path.absolute().parent)
     if config is None:
@@ -225,7 +226,7 @@ def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig |
             table = {}
         tables[name] = _parse_table(name, kind, table, errors)
     config = TrainingConfig(**tables, folder=folder)
-    errors += _check_values(config)
+    errors += check_values(config)
     return (None, errors) if errors else (config, [])
 
 
@@ -242,7 +243,9 @@ def _parse_table(name: str, kind: type, table: dict[str, Any], errors: list[str]
         if key not in hints:
             errors.append(_unknown("key", f"{name}.{key}", key, list(hints)))
         elif not _fits(value, hints[key]):
-            errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {value!r}")
+            errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {_shown(value)}")
+        elif hints[key] is not float and _beyond_64_bits(value):
+            errors.append(f"{name}.{key} must be below 2^63")
         else:
             values[key] = float(value) if hints[key] is float else value
     return kind(**values)
@@ -260,72 +263,24 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) is hint
 
 
+def _beyond_64_bits(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_beyond_64_bits, value))
+    return type(value) is int and abs(value) >= 1 << 63
+
+
+def _shown(value: Any) -> str:
+    """A value of the file in an error; Python refuses to print integers of 5,000 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:80] + "..."
+
+
 def _type_name(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
         return _type_name(typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return f"a list of {_type_name(typing.get_args(hint)[0])}"
     return {int: "an integer", float: "a number", str: "a text"}.get(hint, str(hint))
-
-
-def _check_values(config: TrainingConfig) -> list[str]:
-    errors = []
-    data, optimiser, run = config.data, config.optimiser, config.run
-    positive = {
-        "data.minimum_species": data.minimum_species,
-        "rate.sd": config.rate.sd,
-        "optimiser.steps": optimiser.steps,
-        "optimiser.windows_per_batch": optimiser.windows_per_batch,
-        "optimiser.window_length": optimiser.window_length,
-        "optimiser.learning_rate": optimiser.learning_rate,
-        "optimiser.gradient_clip": optimiser.gradient_clip,
-        "run.log_every": run.log_every,
-        "run.evaluate_every": run.evaluate_every,
-        "run.checkpoint_every": run.checkpoint_every,
-        "run.evaluation_columns": run.evaluation_columns,
-    }
-    errors += [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
-    not_negative = {
-        "data.minimum_branch_length": data.minimum_branch_length,
-        "data.soft_mask_weight": data.soft_mask_weight,
-        "optimiser.weight_decay": optimiser.weight_decay,
-        "optimiser.warmup_steps": optimiser.warmup_steps,
-        "optimiser.final_fraction": optimiser.final_fraction,
-        "run.seed": run.seed,
-    }
-    errors += [
-        f"{key} must not be negative" for key, value in not_negative.items() if not value >= 0
-    ]
-    if run.seed >= 1 << 63:
-        errors.append("run.seed must be below 2^63")
-    if not 0 <= data.held_out_species_fraction < 1:
-        errors.append("data.held_out_species_fraction must be at least 0 and below 1")
-    if not data.stores:
-        errors.append("data.stores must name a column store")
-    errors += [
-        f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
-    ]
-    choices = {
-        "network.preset": (config.network.preset, tuple(PRESETS)),
-        "rate.treatment": (config.rate.treatment, ("prior", "free", "fixed")),
-        "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
-    }
-    errors += [
-        f"{key} must be one of {', '.join(known)}, not {value!r}"
-        for key, (value, known) in choices.items()
-        if value not in known
-    ]
-    holds_species = bool(data.held_out_species) or data.held_out_species_fraction > 0
-    holds_columns = bool(
-        data.held_out_contigs or data.held_out_regions or data.held_out_regions_file
-    )
-    if run.select_by == "held_out_species" and not holds_species:
-        errors.append("run.select_by is held_out_species, but data holds out no species")
-    if run.select_by == "held_out_columns" and not holds_columns:
-        errors.append("run.select_by is held_out_columns, but data holds out no columns")
-    if config.network.preset in PRESETS:
-        try:
-            config.model_spec()
-        except UsageError as error:
-            errors.append(str(error))
-    return errors

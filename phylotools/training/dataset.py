@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,14 @@ import torch
 from torch import Tensor
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, parse_region, read_bed
+from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.phylogeny.likelihood import PruningPlan, make_plan
 from phylotools.phylogeny.tree import Tree
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore, open_store
 from phylotools.training.config import DataConfig, TrainingConfig
+from phylotools.training.held_out import HeldOutColumns, RegionIndex, subtract
 
 logger = logging.getLogger("phylotools")
 
@@ -80,12 +80,12 @@ class StoreWindows:
         self._half = config.model_spec().receptive_field // 2
         self._width = config.optimiser.window_length
         covered = self.store.covered_regions(min_species=config.data.minimum_species)
-        held_out = _held_out_regions(self.store, config)
-        self.training = _subtract(covered, held_out)
-        self.held_out = _subtract(covered, self.training)
-        self._parts = {False: _RegionIndex(self.training), True: _RegionIndex(self.held_out)}
+        held_out = HeldOutColumns.read(config).within(self.store.contigs)
+        self.training = subtract(covered, held_out)
+        self.held_out = subtract(covered, self.training)
+        self._parts = {False: RegionIndex(self.training), True: RegionIndex(self.held_out)}
         self.held_out_species = _held_out_species(self.store, config)
-        self._covered = _RegionIndex(covered)
+        self.covered = RegionIndex(covered)
         size = sum(len(region) for region in covered) * len(self.store.species)
         self._cache: dict[Region, np.ndarray] | None = {} if size <= _CACHE_BYTES else None
 
@@ -146,7 +146,7 @@ class StoreWindows:
     def _bases(self, region: Region) -> np.ndarray:
         if self._cache is None:
             return self.store.bases(region)
-        whole = self._covered.around(region)
+        whole = self.covered.around(region)
         if whole not in self._cache:
             self._cache[whole] = self.store.bases(whole)
         return self._cache[whole][region.start - whole.start : region.end - whole.start]
@@ -169,7 +169,10 @@ class TrainingData:
         self.stores = [StoreWindows(path, config) for path in config.store_paths()]
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
-        _check_held_out(self.stores, config.data)
+        HeldOutColumns.read(config).check(
+            [(source.store.contigs, source.covered) for source in self.stores]
+        )
+        _check_held_out_species(self.stores, config.data)
         for source in self.stores:
             if not source.training:
                 raise InputError(
@@ -224,70 +227,6 @@ class TrainingData:
                 yield batch
 
 
-class _RegionIndex:
-    """Disjoint regions, sorted within each contig, to be searched by position."""
-
-    def __init__(self, regions: list[Region]) -> None:
-        self._regions: dict[str, list[Region]] = {}
-        for region in regions:
-            self._regions.setdefault(region.contig, []).append(region)
-        self._ends = {contig: [r.end for r in here] for contig, here in self._regions.items()}
-
-    def overlaps(self, window: Region) -> Iterator[Region]:
-        """The parts of a window that lie in the regions, in order."""
-        here = self._regions.get(window.contig, [])
-        first = bisect.bisect_right(self._ends.get(window.contig, []), window.start)
-        for index in range(first, len(here)):
-            start, end = max(window.start, here[index].start), min(window.end, here[index].end)
-            if start >= end:
-                break
-            yield Region(window.contig, start, end)
-
-    def around(self, part: Region) -> Region:
-        """The region that holds a part of it."""
-        return self._regions[part.contig][bisect.bisect_right(self._ends[part.contig], part.start)]
-
-
-def _subtract(regions: list[Region], removed: list[Region]) -> list[Region]:
-    """Parts of `regions` outside all of `removed`, which are disjoint and sorted."""
-    index = _RegionIndex(removed)
-    left = []
-    for region in regions:
-        start = region.start
-        for cut in index.overlaps(region):
-            if cut.start > start:
-                left.append(Region(region.contig, start, cut.start))
-            start = max(start, cut.end)
-        if start < region.end:
-            left.append(Region(region.contig, start, region.end))
-    return left
-
-
-def _held_out_regions(store: ColumnStore, config: TrainingConfig) -> list[Region]:
-    data = config.data
-    regions = [
-        Region(contig, 0, store.contigs[contig])
-        for contig in data.held_out_contigs
-        if contig in store.contigs
-    ]
-    regions += [parse_region(text) for text in data.held_out_regions]
-    if data.held_out_regions_file:
-        regions += read_bed(config.folder / data.held_out_regions_file)
-    return _merged(region for region in regions if region.contig in store.contigs)
-
-
-def _merged(regions: Iterable[Region]) -> list[Region]:
-    """The union of regions: disjoint and sorted."""
-    union: list[Region] = []
-    for region in sorted(regions):
-        if union and union[-1].contig == region.contig and region.start <= union[-1].end:
-            last = union.pop()
-            union.append(Region(last.contig, last.start, max(last.end, region.end)))
-        elif len(region):
-            union.append(region)
-    return union
-
-
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:
     """Indices of the species that the loss does not see; never the reference's."""
     named = [
@@ -304,20 +243,10 @@ def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:
     return np.sort(np.concatenate([np.array(named, dtype=np.int64), drawn.astype(np.int64)]))
 
 
-def _check_held_out(stores: list[StoreWindows], data: DataConfig) -> None:
-    contigs = {contig for source in stores for contig in source.store.contigs}
+def _check_held_out_species(stores: list[StoreWindows], data: DataConfig) -> None:
     species = {name for source in stores for name in source.store.species}
-    for contig in data.held_out_contigs:
-        if contig not in contigs:
-            raise InputError(f"data.held_out_contigs: no store has a contig '{contig}'")
     for name in data.held_out_species:
         if name not in species:
             raise InputError(f"data.held_out_species: no store has a species '{name}'")
         if any(name == source.store.reference_species for source in stores):
             raise InputError(f"data.held_out_species: '{name}' is the reference; keep it")
-    wanted = data.held_out_regions or data.held_out_regions_file
-    if wanted and not any(source.held_out for source in stores):
-        raise InputError(
-            "data.held_out_regions: none of them covers a column of the stores",
-            remedy="compare the contig names with those of 'phylotools inspect STORE'",
-        )

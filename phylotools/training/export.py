@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
+from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import read_bed
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.training.checkpoint import read_checkpoint
-from phylotools.training.loop import CHECKPOINT
+from phylotools.training.run_folder import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def export_model(
         "selected_step": checkpoint.progress.best_step or checkpoint.progress.step,
         "metrics": _read_metrics(request.metrics),
     }
-    card = _read_text(request.card) if request.card else _plain_card(request, facts)
+    card = read_small_text(request.card) if request.card else _plain_card(request, facts)
     if request.training_regions is not None:
         read_bed(request.training_regions)  # a model with a damaged BED could not be loaded
     write_model(
@@ -102,18 +103,11 @@ def export_model(
     )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as text ({error})", path=path) from None
-
-
 def _read_metrics(path: Path | None) -> Any:
     if path is None:
         return {}
     try:
-        return json.loads(_read_text(path))
+        return json.loads(read_small_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"no readable JSON ({error})", path=path) from None
 

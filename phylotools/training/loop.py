@@ -13,7 +13,8 @@ from pathlib import Path
 import numba
 import torch
 
-from phylotools.errors import InputError, OutputError, PhylotoolsError
+from phylotools.errors import InputError, PhylotoolsError
+from phylotools.io.files import refuse_existing
 from phylotools.model.network import ByteNet
 from phylotools.model.weights import fill_network
 from phylotools.provenance import sha256_text
@@ -29,10 +30,15 @@ from phylotools.training.config import OptimiserConfig, TrainingConfig
 from phylotools.training.dataset import Batch, TrainingData
 from phylotools.training.metrics import MetricsFile
 from phylotools.training.objective import conditional_log_likelihoods, loss_terms
+from phylotools.training.run_folder import (
+    CHECKPOINT,
+    METRICS,
+    lock_folder,
+    refuse_run,
+    start_anew,
+)
 
 logger = logging.getLogger("phylotools")
-
-CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class Trainer:
     Raises
     ------
     OutputError
-        If the folder already holds a run and `resume` is false.
+        If the folder already holds a run and `resume` is false, if another run is going on in
+        it, or if the folder above it does not exist.
     InputError
         If the checkpoint belongs to another configuration.
     """
@@ -86,22 +93,21 @@ class Trainer:
         force: bool = False,
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
-        path = folder / CHECKPOINT
-        if path.exists() and not resume and not force:
-            raise OutputError(
-                f"{path}: a run is here already; give --resume to go on, --force to start anew"
-            )
+        refuse_existing(folder, force=True)
+        refuse_run(folder, allowed=resume or force)
         self.data = TrainingData(config)
+        self._lock = lock_folder(folder)
+        # Again: another run may have ended while the data were read.
+        refuse_run(folder, allowed=resume or force)
         torch.manual_seed(config.run.seed)
         self.network = ByteNet(config.model_spec()).to(device)
         self.optimiser = _make_optimiser(self.network, config.optimiser)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
-        if resume and path.exists():
-            self._restore(path)
+        if resume and (folder / CHECKPOINT).exists():
+            self._restore(folder / CHECKPOINT)
         elif force:
             start_anew(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
 
     def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
@@ -116,6 +122,10 @@ class Trainer:
         -------
         Progress
         """
+        with self._lock:
+            return self._run(on_step)
+
+    def _run(self, on_step: Callable[[float], None]) -> Progress:
         run, last = self.config.run, self.config.optimiser.steps
         while self.progress.step < last:
             for batch in self.data.epoch(self.progress.epoch, self.progress.batch):
@@ -242,8 +252,8 @@ class Trainer:
                 raise InputError("the run here was trained on another column store", path=path)
             fill_network(self.network, checkpoint.part("network."), path)
             restore_optimiser(self.network, self.optimiser, checkpoint.part("optimiser."))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"the checkpoint is damaged: no {error}", path=path) from None
+        except (KeyError, ValueError) as error:
+            raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
         self.best = checkpoint.part("best.")
         self.progress = checkpoint.progress
         logger.info("resuming after step %d", self.progress.step)
@@ -301,9 +311,3 @@ def set_threads(threads: int | None) -> None:
     # Numba adds its settings to the module when it runs.
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     numba.set_num_threads(min(threads, most))
-
-
-def start_anew(folder: Path) -> None:
-    """Delete the files of an earlier run, and nothing else, from its folder."""
-    for name in (CHECKPOINT, METRICS):
-        (folder / name).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from phylotools.io.files import write_atomic
+from phylotools.io.files import naming_output, write_atomic
 
 COLUMNS = (
     "step",
@@ -38,14 +38,17 @@ class MetricsFile:
         ]
         lines = ["\t".join(row) for row in [list(COLUMNS), *kept]]
         write_atomic(path, "\n".join(lines) + "\n", force=True)
+        self._path = path
         self._handle = open(path, "a", buffering=1)  # noqa: SIM115
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one row; figures that were not measured are empty."""
         cells = [f"{values[name]:.7g}" if name in values else "" for name in COLUMNS[1:]]
-        self._handle.write("\t".join([str(step), *cells]) + "\n")
+        with naming_output(self._path):
+            self._handle.write("\t".join([str(step), *cells]) + "\n")
 
     def flush(self) -> None:
         """Bring every row to the disk."""
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        with naming_output(self._path):
+            self._handle.flush()
+            os.fsync(self._handle.fileno())

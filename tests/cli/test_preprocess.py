@@ -140,7 +140,8 @@ def test_full_disk_is_one_line(workplace, capsys, monkeypatch):
     monkeypatch.setattr(StoreWriter, "finish", fail)
     before = {p.name for p in workplace.iterdir()}
     assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "out"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "error: out: No space left on device"
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "error: out: cannot write: No space left on device"
     assert not left_behind(workplace, before)
 
 
@@ -173,3 +174,28 @@ def test_inspect_verify_notices_damage(workplace, capsys):
     assert run(["inspect", "out"]) == 0
     assert run(["inspect", "out", "--verify"]) == 1
     assert "depth" in capsys.readouterr().err
+
+
+def test_a_tree_with_other_names_lists_some_of_them(workplace, capsys):
+    Path("common.nh").write_text("(Chicken:1,Turkey:1,Duck:1,'Zebra finch':2);")
+    assert run(["preprocess", "a.maf", "--tree", "common.nh", "-o", "out"]) == 1
+    message = capsys.readouterr().err
+    assert "'Chicken', 'Duck', 'Turkey' and 1 more" in message
+    assert "rename the tips" in message
+
+
+def test_a_phast_model_says_how_to_get_its_tree(workplace, capsys):
+    Path("m.mod").write_text("ALPHABET: A C G T \nORDER: 0\nSUBST_MOD: REV\nTREE: (a:0.1,b:0.2);\n")
+    assert run(["preprocess", "a.maf", "--tree", "m.mod", "-o", "out"]) == 1
+    assert "is a PHAST model" in capsys.readouterr().err
+
+
+def test_force_keeps_what_is_not_a_store(workplace, capsys):
+    Path("home").mkdir()
+    Path("home/thesis.tex").write_text("years of work")
+    assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "home", "--force"]) == 1
+    assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "a.maf", "--force"]) == 1
+    assert Path("home/thesis.tex").read_text() == "years of work"
+    assert Path("a.maf").is_file()
+    assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "out"]) == 0
+    assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "out", "--force"]) == 0

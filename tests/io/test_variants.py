@@ -183,6 +183,11 @@ def test_declared_contigs() -> None:
     assert VcfHeader(lines, b"").contigs == {"1": 20, "chrM": 7, "x": None}
 
 
+def test_a_contig_is_not_named_by_its_description() -> None:
+    line = b'##contig=<ID=chr1,length=9,Description="lifted from hg19,ID=chr2">'
+    assert VcfHeader((line,), b"").contigs == {"chr1": 9}
+
+
 def test_quoted_values() -> None:
     assert quote('a "b" \\ c\nd') == '"a \\"b\\" \\\\ c d"'
 

@@ -213,3 +213,62 @@ def test_windows_cover_intervals_once():
         (window, 2 * window),
         (3 * window, 3 * window + 2),
     ]
+
+
+def test_training_on_a_lost_chunk_is_refused(folder):
+    """zarr reads a chunk that is not there as fill values: as species that are all absent."""
+    store = open_store(folder)
+    start, end = store.intervals("x")[0].tolist()
+    region = Region("x", start, end)
+    assert len(store.bases(region)) == end - start
+    shutil.rmtree(folder / "contigs" / "0" / schema.BASES / "c")
+    with pytest.raises(InputError, match="array bases of contig x cannot be read"):
+        open_store(folder).bases(region)
+    if start > 0:  # nothing is missing where no block lies
+        assert (open_store(folder).bases(Region("x", 0, start)) == schema.NO_BLOCK).all()
+
+
+def overwrite(folder, name, change):
+    import zarr
+
+    array = zarr.open_array(folder / "contigs" / "0" / name, mode="r+")
+    array[:] = change(array[:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda intervals: intervals[:, ::-1],
+        lambda intervals: intervals - 10**6,
+        lambda intervals: intervals + 10**9,
+        lambda intervals: intervals * 0 + np.array([0, 2**62]),
+    ],
+)
+def test_impossible_intervals_are_refused(folder, change):
+    overwrite(folder, schema.INTERVALS, change)
+    with pytest.raises(InputError, match="array intervals of contig x"):
+        open_store(folder).covered_regions(min_species=0)
+
+
+def test_a_reference_that_is_no_sequence_is_refused(folder):
+    overwrite(folder, schema.REFERENCE, lambda codes: codes * 0 + 7)
+    with pytest.raises(InputError, match="array reference of contig x"):
+        open_store(folder).reference(Region("x", 0, 10))
+
+
+@pytest.mark.parametrize("length", [-5, 0, True, 10**15])
+def test_impossible_contig_lengths_are_refused(folder, length):
+    root = json.loads((folder / "zarr.json").read_text())
+    contigs = root["attributes"]["contigs"]
+    contigs[0]["length"] = length
+    change_root(folder, contigs=contigs)
+    with pytest.raises(InputError, match="contig 0 is not described"):
+        open_store(folder)
+
+
+def test_two_contigs_of_one_name_are_refused(folder):
+    root = json.loads((folder / "zarr.json").read_text())
+    change_root(folder, contigs=root["attributes"]["contigs"] * 2)
+    shutil.copytree(folder / "contigs" / "0", folder / "contigs" / "1")
+    with pytest.raises(InputError, match="two contigs have one name"):
+        open_store(folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -129,13 +130,28 @@ def test_every_error_is_listed_at_once(write):
         (MINIMAL + "[network]\nkernel_size = 4", "kernel_size must be odd"),
         (MINIMAL + '[run]\nselect_by = "held_out_columns"', "holds out no columns"),
         (MINIMAL + '[run]\nselect_by = "held_out_species"', "holds out no species"),
+        (MINIMAL + "[network]\nchannels = 1000000", "parameters is too large"),
+        (MINIMAL + f"[network]\nchannels = 1{'0' * 30}", "channels must be below 2^63"),
+        (MINIMAL + f"[network]\ndilations = [1{'0' * 30}]", "dilations must be below 2^63"),
+        (MINIMAL + f"[network]\ndilations = {[1] * 200_000}", "not name more than 10000 blocks"),
+        (MINIMAL + "[optimiser]\nwindow_length = 100000000", "more than 10,000,000 positions"),
+        (MINIMAL + "[optimiser]\nwindows_per_batch = 9000000", "more than 10,000,000 positions"),
+        (MINIMAL + f"[optimiser]\nwindow_length = 1{'0' * 30}", "window_length must be below"),
+        (MINIMAL + "[optimiser]\nlearning_rate = 1e300", "learning_rate must not exceed 10"),
+        (MINIMAL + "[optimiser]\nweight_decay = 1e300", "weight_decay must not exceed 10"),
+        (MINIMAL + "[optimiser]\nsteps = 10000000000", "steps must not exceed"),
+        (MINIMAL + f"[optimiser]\nsteps = 1{'0' * 30}", "optimiser.steps must be below 2^63"),
+        (MINIMAL + "[rate]\nmean = -51", "rate.mean must lie between -50 and 50"),
+        (MINIMAL + "minimum_branch_length = 1e9", "minimum_branch_length must not exceed 10"),
+        (MINIMAL + f"[optimiser]\nsteps = 1{'0' * 5000}", "not valid TOML"),
+        (MINIMAL + f"[optimiser]\nlearning_rate = 0x1{'0' * 5000}", "thousands of digits"),
         ("[data\n", "not valid TOML"),
         ("a = " + "[" * 100_000, "not valid TOML"),
     ],
     ids=lambda value: value[-40:],
 )
 def test_single_errors(write, text, match):
-    with pytest.raises(InputError, match=match.replace("[", r"\[")):
+    with pytest.raises(InputError, match=re.escape(match)):
         read_config(write(text))
 
 
@@ -144,8 +160,18 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(InputError, match="cannot read"):
             read_config(path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\x00")
-    with pytest.raises(InputError, match="not valid TOML"):
+    with pytest.raises(InputError, match="not UTF-8"):
         read_config(tmp_path / "binary.toml")
+    with pytest.raises(InputError, match="too large"):
+        read_config("/dev/zero")
+
+
+def test_all_limits_are_listed_at_once(write):
+    text = "[optimiser]\nlearning_rate = 1e300\nsteps = 10000000000\n[network]\nchannels = 1000000\n"
+    with pytest.raises(InputError) as caught:
+        read_config(write(MINIMAL + text))
+    for expected in ("learning_rate must not exceed", "steps must not exceed", "too large"):
+        assert expected in str(caught.value)
 
 
 def test_configurations_compare_by_value(config_of, mammals_store):

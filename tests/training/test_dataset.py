@@ -11,7 +11,8 @@ from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.store import schema
 from phylotools.store.read import open_store
-from phylotools.training.dataset import TrainingData, _subtract
+from phylotools.training.dataset import TrainingData
+from phylotools.training.held_out import subtract, union
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -224,8 +225,8 @@ def test_two_stores_in_one_run(config_of, mammals_store, birds_store):
         ({"held_out_contigs": ["chr7"]}, "no store has a contig 'chr7'"),
         ({"held_out_species": ["Yeti"]}, "no store has a species 'Yeti'"),
         ({"held_out_species": ["Homo_sapiens"]}, "is the reference"),
-        ({"held_out_regions": ["chr7:1-10"]}, "none of them covers"),
-        ({"held_out_regions": ["chrM:1-10"]}, "none of them covers"),
+        ({"held_out_regions": ["chr7:1-10"]}, "chr7:1-10 covers no column"),
+        ({"held_out_regions": ["chrM:10500-10600", "chrM:1-10"]}, "chrM:1-10 covers no column"),
         ({"held_out_regions": ["nonsense"]}, "no region"),
         ({"held_out_regions_file": "absent.bed"}, r"absent\.bed: cannot read"),
         ({"held_out_contigs": ["chrM"]}, "no column is left"),
@@ -238,6 +239,32 @@ def test_what_cannot_be_held_out(config_of, mammals_store, changes, match):
         TrainingData(config_of(mammals_store, data=changes))
 
 
+@pytest.mark.parametrize("name", ["chrM", "MT", "M"])
+def test_held_out_names_may_be_spelled_differently(config_of, mammals_store, tmp_path, name):
+    (tmp_path / "held.bed").write_text(f"{name}\t8399\t8420\n")
+    changes = {
+        "held_out_regions": [f"{name}:10500-10600"],
+        "held_out_regions_file": str(tmp_path / "held.bed"),
+    }
+    (source,) = TrainingData(config_of(mammals_store, data=changes)).stores
+    assert sum(map(len, source.held_out)) == 21 + 101
+    assert {region.contig for region in source.held_out} == {"chrM"}
+    with pytest.raises(InputError, match="no column is left"):  # so the contig was found
+        TrainingData(config_of(mammals_store, data={"held_out_contigs": [name]}))
+
+
+def test_bed_regions_without_columns(config_of, mammals_store, tmp_path, caplog):
+    bed = tmp_path / "held.bed"
+    config = config_of(mammals_store, data={"held_out_regions_file": str(bed)})
+    bed.write_text("chrM\t8399\t8420\nchrM\t0\t10\nchr7\t0\t10\n")
+    with caplog.at_level("WARNING", logger="phylotools"):
+        TrainingData(config)
+    assert "2 of 3 regions cover no column of the stores (the first is chrM:1-10)" in caplog.text
+    bed.write_text("chrM\t0\t10\nchr7\t0\t10\n")
+    with pytest.raises(InputError, match=r"held\.bed: none of its regions covers"):
+        TrainingData(config)
+
+
 intervals = st.lists(
     st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 9)), max_size=6
 )
@@ -246,10 +273,8 @@ intervals = st.lists(
 @given(intervals, intervals)
 @settings(max_examples=60)
 def test_subtract_is_set_difference(kept, removed):
-    from phylotools.training.dataset import _merged
-
-    left = _merged(Region(c, s, s + n) for c, s, n in kept)
-    gone = _merged(Region(c, s, s + n) for c, s, n in removed)
-    difference = _subtract(left, gone)
+    left = union(Region(c, s, s + n) for c, s, n in kept)
+    gone = union(Region(c, s, s + n) for c, s, n in removed)
+    difference = subtract(left, gone)
     assert positions(difference) == positions(left) - positions(gone)
     assert sum(map(len, difference)) == len(positions(difference))

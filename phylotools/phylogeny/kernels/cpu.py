@@ -6,12 +6,15 @@ the compiler vectorises it. Memory is one workspace per thread, whatever the num
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numba
 import numpy as np
 
 from phylotools.phylogeny.kernels.plan import PruningPlan
+
+logger = logging.getLogger("phylotools")
 
 #: Columns per block. Measured on 671 tips, float32, one core: 16 lanes 20, 32 lanes 32, 64 lanes
 #: 37, 128 lanes 36 thousand columns/s; on 53 tips 64 and 128 are equal within the noise.
@@ -76,9 +79,24 @@ def _run(states: np.ndarray, theta: np.ndarray, plan: PruningPlan) -> tuple[np.n
     return log_likelihood, gradient
 
 
+def _can_cache() -> bool:
+    """Whether numba finds a folder for compiled code; a read-only container may have none."""
+    try:
+        numba.njit(cache=True)(lambda: None)
+    except RuntimeError:
+        logger.info(
+            "no writable folder for compiled code: it is compiled anew each time; "
+            "set NUMBA_CACHE_DIR to a private folder to keep it"
+        )
+        return False
+    return True
+
+
+_CACHE = _can_cache()
+
 # No fastmath: it gains nothing here (42 against 41 thousand columns/s on 671 tips), and lets the
 # serial and the parallel build differ in the last bit, so that losses depend on --threads.
-_jit = numba.njit(nogil=True, cache=True)
+_jit = numba.njit(nogil=True, cache=_CACHE)
 
 
 @_jit
@@ -268,7 +286,7 @@ def _prune_serial(states, theta, child, length, n_tips, share, log_likelihood, g
     _prune_share(0, blocks, states, theta, child, length, n_tips, log_likelihood, gradient)
 
 
-@numba.njit(nogil=True, cache=True, parallel=True)
+@numba.njit(nogil=True, cache=_CACHE, parallel=True)
 def _prune_parallel(states, theta, child, length, n_tips, share, log_likelihood, gradient):
     blocks = (theta.shape[0] + LANES - 1) // LANES
     for part in numba.prange((blocks + share - 1) // share):

@@ -1,6 +1,6 @@
 """AUROC of every result of study.py against the labels, with intervals, as a table.
 
-    python tabulate.py RESULTS > table.tsv
+    python make_table.py RESULTS > table.tsv
 
 The LLR points to pathogenic variants when it is low, and so do both rates of a site.
 """

@@ -1,0 +1,113 @@
+"""What the values of a training configuration may be; `config` checks their types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phylotools.errors import UsageError
+from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
+
+if TYPE_CHECKING:
+    from phylotools.training.config import TrainingConfig
+
+#: Positions of sequence in one step, context included: memory grows with them.
+_MOST_POSITIONS = 10_000_000
+
+
+def check_values(config: TrainingConfig) -> list[str]:
+    """Everything that is wrong with the values of a configuration whose types are right."""
+    return [*_check_ranges(config), *_check_choices(config), *_check_network(config)]
+
+
+def _check_ranges(config: TrainingConfig) -> list[str]:
+    data, optimiser, run = config.data, config.optimiser, config.run
+    positive = {
+        "data.minimum_species": data.minimum_species,
+        "rate.sd": config.rate.sd,
+        "optimiser.steps": optimiser.steps,
+        "optimiser.windows_per_batch": optimiser.windows_per_batch,
+        "optimiser.window_length": optimiser.window_length,
+        "optimiser.learning_rate": optimiser.learning_rate,
+        "optimiser.gradient_clip": optimiser.gradient_clip,
+        "run.log_every": run.log_every,
+        "run.evaluate_every": run.evaluate_every,
+        "run.checkpoint_every": run.checkpoint_every,
+        "run.evaluation_columns": run.evaluation_columns,
+    }
+    not_negative = {
+        "data.minimum_branch_length": data.minimum_branch_length,
+        "data.soft_mask_weight": data.soft_mask_weight,
+        "optimiser.weight_decay": optimiser.weight_decay,
+        "optimiser.warmup_steps": optimiser.warmup_steps,
+        "optimiser.final_fraction": optimiser.final_fraction,
+        "run.seed": run.seed,
+    }
+    # Far beyond any use, and where the arithmetic of a step still holds.
+    limited = {
+        "data.minimum_branch_length": (data.minimum_branch_length, 10),
+        "data.soft_mask_weight": (data.soft_mask_weight, 1000),
+        "rate.sd": (config.rate.sd, 1000),
+        "optimiser.steps": (optimiser.steps, 10**9),
+        "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
+        "optimiser.learning_rate": (optimiser.learning_rate, 10),
+        "optimiser.weight_decay": (optimiser.weight_decay, 10),
+        "optimiser.final_fraction": (optimiser.final_fraction, 1),
+    }
+    errors = [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
+    errors += [
+        f"{key} must not be negative" for key, value in not_negative.items() if not value >= 0
+    ]
+    errors += [
+        f"{key} must not exceed {limit:,}"
+        for key, (value, limit) in limited.items()
+        if value > limit
+    ]
+    if abs(config.rate.mean) > LARGEST_LOG_RATE:
+        errors.append(f"rate.mean must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}")
+    if not 0 <= data.held_out_species_fraction < 1:
+        errors.append("data.held_out_species_fraction must be at least 0 and below 1")
+    return errors
+
+
+def _check_choices(config: TrainingConfig) -> list[str]:
+    data, run = config.data, config.run
+    errors = [] if data.stores else ["data.stores must name a column store"]
+    errors += [
+        f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
+    ]
+    choices = {
+        "network.preset": (config.network.preset, tuple(PRESETS)),
+        "rate.treatment": (config.rate.treatment, ("prior", "free", "fixed")),
+        "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
+    }
+    errors += [
+        f"{key} must be one of {', '.join(known)}, not {value!r}"
+        for key, (value, known) in choices.items()
+        if value not in known
+    ]
+    holds_species = bool(data.held_out_species) or data.held_out_species_fraction > 0
+    holds_columns = bool(
+        data.held_out_contigs or data.held_out_regions or data.held_out_regions_file
+    )
+    if run.select_by == "held_out_species" and not holds_species:
+        errors.append("run.select_by is held_out_species, but data holds out no species")
+    if run.select_by == "held_out_columns" and not holds_columns:
+        errors.append("run.select_by is held_out_columns, but data holds out no columns")
+    return errors
+
+
+def _check_network(config: TrainingConfig) -> list[str]:
+    errors = []
+    context = 0
+    if config.network.preset in PRESETS:
+        try:
+            context = config.model_spec().receptive_field - 1
+        except UsageError as error:
+            errors.append(str(error))
+    optimiser = config.optimiser
+    if optimiser.windows_per_batch * (optimiser.window_length + context) > _MOST_POSITIONS:
+        errors.append(
+            "optimiser.windows_per_batch windows of optimiser.window_length and the network's "
+            f"context hold more than {_MOST_POSITIONS:,} positions"
+        )
+    return errors

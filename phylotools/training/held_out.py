@@ -1,0 +1,159 @@
+"""Which columns a configuration keeps out of training, and the algebra of regions for it."""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phylotools.errors import InputError
+from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+from phylotools.training.config import TrainingConfig
+
+logger = logging.getLogger("phylotools")
+
+_REMEDY = "compare it with the contigs that 'phylotools inspect STORE' lists"
+
+
+class RegionIndex:
+    """Disjoint regions, sorted within each contig, to be searched by position."""
+
+    def __init__(self, regions: Iterable[Region]) -> None:
+        self._regions: dict[str, list[Region]] = {}
+        for region in regions:
+            self._regions.setdefault(region.contig, []).append(region)
+        self._ends = {contig: [r.end for r in here] for contig, here in self._regions.items()}
+
+    def overlaps(self, window: Region) -> Iterator[Region]:
+        """The parts of a window that lie in the regions, in order."""
+        here = self._regions.get(window.contig, [])
+        first = bisect.bisect_right(self._ends.get(window.contig, []), window.start)
+        for index in range(first, len(here)):
+            start, end = max(window.start, here[index].start), min(window.end, here[index].end)
+            if start >= end:
+                break
+            yield Region(window.contig, start, end)
+
+    def around(self, part: Region) -> Region:
+        """The region that holds a part of it."""
+        return self._regions[part.contig][bisect.bisect_right(self._ends[part.contig], part.start)]
+
+
+def subtract(regions: Iterable[Region], removed: Iterable[Region]) -> list[Region]:
+    """Parts of `regions` outside all of `removed`, which are disjoint and sorted."""
+    index = RegionIndex(removed)
+    left = []
+    for region in regions:
+        start = region.start
+        for cut in index.overlaps(region):
+            if cut.start > start:
+                left.append(Region(region.contig, start, cut.start))
+            start = max(start, cut.end)
+        if start < region.end:
+            left.append(Region(region.contig, start, region.end))
+    return left
+
+
+def union(regions: Iterable[Region]) -> list[Region]:
+    """The union of regions: disjoint and sorted."""
+    merged: list[Region] = []
+    for region in sorted(regions):
+        if merged and merged[-1].contig == region.contig and region.start <= merged[-1].end:
+            last = merged.pop()
+            merged.append(Region(last.contig, last.start, max(last.end, region.end)))
+        elif len(region):
+            merged.append(region)
+    return merged
+
+
+@dataclass(frozen=True)
+class HeldOutColumns:
+    """What a configuration names, in its own spelling of the contigs.
+
+    Attributes
+    ----------
+    contigs : tuple of str
+    listed : tuple of Region
+        Of ``data.held_out_regions``.
+    from_file : tuple of Region
+        Of ``data.held_out_regions_file``.
+    path : Path or None
+        That file.
+    """
+
+    contigs: tuple[str, ...]
+    listed: tuple[Region, ...]
+    from_file: tuple[Region, ...]
+    path: Path | None
+
+    @classmethod
+    def read(cls, config: TrainingConfig) -> HeldOutColumns:
+        """Parse what the configuration names, and read its BED file."""
+        data = config.data
+        path = config.folder / data.held_out_regions_file if data.held_out_regions_file else None
+        return cls(
+            tuple(data.held_out_contigs),
+            tuple(parse_region(text) for text in data.held_out_regions),
+            () if path is None else tuple(read_bed(path)),
+            path,
+        )
+
+    def within(self, contigs: Mapping[str, int]) -> list[Region]:
+        """Union of everything held out, on the contigs (name -> length) of one store."""
+        named = resolve_contigs(self.contigs, contigs).values()
+        whole = [Region(contig, 0, contigs[contig]) for contig in named]
+        parts = [_translate(part, contigs) for part in (self.listed, self.from_file)]
+        return union([*whole, *(region for part in parts for region in part if region)])
+
+    def check(self, stores: Sequence[tuple[Mapping[str, int], RegionIndex]]) -> None:
+        """Refuse names that hold nothing out: a misspelt one would put its columns in training.
+
+        Parameters
+        ----------
+        stores : sequence of (mapping of str to int, RegionIndex)
+            Contigs (name -> length) and covered columns of each store.
+
+        Raises
+        ------
+        InputError
+        """
+        for contig in self.contigs:
+            if not any(resolve_contigs([contig], contigs) for contigs, _ in stores):
+                raise InputError(
+                    f"data.held_out_contigs: no store has a contig '{contig}'", remedy=_REMEDY
+                )
+        idle = _without_columns(self.listed, stores)
+        if idle:
+            raise InputError(
+                f"data.held_out_regions: {idle[0]} covers no column of the stores", remedy=_REMEDY
+            )
+        idle = _without_columns(self.from_file, stores)
+        if idle and len(idle) == len(self.from_file):
+            raise InputError("none of its regions covers a column of the stores", path=self.path)
+        if idle:
+            logger.warning(
+                "%s: %d of %d regions cover no column of the stores (the first is %s)",
+                self.path, len(idle), len(self.from_file), idle[0],
+            )  # fmt: skip
+
+
+def _translate(regions: Sequence[Region], contigs: Mapping[str, int]) -> list[Region | None]:
+    """Each region on the contig that a store has for it, if it has one."""
+    names = resolve_contigs((region.contig for region in regions), contigs)
+    return [
+        Region(names[region.contig], region.start, region.end) if region.contig in names else None
+        for region in regions
+    ]
+
+
+def _without_columns(
+    regions: Sequence[Region], stores: Sequence[tuple[Mapping[str, int], RegionIndex]]
+) -> list[Region]:
+    """The regions that cover no column of any store."""
+    idle = list(range(len(regions)))
+    for contigs, covered in stores:
+        here = _translate(regions, contigs)
+        idle = [i for i in idle if not (own := here[i]) or not any(covered.overlaps(own))]
+    return [regions[i] for i in idle]

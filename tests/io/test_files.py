@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from phylotools.errors import OutputError
+from phylotools.io.files import atomic_folder, atomic_path, write_atomic
+
+CONTENTS = ("table", "picture")
+
+
+def entries(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
+
+
+def make(path: Path, *, force: bool = True) -> None:
+    with atomic_folder(path, force=force, contents=CONTENTS) as folder:
+        (folder / "table").write_text("new")
+
+
+@pytest.mark.parametrize("old", [[], ["table"], ["table", "picture"]])
+def test_force_replaces_a_folder_of_ours(tmp_path: Path, old: list[str]) -> None:
+    place = tmp_path / "report"
+    place.mkdir()
+    for name in old:
+        (place / name).write_text("old")
+    make(place)
+    assert entries(tmp_path) == {"report": "", "report/table": "new"}
+
+
+@pytest.mark.parametrize("foreign", ["thesis.tex", ".ssh", "table2"])
+def test_force_deletes_nothing_that_we_did_not_make(tmp_path: Path, foreign: str) -> None:
+    place = tmp_path / "home"
+    place.mkdir()
+    (place / "table").write_text("old")
+    (place / foreign).write_text("years of work")
+    before = entries(tmp_path)
+    with pytest.raises(OutputError, match="not of such an output"):
+        make(place)
+    assert entries(tmp_path) == before
+
+
+def test_force_never_turns_a_file_into_a_folder(tmp_path: Path) -> None:
+    alignment = tmp_path / "in.maf"
+    alignment.write_text("the input")
+    with pytest.raises(OutputError, match="is no folder"):
+        make(alignment)
+    assert entries(tmp_path) == {"in.maf": "the input"}
+
+
+def test_force_does_not_replace_a_link_to_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputError, match="is no folder"):
+        make(tmp_path / "link")
+
+
+def test_a_folder_that_changed_meanwhile_stays(tmp_path: Path) -> None:
+    place = tmp_path / "report"
+    with ExitStack() as stack:
+        folder = stack.enter_context(atomic_folder(place, contents=CONTENTS))
+        (folder / "table").write_text("ours")
+        place.mkdir()
+        (place / "table").write_text("theirs")
+        with pytest.raises(OutputError, match="already exists"):
+            stack.pop_all().close()
+    assert entries(tmp_path) == {"report": "", "report/table": "theirs"}
+
+
+@pytest.mark.parametrize("make_output", [atomic_folder, atomic_path])
+def test_a_full_disk_names_the_output(tmp_path: Path, make_output) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    message = "out: cannot write: No space left on device"
+    with pytest.raises(OutputError, match=message), make_output(tmp_path / "out"):
+        raise full
+    assert entries(tmp_path) == {}
+
+
+def test_other_system_errors_are_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out"):
+        (tmp_path / "input").read_text()
+
+
+def test_a_name_that_the_file_system_refuses(tmp_path: Path) -> None:
+    for make_output in (atomic_folder, atomic_path):
+        opened = make_output(tmp_path / ("x" * 254))
+        with pytest.raises(OutputError, match="cannot write: File name too long"):
+            opened.__enter__()
+
+
+def test_permissions_follow_the_mask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "file", "text")
+        make(tmp_path / "folder")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o750
