@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import resource
 import sys
 from pathlib import Path
 
@@ -23,6 +25,22 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     numba.set_num_threads(1)
+
+
+@pytest.fixture
+def file_size_limit():
+    """Context manager: no file may grow beyond so many bytes, as if the disk were full."""
+
+    @contextlib.contextmanager
+    def limit(size: int):
+        old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+    return limit
 
 
 @pytest.fixture(params=["cpu", "cuda"])

@@ -13,7 +13,7 @@ N_TOKENS = len(VOCABULARY)
 PAD_TOKEN = VOCABULARY.index("-")
 #: Far beyond any use; a size read from a file must not ask for unbounded memory.
 _LARGEST_RECEPTIVE_FIELD = 1_000_001
-_MOST_PARAMETERS = 2_000_000_000
+_MOST_PARAMETERS = 1_000_000_000
 _MOST_BLOCKS = 10_000
 #: Beyond exp(50) and exp(-50) substitutions a unit of branch length, no data say anything.
 LARGEST_LOG_RATE = 50.0

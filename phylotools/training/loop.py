@@ -302,8 +302,9 @@ def _make_optimiser(network: ByteNet, optimiser: OptimiserConfig) -> torch.optim
 def set_threads(threads: int | None) -> None:
     """Use so many threads in torch and in the likelihood; by default every core allowed.
 
-    Measured on 2 cores with the ``small`` preset: two threads take 0.6 of the time of one, in the
-    network and in the likelihood alike (benchmarks/RESULTS.md).
+    Measured on 2 idle cores with the ``small`` preset, two threads do 1.5 times the steps of one; on
+    busy ones they are no slower as long as waiting threads do not spin, which the command line
+    sees to (benchmarks/RESULTS.md).
     """
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

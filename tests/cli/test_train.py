@@ -83,8 +83,10 @@ def place(tmp_path_factory, mammals_store) -> Path:
     return folder
 
 
-def test_a_run_holds_two_files(place):
-    assert sorted(path.name for path in (place / "run").iterdir()) == sorted(RUN)
+def test_a_run_holds_two_files_and_its_lock(place):
+    assert sorted(path.name for path in (place / "run").iterdir()) == sorted([*RUN, ".lock"])
+    modes = {path.stat().st_mode & 0o777 for path in (place / "run").iterdir()}
+    assert len(modes) == 1  # as the umask says, all of them
     assert len((place / "run" / "metrics.tsv").read_text().splitlines()) == 91
 
 
@@ -111,7 +113,7 @@ def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
     assert done.returncode == 0, done.stderr
     assert metrics.read_bytes() == (place / "run" / "metrics.tsv").read_bytes(), kill_after
     left = {path.name for path in (tmp_path / "run").iterdir() if not path.name.endswith(".part")}
-    assert left == set(RUN)
+    assert left == {*RUN, ".lock"}
 
 
 def test_check_finds_nothing(place):
@@ -136,6 +138,58 @@ def test_check_looks_at_the_data(place, tmp_path):
     text = (place / "config.toml").read_text().replace("chrM:", "chr7:")
     (tmp_path / "config.toml").write_text(text)
     complained(phylotools("train", tmp_path / "config.toml", "--check"), "held_out_regions")
+
+
+def test_check_verifies_the_stores(place, tmp_path, mammals_store):
+    store = tmp_path / "damaged.store"
+    shutil.copytree(mammals_store, store)
+    metadata = json.loads((store / "zarr.json").read_text())
+    metadata["attributes"]["contigs"][0]["sha256"]["bases"] = "0" * 64
+    (store / "zarr.json").write_text(json.dumps(metadata))
+    text = (place / "config.toml").read_text().replace(str(mammals_store), str(store))
+    (tmp_path / "config.toml").write_text(text)
+    done = phylotools("train", tmp_path / "config.toml", "--check")
+    complained(done, "the checksum of array bases")
+
+
+def test_summary_refusals(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(place / "config.toml", tmp_path)
+    (tmp_path / "old.json").write_text("mine")
+    for name, code, expected in (
+        ("-", 2, "the name of a file"),
+        ("config.toml", 2, "the output is the input"),
+        ("run", 2, "name the same file"),
+        ("a/b.json", 1, "does not exist"),
+        ("old.json", 1, "give --force"),
+    ):
+        done = phylotools("train", "config.toml", "-o", "run", "--summary-json", name)
+        complained(done, expected, code=code)
+    done = phylotools("train", "config.toml", "-o", "run", "--force", "--summary-json", "/dev/null")
+    complained(done, "no regular file")
+    done = phylotools(
+        "train", "config.toml", "-o", "run", "--force", "--summary-json", "config.toml"
+    )
+    complained(done, "the output is the input", code=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "old.json"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["preprocess", "in", "--tree", "t", "-o", "out"],
+        ["annotate", "in", "-o", "out"],
+        ["evaluate", "in", "--label-column", "a", "--positive", "1", "--negative", "0",
+         "--score", "s"],
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_every_verb_keeps_its_input_from_the_summary(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").write_text("mine")
+    complained(phylotools(*command, "--summary-json", "in"), "the output is the input", code=2)
+    (tmp_path / "old").write_text("mine")
+    complained(phylotools(*command, "--summary-json", "old"), "already exists")
 
 
 def test_an_existing_run_is_refused(place):

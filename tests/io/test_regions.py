@@ -48,6 +48,25 @@ def test_regions_outside_known_contigs(text):
         parse_region(text, CONTIGS)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\nchrM\t3\t77\tA\tG\t.\t.\t.\n",
+        "#CHROM\tPOS\tID\tREF\tALT\nchrM\t3\t77\tA\tG\t.\t.\t.\n",
+        "chrM\t3\t77\tA\tG,T\t.\t.\t.\n",
+    ],
+)
+def test_a_vcf_is_no_bed(tmp_path, text):
+    (tmp_path / "a.bed").write_text(text)
+    with pytest.raises(InputError, match="is VCF, not BED"):
+        read_bed(tmp_path / "a.bed")
+
+
+def test_bed_of_twelve_columns(tmp_path):
+    (tmp_path / "a.bed").write_text("chr1\t3\t77\tA\t0\t+\t3\t77\t0\t1\t74\t0\n")
+    assert read_bed(tmp_path / "a.bed") == [Region("chr1", 3, 77)]
+
+
 def test_bed_lines(tmp_path, caplog):
     bed = tmp_path / "a.bed"
     bed.write_bytes(

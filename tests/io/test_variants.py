@@ -283,6 +283,19 @@ def test_what_bcf_cannot_hold_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_bcf_on_a_full_disk_is_not_blamed_on_the_records(tmp_path: Path, file_size_limit) -> None:
+    lines = [b"chrM\t%d\t.\tA\tC\t.\t.\t.\n" % n for n in range(1, 16000)]
+
+    def write_all() -> None:
+        with open_variant_output(str(tmp_path / "a.bcf"), "b") as sink:
+            sink.write_header((EDGE_CASES / "plain.vcf").read_bytes())
+            sink.write_records(lines, [(b"chrM", n) for n in range(1, 16000)])
+
+    with file_size_limit(1000), pytest.raises(OutputError, match="the output cannot be written"):
+        write_all()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_index_needs_a_compressed_file(tmp_path: Path) -> None:
     for path, kind in ((str(tmp_path / "a.vcf"), "v"), ("-", "z"), ("/dev/null", "z")):
         with (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -180,6 +181,10 @@ def test_manifests_that_are_no_text(folder):
         "[network]\nchannels = 8\nbottleneck = 4\ndilations = [1, -2]",
         "[network]\nchannels = 8\nbottleneck = 4\ndilations = [1, 2, 4]",
         "[network]\nchannels = 8\nbottleneck = 4\ndilations = [1, 2]\nfixed_log_rate = nan",
+        "[network]\nchannels = 8\nbottleneck = 4\ndilations = [1, 2]\nfixed_log_rate = 1e300",
+        f"[network]\nchannels = 8\nbottleneck = 4\nkernel_size = 1\ndilations = {[1] * 20_000}",
+        "[network]\nchannels = 1000000\nbottleneck = 1000000\ndilations = [1]",
+        "a = 1" + "0" * 5000,
         "a = " + "[" * 100_000,
     ],
     ids=lambda text: repr(text[-50:]),
@@ -243,6 +248,27 @@ def test_a_bad_training_bed_is_refused(folder):
     rehash(folder)
     with pytest.raises(InputError, match=r"training_regions\.bed:1"):
         read_model(folder, CPU)
+
+
+def test_another_receptive_field_is_refused(folder):
+    edit_manifest(folder, receptive_field=101)
+    refused(folder, r"manifest\.json: the receptive field is not the network's, 13")
+
+
+def test_weights_have_the_permissions_of_other_files(folder):
+    mask = os.umask(0o027)
+    try:
+        write_model(draft(), folder, force=True)
+    finally:
+        os.umask(mask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(modes.values()) == {0o640}, modes
+
+
+def test_a_full_disk_names_the_model(tmp_path, file_size_limit):
+    with file_size_limit(1000), pytest.raises(OutputError, match="toy: cannot write"):
+        write_model(draft(), tmp_path / "toy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_load_tensors_of_a_folder_or_nothing(tmp_path):

@@ -239,3 +239,9 @@ def test_real_trees(data, name, tips):
     tree = parse_newick((data / name).read_text())
     assert tree.n_tips == tips
     assert parse_newick(tree.to_newick()).tips == tree.tips
+
+
+def test_trees_compare_without_error():
+    tree = parse_newick(PLAIN)
+    assert tree in [tree]
+    assert tree != parse_newick(PLAIN)  # equal arrays are no promise of equal trees

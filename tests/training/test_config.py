@@ -167,7 +167,9 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_all_limits_are_listed_at_once(write):
-    text = "[optimiser]\nlearning_rate = 1e300\nsteps = 10000000000\n[network]\nchannels = 1000000\n"
+    text = (
+        "[optimiser]\nlearning_rate = 1e300\nsteps = 10000000000\n[network]\nchannels = 1000000\n"
+    )
     with pytest.raises(InputError) as caught:
         read_config(write(MINIMAL + text))
     for expected in ("learning_rate must not exceed", "steps must not exceed", "too large"):

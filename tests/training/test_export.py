@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from phylotools.errors import InputError, OutputError
 from phylotools.model.registry import load_model, verify_model
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.export import ExportRequest, export_model
-from phylotools.training.loop import CHECKPOINT, Trainer
+from phylotools.training.loop import Trainer
+from phylotools.training.run_folder import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 REQUEST = ExportRequest("toy", "3", assembly="hg38", licence="CC0-1.0")
@@ -92,6 +94,12 @@ def test_bad_additions_leave_nothing(run, tmp_path, field, content):
     with pytest.raises(InputError, match="bad"):
         export_model(run, tmp_path / "toy", ExportRequest("toy", **{field: tmp_path / "bad"}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "run"]
+
+
+@pytest.mark.parametrize("field", ["card", "metrics"])
+def test_endless_additions_are_refused(run, tmp_path, field):
+    with pytest.raises(InputError, match="too large"):
+        export_model(run, tmp_path / "toy", ExportRequest("toy", **{field: Path("/dev/zero")}))
 
 
 def test_existing_models_need_force(run, tmp_path):

@@ -6,6 +6,8 @@ import json
 import math
 import shutil
 import struct
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,8 +16,9 @@ from phylotools.errors import InputError, OutputError, PhylotoolsError
 from phylotools.model.network import ByteNet
 from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
 from phylotools.training.config import OptimiserConfig
-from phylotools.training.loop import CHECKPOINT, METRICS, Trainer, learning_rate_at
+from phylotools.training.loop import Trainer, learning_rate_at
 from phylotools.training.metrics import COLUMNS, MetricsFile
+from phylotools.training.run_folder import CHECKPOINT, METRICS, lock_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -175,6 +178,15 @@ def _rename(header: dict) -> dict:
     return {name.replace("exp_avg_sq", "moment"): value for name, value in header.items()}
 
 
+def _reshape_moment(header: dict) -> None:
+    moment = next(value for name, value in header.items() if name.endswith("exp_avg"))
+    moment["shape"] = [1, *moment["shape"]]
+
+
+def _with_metadata(name: str, value: str):
+    return lambda path: rewritten(path, lambda h: h["__metadata__"].update({name: value}))
+
+
 DAMAGE = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "empty": lambda path: path.write_bytes(b""),
@@ -196,7 +208,19 @@ DAMAGE = {
         path, lambda h: h["__metadata__"].update(network='{"channels": 7, "bottleneck": 2}')
     ),
     "no moments": lambda path: rewritten(path, _rename),
-}
+    "a moment reshaped": lambda path: rewritten(path, _reshape_moment),
+} | {
+    f"{name} is {value}": _with_metadata(name, value)
+    for name, values in {
+        "facts": ["[]", "{}", "null", '{"training_stores": 5}', '{"training_stores": [5]}',
+                  '{"training_stores": [{"fingerprint": "x"}]}'],
+        "config": ["[]", "null", '{"data": 5}', '{"data": {"stores": null}}',
+                   '{"data": {"stores": ["\\ud800"]}}'],
+        "network": ["[]", "null", "5"],
+        "progress": ["[]", "null", '{"best_metric": "x"}'],
+    }.items()
+    for value in values
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -205,6 +229,68 @@ def test_damaged_checkpoints_are_errors(config, tmp_path, damage):
     DAMAGE[damage](tmp_path / "run" / CHECKPOINT)
     with pytest.raises(InputError, match="checkpoint"):
         Trainer(config, tmp_path / "run", CPU, resume=True)
+
+
+def test_a_hostile_network_size_allocates_nothing(config, tmp_path, monkeypatch):
+    train_until(config, tmp_path / "run", 8)
+    path = tmp_path / "run" / CHECKPOINT
+    _with_metadata("network", '{"channels": 10000, "bottleneck": 4000}')(path)
+    checkpoint = read_checkpoint(path)
+    monkeypatch.setattr("phylotools.model.weights.ByteNet", None)  # must not be called
+    with pytest.raises(InputError, match="do not fit"):
+        checkpoint.selected_network(path)
+    _with_metadata("network", '{"channels": 200000, "bottleneck": 100000}')(path)
+    with pytest.raises(InputError, match="too large"):
+        read_checkpoint(path)
+
+
+def test_one_run_in_a_folder_at_a_time(config, tmp_path):
+    first = Trainer(config, tmp_path / "run", CPU)
+    for flags in ({}, {"resume": True}, {"force": True}):
+        with pytest.raises(OutputError, match="another run is going on"):
+            Trainer(config, tmp_path / "run", CPU, **flags)
+    assert first.run().complete
+    assert Trainer(config, tmp_path / "run", CPU, resume=True).progress.complete
+
+
+def test_a_killed_run_gives_its_lock_back(tmp_path):
+    code = "import sys, pathlib, time; from phylotools.training.run_folder import lock_folder\n"
+    code += (
+        "kept = lock_folder(pathlib.Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(OutputError, match="another run is going on"):
+            lock_folder(tmp_path / "run")
+    finally:
+        holder.kill()
+        holder.communicate()
+    lock_folder(tmp_path / "run").close()
+
+
+def test_the_folder_above_must_exist(config, tmp_path):
+    with pytest.raises(OutputError, match="does not exist; create it first"):
+        Trainer(config, tmp_path / "a" / "b", CPU)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_checkpoint_on_a_full_disk_names_it(config, tmp_path, file_size_limit):
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    with (
+        file_size_limit(1000),
+        pytest.raises(OutputError, match=r"checkpoint\.safetensors: cannot"),
+    ):
+        trainer._save()
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_metrics_on_a_full_disk_name_the_file(tmp_path, file_size_limit):
+    metrics = MetricsFile(tmp_path / METRICS)
+    with file_size_limit(100), pytest.raises(OutputError, match=r"metrics\.tsv: cannot write"):
+        metrics.write(1, {"loss": 1.0})
 
 
 def test_describe_checkpoint(config, tmp_path):
