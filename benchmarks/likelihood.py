@@ -32,7 +32,7 @@ def main() -> None:
         tree = parse_newick(Path(path).read_text(), path=path).with_minimum_branch_length(1e-6)
         plan = make_plan(tree)
         torch.manual_seed(0)
-        # A sixth of the species missing: every code from 0 to 5 equally often, 4 and 5 are missing.
+        # Codes 0 to 5 equally often; 4 and 5 are missing data.
         states = torch.randint(0, 6, (COLUMNS, tree.n_tips), dtype=torch.uint8)
         theta = torch.randn(COLUMNS, 4)
         print(f"{Path(path).name}: {tree.n_tips} species, {COLUMNS} columns")

@@ -1,4 +1,4 @@
-"""Training steps (network, likelihood, optimiser) with one thread and with two.
+"""Training steps (network, likelihood, optimiser) with one thread, by default, and with two.
 
 python benchmarks/training_threads.py CONFIG.toml
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from paired import compare
 
-from phylotools.training.config import read_config
+from phylotools.training.config_file import read_config
 from phylotools.training.loop import Trainer, set_threads
 
 STEPS = 3
@@ -26,7 +26,7 @@ def main() -> None:
         trainer = Trainer(config, Path(folder), torch.device("cpu"))
         batches = list(islice(trainer.data.epoch(0), STEPS))
 
-        def steps(threads: int) -> Callable[[], None]:
+        def steps(threads: int | None) -> Callable[[], None]:
             def run() -> None:
                 set_threads(threads)
                 for batch in batches:
@@ -35,7 +35,7 @@ def main() -> None:
             return run
 
         positions = sum(batch.tokens.shape[0] for batch in batches) * config.optimiser.window_length
-        ways = {"one thread": steps(1), "two threads": steps(2)}
+        ways = {"one thread": steps(1), "default": steps(None), "two threads": steps(2)}
         compare(ways, work=positions, unit="positions/s")
 
 

@@ -34,7 +34,8 @@ from phylotools.phylogeny.substitution import (
 )
 from phylotools.predict.scorer import Scorer
 from phylotools.store.schema import CODE_MASK, NO_BLOCK
-from phylotools.training.config import TrainingConfig, parse_config
+from phylotools.training.config import TrainingConfig
+from phylotools.training.config_file import parse_config
 from phylotools.training.dataset import StoreWindows
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer

@@ -59,9 +59,9 @@ def phylotools_command() -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad data, 2 bad usage, 130 interrupted."""
     _repair_streams()
-    # Threads that wait by spinning make two many times slower than one on a machine that is busy
-    # otherwise (benchmarks/RESULTS.md). Read when torch loads its thread pool, so set here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait by spinning can make two many times slower than one where other programs
+    # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # What batch systems send before they kill: time to remove temporary files.
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))

@@ -36,7 +36,7 @@ def train_command(
     """
     from pathlib import Path
 
-    from phylotools.training.config import read_config
+    from phylotools.training.config_file import read_config
 
     options.check_summary(summary_json, force=force or resume, inputs=[config], output=output)
     settings = read_config(config)

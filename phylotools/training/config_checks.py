@@ -1,14 +1,10 @@
-"""What the values of a training configuration may be; `config` checks their types."""
+"""What the values of a training configuration may be; `config_file` checks their types."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from phylotools.errors import UsageError
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
-
-if TYPE_CHECKING:
-    from phylotools.training.config import TrainingConfig
+from phylotools.training.config import TrainingConfig
 
 #: Positions of sequence in one step, context included: memory grows with them.
 _MOST_POSITIONS = 10_000_000

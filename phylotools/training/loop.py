@@ -300,15 +300,15 @@ def _make_optimiser(network: ByteNet, optimiser: OptimiserConfig) -> torch.optim
 
 
 def set_threads(threads: int | None) -> None:
-    """Use so many threads in torch and in the likelihood; by default every core allowed.
+    """Use so many threads in the network and in the likelihood.
 
-    Measured on 2 idle cores with the ``small`` preset, two threads do 1.5 times the steps of one; on
-    busy ones they are no slower as long as waiting threads do not spin, which the command line
-    sees to (benchmarks/RESULTS.md).
+    By default the likelihood takes every core and the network one. Two threads in a ``small``
+    network gain half on idle cores and lose half or more on busy ones; the likelihood's threads
+    gain and never lose (benchmarks/RESULTS.md). It gives the same bits with any number, so that
+    by default a run's losses do not depend on the machine's cores.
     """
-    if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    torch.set_num_threads(threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    torch.set_num_threads(threads or 1)
     # Numba adds its settings to the module when it runs.
     most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads, most))
+    numba.set_num_threads(min(threads or cores, most))

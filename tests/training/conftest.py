@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import tomli_w
 
-from phylotools.training.config import TrainingConfig, parse_config
+from phylotools.training.config import TrainingConfig
+from phylotools.training.config_file import parse_config
 
 #: A run of seconds: 973 columns, 30 species, a network of 1,500 parameters.
 TABLES: dict[str, dict[str, Any]] = {

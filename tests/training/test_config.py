@@ -8,7 +8,8 @@ import pytest
 from phylotools.errors import InputError
 from phylotools.model.presets import PRESETS
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
-from phylotools.training.config import TrainingConfig, parse_config, read_config
+from phylotools.training.config import TrainingConfig
+from phylotools.training.config_file import parse_config, read_config
 
 
 @pytest.fixture
