@@ -1,6 +1,6 @@
 """Put the results of `phylotools evaluate` into card.md and metrics.json.
 
-    python fill_card.py EVALUATION/metrics.json
+python fill_card.py EVALUATION/metrics.json
 """
 
 from __future__ import annotations
