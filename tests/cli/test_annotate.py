@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from field_tools import require
 
 from phylotools.cli.main import run
 from phylotools.io.genome import ReferenceGenome
@@ -51,8 +52,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def bcftools(*arguments: str | Path) -> str:
-    if shutil.which("bcftools") is None:
-        pytest.fail("these tests compare with bcftools: install it (apt-get install bcftools)")
+    require("bcftools")
     done = subprocess.run(["bcftools", *map(str, arguments)], check=True, capture_output=True)
     return done.stdout.decode("latin-1")
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 from pathlib import Path
 
 import pysam
 import pytest
+from field_tools import require
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,8 +35,7 @@ OLD = info_keys_pattern(["P_LLR", "P_STATUS"])
 
 
 def bcftools(*arguments: str | Path) -> bytes:
-    if shutil.which("bcftools") is None:
-        pytest.fail("these tests compare with bcftools: install it (apt-get install bcftools)")
+    require("bcftools")
     return subprocess.run(
         ["bcftools", *map(str, arguments)], check=True, capture_output=True
     ).stdout

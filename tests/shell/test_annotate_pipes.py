@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from field_tools import require
 
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.network import ByteNet
@@ -35,8 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    if shutil.which("bcftools") is None or shutil.which("tabix") is None:
-        pytest.fail("these tests need bcftools and tabix (apt-get install bcftools tabix)")
+    require("bcftools", "tabix")
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command.replace("phylotools", PHYLOTOOLS)],
         cwd=folder,
