@@ -5,6 +5,11 @@ from __future__ import annotations
 from os import PathLike
 
 
+def shown_path(path: str | PathLike[str]) -> str:
+    """A path as messages name it: ``<stdin>`` for ``-``."""
+    return "<stdin>" if str(path) == "-" else str(path)
+
+
 class PhylotoolsError(Exception):
     """Base of every error that a user can cause and mend.
 
@@ -55,7 +60,7 @@ class InputError(PhylotoolsError):
     def __str__(self) -> str:
         place = ""
         if self.path is not None:
-            place = "<stdin>" if self.path == "-" else self.path
+            place = shown_path(self.path)
             if self.line is not None:
                 place += f":{self.line}"
             place += ": "

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown_path
 from phylotools.io.files import open_input
 from phylotools.io.maf_rows import NOT_MAF, MafLines, MafRow, shown
 from phylotools.io.regions import Region
@@ -176,7 +176,9 @@ class MafReader:
     def log_warnings(self) -> None:
         """Log each kind of oddity once, with its count and first case."""
         for text, count in self.counts.items():
-            logger.warning("%s: %d %s (first: %s)", self.path, count, text, self._first_case[text])
+            logger.warning(
+                "%s: %d %s (first: %s)", shown_path(self.path), count, text, self._first_case[text]
+            )
 
     def _blocks(self) -> Iterator[list[_Row]]:
         """Rows of each block that has rows of known species."""

@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown_path
 from phylotools.io.files import open_input
 from phylotools.io.vcf_text import VcfHeader, check_columns
 
@@ -166,7 +166,7 @@ def _read_header(numbered: Iterator[tuple[int, bytes]], path: str) -> VcfHeader:
     for number, raw in numbered:
         line = raw.removeprefix(_BOM) if number == 1 else raw
         if line is not raw:
-            logger.warning("%s: begins with a byte order mark; it is left out", path)
+            logger.warning("%s: begins with a byte order mark; it is left out", shown_path(path))
         line_end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
         line = line[: -len(line_end)]
         if line.startswith(b"##"):
@@ -192,7 +192,7 @@ def _with_format(lines: list[bytes], path: str) -> tuple[bytes, ...]:
     """Header lines beginning with ``##fileformat``, without which no other tool reads the file."""
     if lines and lines[0].lower().startswith(b"##fileformat="):
         return tuple(lines)
-    logger.warning("%s: has no ##fileformat line; ##fileformat=VCFv4.2 is added", path)
+    logger.warning("%s: has no ##fileformat line; ##fileformat=VCFv4.2 is added", shown_path(path))
     others = [line for line in lines if not line.lower().startswith(b"##fileformat=")]
     return (b"##fileformat=VCFv4.2", *others)
 
@@ -207,4 +207,6 @@ def _without_blank_lines(
             continue
         yield item
     if n_blank:
-        logger.warning("%s: %d blank lines left out (htslib takes them for records)", path, n_blank)
+        logger.warning(
+            "%s: %d blank lines left out (htslib takes them for records)", shown_path(path), n_blank
+        )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown_path
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region, resolve_contigs
 
@@ -110,7 +110,7 @@ class ContigNames:
                 logger.warning(
                     "%s: its header says that %s has %s bases, the reference has %d: is it "
                     "another assembly?",
-                    path,
+                    shown_path(path),
                     name,
                     length,
                     genome.contigs[contig],
@@ -170,7 +170,7 @@ class ContigNames:
         if self.n_records_missing:
             logger.warning(
                 "%s: %d records are on %d contigs that the reference does not have (%s)",
-                self._path,
+                shown_path(self._path),
                 sum(self.n_records_missing.values()),
                 len(self.n_records_missing),
                 _some(self.n_records_missing),

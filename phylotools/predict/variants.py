@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown_path
 from phylotools.io.regions import Region, resolve_contigs
 from phylotools.io.vcf_text import VcfHeader, info_keys_pattern, replace_info
 from phylotools.phylogeny.substitution import entropy, site_rate
@@ -205,7 +205,7 @@ class VariantAnnotator:
         if self.assembly.n_mismatches:
             logger.warning(
                 "%s: REF disagrees with the reference in %d of %d records (first: %s); %s",
-                self._path,
+                shown_path(self._path),
                 self.assembly.n_mismatches,
                 self.assembly.n_checked,
                 self.assembly.first_mismatch,
@@ -216,7 +216,7 @@ class VariantAnnotator:
         if self.statuses[Status.OUTSIDE_TRAINING]:
             logger.warning(
                 "%s: %d scored alleles lie outside the regions that the model was trained on",
-                self._path,
+                shown_path(self._path),
                 self.statuses[Status.OUTSIDE_TRAINING],
             )
 
