@@ -1,6 +1,8 @@
 """Training steps (network, likelihood, optimiser) with one thread, by default, and with two.
 
-python benchmarks/training_threads.py CONFIG.toml
+GOMP_SPINCOUNT=10000 python benchmarks/training_threads.py CONFIG.toml
+
+The variable is what the command line sets for itself.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     help="REF is not the reference base: stop, leave without a score, or score REF as written.",
 )
 @force_option
-@threads_option
+@threads_option(help="CPU threads [default: one or every core, whichever a trial finds faster].")
 @device_option
 @click.option(
     "--batch-size",

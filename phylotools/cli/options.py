@@ -19,8 +19,8 @@ output_option = functools.partial(click.option, "-o", "--output", metavar="PATH"
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 fasta_option = click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence.")
 model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FOLDER")
-threads_option = click.option(
-    "-@", "--threads", type=click.IntRange(1), metavar="N", help="Threads [default: measured]."
+threads_option = functools.partial(
+    click.option, "-@", "--threads", type=click.IntRange(1), metavar="N"
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -11,10 +11,12 @@ from phylotools.cli.progress import Progress
 @click.command(name="train")
 @click.argument("config", metavar="CONFIG.toml", type=click.Path())
 @options.output_option(help="Folder of the run.")
-@click.option("--check", is_flag=True, help="Check configuration and data, all of them, and stop.")
+@click.option("--check", is_flag=True, help="Check configuration and stores, train nothing.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--force", is_flag=True, help="Delete the run in the folder and start anew.")
-@options.threads_option
+@options.threads_option(
+    help="CPU threads [default: one for the network, every core for the likelihood]."
+)
 @options.device_option
 @options.summary_option
 @options.logging_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,7 @@ def test_no_path_of_a_machine_ships():
     model = load_model()
     for name in ("config.toml", "manifest.json", "card.md"):
         text = (model.folder / name).read_text()
-        assert "/home/" not in text
-        assert "/tmp/" not in text
-        assert "/root/" not in text
+        assert not re.search(r"(^|[\s\"'`(=])/\w+/", text), "an absolute path"
 
 
 @pytest.mark.parametrize(("variant", "expected"), GOLDEN.items(), ids=str)

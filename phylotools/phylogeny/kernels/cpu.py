@@ -16,8 +16,8 @@ from phylotools.phylogeny.kernels.plan import PruningPlan
 
 logger = logging.getLogger("phylotools")
 
-#: Columns per block. Measured on 671 tips, float32, one core: 16 lanes 19, 32 lanes 29, 64 and 128
-#: lanes 34 thousand columns/s (benchmarks/RESULTS.md).
+#: Columns per block. Measured on 671 tips, float32, one core: 16 lanes 20, 32 lanes 30, 64 and 128
+#: lanes 36 thousand columns/s (benchmarks/RESULTS.md).
 LANES = 64
 
 #: Rescale a block once the largest partial of a lane falls below this; far above the smallest
