@@ -10,7 +10,11 @@ import numpy as np
 
 
 def compare(
-    ways: dict[str, Callable[[], object]], *, work: float, unit: str, runs: int = 7
+    ways: dict[str, Callable[[], object]],
+    *,
+    work: float | dict[str, float],
+    unit: str,
+    runs: int = 7,
 ) -> None:
     """Print throughput of every way, and its ratio to the first, run by run.
 
@@ -18,8 +22,8 @@ def compare(
     ----------
     ways : dict
         Name -> what to time. Each runs once before it is timed.
-    work : float
-        Units of work in one call.
+    work : float or dict
+        Units of work in one call, of all ways or by name.
     unit : str
     runs : int
     """
@@ -31,10 +35,12 @@ def compare(
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
-    first = np.array(next(iter(seconds.values())))
+    units = work if isinstance(work, dict) else dict.fromkeys(ways, work)
+    speeds = {name: units[name] / np.array(spent) for name, spent in seconds.items()}
+    first = next(iter(speeds.values()))
     print(f"{platform.machine()}, {runs} runs each; median [min, max]")
-    for name, spent in seconds.items():
-        speed, ratio = work / np.array(spent), first / np.array(spent)
+    for name, speed in speeds.items():
+        ratio = speed / first
         print(
             f"  {name:24s} {np.median(speed):12,.0f} {unit}  ratio {np.median(ratio):6.2f} "
             f"[{ratio.min():.2f}, {ratio.max():.2f}]"

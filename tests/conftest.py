@@ -19,12 +19,13 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def one_thread() -> None:
-    """One thread in torch and numba, for tests that compute: these machines are shared."""
-    import numba
+    """One thread for tests that compute: these machines are shared."""
     import torch
 
+    from phylotools.phylogeny.threads import set_threads
+
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
+    set_threads(1)
 
 
 @pytest.fixture

@@ -2,23 +2,24 @@
 
     python study.py sites STORE RESULTS      per-site fits: rate free, with a prior, fixed
     python study.py networks STORE RESULTS   the network of select.toml, and with one thing changed
+    python study.py models STORE RESULTS     that network under every substitution model
     python study.py genes STORE RESULTS      the network without a gene, tested on that gene
 
-Each writes RESULTS/<name>.tsv.gz with scores of every SNV and a row of RESULTS/likelihood.tsv.
+Each writes RESULTS/<name>.tsv.gz with scores of every SNV, RESULTS/<name>.npy with the held-out
+species' log-likelihood of each column, and a row of RESULTS/likelihood.tsv.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import gzip
+import json
 import logging
 import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
@@ -27,11 +28,8 @@ from phylotools.io.regions import Region, read_bed
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
-from phylotools.phylogeny.substitution import (
-    log_equilibrium_frequencies,
-    log_total_rate,
-    site_rate,
-)
+from phylotools.phylogeny.substitution import F81, SubstitutionModel
+from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
 from phylotools.predict.scorer import Scorer
 from phylotools.store.schema import CODE_MASK, NO_BLOCK
 from phylotools.training.config import TrainingConfig
@@ -42,6 +40,11 @@ from phylotools.training.loop import Trainer
 
 HERE = Path(__file__).parent
 BASES = "ACGT"
+SCORES = ("llr", "log_frequency_ratio", "log_total_rate", "log_site_rate", "entropy")
+
+
+#: Theta of every column, and what reads it.
+Fit = tuple[torch.Tensor, SubstitutionModel]
 
 
 class Columns:
@@ -60,13 +63,14 @@ class Columns:
         self.shown[:, torch.from_numpy(windows.held_out_species)] = NO_BLOCK
         self.reference = torch.from_numpy(own)
 
-    def likelihoods(self, theta: torch.Tensor) -> tuple[float, float]:
+    def likelihoods(self, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
         """Nats a column: species in the loss given the reference; held-out ones given those."""
+        theta, model = fit
         with torch.no_grad():
-            shown = column_log_likelihood(self.shown, theta, self.plan)
-            everything = column_log_likelihood(self.all, theta, self.plan)
-            given = shown - log_reference_frequency(self.reference, theta)
-        return given.mean().item(), (everything - shown).mean().item()
+            shown = column_log_likelihood(self.shown, theta, self.plan, model)
+            everything = column_log_likelihood(self.all, theta, self.plan, model)
+            given = shown - log_reference_frequency(self.reference, theta, model)
+        return given.numpy(), (everything - shown).numpy()
 
     def frequencies(self) -> torch.Tensor:
         """Log column frequencies with half a count added: the simplest score."""
@@ -74,32 +78,41 @@ class Columns:
         return (counts + 0.5).log()
 
 
-def write_scores(path: Path, columns: Columns, theta: torch.Tensor, keep: np.ndarray) -> None:
-    """Every SNV of the kept columns: LLR and two rates, low where a site is conserved."""
-    log_pi = log_equilibrium_frequencies(theta)
-    rate, substitutions = log_total_rate(theta), site_rate(theta).log()
+def write_scores(path: Path, columns: Columns, fit: Fit) -> None:
+    """Every SNV: the LLR, the ratio of frequencies, and three numbers low at conserved sites."""
+    theta, model = fit
+    with torch.no_grad():
+        score, log_pi = model.allele_scores(theta), model.log_equilibrium_frequencies(theta)
+        site = torch.stack([model.log_rate(theta), model.site_rate(theta).log()], dim=1)
+        site = torch.cat([site, model.entropy(theta).unsqueeze(1)], dim=1)
     with gzip.open(path, "wt") as handle:
-        handle.write("contig\tpos\tref\talt\tllr\tlog_total_rate\tlog_site_rate\n")
-        for site in np.flatnonzero(keep):
-            reference = int(columns.reference[site])
-            for alternative in range(4):
-                if reference > 3 or alternative == reference:
+        handle.write("contig\tpos\tref\talt\t" + "\t".join(SCORES) + "\n")
+        for row, position in enumerate(columns.position):
+            ref = int(columns.reference[row])
+            for alt in range(4):
+                if ref > 3 or alt == ref:
                     continue
-                llr = log_pi[site, alternative] - log_pi[site, reference]
+                ratios = [(values[row, alt] - values[row, ref]) for values in (score, log_pi)]
+                numbers = "\t".join(f"{value:.5f}" for value in [*ratios, *site[row]])
                 handle.write(
-                    f"{columns.contig}\t{columns.position[site] + 1}\t{BASES[reference]}\t"
-                    f"{BASES[alternative]}\t{llr:.5f}\t{rate[site]:.5f}\t"
-                    f"{substitutions[site]:.5f}\n"
+                    f"{columns.contig}\t{position + 1}\t{BASES[ref]}\t{BASES[alt]}\t{numbers}\n"
                 )
 
 
-def note(results: Path, name: str, shown: float, held_out: float, theta: torch.Tensor) -> None:
+def note(results: Path, name: str, columns: Columns, fit: Fit) -> None:
     """Append one row to the table of likelihoods and print it."""
     path = results / "likelihood.tsv"
     if not path.exists():
-        path.write_text("fit\tshown\theld_out_species\tmean_log_R\tsd_log_R\n")
-    rate = log_total_rate(theta)
-    row = f"{name}\t{shown:.4f}\t{held_out:.4f}\t{rate.mean():.3f}\t{rate.std():.3f}"
+        path.write_text("fit\tshown\theld_out_species\tmean_log_R\tsd_log_R\tshared\n")
+    theta, model = fit
+    shown, held_out = columns.likelihoods(fit)
+    np.save(results / f"{name}.npy", held_out)
+    rate = model.log_rate(theta).detach()
+    figures = (shown.mean(), held_out.mean(), rate.mean(), rate.std())
+    shared = json.dumps(
+        {k: np.round(v, 4).tolist() for k, v in model.settings().items() if k != "strand_symmetric"}
+    )
+    row = "\t".join([name, *(f"{value:.4f}" for value in figures), shared])
     with path.open("a") as handle:
         handle.write(row + "\n")
     print(row, flush=True)
@@ -108,8 +121,7 @@ def note(results: Path, name: str, shown: float, held_out: float, theta: torch.T
 def study_sites(config: TrainingConfig, results: Path) -> None:
     """Fit each site by itself, select by held-out species, score with all of them."""
     columns = Columns(config)
-    everything = np.ones(len(columns.position), dtype=bool)
-    write_scores(results / "frequency.tsv.gz", columns, columns.frequencies(), everything)
+    write_scores(results / "frequency.tsv.gz", columns, (columns.frequencies(), F81()))
     mean = config.rate.mean
     priors = {
         "sites-free": SitePrior(log_rate_sd=np.inf),
@@ -118,25 +130,28 @@ def study_sites(config: TrainingConfig, results: Path) -> None:
     }
     for name, prior in priors.items():
         theta = fit_sites(columns.shown, columns.reference, columns.plan, prior)
-        note(results, name, *columns.likelihoods(theta), theta)
+        note(results, name, columns, (theta, F81()))
         theta = fit_sites(columns.all, columns.reference, columns.plan, prior)
-        write_scores(results / f"{name}.tsv.gz", columns, theta, everything)
+        write_scores(results / f"{name}.tsv.gz", columns, (theta, F81()))
 
 
-def train_theta(config: TrainingConfig, columns: Columns) -> torch.Tensor:
+def train(config: TrainingConfig, columns: Columns) -> Fit:
     """Train as `config` says and predict theta at every column."""
     with tempfile.TemporaryDirectory() as folder:
-        run, model = Path(folder) / "run", Path(folder) / "model"
+        run, path = Path(folder) / "run", Path(folder) / "model"
         Trainer(config, run, torch.device("cpu")).run()
-        export_model(run, model, ExportRequest("study"))
+        export_model(run, path, ExportRequest("study"))
+        model = load_model(str(path))
         with ReferenceGenome.open(HERE / "data" / "chrM.fa") as genome:
-            scorer = Scorer(load_model(str(model)), genome, threads=torch.get_num_threads())
+            scorer = Scorer(model, genome, threads=torch.get_num_threads())
             whole = Region(columns.contig, 0, genome.contigs[columns.contig])
-            return torch.from_numpy(scorer.log_rates(whole)[columns.position])
+            return torch.from_numpy(scorer.theta(whole)[columns.position]), model.substitution
 
+
+Tables = dict[str, dict[str, Any]]
 
 #: What is changed in select.toml, table by table.
-VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
+VARIATIONS: dict[str, Tables] = {
     "base": {},
     "rate-free": {"rate": {"treatment": "free"}},
     "rate-fixed": {"rate": {"treatment": "fixed"}},
@@ -151,66 +166,116 @@ VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def study_networks(config: TrainingConfig, results: Path, names: list[str]) -> None:
-    """Train every variation; the likelihood of the held-out species says which is best."""
-    columns = Columns(config)
-    everything = np.ones(len(columns.position), dtype=bool)
-    for name in names:
-        changes = {
-            table: dataclasses.replace(getattr(config, table), **values)
-            for table, values in VARIATIONS[name].items()
+def _model(name: str, rate: dict[str, Any], **settings: Any) -> Tables:
+    return {"substitution": {"model": name, **settings}, "rate": rate}
+
+
+_PRIOR = {"treatment": "prior", "sd": 2.0}
+_FIXED = {"treatment": "fixed"}
+_STRANDS = {"strand_symmetric": False}
+#: Substitution models; the strands of the mitochondrion mutate differently.
+MODELS: dict[str, Tables] = {
+    "f81": _model("f81", _PRIOR),
+    "hky": _model("hky", _PRIOR),
+    "gtr": _model("gtr", _PRIOR, **_STRANDS),
+    "gtr-symmetric": _model("gtr", _PRIOR),
+    "mutsel-fixed": _model("mutation-selection", _FIXED, **_STRANDS),
+    "mutsel-fixed-symmetric": _model("mutation-selection", _FIXED),
+    "mutsel-prior": _model("mutation-selection", _PRIOR, **_STRANDS),
+    "mutsel-prior-symmetric": _model("mutation-selection", _PRIOR),
+}
+
+
+class Study:
+    """Configurations that differ from one in a few values, and one set of held-out species.
+
+    Parameters
+    ----------
+    tables : dict
+        Of the configuration file.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.config = self.changed({})
+        source = StoreWindows(self.config.store_paths()[0], self.config)
+        self._held_out = [source.store.species[i] for i in source.held_out_species]
+
+    def changed(self, changes: Tables) -> TrainingConfig:
+        """The configuration with some tables' values replaced."""
+        merged = {
+            name: {**self._tables.get(name, {}), **changes.get(name, {})}
+            for name in self._tables.keys() | changes.keys()
         }
-        theta = train_theta(dataclasses.replace(config, **changes), columns)
-        note(results, f"network-{name}", *columns.likelihoods(theta), theta)
-        write_scores(results / f"network-{name}.tsv.gz", columns, theta, everything)
+        config, errors = parse_config(merged, HERE)
+        if config is None:
+            raise SystemExit("; ".join(errors))
+        return config
+
+    def seeded(self, changes: Tables, seed: int) -> TrainingConfig:
+        """Likewise with another seed, which does not change the species that are held out."""
+        data = {"held_out_species": self._held_out, "held_out_species_fraction": 0.0}
+        return self.changed(changes | {"data": data, "run": {"seed": seed}})
 
 
-def study_genes(config: TrainingConfig, results: Path, steps: int) -> None:
+def study_networks(
+    study: Study, results: Path, candidates: dict[str, Tables], seeds: list[int]
+) -> None:
+    """Train every candidate; the likelihood of the held-out species says which is best."""
+    columns = Columns(study.config)
+    for seed in seeds:
+        for name, changes in candidates.items():
+            label = f"network-{name}" + (f"-seed{seed}" if seed != 1 else "")
+            fit = train(study.seeded(changes, seed), columns)
+            note(results, label, columns, fit)
+            write_scores(results / f"{label}.tsv.gz", columns, fit)
+
+
+def study_genes(study: Study, results: Path, steps: int) -> None:
     """Train without each gene in turn; score that gene. One table of all genes together."""
-    columns = Columns(config)
+    columns = Columns(study.config)
     merged = torch.zeros(len(columns.position), 4)
     for region in read_bed(HERE / "data" / "genes.bed"):
-        changed = dataclasses.replace(
-            config,
-            data=dataclasses.replace(
-                config.data, held_out_regions=[str(region)], held_out_species_fraction=0.0
-            ),
-            optimiser=dataclasses.replace(config.optimiser, steps=steps),
-            run=dataclasses.replace(config.run, select_by="last"),
+        changed = study.changed(
+            {
+                "data": {"held_out_regions": [str(region)], "held_out_species_fraction": 0.0},
+                "optimiser": {"steps": steps},
+            }
         )
         inside = (columns.position >= region.start) & (columns.position < region.end)
-        merged[inside] = train_theta(changed, columns)[inside]
+        merged[inside] = train(changed, columns)[0][inside]
         print("left out", region, flush=True)
-    note(results, "network-leave-gene-out", *columns.likelihoods(merged), merged)
-    everything = np.ones(len(columns.position), dtype=bool)
-    write_scores(results / "network-leave-gene-out.tsv.gz", columns, merged, everything)
+    note(results, "network-leave-gene-out", columns, (merged, F81()))
+    write_scores(results / "network-leave-gene-out.tsv.gz", columns, (merged, F81()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["sites", "networks", "genes"])
+    parser.add_argument("part", choices=["sites", "networks", "models", "genes"])
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--config", type=Path, default=HERE / "select.toml")
-    parser.add_argument("--only", nargs="*", choices=list(VARIATIONS), help="of the networks")
+    parser.add_argument("--only", nargs="*", choices=[*VARIATIONS, *MODELS], help="of the networks")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1], help="of the networks")
     parser.add_argument("--steps", type=int, default=250, help="of a leave-gene-out training")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(arguments.threads)
-    numba.set_num_threads(arguments.threads)
+    set_likelihood_threads(arguments.threads)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    values = tomllib.loads(arguments.config.read_text())
-    values["data"]["stores"] = [str(arguments.store.absolute())]
-    config, errors = parse_config(values, HERE)
-    if config is None:
-        parser.error("; ".join(errors))
+    tables = tomllib.loads(arguments.config.read_text())
+    tables["data"]["stores"] = [str(arguments.store.absolute())]
+    study = Study(tables)
     if arguments.part == "sites":
-        study_sites(config, arguments.results)
-    elif arguments.part == "networks":
-        study_networks(config, arguments.results, arguments.only or list(VARIATIONS))
+        study_sites(study.config, arguments.results)
+    elif arguments.part == "genes":
+        study_genes(study, arguments.results, arguments.steps)
     else:
-        study_genes(config, arguments.results, arguments.steps)
+        candidates = MODELS if arguments.part == "models" else VARIATIONS
+        names = arguments.only or list(candidates)
+        chosen = {name: candidates[name] for name in names if name in candidates}
+        study_networks(study, arguments.results, chosen, arguments.seeds)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ VERBS = {
     "annotate": "Add per-allele scores to a VCF or BCF.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
     "model": "List, describe, verify and export models.",
+    "simulate": "Tree and substitution model to an alignment, with the truth.",
     "inspect": "Describe a column store, a model or a checkpoint.",
 }
 

@@ -50,14 +50,14 @@ def info_command(model: str | None, card: bool) -> None:
 @options.device_option
 @options.logging_options
 def verify_command(model: str | None, device: str) -> None:
-    """Check MODEL's checksums and the log rates of its check sequence."""
+    """Check MODEL's checksums and what it gives on its check sequence."""
     from phylotools.model.registry import load_model, verify_model
 
     loaded = load_model(model, device)
     difference = verify_model(loaded)
     click.echo(
         f"{loaded.name} revision {loaded.revision}: checksums right, "
-        f"log rates within {difference:.1e} of the manifest's on {loaded.device}"
+        f"theta within {difference:.1e} of the manifest's on {loaded.device}"
     )
 
 

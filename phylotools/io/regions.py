@@ -186,6 +186,70 @@ def _is_coordinate(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= MAX_COORDINATE
 
 
+def choose_regions(
+    texts: Iterable[str], bed: str | None, contigs: Mapping[str, int], *, path: str | None = None
+) -> list[Region] | None:
+    """The regions that options name, on contigs that may be spelled differently.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        ``contig``, ``contig:begin`` or ``contig:begin-end``.
+    bed : str, optional
+        A BED file.
+    contigs : mapping of str to int
+        Name -> length of what is read.
+    path : str, optional
+        Where the contigs come from, for messages.
+
+    Returns
+    -------
+    list of Region or None
+        Disjoint and sorted by name, then position; None where no region is named.
+
+    Raises
+    ------
+    InputError
+        If a region is none, or does not lie within the contigs.
+    """
+    named = [parse_region(text, _with_spelling(text, contigs)) for text in texts]
+    if bed is not None:
+        named += read_bed(bed)
+    if not named:
+        return None
+    names = resolve_contigs((region.contig for region in named), contigs)
+    merged: list[Region] = []
+    for region in sorted(_within(region, names, contigs, path) for region in named):
+        last = merged[-1] if merged else None
+        if last is not None and last.contig == region.contig and region.start <= last.end:
+            merged[-1] = Region(last.contig, last.start, max(last.end, region.end))
+        else:
+            merged.append(region)
+    return merged
+
+
+def _within(
+    region: Region, names: Mapping[str, str], contigs: Mapping[str, int], path: str | None
+) -> Region:
+    contig = names.get(region.contig)
+    if contig is None or region.end > contigs[contig]:
+        raise InputError(
+            f"{region} does not lie within its contigs",
+            path=path,
+            remedy="check that regions and coordinates are of one assembly",
+        )
+    return Region(contig, region.start, region.end)
+
+
+def _with_spelling(text: str, contigs: Mapping[str, int]) -> dict[str, int]:
+    """The contigs, and the text's own spelling of one of them."""
+    lengths = dict(contigs)
+    for name in {text, text.rpartition(":")[0]} - {""}:
+        for spelled, contig in resolve_contigs([name], contigs).items():
+            lengths[spelled] = contigs[contig]
+    return lengths
+
+
 def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str, str]:
     """Match contig names that may be spelled differently.
 

@@ -22,7 +22,9 @@ from phylotools.io.files import atomic_folder, read_small_text
 from phylotools.io.regions import Region, read_bed
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import VOCABULARY, ModelSpec
-from phylotools.model.weights import load_network, save_tensors
+from phylotools.model.site_model import RateAssumption, SiteModel, SiteModelSpec
+from phylotools.model.weights import folder_tensors, load_site_model, save_tensors
+from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.provenance import sha256_file
 
 MANIFEST_VERSION = 1
@@ -43,8 +45,7 @@ class Model:
         Of the weights: what scores depend on besides the sequence.
     folder : Path
     manifest, config : dict
-    spec : ModelSpec
-    network : ByteNet
+    site_model : SiteModel
         Frozen; tokens (B, L + receptive_field - 1) -> theta (B, L, A).
     device : torch.device
     training_regions : list of Region or None
@@ -57,10 +58,28 @@ class Model:
     folder: Path
     manifest: dict[str, Any]
     config: dict[str, Any]
-    spec: ModelSpec
-    network: ByteNet
+    site_model: SiteModel
     device: torch.device
     training_regions: list[Region] | None
+
+    @property
+    def network(self) -> ByteNet:
+        """The network alone, before a fixed rate is imposed."""
+        return self.site_model.network
+
+    @property
+    def substitution(self) -> SubstitutionModel:
+        """What gives theta its meaning: frequencies, rates, allele scores."""
+        return self.site_model.substitution
+
+    @property
+    def rate(self) -> RateAssumption:
+        """What was assumed of each site's log R."""
+        return self.site_model.rate
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.network.spec
 
     @property
     def receptive_field(self) -> int:
@@ -80,7 +99,7 @@ class ModelDraft:
     Attributes
     ----------
     name, revision : str
-    network : ByteNet
+    site_model : SiteModel
     training : dict
         The training configuration, kept in ``config.toml``.
     facts : dict
@@ -93,7 +112,7 @@ class ModelDraft:
 
     name: str
     revision: str
-    network: ByteNet
+    site_model: SiteModel
     training: dict[str, Any]
     facts: dict[str, Any]
     card: str
@@ -104,12 +123,12 @@ class ModelDraft:
 
 def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder, whole or not at all."""
-    spec = draft.network.spec
+    spec = draft.site_model.spec
     with atomic_folder(path, force=force, contents=(*_HASHED, MANIFEST)) as folder:
-        config = {"network": spec.to_dict(), "training": draft.training}
+        config = {**spec.to_dict(), "training": draft.training}
         (folder / CONFIG).write_text(tomli_w.dumps(config), encoding="utf-8")
         (folder / CARD).write_text(draft.card, encoding="utf-8")
-        save_tensors(folder / WEIGHTS, draft.network.state_dict(), {"format": "pt"})
+        save_tensors(folder / WEIGHTS, folder_tensors(draft.site_model), {"format": "pt"})
         for source, name in (
             (draft.reference, REFERENCE),
             (draft.training_regions, TRAINING_REGIONS),
@@ -121,12 +140,14 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             "name": draft.name,
             "revision": draft.revision,
             "made_by": f"phylotools {__version__}",
-            "receptive_field": spec.receptive_field,
-            "parameters": spec.n_parameters,
+            "receptive_field": spec.network.receptive_field,
+            "parameters": sum(p.numel() for p in draft.site_model.parameters()),
+            "substitution": spec.to_dict()["substitution"],
+            "rate": spec.rate.to_dict(),
             **draft.facts,
             "check": {
                 "sequence": draft.check_sequence,
-                "log_rates": check_values(draft.network, draft.check_sequence),
+                "log_rates": check_values(draft.site_model, draft.check_sequence),
             },
             "sha256": {
                 name: sha256_file(folder / name) for name in _HASHED if (folder / name).exists()
@@ -135,19 +156,19 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def check_values(network: ByteNet, sequence: str) -> list[list[float]]:
-    """Log rates over a short sequence padded on both sides: the proof that a model is itself.
+def check_values(model: SiteModel, sequence: str) -> list[list[float]]:
+    """Theta over a short sequence padded on both sides: the proof that a model is itself.
 
     Returns
     -------
     list of shape (len(sequence), A)
     """
-    half = network.spec.receptive_field // 2
+    half = model.receptive_field // 2
     text = "-" * half + sequence + "-" * half
-    device = next(network.parameters()).device
+    device = next(model.parameters()).device
     tokens = torch.tensor([[VOCABULARY.index(base) for base in text]], device=device)
     with torch.inference_mode():
-        theta = network(tokens)[0]
+        theta = model(tokens)[0]
     return [[round(value, 6) for value in row] for row in theta.tolist()]
 
 
@@ -208,13 +229,11 @@ def read_model(folder: Path, device: torch.device) -> Model:
         config = tomllib.loads(read_small_text(folder / CONFIG))
     except (ValueError, RecursionError) as error:
         raise InputError(f"not valid TOML ({error})", path=folder / CONFIG) from None
-    if not isinstance(config.get("network"), dict):
-        raise InputError("the table [network] is missing", path=folder / CONFIG)
-    spec = ModelSpec.from_dict(config["network"], path=str(folder / CONFIG))
-    stated = manifest.get("receptive_field", spec.receptive_field)
-    if stated != spec.receptive_field:
+    spec = SiteModelSpec.from_dict(config, path=str(folder / CONFIG))
+    stated = manifest.get("receptive_field", spec.network.receptive_field)
+    if stated != spec.network.receptive_field:
         raise InputError(
-            f"the receptive field is not the network's, {spec.receptive_field}",
+            f"the receptive field is not the network's, {spec.network.receptive_field}",
             path=folder / MANIFEST,
             remedy="fetch or export the model again",
         )
@@ -226,8 +245,7 @@ def read_model(folder: Path, device: torch.device) -> Model:
         folder=folder,
         manifest=manifest,
         config=config,
-        spec=spec,
-        network=load_network(folder / WEIGHTS, spec, device),
+        site_model=load_site_model(folder / WEIGHTS, spec, device),
         device=device,
         training_regions=read_bed(regions) if regions.is_file() else None,
     )

@@ -1,4 +1,4 @@
-"""The reverse-complement-equivariant ByteNet: one sequence in, four log rates a position out.
+"""The reverse-complement-equivariant ByteNet: one sequence in, four numbers a position out.
 
 Reverse-complementing the input reverses the output and swaps A with T and C with G. The
 involution on hidden channels is their reversal, so a weight is equivariant when it is unchanged
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phylotools.model.presets import N_TOKENS, ModelSpec
-from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE, with_log_rate
+from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
 
 
 class _Frozen:
@@ -136,7 +136,9 @@ class ResidualBlock(nn.Module):
 
 
 class ByteNet(nn.Module):
-    """Tokens of a window to log rates of the positions whose context it holds.
+    """Tokens of a window to four numbers for each of the positions whose context it holds.
+
+    What they mean is the substitution model's to say: see `SiteModel`.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ class ByteNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
         self.norm = PositionNorm(spec, spec.channels)
         self.output = EquivariantConv(spec.channels, 4)
-        # Start near a neutral site with uniform frequencies.
+        # Start near a neutral site with uniform frequencies, if the numbers are log rates.
         nn.init.constant_(self.output.bias, NEUTRAL_LOG_RATE - math.log(4))
         with torch.no_grad():
             self.output.weight.mul_(0.1)
@@ -172,10 +174,8 @@ class ByteNet(nn.Module):
         return self.norm(x)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Log rates theta, shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
-        theta = self.output(F.gelu(self.embed(tokens)))
-        if self.spec.fixed_log_rate is not None:
-            theta = with_log_rate(theta, self.spec.fixed_log_rate)
+        """Shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
+        theta: Tensor = self.output(F.gelu(self.embed(tokens)))
         return theta
 
     def freeze(self) -> ByteNet:

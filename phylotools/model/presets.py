@@ -39,8 +39,6 @@ class ModelSpec:
     tied_norm : bool
         Keep norm scales and shifts palindromic, without which equivariance is lost in training.
         False only for weights published without it.
-    fixed_log_rate : float or None
-        The same log R at every site instead of a predicted one.
     """
 
     channels: int
@@ -49,7 +47,6 @@ class ModelSpec:
     dilations: tuple[int, ...] = (1, 5)
     norm: str = "layer"
     tied_norm: bool = True
-    fixed_log_rate: float | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -67,10 +64,6 @@ class ModelSpec:
             problems.append(f"dilations must not name more than {_MOST_BLOCKS} blocks")
         if self.n_parameters > _MOST_PARAMETERS:
             problems.append(f"a network of more than {_MOST_PARAMETERS} parameters is too large")
-        if self.fixed_log_rate is not None and not abs(self.fixed_log_rate) <= LARGEST_LOG_RATE:
-            problems.append(
-                f"fixed_log_rate must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}"
-            )
         if problems:
             raise UsageError("network: " + "; ".join(problems))
 
@@ -92,14 +85,13 @@ class ModelSpec:
         return N_TOKENS * wide + len(self.dilations) * block + 2 * wide + 4 * (wide + 1)
 
     def to_dict(self) -> dict[str, Any]:
-        values = asdict(self) | {"dilations": list(self.dilations)}
-        return {key: value for key, value in values.items() if value is not None}
+        return asdict(self) | {"dilations": list(self.dilations)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, path: str | None = None) -> ModelSpec:
         """Inverse of `to_dict`; unknown or ill-typed keys are an `InputError`."""
         types = {"channels": int, "bottleneck": int, "kernel_size": int, "dilations": list}
-        types |= {"norm": str, "tied_norm": bool, "fixed_log_rate": float}
+        types |= {"norm": str, "tied_norm": bool}
         for key, value in values.items():
             if key not in types:
                 raise InputError(f"unknown network key '{key}'", path=path)

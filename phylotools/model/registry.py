@@ -12,7 +12,7 @@ from phylotools.model.device import resolve_device
 from phylotools.model.folder import CONFIG, Model, check_values, read_manifest, read_model
 
 DEFAULT_MODEL = "mammals671-mtdna"
-#: Largest difference of a log rate that `verify_model` puts down to another machine's arithmetic.
+#: Largest difference of a number that `verify_model` puts down to another machine's arithmetic.
 VERIFY_TOLERANCE = 1e-3
 
 
@@ -100,7 +100,7 @@ def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
 
 
 def verify_model(model: Model) -> float:
-    """Run the manifest's check sequence; the largest difference from its log rates.
+    """Run the manifest's check sequence; the largest difference from its theta.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def verify_model(model: Model) -> float:
     check = model.manifest.get("check")
     try:
         expected = [[float(value) for value in row] for row in check["log_rates"]]  # type: ignore[index]
-        values = check_values(model.network, str(check["sequence"])[:10_000])  # type: ignore[index]
+        values = check_values(model.site_model, str(check["sequence"])[:10_000])  # type: ignore[index]
         difference = max(
             abs(a - b)
             for row, wanted in zip(values, expected, strict=True)
@@ -120,7 +120,7 @@ def verify_model(model: Model) -> float:
         raise InputError("the manifest has no usable 'check'", path=model.folder) from None
     if not difference <= VERIFY_TOLERANCE:
         raise InputError(
-            f"log rates of the check sequence differ by {difference:.3g}", path=model.folder
+            f"theta of the check sequence differs by {difference:.3g}", path=model.folder
         )
     return difference
 
@@ -129,7 +129,7 @@ def describe_model(path: str | Path) -> dict[str, Any]:
     """What ``inspect`` and ``model info`` show of a model folder."""
     model = read_model(Path(path), resolve_device("cpu"))
     shown = {key: value for key, value in model.manifest.items() if key != "check"}
-    shown["network"] = model.spec.to_dict()
+    shown |= model.site_model.spec.to_dict()
     shown["folder"] = str(model.folder)
     shown["configuration"] = str(model.folder / CONFIG)
     return shown

@@ -1,4 +1,4 @@
-"""Network weights as safetensors: never pickle."""
+"""Weights as safetensors: never pickle."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phylotools.errors import InputError
-from phylotools.model.network import ByteNet
-from phylotools.model.presets import ModelSpec
+from phylotools.model.site_model import SiteModel, SiteModelSpec
+
+#: In a model folder the network's tensors have no prefix.
+_NETWORK, _SUBSTITUTION = "network.", "substitution."
 
 
 def save_tensors(
@@ -53,19 +55,28 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         ) from None
 
 
-def load_network(path: Path, spec: ModelSpec, device: torch.device) -> ByteNet:
-    """Build a network and fill it from a weights file, ready for inference.
+def folder_tensors(model: SiteModel) -> dict[str, Tensor]:
+    """The tensors of a model as its folder names them.
+
+    Those of the network have the names that they have in it, the parameters shared by all sites
+    the prefix ``substitution.``.
+    """
+    return {name.removeprefix(_NETWORK): tensor for name, tensor in model.state_dict().items()}
+
+
+def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> SiteModel:
+    """Build a model and fill it from a weights file, ready for inference.
 
     Parameters
     ----------
     path : Path
         ``weights.safetensors`` of a model folder.
-    spec : ModelSpec
+    spec : SiteModelSpec
     device : torch.device
 
     Returns
     -------
-    ByteNet
+    SiteModel
         Frozen: symmetrised once, without gradients.
 
     Raises
@@ -73,35 +84,53 @@ def load_network(path: Path, spec: ModelSpec, device: torch.device) -> ByteNet:
     InputError
         If the tensors are not exactly those of `spec`.
     """
-    tensors, _ = load_tensors(path)
-    return build_network(spec, tensors, path).to(device).freeze()
+    tensors = {
+        name if name.startswith(_SUBSTITUTION) else _NETWORK + name: tensor
+        for name, tensor in load_tensors(path)[0].items()
+    }
+    model = build_site_model(spec, tensors, path)
+    _check_settings(spec, model, path)
+    return model.to(device).freeze()
 
 
-def build_network(spec: ModelSpec, tensors: Mapping[str, Tensor], path: Path) -> ByteNet:
-    """A network filled with tensors that must be exactly its own, else an `InputError`."""
+def build_site_model(spec: SiteModelSpec, tensors: Mapping[str, Tensor], path: Path) -> SiteModel:
+    """A model filled with tensors that must be exactly its own, else an `InputError`."""
     # Compare before building: a hostile size in a file must not allocate.
-    if sum(tensor.numel() for tensor in tensors.values()) != spec.n_parameters:
+    stored = sum(t.numel() for name, t in tensors.items() if name.startswith(_NETWORK))
+    if stored != spec.network.n_parameters:
         raise InputError("the weights do not fit the network's described shape", path=path)
-    network = ByteNet(spec)
-    fill_network(network, tensors, path)
-    return network
+    model = spec.build()
+    fill_module(model, tensors, path)
+    return model
 
 
-def fill_network(network: ByteNet, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a network of exactly their names, shapes and type."""
-    expected = network.state_dict()
+def _check_settings(spec: SiteModelSpec, model: SiteModel, path: Path) -> None:
+    """The shared parameters are written twice: exactly as tensors, readably as settings."""
+    for key, value in model.substitution.settings().items():
+        stated, found = (torch.tensor(v) for v in (spec.settings.get(key, value), value))
+        if not torch.allclose(stated.double(), found.double(), rtol=1e-4, atol=1e-7):
+            raise InputError(
+                f"the tensors say {key} = {value}, the configuration {spec.settings[key]}",
+                path=path,
+                remedy="fetch or export the model again",
+            )
+
+
+def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a module of exactly their names, shapes and type."""
+    expected = module.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors or name not in expected:
             state = "is missing" if name in expected else "is unknown"
-            raise InputError(f"tensor {name} {state}; the weights fit another network", path=path)
+            raise InputError(f"tensor {name} {state}; the weights fit another model", path=path)
         if tensors[name].shape != expected[name].shape:
             raise InputError(
                 f"tensor {name} has shape {tuple(tensors[name].shape)}, "
-                f"the network needs {tuple(expected[name].shape)}",
+                f"the model needs {tuple(expected[name].shape)}",
                 path=path,
             )
         if tensors[name].dtype != torch.float32:
             raise InputError(f"tensor {name} is {tensors[name].dtype}, not float32", path=path)
         if not bool(torch.isfinite(tensors[name]).all()):
             raise InputError(f"tensor {name} holds NaN or infinite numbers", path=path)
-    network.load_state_dict({name: tensors[name] for name in expected})
+    module.load_state_dict({name: tensors[name] for name in expected})

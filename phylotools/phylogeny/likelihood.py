@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.kernels import cpu, reference
 from phylotools.phylogeny.kernels.plan import PruningPlan, make_plan
-from phylotools.phylogeny.substitution import log_equilibrium_frequencies
+from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 
 __all__ = ["PruningPlan", "column_log_likelihood", "log_reference_frequency", "make_plan"]
 
 
-class _CpuColumnLogLikelihood(torch.autograd.Function):
-    """The fused kernel computes the gradient with the value; backward only scales it."""
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, theta: Tensor, plan: PruningPlan) -> Tensor:
-        value, gradient = cpu.f81_log_likelihood_and_gradient(
-            states.numpy(), theta.detach().numpy(), plan
-        )
-        ctx.save_for_backward(torch.from_numpy(gradient))
-        return torch.from_numpy(value)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outer: Tensor) -> tuple[None, Tensor, None]:
-        (gradient,) = ctx.saved_tensors
-        return None, gradient * outer[0].unsqueeze(-1), None
-
-
 def column_log_likelihood(
-    states: Tensor, theta: Tensor, tree: Tree | PruningPlan, *, kernel: str = "auto"
+    states: Tensor,
+    theta: Tensor,
+    tree: Tree | PruningPlan,
+    model: SubstitutionModel | None = None,
+    *,
+    kernel: str = "auto",
 ) -> Tensor:
-    """log P(column | theta, tree) under F81, summed over the bases of all ancestors.
+    """log P(column | theta, tree), summed over the bases of all ancestors.
 
     Felsenstein's pruning (J. Mol. Evol. 17:368, 1981). Tips without A, C, G or T are missing
-    data; the model is reversible, so the place of the root does not matter.
+    data; the models are reversible, so the place of the root does not matter. Differentiable in
+    theta and in the parameters of the model.
 
     Parameters
     ----------
     states : Tensor of uint8, shape (C, S)
         Base codes in tip order: 0..3 are A, C, G, T; anything else is missing.
     theta : Tensor of float32 or float64, shape (C, A)
-        Log rates of each column's site.
+        Of each column's site, as the model reads it.
     tree : Tree or PruningPlan
         A plan, made once by `make_plan`, saves laying out the tree at each call.
+    model : SubstitutionModel, optional
+        F81 unless given.
     kernel : {'auto', 'reference', 'cpu'}
         ``auto`` is the compiled kernel on a CPU and plain torch elsewhere.
 
@@ -66,6 +53,7 @@ def column_log_likelihood(
         If shapes disagree or theta is not finite.
     """
     plan = make_plan(tree) if isinstance(tree, Tree) else tree
+    model = model or F81()
     if states.dtype != torch.uint8 or states.dim() != 2 or theta.shape != (len(states), 4):
         raise PhylotoolsError(
             f"states must be uint8 (C, S) and theta (C, 4), not {tuple(states.shape)} "
@@ -79,21 +67,24 @@ def column_log_likelihood(
         raise PhylotoolsError(f"theta must be float32 or float64, not {theta.dtype}")
     if not bool(torch.isfinite(theta).all()):
         raise PhylotoolsError("theta holds NaN or infinite log rates; the training diverged")
+    theta = model.bounded(theta)
     if plan.n_tips == 1:
-        return log_reference_frequency(states[:, 0], theta)
+        return log_reference_frequency(states[:, 0], theta, model)
     if kernel == "auto":
         kernel = "cpu" if theta.device.type == "cpu" else "reference"
     if kernel == "cpu":
-        value = _CpuColumnLogLikelihood.apply(states, theta, plan)
+        return cpu.log_likelihood(states, theta, plan, model)
     elif kernel == "reference":
-        value = reference.f81_log_likelihood(states, theta, plan)
+        value = reference.log_likelihood(states, theta, plan, model)
     else:
         raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
     # A column without any species has probability 1, not 1 give or take a rounding error.
     return torch.where((states < 4).any(dim=1), value, torch.zeros_like(value))
 
 
-def log_reference_frequency(state: Tensor, theta: Tensor) -> Tensor:
+def log_reference_frequency(
+    state: Tensor, theta: Tensor, model: SubstitutionModel | None = None
+) -> Tensor:
     """log pi of each site's reference base; 0 where it is not A, C, G or T.
 
     Subtracted from the column's log-likelihood it leaves that of the other species given the
@@ -104,6 +95,8 @@ def log_reference_frequency(state: Tensor, theta: Tensor) -> Tensor:
     ----------
     state : Tensor of uint8, shape (C,)
     theta : Tensor, shape (C, A)
+    model : SubstitutionModel, optional
+        F81 unless given.
 
     Returns
     -------
@@ -111,5 +104,5 @@ def log_reference_frequency(state: Tensor, theta: Tensor) -> Tensor:
     """
     known = state < 4
     index = torch.where(known, state, torch.zeros_like(state)).long().unsqueeze(-1)
-    value = log_equilibrium_frequencies(theta).gather(-1, index).squeeze(-1)
+    value = (model or F81()).log_equilibrium_frequencies(theta).gather(-1, index).squeeze(-1)
     return torch.where(known, value, torch.zeros_like(value))

@@ -130,7 +130,10 @@ def annotate_file(
             advice=_advice(),
         )
         header = source.header.with_lines(
-            [*fields.header_lines(), _provenance_line(model, reference, tag)]
+            [
+                *fields.header_lines(model.substitution.score_meaning),
+                _provenance_line(model, reference, tag),
+            ]
         )
         # One batch is held back, so that a small file that turns out to be bad writes nothing.
         held: AnnotatedBatch | None = None

@@ -40,12 +40,18 @@ class InfoFields:
         """Keys of LLR, status, rate and entropy."""
         return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
 
-    def header_lines(self) -> list[bytes]:
-        """``##INFO`` lines that declare them."""
+    def header_lines(self, score_meaning: str) -> list[bytes]:
+        """``##INFO`` lines that declare them.
+
+        Parameters
+        ----------
+        score_meaning : str
+            What the LLR is under the model's substitution model.
+        """
         llr, status, rate, entropy_key = self.keys
         scored = "|".join(Status)
         declared = (
-            (llr, "A", "Float", "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"),
+            (llr, "A", "Float", score_meaning),
             (status, "A", "String", f"What became of ALT: {scored}"),
             (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
             (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),

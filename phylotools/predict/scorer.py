@@ -1,7 +1,7 @@
 """The one place where windows of sequence go through a network.
 
 Each contig is cut into a fixed grid of tiles, and every tile is computed in a pass of one shape.
-So a site's log rates depend on the sequence around it and on the model, and on nothing else: not on
+So a site's numbers depend on the sequence around it and on the model, and on nothing else: not on
 the other sites asked for, their order, or how many were asked for at once.
 """
 
@@ -36,7 +36,7 @@ _CODE_MASK = 7
 #: for a whole tile. It is also the length at which the authors of PhyloGPN score windows, which
 #: matters for their first networks, whose norm runs over positions.
 TILE_LENGTH = 512
-#: Bound on the log rates kept for later calls.
+#: Bound on the numbers kept for later calls.
 CACHE_BYTES = 64 << 20
 #: Tiles in one pass on an accelerator. A CPU takes one at a time, see `Scorer`.
 DEFAULT_BATCH_SIZE = 16
@@ -45,7 +45,7 @@ _Tile = tuple[str, int]
 
 
 class Scorer:
-    """Log rates of sites of a reference genome.
+    """Theta of sites of a reference genome.
 
     On a CPU tiles go through the network one by one: a pass over several is no faster and its
     matrix products may round differently, so that a score would depend on its neighbours. On an
@@ -89,8 +89,8 @@ class Scorer:
         if threads is not None:
             torch.set_num_threads(threads)
 
-    def log_rates(self, region: Region) -> NDArray[np.float32]:
-        """Log rates of every position of a region.
+    def theta(self, region: Region) -> NDArray[np.float32]:
+        """Theta of every position of a region.
 
         Parameters
         ----------
@@ -100,17 +100,17 @@ class Scorer:
         Returns
         -------
         float32 array [L, 4]
-            theta in the order A, C, G, T.
+            In the order A, C, G, T; `Model.substitution` says what the numbers mean.
 
         Raises
         ------
         InputError
             If the region leaves its contig, or the network gives numbers that are not finite.
         """
-        return self.log_rates_at(region.contig, np.arange(region.start, region.end))
+        return self.theta_at(region.contig, np.arange(region.start, region.end))
 
-    def log_rates_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Log rates of single positions, 0-based, in any order.
+    def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Theta of single positions, 0-based, in any order.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Scorer:
         Raises
         ------
         InputError
-            As for `log_rates`.
+            As for `theta`.
         """
         length = self.genome.contigs.get(contig, 0)
         if len(positions) and not 0 <= positions.min() <= positions.max() < length:
@@ -143,7 +143,7 @@ class Scorer:
         return theta
 
     def _tiles(self, tiles: Iterable[_Tile]) -> Iterator[tuple[_Tile, NDArray[np.float32]]]:
-        """Yield the log rates of distinct tiles, from the cache or computed together."""
+        """Yield theta of distinct tiles, from the cache or computed together."""
         missing: list[_Tile] = []
         for tile in tiles:
             values = self._cache.get(tile)
@@ -178,7 +178,7 @@ class Scorer:
         filled = tiles + tiles[-1:] * (self._batch_size - len(tiles))
         tokens = torch.from_numpy(np.stack([self._tokens(tile) for tile in filled]))
         with torch.inference_mode():
-            theta = self.model.network(tokens.to(self._device)).float().cpu().numpy()
+            theta = self.model.site_model(tokens.to(self._device)).float().cpu().numpy()
         self.n_tiles_computed += len(tiles)
         theta = theta[: len(tiles)]
         if theta.shape[1:] != (self.tile_length, 4):
@@ -189,7 +189,7 @@ class Scorer:
             )
         if not np.isfinite(theta).all():
             raise InputError(
-                f"model {self.model.name} gives log rates that are not finite near "
+                f"model {self.model.name} gives numbers that are not finite near "
                 f"{tiles[0][0]}:{tiles[0][1] * self.tile_length + 1}",
                 remedy="its weights are damaged: run `phylotools model verify`",
             )

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, shown_path
 from phylotools.io.regions import Region, resolve_contigs
 from phylotools.io.vcf_text import VcfHeader, info_keys_pattern, replace_info
-from phylotools.phylogeny.substitution import entropy, site_rate
 from phylotools.predict.alleles import (
     SCORED_STATUSES,
     Status,
@@ -138,6 +137,7 @@ class VariantAnnotator:
         advice: str = "give the reference that its contigs belong to",
     ) -> None:
         self._scorer = scorer
+        self._model = scorer.model.substitution
         self._path = path
         self._advice = advice
         self._contig_lengths = scorer.genome.contigs
@@ -299,15 +299,18 @@ class VariantAnnotator:
             )
 
     def _score(self, sites: _Sites) -> _SiteScores:
-        theta, statuses = self._site_log_rates(list(sites.index_of))
-        allele_theta = theta[np.array(sites.allele_site, dtype=np.int64)].astype(np.float64)
-        rows = np.arange(len(allele_theta))
-        llr = allele_theta[rows, [change.alt for change in sites.changes]]
-        llr -= allele_theta[rows, [change.ref for change in sites.changes]]
-        site_theta = torch.from_numpy(theta)
+        values, statuses = self._site_theta(list(sites.index_of))
+        theta = torch.from_numpy(values)
+        # In float64, so that the difference of two scores is exact to the decimals written.
+        allele_scores = self._model.allele_scores(theta.double()).numpy()
+        rows = np.array(sites.allele_site, dtype=np.int64)
+        llr = allele_scores[rows, [change.alt for change in sites.changes]]
+        llr -= allele_scores[rows, [change.ref for change in sites.changes]]
         rate_key, entropy_key = self._keys[2:]
         pattern = b";" + rate_key + b"%.4g;" + entropy_key + b"%.4f"
-        numbers = zip(site_rate(site_theta).tolist(), entropy(site_theta).tolist(), strict=True)
+        numbers = zip(
+            self._model.site_rate(theta).tolist(), self._model.entropy(theta).tolist(), strict=True
+        )
         return _SiteScores(
             # Adding zero turns a rounded -0.0 into 0.0.
             llr=[b"%.4f" % value for value in (llr.round(4) + 0.0).tolist()],
@@ -316,10 +319,10 @@ class VariantAnnotator:
             status=statuses,
         )
 
-    def _site_log_rates(
+    def _site_theta(
         self, places: list[tuple[str, int]]
     ) -> tuple[NDArray[np.float32], list[Status]]:
-        """Log rates [K, 4] and flags of distinct sites."""
+        """Theta [K, 4] and flags of distinct sites."""
         theta = np.empty((len(places), 4), dtype=np.float32)
         statuses = [Status.OK] * len(places)
         rows_of: dict[str, list[int]] = {}
@@ -327,7 +330,7 @@ class VariantAnnotator:
             rows_of.setdefault(contig, []).append(row)
         for contig, rows in rows_of.items():
             positions = np.array([places[row][1] for row in rows], dtype=np.int64)
-            theta[rows] = self._scorer.log_rates_at(contig, positions)
+            theta[rows] = self._scorer.theta_at(contig, positions)
             edge = self._scorer.half_window
             is_padded = (positions < edge) | (positions >= self._contig_lengths[contig] - edge)
             for index in np.flatnonzero(is_padded).tolist():

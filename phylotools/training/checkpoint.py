@@ -1,4 +1,4 @@
-"""Checkpoints: network, optimiser and place in the data, in one safetensors file."""
+"""Checkpoints: model, optimiser and place in the data, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 
 import tomli_w
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phylotools.errors import InputError
 from phylotools.io.files import atomic_path
-from phylotools.model.network import ByteNet
-from phylotools.model.presets import ModelSpec
-from phylotools.model.weights import build_network, load_tensors, save_tensors
+from phylotools.model.site_model import SiteModel, SiteModelSpec
+from phylotools.model.weights import build_site_model, load_tensors, save_tensors
 from phylotools.provenance import RunRecord
 
-FORMAT = "phylotools checkpoint 1"
+FORMAT = "phylotools checkpoint 2"
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,18 @@ class Checkpoint:
     progress : Progress
     config : dict
         The training configuration's tables.
-    spec : ModelSpec
+    spec : SiteModelSpec
+        With the shared parameters and the rate as they stand.
     facts : dict
         What the model's manifest will say of its training data.
     tensors : dict of str to Tensor
-        ``network.*``, ``best.*`` (the selected weights, when they are not the last) and
+        ``model.*``, ``best.*`` (the selected weights, when they are not the last) and
         ``optimiser.*``.
     """
 
     progress: Progress
     config: dict[str, Any]
-    spec: ModelSpec
+    spec: SiteModelSpec
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -78,10 +78,10 @@ class Checkpoint:
             if name.startswith(prefix)
         }
 
-    def selected_network(self, path: Path) -> ByteNet:
-        """The network that the run's selection rule chose, frozen."""
-        tensors = self.part("best.") or self.part("network.")
-        return build_network(self.spec, tensors, path).freeze()
+    def selected_model(self, path: Path) -> SiteModel:
+        """The model that the run's selection rule chose, frozen."""
+        tensors = self.part("best.") or self.part("model.")
+        return build_site_model(self.spec, tensors, path).freeze()
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -90,7 +90,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "progress": json.dumps(checkpoint.progress.__dict__),
         "config": json.dumps(checkpoint.config),
-        "network": json.dumps(checkpoint.spec.to_dict()),
+        "model": json.dumps(checkpoint.spec.to_dict()),
         "facts": json.dumps(checkpoint.facts),
         "run": json.dumps(RunRecord().to_dict()),
     }
@@ -107,13 +107,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it is damaged or no checkpoint.
     """
     tensors, metadata = load_tensors(path)
-    if metadata.get("format") != FORMAT:
+    found = metadata.get("format", "")
+    if found != FORMAT and found.startswith("phylotools checkpoint"):
+        raise InputError("another version of phylotools made this checkpoint", path=path)
+    if found != FORMAT:
         raise InputError("not a phylotools checkpoint", path=path)
     try:
         return Checkpoint(
             _parse_progress(_parse_table("progress", metadata["progress"])),
             _parse_config(metadata["config"]),
-            ModelSpec.from_dict(_parse_table("network", metadata["network"]), path=str(path)),
+            SiteModelSpec.from_dict(_parse_table("model", metadata["model"]), path=str(path)),
             _parse_facts(metadata["facts"]),
             tensors,
         )
@@ -165,15 +168,15 @@ def describe_checkpoint(path: str | Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(Path(path))
     return {
         **checkpoint.progress.__dict__,
-        "network": checkpoint.spec.to_dict(),
+        **checkpoint.spec.to_dict(),
         "configuration": checkpoint.config,
         **checkpoint.facts,
     }
 
 
-def optimiser_tensors(network: ByteNet, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """AdamW's moments and step counts under the names of their parameters."""
-    names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     return {
         f"{names[parameter]}.{key}": value
         for parameter, state in optimiser.state.items()
@@ -182,10 +185,10 @@ def optimiser_tensors(network: ByteNet, optimiser: torch.optim.Optimizer) -> dic
 
 
 def restore_optimiser(
-    network: ByteNet, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
+    model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
     """Inverse of `optimiser_tensors`; a tensor of another shape is a ValueError."""
-    for name, parameter in network.named_parameters():
+    for name, parameter in model.named_parameters():
         keys = ("step", "exp_avg", "exp_avg_sq")
         if f"{name}.step" in tensors:
             for key in keys:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.model.presets import PRESETS, ModelSpec
-from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
+from phylotools.model.site_model import RateAssumption, SiteModelSpec
+from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
+from phylotools.phylogeny.substitution.catalogue import parameters_of
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,73 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class RateConfig:
-    """What is assumed of each site's total log rate log R; see the method page.
+class SubstitutionConfig:
+    """The substitution model; see the method page.
 
     Attributes
     ----------
-    treatment : {'prior', 'free', 'fixed'}
-    mean, sd : float
-        Of the normal prior on log R; ``fixed`` uses the mean alone.
+    model : {'f81', 'hky', 'gtr', 'mutation-selection'}
+    learn : bool
+        Learn the parameters that all sites share with the network; else keep them as given.
+    learning_rate : float
+        Of those parameters' logarithms, at the height of the schedule that the network's follows.
+    kappa, exchangeabilities, background, mutation_frequencies : optional
+        Given or starting values of those that the model has; the background is never learned.
+    strand_symmetric : bool, optional
+        A substitution and its complement have one rate. True unless given: the network treats the
+        two strands alike, and in a nuclear genome the strand that is written down is arbitrary.
+        False suits a genome whose strands differ and that is always read from one, as chrM.
     """
 
-    treatment: str = "prior"
-    mean: float = NEUTRAL_LOG_RATE
-    sd: float = 1.0
+    model: str = "f81"
+    learn: bool = True
+    learning_rate: float = 0.02
+    kappa: float | None = None
+    exchangeabilities: list[float] | None = None
+    background: list[float] | None = None
+    mutation_frequencies: list[float] | None = None
+    strand_symmetric: bool | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is given of the model's own settings."""
+        values = dataclasses.asdict(self)
+        own = ("model", "learn", "learning_rate")
+        return {k: v for k, v in values.items() if k not in own and v is not None}
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """What is assumed of each site's log R; see the method page.
+
+    Attributes
+    ----------
+    treatment : {'prior', 'free', 'fixed'}, optional
+        Unless given, fixed under mutation-selection, where every site mutates at one rate, and
+        otherwise a prior.
+    mean, sd : float, optional
+        Of the normal prior on log R; ``fixed`` uses the mean alone. The mean is the substitution
+        model's neutral log rate unless given, the standard deviation 1.
+    learn : bool
+        Fit mean and sd of the prior, before training, to the training columns.
+    """
+
+    treatment: str | None = None
+    mean: float | None = None
+    sd: float | None = None
+    learn: bool = False
+
+    def assumption(self) -> RateAssumption | None:
+        """The rate's treatment, of a configuration whose defaults are filled in.
+
+        None where the prior is yet to be fitted.
+        """
+        if self.learn:
+            return None
+        assert self.treatment is not None
+        mean, sd = {"free": (None, None), "fixed": (self.mean, None)}.get(
+            self.treatment, (self.mean, self.sd)
+        )
+        return RateAssumption(self.treatment, mean, sd)
 
 
 @dataclass(frozen=True)
@@ -134,7 +190,7 @@ class TrainingConfig:
 
     Attributes
     ----------
-    data, network, rate, optimiser, run
+    data, network, substitution, rate, optimiser, run
         One table each.
     folder : Path
         Where relative paths start.
@@ -142,6 +198,7 @@ class TrainingConfig:
 
     data: DataConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    substitution: SubstitutionConfig = field(default_factory=SubstitutionConfig)
     rate: RateConfig = field(default_factory=RateConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -163,9 +220,31 @@ class TrainingConfig:
             for key, value in dataclasses.asdict(self.network).items()
             if value is not None and key != "preset"
         }
-        if self.rate.treatment == "fixed":
-            changes["fixed_log_rate"] = self.rate.mean
         return dataclasses.replace(PRESETS[self.network.preset], **changes)
+
+    def site_model_spec(self) -> SiteModelSpec:
+        """Network, substitution model and rate; the rate is free while yet to be fitted."""
+        rate = self.rate.assumption() or RateAssumption("free")
+        return SiteModelSpec(
+            self.model_spec(), self.substitution.model, self.substitution.settings(), rate
+        )
+
+    def with_defaults(self) -> TrainingConfig:
+        """Fill in the defaults that depend on the substitution model, which must exist."""
+        substitution, rate = self.substitution, self.rate
+        model = SUBSTITUTION_MODELS[substitution.model]
+        if substitution.strand_symmetric is None and "strand_symmetric" in parameters_of(
+            model.name
+        ):
+            substitution = dataclasses.replace(substitution, strand_symmetric=True)
+        if rate.treatment is None:
+            treatment = "prior" if model.has_site_rates or rate.learn else "fixed"
+            rate = dataclasses.replace(rate, treatment=treatment)
+        if rate.mean is None and rate.treatment != "free" and not rate.learn:
+            rate = dataclasses.replace(rate, mean=model.neutral_log_rate)
+        if rate.sd is None and rate.treatment == "prior" and not rate.learn:
+            rate = dataclasses.replace(rate, sd=1.0)
+        return dataclasses.replace(self, substitution=substitution, rate=rate)
 
     def store_paths(self) -> list[Path]:
         return [self.folder / store for store in self.data.stores]

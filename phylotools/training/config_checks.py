@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from phylotools.errors import UsageError
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
+from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
+from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
+from phylotools.phylogeny.substitution.catalogue import setting_problems
 from phylotools.training.config import TrainingConfig
 
 #: Positions of sequence in one step, context included: memory grows with them.
@@ -12,19 +15,25 @@ _MOST_POSITIONS = 10_000_000
 
 def check_values(config: TrainingConfig) -> list[str]:
     """Everything that is wrong with the values of a configuration whose types are right."""
-    return [*_check_ranges(config), *_check_choices(config), *_check_network(config)]
+    return [
+        *_check_ranges(config),
+        *_check_choices(config),
+        *_check_substitution(config),
+        *_check_rate(config),
+        *_check_network(config),
+    ]
 
 
 def _check_ranges(config: TrainingConfig) -> list[str]:
     data, optimiser, run = config.data, config.optimiser, config.run
     positive = {
         "data.minimum_species": data.minimum_species,
-        "rate.sd": config.rate.sd,
         "optimiser.steps": optimiser.steps,
         "optimiser.windows_per_batch": optimiser.windows_per_batch,
         "optimiser.window_length": optimiser.window_length,
         "optimiser.learning_rate": optimiser.learning_rate,
         "optimiser.gradient_clip": optimiser.gradient_clip,
+        "substitution.learning_rate": config.substitution.learning_rate,
         "run.log_every": run.log_every,
         "run.evaluate_every": run.evaluate_every,
         "run.checkpoint_every": run.checkpoint_every,
@@ -42,11 +51,11 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     limited = {
         "data.minimum_branch_length": (data.minimum_branch_length, 10),
         "data.soft_mask_weight": (data.soft_mask_weight, 1000),
-        "rate.sd": (config.rate.sd, 1000),
         "optimiser.steps": (optimiser.steps, 10**9),
         "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
         "optimiser.learning_rate": (optimiser.learning_rate, 10),
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
+        "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
     }
     errors = [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
@@ -58,8 +67,6 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         for key, (value, limit) in limited.items()
         if value > limit
     ]
-    if abs(config.rate.mean) > LARGEST_LOG_RATE:
-        errors.append(f"rate.mean must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}")
     if not 0 <= data.held_out_species_fraction < 1:
         errors.append("data.held_out_species_fraction must be at least 0 and below 1")
     return errors
@@ -73,11 +80,12 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
-        "rate.treatment": (config.rate.treatment, ("prior", "free", "fixed")),
+        "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),
+        "rate.treatment": (config.rate.treatment, (None, *RATE_TREATMENTS)),
         "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
     }
     errors += [
-        f"{key} must be one of {', '.join(known)}, not {value!r}"
+        f"{key} must be one of {', '.join(filter(None, known))}, not {value!r}"
         for key, (value, known) in choices.items()
         if value not in known
     ]
@@ -89,6 +97,32 @@ def _check_choices(config: TrainingConfig) -> list[str]:
         errors.append("run.select_by is held_out_species, but data holds out no species")
     if run.select_by == "held_out_columns" and not holds_columns:
         errors.append("run.select_by is held_out_columns, but data holds out no columns")
+    return errors
+
+
+def _check_substitution(config: TrainingConfig) -> list[str]:
+    if config.substitution.model not in SUBSTITUTION_MODELS:
+        return []
+    config = config.with_defaults()
+    return [
+        f"substitution.{problem}"
+        for problem in setting_problems(config.substitution.model, config.substitution.settings())
+    ]
+
+
+def _check_rate(config: TrainingConfig) -> list[str]:
+    rate = config.rate
+    errors = []
+    if rate.mean is not None and not abs(rate.mean) <= LARGEST_LOG_RATE:
+        errors.append(f"rate.mean must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}")
+    if rate.sd is not None and not rate.sd > 0:
+        errors.append("rate.sd must be above 0")
+    if rate.sd is not None and rate.sd > LARGEST_RATE_SD:
+        errors.append(f"rate.sd must not exceed {LARGEST_RATE_SD:,.0f}")
+    if rate.learn and rate.treatment not in (None, "prior"):
+        errors.append("rate.learn fits a prior, but rate.treatment is another")
+    if rate.learn and (rate.mean is not None or rate.sd is not None):
+        errors.append("rate.learn fits rate.mean and rate.sd: leave them out")
     return errors
 
 

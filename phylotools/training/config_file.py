@@ -19,6 +19,7 @@ from phylotools.training.config import (
     OptimiserConfig,
     RateConfig,
     RunConfig,
+    SubstitutionConfig,
     TrainingConfig,
 )
 from phylotools.training.config_checks import check_values
@@ -26,6 +27,7 @@ from phylotools.training.config_checks import check_values
 _TABLES = {
     "data": DataConfig,
     "network": NetworkConfig,
+    "substitution": SubstitutionConfig,
     "rate": RateConfig,
     "optimiser": OptimiserConfig,
     "run": RunConfig,
@@ -53,7 +55,7 @@ def read_config(path: str | os.PathLike[str]) -> TrainingConfig:
 
 
 def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig | None, list[str]]:
-    """Check every table and key; the configuration, or ``None`` and all errors."""
+    """Check every table and key; the configuration, defaults filled in, or ``None`` and errors."""
     errors: list[str] = []
     tables: dict[str, Any] = {}
     for name in values:
@@ -67,7 +69,7 @@ def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig |
         tables[name] = _parse_table(name, kind, table, errors)
     config = TrainingConfig(**tables, folder=folder)
     errors += check_values(config)
-    return (None, errors) if errors else (config, [])
+    return (None, errors) if errors else (config.with_defaults(), [])
 
 
 def _unknown(what: str, shown: str, given: str, known: list[str]) -> str:
@@ -84,11 +86,24 @@ def _parse_table(name: str, kind: type, table: dict[str, Any], errors: list[str]
             errors.append(_unknown("key", f"{name}.{key}", key, list(hints)))
         elif not _fits(value, hints[key]):
             errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {_shown(value)}")
-        elif hints[key] is not float and _beyond_64_bits(value):
+        elif _beyond_64_bits(_converted(value, hints[key])):
             errors.append(f"{name}.{key} must be below 2^63")
         else:
-            values[key] = float(value) if hints[key] is float else value
+            values[key] = _converted(value, hints[key])
     return kind(**values)
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """A value that fits, with integers made floats where these are meant."""
+    if isinstance(hint, types.UnionType):
+        return _converted(value, typing.get_args(hint)[0])
+    if typing.get_origin(hint) is list:
+        return [_converted(entry, typing.get_args(hint)[0]) for entry in value]
+    return float(value) if hint is float else value
+
+
+_SINGULARS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+_PLURALS = {int: "integers", float: "numbers", str: "texts"}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -122,5 +137,5 @@ def _type_name(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
         return _type_name(typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
-        return f"a list of {_type_name(typing.get_args(hint)[0])}"
-    return {int: "an integer", float: "a number", str: "a text"}.get(hint, str(hint))
+        return f"a list of {_PLURALS[typing.get_args(hint)[0]]}"
+    return _SINGULARS[hint]

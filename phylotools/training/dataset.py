@@ -143,6 +143,21 @@ class StoreWindows:
             self.plan,
         )
 
+    def sample(
+        self, limit: int, seed: int, per_batch: int, *, held_out: bool = False
+    ) -> Iterator[Batch]:
+        """Batches of about `limit` training or held-out columns that the seed decides."""
+        windows = self.windows(self.held_out if held_out else self.training, None)
+        order = np.random.default_rng(seed).permutation(len(windows))
+        columns = 0
+        for start in range(0, len(windows), per_batch):
+            if columns >= limit:
+                break
+            chosen = order[start : start + per_batch]
+            batch = self.batch([windows[index] for index in chosen], held_out=held_out)
+            columns += len(batch.site)
+            yield batch
+
     def _bases(self, region: Region) -> np.ndarray:
         if self._cache is None:
             return self.store.bases(region)
@@ -214,17 +229,7 @@ class TrainingData:
         """A fixed sample of about `limit` training or held-out columns, the same at every call."""
         share = max(limit // len(self.stores), 1)
         for source in self.stores:
-            regions = source.held_out if held_out else source.training
-            windows = source.windows(regions, None)
-            order = np.random.default_rng(self._seed).permutation(len(windows))
-            columns = 0
-            for start in range(0, len(windows), self._per_batch):
-                if columns >= share:
-                    break
-                chosen = order[start : start + self._per_batch]
-                batch = source.batch([windows[index] for index in chosen], held_out=held_out)
-                columns += len(batch.site)
-                yield batch
+            yield from source.sample(share, self._seed, self._per_batch, held_out=held_out)
 
 
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:

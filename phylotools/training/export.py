@@ -91,7 +91,7 @@ def export_model(
         ModelDraft(
             name=request.name,
             revision=request.revision,
-            network=checkpoint.selected_network(path),
+            site_model=checkpoint.selected_model(path),
             training=checkpoint.config,
             facts=facts,
             card=card,

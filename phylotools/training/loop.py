@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import torch
 
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
-from phylotools.model.network import ByteNet
-from phylotools.model.weights import fill_network
+from phylotools.model.site_model import SiteModel
+from phylotools.model.weights import fill_module
 from phylotools.provenance import sha256_text
+from phylotools.phylogeny.threads import n_cores
+from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
 from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -30,6 +30,7 @@ from phylotools.training.config import OptimiserConfig, TrainingConfig
 from phylotools.training.dataset import Batch, TrainingData
 from phylotools.training.metrics import MetricsFile
 from phylotools.training.objective import conditional_log_likelihoods, loss_terms
+from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.run_folder import (
     CHECKPOINT,
     METRICS,
@@ -100,8 +101,9 @@ class Trainer:
         # Again: another run may have ended while the data were read.
         refuse_run(folder, allowed=resume or force)
         torch.manual_seed(config.run.seed)
-        self.network = ByteNet(config.model_spec()).to(device)
-        self.optimiser = _make_optimiser(self.network, config.optimiser)
+        self.model = new_model(config).to(device)
+        self.optimiser = _make_optimiser(self.model, config)
+        self._rate_is_known = not config.rate.learn
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         if resume and (folder / CHECKPOINT).exists():
@@ -123,7 +125,15 @@ class Trainer:
         Progress
         """
         with self._lock:
+            if not self._rate_is_known:
+                self._fit_rate()
             return self._run(on_step)
+
+    def _fit_rate(self) -> None:
+        """Fit the prior on the rate, and write it down for a run that resumes."""
+        self.model.rate = fit_rate_prior(self.data, self.model.substitution, self.config)
+        self._rate_is_known = True
+        self._save()
 
     def _run(self, on_step: Callable[[float], None]) -> Progress:
         run, last = self.config.run, self.config.optimiser.steps
@@ -150,16 +160,14 @@ class Trainer:
 
     def _step(self, batch: Batch) -> dict[str, float]:
         """One update; its figures."""
-        learning_rate = learning_rate_at(self.progress.step, self.config.optimiser)
+        share = learning_rate_share(self.progress.step, self.config.optimiser)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        terms = loss_terms(self.network, batch, self.config.rate)
+        terms = loss_terms(self.model, batch)
         terms.loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), self.config.optimiser.gradient_clip
-        )
-        if not bool(torch.isfinite(norm)):
+        norm = self._clip_gradients()
+        if not math.isfinite(norm):
             raise PhylotoolsError(
                 f"the gradient is not finite at step {self.progress.step + 1}; "
                 "lower optimiser.learning_rate or raise data.minimum_branch_length"
@@ -168,13 +176,24 @@ class Trainer:
         return {
             "loss": terms.loss.item(),
             "log_likelihood": terms.log_likelihood.item(),
-            "gradient_norm": norm.item(),
-            "learning_rate": learning_rate,
+            "gradient_norm": norm,
+            "learning_rate": self.config.optimiser.learning_rate * share,
         }
+
+    def _clip_gradients(self) -> float:
+        """Norm of the network's gradient before clipping; not finite if any gradient is not."""
+        largest = self.config.optimiser.gradient_clip
+        norm = torch.nn.utils.clip_grad_norm_(self.model.network.parameters(), largest).item()
+        # Apart: every column pulls at the shared parameters, so that their gradient would decide
+        # how much is left of the network's.
+        shared = [p for p in self.model.substitution.parameters() if p.grad is not None]
+        if shared and not torch.nn.utils.clip_grad_norm_(shared, largest).isfinite():
+            return math.nan
+        return norm
 
     def _evaluate(self) -> dict[str, float]:
         """Score the samples and keep the weights if they are the best by the chosen figure."""
-        result = evaluate_network(self.network, self.data, self.config, self.device)
+        result = evaluate_model(self.model, self.data, self.config, self.device)
         by = self.config.run.select_by
         metric = None if by == "last" else getattr(result, by)
         if metric is not None:
@@ -183,7 +202,7 @@ class Trainer:
                 self._advance(best_metric=metric, best_step=self.progress.step)
                 self.best = {
                     name: tensor.detach().clone()
-                    for name, tensor in self.network.state_dict().items()
+                    for name, tensor in self.model.state_dict().items()
                 }
         figures = {
             f"evaluation_{name}": value
@@ -195,22 +214,23 @@ class Trainer:
             self.progress.step,
             ", ".join(f"{name[11:]} {value:.4f}" for name, value in figures.items()),
         )
+        logger.debug("%s: %s", self.config.substitution.model, self.model.substitution.settings())
         return figures
 
     def _advance(self, **changes: object) -> None:
         self.progress = dataclasses.replace(self.progress, **changes)  # type: ignore[arg-type]
 
     def _save(self) -> None:
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        moments = optimiser_tensors(self.network, self.optimiser)
+        moments = optimiser_tensors(self.model, self.optimiser)
         tensors |= {f"optimiser.{k}": v for k, v in moments.items()}
         # The metrics must reach the disk first: a resumed run cuts them back to the checkpoint.
         self.metrics.flush()
         write_checkpoint(
             self.folder / CHECKPOINT,
             Checkpoint(
-                self.progress, self.config.to_dict(), self.network.spec, self._facts(), tensors
+                self.progress, self.config.to_dict(), self.model.spec, self._facts(), tensors
             ),
         )
 
@@ -250,17 +270,28 @@ class Trainer:
             stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
             if stored != [source.store.fingerprint for source in self.data.stores]:
                 raise InputError("the run here was trained on another column store", path=path)
-            fill_network(self.network, checkpoint.part("network."), path)
-            restore_optimiser(self.network, self.optimiser, checkpoint.part("optimiser."))
+            if checkpoint.spec.substitution != self.model.substitution.name:
+                raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
+            fill_module(self.model, checkpoint.part("model."), path)
+            restore_optimiser(self.model, self.optimiser, checkpoint.part("optimiser."))
         except (KeyError, ValueError) as error:
             raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
+        self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
         self.best = checkpoint.part("best.")
         self.progress = checkpoint.progress
         logger.info("resuming after step %d", self.progress.step)
 
 
-def evaluate_network(
-    network: ByteNet, data: TrainingData, config: TrainingConfig, device: torch.device
+def new_model(config: TrainingConfig) -> SiteModel:
+    """The model that a configuration describes, at its start."""
+    model = config.site_model_spec().build()
+    model.start_at_neutral_rate()
+    model.substitution.requires_grad_(config.substitution.learn)
+    return model
+
+
+def evaluate_model(
+    model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
 ) -> Evaluation:
     """Score fixed samples of training and held-out columns."""
 
@@ -268,7 +299,7 @@ def evaluate_network(
         shown = hidden = 0.0
         columns = 0
         for batch in data.evaluation(held_out, config.run.evaluation_columns):
-            a, b = conditional_log_likelihoods(network, batch.to(device))
+            a, b = conditional_log_likelihoods(model, batch.to(device))
             shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
             columns += len(a)
         return (shown / columns, hidden / columns) if columns else (None, None)
@@ -280,23 +311,33 @@ def evaluate_network(
     return Evaluation(training, hidden if holds_species else None, columns)
 
 
-def learning_rate_at(step: int, optimiser: OptimiserConfig) -> float:
-    """Linear warm-up, and half a cosine from the full rate down to its final fraction."""
+def learning_rate_share(step: int, optimiser: OptimiserConfig) -> float:
+    """Linear warm-up, and half a cosine from the full learning rate down to its final fraction."""
     warm = min(1.0, (step + 1) / max(optimiser.warmup_steps, 1))
     cosine = (1 + math.cos(math.pi * step / optimiser.steps)) / 2
     final = optimiser.final_fraction
-    return optimiser.learning_rate * warm * (final + (1 - final) * cosine)
+    return warm * (final + (1 - final) * cosine)
 
 
-def _make_optimiser(network: ByteNet, optimiser: OptimiserConfig) -> torch.optim.AdamW:
-    """Weight decay on convolution weights alone, not on norms, biases and embeddings."""
-    decayed = [p for p in network.parameters() if p.dim() == 3]
-    others = [p for p in network.parameters() if p.dim() != 3]
+def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.AdamW:
+    """Weight decay on convolution weights alone, not on norms, biases, embeddings.
+
+    The parameters shared by all sites form a group with a learning rate of their own.
+    """
+    decayed = [p for p in model.network.parameters() if p.dim() == 3]
+    others = [p for p in model.network.parameters() if p.dim() != 3]
+    shared = [p for p in model.substitution.parameters() if p.requires_grad]
     groups = [
-        {"params": decayed, "weight_decay": optimiser.weight_decay},
+        {"params": decayed, "weight_decay": config.optimiser.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=optimiser.learning_rate)
+    if shared:
+        rate = config.substitution.learning_rate
+        groups.append({"params": shared, "weight_decay": 0.0, "lr": rate})
+    optimiser = torch.optim.AdamW(groups, lr=config.optimiser.learning_rate)
+    for group in optimiser.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimiser
 
 
 def set_threads(threads: int | None) -> None:
@@ -307,8 +348,5 @@ def set_threads(threads: int | None) -> None:
     gain and never lose (benchmarks/RESULTS.md). It gives the same bits with any number, so that
     by default a run's losses do not depend on the machine's cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     torch.set_num_threads(threads or 1)
-    # Numba adds its settings to the module when it runs.
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads or cores, most))
+    set_likelihood_threads(threads or n_cores())

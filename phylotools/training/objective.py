@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phylotools.model.network import ByteNet
+from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
-from phylotools.phylogeny.substitution import log_total_rate
-from phylotools.training.config import RateConfig
 from phylotools.training.dataset import Batch
 
 
@@ -34,32 +32,37 @@ class LossTerms:
         return self.penalty - self.log_likelihood
 
 
-def column_log_rates(network: ByteNet, batch: Batch) -> Tensor:
+def column_theta(model: SiteModel, batch: Batch) -> Tensor:
     """Theta at every column of a batch, shape (C, A)."""
-    return network(batch.tokens).flatten(0, 1)[batch.site]
+    theta: Tensor = model(batch.tokens)
+    return theta.flatten(0, 1)[batch.site]
 
 
-def loss_terms(network: ByteNet, batch: Batch, rate: RateConfig) -> LossTerms:
-    """The negative conditional log-likelihood and the prior's penalty.
+def loss_terms(model: SiteModel, batch: Batch) -> LossTerms:
+    """The negative conditional log-likelihood and the penalty of the prior on the rate.
 
     ``-mean[log P(column | theta) - log pi_reference] + mean[(log R - mean)^2 / (2 sd^2)]``:
     the maximum a posteriori estimate with one draw of log R for each site.
     """
-    theta = column_log_rates(network, batch)
-    conditional = column_log_likelihood(batch.states, theta, batch.plan) - log_reference_frequency(
-        batch.reference, theta
-    )
+    theta = column_theta(model, batch)
+    substitution = model.substitution
+    conditional = column_log_likelihood(
+        batch.states, theta, batch.plan, substitution
+    ) - log_reference_frequency(batch.reference, theta, substitution)
     total = batch.weight.sum().clamp(min=1e-12)
     mean = (conditional * batch.weight).sum() / total
+    rate = model.rate
     if rate.treatment != "prior":
         return LossTerms(mean, torch.zeros_like(mean))
-    distance = (log_total_rate(theta) - rate.mean) / rate.sd
+    assert rate.mean is not None
+    assert rate.sd is not None
+    distance = (substitution.log_rate(theta) - rate.mean) / rate.sd
     return LossTerms(mean, (distance.square() / 2 * batch.weight).sum() / total)
 
 
 @torch.no_grad()
-def conditional_log_likelihoods(network: ByteNet, batch: Batch) -> tuple[Tensor, Tensor]:
-    """How well a network predicts the columns of a batch.
+def conditional_log_likelihoods(model: SiteModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How well a model predicts the columns of a batch.
 
     Returns
     -------
@@ -68,7 +71,10 @@ def conditional_log_likelihoods(network: ByteNet, batch: Batch) -> tuple[Tensor,
     held_out : Tensor, shape (C,)
         log P(held-out species | species in the loss): 0 where there is none.
     """
-    theta = column_log_rates(network, batch)
-    seen = column_log_likelihood(batch.states, theta, batch.plan)
-    everything = column_log_likelihood(batch.held_out_states, theta, batch.plan)
-    return seen - log_reference_frequency(batch.reference, theta), everything - seen
+    theta = column_theta(model, batch)
+    seen, everything = (
+        column_log_likelihood(states, theta, batch.plan, model.substitution)
+        for states in (batch.states, batch.held_out_states)
+    )
+    own = log_reference_frequency(batch.reference, theta, model.substitution)
+    return seen - own, everything - seen

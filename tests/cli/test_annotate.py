@@ -17,6 +17,8 @@ from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
 from phylotools.model.registry import load_model
+from phylotools.model.site_model import SiteModel
+from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.predict.scorer import Scorer
 
 DATA = Path(__file__).parents[1] / "data"
@@ -46,7 +48,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
             parameter.normal_(0, 0.5)
     folder = tmp_path_factory.mktemp("models") / "toy"
     reference = MTDNA / "chrM.fa"
-    draft = ModelDraft("toy", "r1", network.eval(), {}, {}, "A toy.\n", reference=reference)
+    draft = ModelDraft("toy", "r1", SiteModel(network), {}, {}, "A toy.\n", reference=reference)
     write_model(draft, folder)
     return str(folder)
 
@@ -85,7 +87,7 @@ def test_scores_are_those_of_the_network(model_folder: str, tmp_path: Path) -> N
     assert annotate(model_folder, CLINVAR, output) == 0
     model = load_model(model_folder)
     with ReferenceGenome.open(MTDNA / "chrM.fa") as genome:
-        theta = Scorer(model, genome, threads=1).log_rates(Region("chrM", 0, 16569))
+        theta = Scorer(model, genome, threads=1).theta(Region("chrM", 0, 16569))
     rows = bcftools("query", "-f", r"%POS\t%REF\t%ALT\t%PHYLOGPN_LLR\n", output).splitlines()
     assert len(rows) == 2749
     for row in rows:
@@ -163,6 +165,23 @@ def test_header_says_who_made_it(model_folder: str, tmp_path: Path) -> None:
         assert part in line
     for name, number in zip(FIELDS, "AA11", strict=True):
         assert f"##INFO=<ID={name},Number={number}," in header
+
+
+def test_header_says_what_the_score_is(model_folder: str, tmp_path: Path) -> None:
+    loaded = load_model(model_folder)
+    fitness = make_substitution_model("mutation-selection")
+    draft = ModelDraft(
+        "toy", "r1", SiteModel(loaded.network, fitness), {}, {}, "A toy.\n",
+        reference=loaded.reference_fasta,
+    )  # fmt: skip
+    write_model(draft, tmp_path / "m")
+    for model, meaning in (
+        (model_folder, "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"),
+        (str(tmp_path / "m"), "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"),
+    ):
+        output = tmp_path / "out.vcf"
+        assert annotate(model, EDGE_CASES / "plain.vcf", output, "--force") == 0
+        assert f'Number=A,Type=Float,Description="{meaning}">' in output.read_text()
 
 
 def test_wrong_assembly_leaves_nothing(model_folder: str, tmp_path: Path, capfd) -> None:

@@ -10,7 +10,6 @@ import torch
 from phylotools.errors import InputError, UsageError
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import PRESETS, VOCABULARY, ModelSpec, preset
-from phylotools.phylogeny.substitution import log_equilibrium_frequencies, log_total_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ModelSpec(channels=12, bottleneck=6, kernel_size=5, dilations=(1, 3, 2))
@@ -33,10 +32,9 @@ def random_tokens(batch: int, positions: int, spec: ModelSpec = SMALL, seed: int
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
-@pytest.mark.parametrize("fixed", [None, 0.2])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_reverse_complement_equivariance(device, norm, fixed, frozen):
-    spec = ModelSpec(12, 6, 5, (1, 3, 2), norm=norm, fixed_log_rate=fixed)
+def test_reverse_complement_equivariance(device, norm, frozen):
+    spec = ModelSpec(12, 6, 5, (1, 3, 2), norm=norm)
     network = random_network(spec).to(device)
     if frozen:
         network.freeze()
@@ -133,18 +131,6 @@ def test_freeze_changes_nothing():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_fixed_log_rate_leaves_frequencies_alone():
-    tokens = random_tokens(2, 9)
-    free, fixed = (
-        random_network(),
-        random_network(ModelSpec(12, 6, 5, (1, 3, 2), fixed_log_rate=-0.7)),
-    )
-    with torch.no_grad():
-        a, b = free(tokens), fixed(tokens)
-    torch.testing.assert_close(log_total_rate(b), torch.full_like(b[..., 0], -0.7))
-    torch.testing.assert_close(log_equilibrium_frequencies(b), log_equilibrium_frequencies(a))
-
-
 def test_new_networks_start_near_the_neutral_site():
     torch.manual_seed(0)
     theta = ByteNet(PRESETS["tiny"])(random_tokens(2, 30, PRESETS["tiny"]))
@@ -179,7 +165,7 @@ def test_unknown_preset_names_the_known():
     [
         {"channels": 7}, {"channels": 0}, {"channels": -2}, {"bottleneck": 3}, {"kernel_size": 4},
         {"kernel_size": 0}, {"dilations": ()}, {"dilations": (1, 0)}, {"dilations": (10**12,)},
-        {"norm": "batch"}, {"fixed_log_rate": float("nan")},
+        {"norm": "batch"},
     ],
     ids=str,
 )  # fmt: skip
@@ -197,7 +183,6 @@ def test_impossible_specs(changes):
         {"channels": 8, "bottleneck": 4, "dilations": [1, "2"]},
         {"channels": 8, "bottleneck": 4, "dilations": []},
         {"channels": 7, "bottleneck": 4}, {"channels": 8, "bottleneck": 4, "dilations": [10**12]},
-        {"channels": 8, "bottleneck": 4, "fixed_log_rate": float("inf")},
     ],
     ids=str,
 )  # fmt: skip
@@ -206,7 +191,7 @@ def test_specs_from_a_bad_file_name_the_file(values):
         ModelSpec.from_dict(values, path="config.toml")
 
 
-@pytest.mark.parametrize("spec", [*PRESETS.values(), ModelSpec(8, 4, 3, (1,), "group", False, 0.5)])
+@pytest.mark.parametrize("spec", [*PRESETS.values(), ModelSpec(8, 4, 3, (1,), "group", False)])
 def test_spec_round_trip(spec):
     assert ModelSpec.from_dict(spec.to_dict()) == spec
 

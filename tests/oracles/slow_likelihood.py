@@ -54,9 +54,8 @@ def newick(tree: Node) -> str:
     return text(tree).rsplit(":", 1)[0] + ";"
 
 
-def brute_force(tree: Node, column: dict[str, int], theta: np.ndarray) -> float:
+def brute_force(tree: Node, column: dict[str, int], q: np.ndarray, pi: np.ndarray) -> float:
     """log of the sum over all 4^k assignments of bases to the nodes that are not observed."""
-    pi, q = equilibrium(theta), f81_rate_matrix(theta)
     nodes = nodes_of(tree)
     number = {id(node): index for index, node in enumerate(nodes)}
     matrices = [expm(q * node[1]) for node in nodes]

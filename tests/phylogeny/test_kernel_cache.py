@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from phylotools.phylogeny.kernels.cpu import dispatch
+
 #: No folder can be written, as in a read-only container: numba then finds no place for a cache.
 CODE = """
 import logging
@@ -11,8 +13,9 @@ from numba.core import caching
 def refuse(self):
     raise PermissionError(13, "read-only")
 caching._CacheLocator.ensure_cache_path = refuse
+from phylotools.phylogeny import compiling
 from phylotools.phylogeny.kernels import cpu
-assert not cpu._CACHE
+assert not compiling.can_cache()
 """
 
 
@@ -20,3 +23,17 @@ def test_kernels_load_where_nothing_can_be_written():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "set NUMBA_CACHE_DIR to a private folder" in done.stderr
+
+
+def test_the_cache_knows_every_file_that_is_compiled_in(monkeypatch):
+    """Numba itself looks at the entry's own file only."""
+    before = dispatch._compile(dispatch._hash_of_sources())
+    same = dispatch._compile(dispatch._hash_of_sources())
+    other = dispatch._compile("another hash")
+    keys = [entry._cache._index_key(("signature",), _Target()) for entry in (before, same, other)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+class _Target:
+    def magic_tuple(self) -> tuple[str]:
+        return ("target",)

@@ -10,26 +10,27 @@ from hypothesis import strategies as st
 from likelihood_cases import (
     BASES,
     KERNELS,
+    MODELS,
+    make_model,
     random_columns,
+    rate_matrix_and_frequencies,
     states_of,
     value_and_gradient,
 )
-from slow_likelihood import (
-    Node,
-    brute_force,
-    equilibrium,
-    newick,
-    tip_names,
-    two_tips,
-)
+from slow_likelihood import Node, brute_force, newick, tip_names, two_tips
 
 from phylotools.phylogeny.likelihood import (
     column_log_likelihood,
     make_plan,
 )
+from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+every_model = pytest.mark.parametrize("model", MODELS)
+
+
 # independent values
 
 
@@ -42,19 +43,26 @@ def iqtree_columns(folder) -> tuple[Tree, torch.Tensor]:
     return tree, torch.tensor(states, dtype=torch.uint8).T.contiguous()
 
 
-@pytest.mark.parametrize("case", range(3))
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("case", range(9))
+@every_kernel
 def test_iqtree_and_float64_values(data, kernel, case):
     folder = data / "oracle_likelihood"
     tree, states = iqtree_columns(folder)
     wanted = json.loads((folder / "expected.json").read_text())["cases"][case]
-    assert wanted["model"] == "F81"
     pi = np.array(wanted["equilibrium_frequencies_ACGT"])
-    theta = np.log(pi * wanted["branch_scale"] / (1 - (pi**2).sum()))
+    s = [float(value) for value in wanted["exchangeabilities_AC_AG_AT_CG_CT_GT"]]
+    model = {
+        "F81": lambda: make_substitution_model("f81"),
+        "HKY": lambda: make_substitution_model("hky", kappa=s[1]),
+        "GTR": lambda: make_substitution_model("gtr", exchangeabilities=s),
+    }[wanted["model"]]()
+    # IQ-TREE's rates have one substitution per unit of branch length.
+    theta = torch.tensor(np.log(pi * wanted["branch_scale"]))
+    theta -= model.site_rate(theta).log().detach() - np.log(wanted["branch_scale"])
     expected = np.array(wanted["site_log_likelihood_float64"])
-    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
-        tensor = torch.tensor(theta, dtype=dtype).expand(len(states), 4)
-        found = column_log_likelihood(states, tensor, tree, kernel=kernel)
+    for dtype, tolerance in ((torch.float64, 1e-6), (torch.float32, 1e-5)):
+        repeated = theta.to(dtype).expand(len(states), 4)
+        found = column_log_likelihood(states, repeated, tree, model, kernel=kernel).detach()
         np.testing.assert_allclose(found, expected, rtol=tolerance)
     np.testing.assert_allclose(found, wanted["site_log_likelihood_iqtree"], rtol=1e-4, atol=1e-3)
 
@@ -81,17 +89,20 @@ def small_trees(draw) -> Node:
     return parts[0] if parts[0][2] else ("", 0.0, (parts[0],))
 
 
-@settings(max_examples=40, deadline=None)
+@every_model
+@settings(max_examples=15, deadline=None)
 @given(small_trees(), thetas, st.data())
-def test_brute_force_over_ancestral_bases(tree, theta, data):
+def test_brute_force_over_ancestral_bases(model, tree, theta, data):
     names = tip_names(tree)
     column = [data.draw(st.sampled_from([0, 1, 2, 3, 0, 5])) for _ in names]
-    expected = brute_force(tree, dict(zip(names, column, strict=True)), theta)
+    expected = brute_force(
+        tree, dict(zip(names, column, strict=True)), *rate_matrix_and_frequencies(model, theta)
+    )
     for kernel in KERNELS:
         for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
             found = column_log_likelihood(
                 states_of([column]), torch.tensor([theta], dtype=dtype),
-                parse_newick(newick(tree)), kernel=kernel,
+                parse_newick(newick(tree)), make_model(model), kernel=kernel,
             ).item()  # fmt: skip
             assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
@@ -109,13 +120,14 @@ def test_closed_form_of_two_tips(theta, first, second, up, down):
         assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_one_tip(kernel):
+@every_model
+@every_kernel
+def test_one_tip(kernel, model):
     theta = torch.tensor([[0.1, -1, 0.4, 2]] * 3, dtype=torch.float64)
     states = states_of([[2], [5], [3]])
     for text in ("a;", "((a:1):2);"):
-        value, gradient = value_and_gradient(states, theta, parse_newick(text), kernel)
-        log_pi = np.log(equilibrium(theta[0].numpy()))
+        value, gradient = value_and_gradient(states, theta, parse_newick(text), kernel, model)
+        log_pi = np.log(rate_matrix_and_frequencies(model, theta[0])[1])
         np.testing.assert_allclose(value, [log_pi[2], 0, log_pi[3]], atol=1e-12)
         assert gradient[1].abs().max() == 0
 
@@ -131,10 +143,11 @@ def equal_likelihoods(first: str, second: str, columns: int = 20, missing: float
     theta = torch.from_numpy(rng.normal(-0.5, 1, (columns, 4)))
     order = [one.tips.index(name) for name in two.tips]
     for kernel in KERNELS:
-        a = value_and_gradient(states, theta, one, kernel)
-        b = value_and_gradient(states[:, order], theta, two, kernel)
-        np.testing.assert_allclose(a[0], b[0], rtol=1e-10, atol=1e-12)
-        np.testing.assert_allclose(a[1], b[1], rtol=1e-8, atol=1e-10)
+        for model in MODELS:
+            a = value_and_gradient(states, theta, one, kernel, model)
+            b = value_and_gradient(states[:, order], theta, two, kernel, model)
+            np.testing.assert_allclose(a[0], b[0], rtol=1e-10, atol=1e-11)
+            np.testing.assert_allclose(a[1], b[1], rtol=1e-8, atol=1e-9)
 
 
 def test_order_of_tips():
@@ -161,7 +174,8 @@ def test_single_child_nodes_join_their_branches():
     )
 
 
-def test_missing_tips_are_pruned_tips():
+@every_model
+def test_missing_tips_are_pruned_tips(model):
     tree = parse_newick("((a:1,b:0.2):0.3,((c:0.1,d:2):0.4,f:1):0.2,e:0.7);")
     rng = np.random.default_rng(2)
     states = random_columns(rng, 30, tree, missing=0)
@@ -172,10 +186,10 @@ def test_missing_tips_are_pruned_tips():
         masked[:, [index for index in range(tree.n_tips) if index not in kept]] = 6
         pruned = tree.prune([tree.tips[index] for index in kept])
         for kernel in KERNELS:
-            a = value_and_gradient(masked, theta, tree, kernel)
-            b = value_and_gradient(states[:, kept], theta, pruned, kernel)
+            a = value_and_gradient(masked, theta, tree, kernel, model)
+            b = value_and_gradient(states[:, kept], theta, pruned, kernel, model)
             np.testing.assert_allclose(a[0], b[0], rtol=1e-10)
-            np.testing.assert_allclose(a[1], b[1], rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(a[1], b[1], rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("code", [4, 5, 6, 7, 8, 255])
@@ -191,30 +205,66 @@ def test_every_other_code_is_missing(code):
 # gradients
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_gradient_is_the_central_difference(kernel):
-    tree = parse_newick("((a:1,b:0.2):0.3,(c:0.1,(d:2,g:1e-6):0):0.4,(e:0.7):0.1,f:0);")
+GRADIENT_TREE = "((a:1,b:0.2):0.3,(c:0.1,(d:2,g:1e-6):0):0.4,(e:0.7):0.1,f:0);"
+
+
+@every_model
+@every_kernel
+def test_gradient_is_the_central_difference(kernel, model):
+    tree = parse_newick(GRADIENT_TREE)
     rng = np.random.default_rng(7)
     states = random_columns(rng, 24, tree)
     theta = torch.from_numpy(rng.normal(-1, 1.5, (24, 4)))
-    gradient = value_and_gradient(states, theta, tree, kernel)[1]
+    theta[0] = -1.0  # equal fitnesses
+    made = make_model(model)
+    gradient = value_and_gradient(states, theta, tree, kernel, made)[1]
     plan, step = make_plan(tree), 1e-5
     for base in range(4):
         shift = torch.zeros(4, dtype=torch.float64)
         shift[base] = step
-        up = column_log_likelihood(states, theta + shift, plan, kernel=kernel)
-        down = column_log_likelihood(states, theta - shift, plan, kernel=kernel)
+        with torch.no_grad():
+            up = column_log_likelihood(states, theta + shift, plan, made, kernel=kernel)
+            down = column_log_likelihood(states, theta - shift, plan, made, kernel=kernel)
         numeric = (up - down) / (2 * step)
         np.testing.assert_allclose(gradient[:, base], numeric, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_gradient_is_scaled_by_what_follows(kernel):
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "f81"])
+@every_kernel
+def test_gradient_of_shared_parameters_is_the_central_difference(kernel, model):
+    tree = parse_newick(GRADIENT_TREE)
+    rng = np.random.default_rng(8)
+    states = random_columns(rng, 40, tree)
+    theta = torch.from_numpy(rng.normal(-1, 1.5, (40, 4)))
+    weights = torch.from_numpy(rng.normal(size=40))
+    made, step = make_model(model), 1e-5
+
+    def total() -> torch.Tensor:
+        return column_log_likelihood(states, theta, tree, made, kernel=kernel) @ weights
+
+    parameters = list(made.parameters())
+    found = torch.autograd.grad(total(), parameters)
+    for parameter, gradient in zip(parameters, found, strict=True):
+        flat = parameter.detach().view(-1)
+        for index in range(len(flat)):
+            values = []
+            for sign in (1, -1):
+                flat[index] += sign * step
+                values.append(total().item())
+                flat[index] -= sign * step
+            numeric = (values[0] - values[1]) / (2 * step)
+            assert gradient.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=1e-6)
+
+
+@every_model
+@every_kernel
+def test_gradient_is_scaled_by_what_follows(kernel, model):
     tree = parse_newick("(a:1,b:0.2,c:0.3);")
     states = states_of([[0, 1, 2], [1, 1, 1]])
     theta = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    plain = value_and_gradient(states, theta, tree, kernel)[1]
+    made = make_model(model)
+    plain = value_and_gradient(states, theta, tree, kernel, made)[1]
     theta.requires_grad_()
     weights = torch.tensor([3.0, -0.5], dtype=torch.float64)
-    (column_log_likelihood(states, theta, tree, kernel=kernel) * weights).sum().backward()
+    (column_log_likelihood(states, theta, tree, made, kernel=kernel) * weights).sum().backward()
     torch.testing.assert_close(theta.grad, plain * weights[:, None])

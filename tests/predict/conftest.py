@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
+from phylotools.phylogeny.substitution import F81, SubstitutionModel
 
 SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
 
@@ -29,10 +30,11 @@ class NeighbourNetwork(nn.Module):
 class ToyModel:
     """What the scorer and the annotator read of a model."""
 
-    network: nn.Module
+    site_model: nn.Module
     receptive_field: int
     reference_fasta: Path | None = None
     training_regions: list[Region] | None = None
+    substitution: SubstitutionModel = field(default_factory=F81)
     name: str = "toy"
     revision: str = "r1"
     sha256: str = "ab" * 32

@@ -3,13 +3,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow_substitution import frequencies, rate_matrix
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region
 from phylotools.io.vcf_text import VcfHeader
+from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.predict.info_fields import InfoFields
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variants import VariantAnnotator
@@ -50,6 +53,34 @@ def test_snv_by_hand(make_annotator) -> None:
     assert float(fields["RATE"]) == pytest.approx(rate, rel=1e-3)
     entropy = -sum(value * math.log(value) for value in pi)
     assert float(fields["ENTROPY"]) == pytest.approx(entropy, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "meaning"),
+    [
+        ("hky", {"kappa": 3.0, "background": [0.3, 0.2, 0.1, 0.4]}, "relative to the background"),
+        ("gtr", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2], "background": [0.25] * 4},
+         "relative to the background"),
+        ("mutation-selection", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2],
+                                "mutation_frequencies": [0.1, 0.2, 0.3, 0.4]}, "F_ALT - F_REF"),
+    ],
+)  # fmt: skip
+def test_scores_are_those_of_the_substitution_model(
+    toy_model, make_annotator, name: str, settings: dict, meaning: str
+) -> None:
+    toy_model.substitution = make_substitution_model(name, **settings)
+    fields = annotate_one(make_annotator(), "chr1", "3", "G", "A")
+    theta = np.array([2 * (b + 1) + b / 16 - 3 / 8 for b in range(4)])  # see test_snv_by_hand
+    pi, q = frequencies(name, settings, theta), rate_matrix(name, settings, theta)
+    neutral = np.array(settings.get("background", settings.get("mutation_frequencies")))
+    scores = np.log(pi / neutral)
+    assert float(fields["LLR"]) == pytest.approx(scores[0] - scores[2], abs=6e-5)
+    assert float(fields["RATE"]) == pytest.approx(-(pi * np.diag(q)).sum(), rel=1e-3)
+    assert float(fields["ENTROPY"]) == pytest.approx(-(pi * np.log(pi)).sum(), abs=6e-5)
+    (line, *_) = InfoFields().header_lines(toy_model.substitution.score_meaning)
+    assert line.startswith(b'##INFO=<ID=PHYLOGPN_LLR,Number=A,Type=Float,Description="')
+    assert meaning.encode() in line
+    assert line.count(b'"') == 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from phylotools.errors import InputError
 from phylotools.model.presets import PRESETS
+from phylotools.model.site_model import RateAssumption
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config, read_config
@@ -53,12 +54,58 @@ def test_presets_may_be_changed(write):
 
 def test_fixed_rate_reaches_the_network(write):
     config = read_config(write(MINIMAL + '[rate]\ntreatment = "fixed"\nmean = 0\n'))
-    assert config.model_spec().fixed_log_rate == 0.0
-    assert isinstance(config.model_spec().fixed_log_rate, float)
+    rate = config.site_model_spec().rate
+    assert rate.fixed_log_rate == 0.0
+    assert isinstance(rate.fixed_log_rate, float)
 
 
-def test_to_dict_round_trip(write):
-    text = MINIMAL + "[network]\nchannels = 8\n[rate]\nmean = 1\n[optimiser]\nsteps = 5\n"
+def substitution(text: str) -> str:
+    return MINIMAL + "[substitution]\n" + text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (MINIMAL, RateAssumption("prior", NEUTRAL_LOG_RATE, 1.0)),
+        (substitution('model = "gtr"'), RateAssumption("prior", NEUTRAL_LOG_RATE, 1.0)),
+        (substitution('model = "mutation-selection"'), RateAssumption("fixed", 0.0)),
+        (
+            substitution('model = "mutation-selection"\n[rate]\ntreatment = "prior"\nsd = 2'),
+            RateAssumption("prior", 0.0, 2.0),
+        ),
+        (MINIMAL + '[rate]\ntreatment = "free"', RateAssumption("free")),
+        (MINIMAL + '[rate]\ntreatment = "fixed"', RateAssumption("fixed", NEUTRAL_LOG_RATE)),
+    ],
+)
+def test_the_rate_follows_from_the_substitution_model(write, text, wanted):
+    assert read_config(write(text)).site_model_spec().rate == wanted
+
+
+def test_a_learned_prior_is_yet_unknown(write):
+    for text in (MINIMAL, substitution('model = "mutation-selection"\n')):
+        config = read_config(write(text + "[rate]\nlearn = true\n"))
+        assert config.rate.assumption() is None
+        assert config.rate.treatment == "prior"
+
+
+def test_substitution_settings_reach_the_model(write):
+    text = 'model = "gtr"\nexchangeabilities = [1, 2, 3, 4, 2, 1]\nlearn = false\n'
+    config = read_config(write(substitution(text)))
+    model = config.site_model_spec().build().substitution
+    assert model.name == "gtr"
+    found = model.settings()["exchangeabilities"]
+    assert [value / found[0] for value in found] == pytest.approx([1, 2, 3, 4, 2, 1])
+    # A genome's two strands are alike unless the user says that they are not.
+    assert model.strand_symmetric is True
+    asymmetric = read_config(write(substitution('model = "gtr"\nstrand_symmetric = false\n')))
+    assert asymmetric.site_model_spec().build().substitution.strand_symmetric is False
+    assert read_config(write(MINIMAL)).substitution.strand_symmetric is None
+
+
+@pytest.mark.parametrize("learn", ["true", "false"])
+def test_to_dict_round_trip(write, learn):
+    text = MINIMAL + "[network]\nchannels = 8\n[optimiser]\nsteps = 5\n"
+    text += f'[substitution]\nmodel = "hky"\nkappa = 3\n[rate]\nlearn = {learn}\n'
     config = read_config(write(text))
     again, errors = parse_config(config.to_dict(), config.folder)
     assert errors == []
@@ -82,6 +129,11 @@ def test_every_error_is_listed_at_once(write):
         window_length = 0
         weight_decay = -1
         steps = 2.5
+        [substitution]
+        model = "hky"
+        kappa = -1
+        background = [1, 2, 3]
+        strand_symmetric = true
         [rate]
         treatment = "guess"
         sd = 0
@@ -98,13 +150,16 @@ def test_every_error_is_listed_at_once(write):
         "there is no", "absent.store",
         "unknown key data.minimum_specis (did you mean minimum_species?)",
         "data.held_out_species_fraction must be at least 0 and below 1",
-        "data.held_out_contigs must be a list of a text, not 'chrM'",
+        "data.held_out_contigs must be a list of texts, not 'chrM'",
         "network.preset must be one of tiny, small",
         "unknown table [optimizer] (did you mean optimiser?)",
         "optimiser.learning_rate must be a number, not 'fast'",
         "optimiser.window_length must be above 0",
         "optimiser.weight_decay must not be negative",
         "optimiser.steps must be an integer, not 2.5",
+        "substitution.kappa must be positive and finite",
+        "substitution.background must be 4 numbers",
+        "substitution.strand_symmetric is no parameter of hky, which has kappa, background",
         "rate.treatment must be one of prior, free, fixed, not 'guess'",
         "rate.sd must be above 0",
         "run.seed must not be negative",
@@ -142,6 +197,29 @@ def test_every_error_is_listed_at_once(write):
         (MINIMAL + "[optimiser]\nweight_decay = 1e300", "weight_decay must not exceed 10"),
         (MINIMAL + "[optimiser]\nsteps = 10000000000", "steps must not exceed"),
         (MINIMAL + f"[optimiser]\nsteps = 1{'0' * 30}", "optimiser.steps must be below 2^63"),
+        (substitution('model = "jc69"'), "substitution.model must be one of f81, hky, gtr, mut"),
+        (substitution('modle = "hky"'), "unknown key substitution.modle (did you mean model?)"),
+        (substitution('learn = "yes"'), "substitution.learn must be true or false, not 'yes'"),
+        (substitution("kappa = 2"), "substitution.kappa is no parameter of f81, which has none"),
+        (substitution('model = "hky"\nkappa = 0'), "substitution.kappa must be positive"),
+        (substitution('model = "hky"\nkappa = nan'), "substitution.kappa must be a number"),
+        (
+            substitution('model = "gtr"\nexchangeabilities = [1, 2]'),
+            "substitution.exchangeabilities must be 6 numbers",
+        ),
+        (
+            substitution('model = "gtr"\nexchangeabilities = [1, 2, 3, 4, 5, "6"]'),
+            "substitution.exchangeabilities must be a list of numbers",
+        ),
+        (
+            substitution('model = "mutation-selection"\nmutation_frequencies = [4, 3, 2, 1]'),
+            "mutation_frequencies differ between the strands, but strand_symmetric is true",
+        ),
+        (substitution("learning_rate = 0"), "substitution.learning_rate must be above 0"),
+        (substitution("learning_rate = 2"), "substitution.learning_rate must not exceed 1"),
+        (MINIMAL + "[rate]\nlearn = true\nsd = 2", "leave them out"),
+        (MINIMAL + '[rate]\nlearn = true\ntreatment = "free"', "rate.learn fits a prior"),
+        (MINIMAL + "[rate]\nsd = 1001", "rate.sd must not exceed 1,000"),
         (MINIMAL + "[rate]\nmean = -51", "rate.mean must lie between -50 and 50"),
         (MINIMAL + "minimum_branch_length = 1e9", "minimum_branch_length must not exceed 10"),
         (MINIMAL + f"[optimiser]\nsteps = 1{'0' * 5000}", "not valid TOML"),

@@ -29,9 +29,9 @@ def test_export_is_the_trained_network(run, tmp_path, mammals_store):
     export_model(run, tmp_path / "toy", REQUEST)
     model = load_model(str(tmp_path / "toy"))
     checkpoint = read_checkpoint(run / CHECKPOINT)
-    trained = checkpoint.selected_network(run)
+    trained = checkpoint.selected_model(run)
     tokens = torch.randint(0, 6, (2, 40))
-    assert torch.equal(model.network(tokens), trained(tokens))
+    assert torch.equal(model.site_model(tokens), trained(tokens))
     assert verify_model(model) < 1e-6
     manifest = model.manifest
     assert (manifest["name"], manifest["revision"], manifest["assembly"]) == ("toy", "3", "hg38")

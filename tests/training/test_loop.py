@@ -11,51 +11,21 @@ import sys
 
 import pytest
 import torch
+from killed_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
-from phylotools.model.network import ByteNet
 from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
 from phylotools.training.config import OptimiserConfig
-from phylotools.training.loop import Trainer, learning_rate_at
-from phylotools.training.metrics import COLUMNS, MetricsFile
+from phylotools.training.loop import Trainer, learning_rate_share
+from phylotools.training.metrics import MetricsFile
 from phylotools.training.run_folder import CHECKPOINT, METRICS, lock_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CPU = torch.device("cpu")
-
-
-def metrics_of(folder) -> list[dict[str, str]]:
-    lines = (folder / METRICS).read_text().splitlines()
-    assert tuple(lines[0].split("\t")) == COLUMNS
-    return [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[1:]]
-
-
-class Killed(Exception):
-    pass
-
-
-def train_until(config, folder, step: int, *, resume: bool = False) -> None:
-    """Train, and die without a word when `step` steps are done."""
-    trainer = Trainer(config, folder, CPU, resume=resume)
-    take = trainer._step
-
-    def stop(batch):
-        if trainer.progress.step >= step:
-            raise Killed
-        return take(batch)
-
-    trainer._step = stop
-    with pytest.raises(Killed):
-        trainer.run()
 
 
 @pytest.fixture
 def config(config_of, mammals_store):
-    return config_of(
-        mammals_store,
-        data={"held_out_regions": ["chrM:10500-10600"], "held_out_species_fraction": 0.2},
-        run={"select_by": "held_out_species"},
-    )
+    return config_of(mammals_store, **HOLDS_OUT)
 
 
 def test_loss_falls_on_real_columns(config_of, mammals_store, tmp_path, device):
@@ -93,20 +63,7 @@ def test_seeds_decide_everything(config, config_of, mammals_store, tmp_path):
 
 @pytest.mark.parametrize("stops", [[6], [7], [11], [13, 16], [19]])
 def test_resumed_runs_equal_uninterrupted_ones(config, tmp_path, stops):
-    Trainer(config, tmp_path / "whole", CPU).run()
-    for number, stop in enumerate(stops):
-        train_until(config, tmp_path / "parts", stop, resume=number > 0)
-    trainer = Trainer(config, tmp_path / "parts", CPU, resume=True)
-    assert trainer.progress.step == stops[-1] // 6 * 6
-    trainer.run()
-    whole, parts = (tmp_path / name for name in ("whole", "parts"))
-    assert (whole / METRICS).read_bytes() == (parts / METRICS).read_bytes()
-    a, b = read_checkpoint(whole / CHECKPOINT), read_checkpoint(parts / CHECKPOINT)
-    assert a.progress == b.progress
-    assert a.facts == b.facts
-    assert a.tensors.keys() == b.tensors.keys()
-    assert all(torch.equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
-    assert any(name.startswith("best.") for name in a.tensors)
+    resumes_to_the_same(config, tmp_path, stops)
 
 
 def test_killed_before_the_first_checkpoint(config, tmp_path):
@@ -183,6 +140,9 @@ def _reshape_moment(header: dict) -> None:
     moment["shape"] = [1, *moment["shape"]]
 
 
+NETWORK = {"channels": 8, "bottleneck": 4, "dilations": [1, 2]}
+
+
 def _with_metadata(name: str, value: str):
     return lambda path: rewritten(path, lambda h: h["__metadata__"].update({name: value}))
 
@@ -204,8 +164,18 @@ DAMAGE = {
     ),
     "deep": lambda path: rewritten(path, lambda h: h["__metadata__"].update(facts="[" * 99_999)),
     "no facts": lambda path: rewritten(path, lambda h: h["__metadata__"].update(facts="{}")),
-    "bad network": lambda path: rewritten(
-        path, lambda h: h["__metadata__"].update(network='{"channels": 7, "bottleneck": 2}')
+    "an older format": lambda path: rewritten(
+        path, lambda h: h["__metadata__"].update(format="phylotools checkpoint 1")
+    ),
+    "bad network": _with_metadata("model", '{"network": {"channels": 7, "bottleneck": 2}}'),
+    "another substitution model": _with_metadata(
+        "model", json.dumps({"network": NETWORK, "substitution": {"model": "hky"}})
+    ),
+    "no substitution model": _with_metadata(
+        "model", json.dumps({"network": NETWORK, "substitution": {"model": "x"}})
+    ),
+    "bad rate": _with_metadata(
+        "model", json.dumps({"network": NETWORK, "rate": {"treatment": "prior"}})
     ),
     "no moments": lambda path: rewritten(path, _rename),
     "a moment reshaped": lambda path: rewritten(path, _reshape_moment),
@@ -216,7 +186,7 @@ DAMAGE = {
                   '{"training_stores": [{"fingerprint": "x"}]}'],
         "config": ["[]", "null", '{"data": 5}', '{"data": {"stores": null}}',
                    '{"data": {"stores": ["\\ud800"]}}'],
-        "network": ["[]", "null", "5"],
+        "model": ["[]", "null", "5", "{}", '{"network": 5}'],
         "progress": ["[]", "null", '{"best_metric": "x"}'],
     }.items()
     for value in values
@@ -234,12 +204,13 @@ def test_damaged_checkpoints_are_errors(config, tmp_path, damage):
 def test_a_hostile_network_size_allocates_nothing(config, tmp_path, monkeypatch):
     train_until(config, tmp_path / "run", 8)
     path = tmp_path / "run" / CHECKPOINT
-    _with_metadata("network", '{"channels": 10000, "bottleneck": 4000}')(path)
+    size = '{"network": {"channels": %d, "bottleneck": %d}}'
+    _with_metadata("model", size % (10000, 4000))(path)
     checkpoint = read_checkpoint(path)
-    monkeypatch.setattr("phylotools.model.weights.ByteNet", None)  # must not be called
+    monkeypatch.setattr("phylotools.model.site_model.ByteNet", None)  # must not be called
     with pytest.raises(InputError, match="do not fit"):
-        checkpoint.selected_network(path)
-    _with_metadata("network", '{"channels": 200000, "bottleneck": 100000}')(path)
+        checkpoint.selected_model(path)
+    _with_metadata("model", size % (200000, 100000))(path)
     with pytest.raises(InputError, match="too large"):
         read_checkpoint(path)
 
@@ -314,7 +285,7 @@ def test_the_best_weights_are_those_of_the_best_evaluation(config, tmp_path):
     def remember():
         figures = evaluate()
         kept[figures["evaluation_held_out_species"]] = {
-            name: tensor.clone() for name, tensor in trainer.network.state_dict().items()
+            name: tensor.clone() for name, tensor in trainer.model.state_dict().items()
         }
         return figures
 
@@ -323,7 +294,7 @@ def test_the_best_weights_are_those_of_the_best_evaluation(config, tmp_path):
     checkpoint = read_checkpoint(tmp_path / "run" / CHECKPOINT)
     best = max(kept)
     assert checkpoint.progress.best_metric == best
-    chosen = checkpoint.selected_network(tmp_path).state_dict()
+    chosen = checkpoint.selected_model(tmp_path).state_dict()
     assert all(torch.equal(chosen[name], tensor) for name, tensor in kept[best].items())
 
 
@@ -332,13 +303,13 @@ def test_the_best_weights_survive_a_kill(config, tmp_path):
     kept = read_checkpoint(tmp_path / "run" / CHECKPOINT).part("best.")
     trainer = Trainer(config, tmp_path / "run", CPU, resume=True)
     assert trainer.progress.best_step == 8
-    assert trainer.best.keys() == trainer.network.state_dict().keys()
+    assert trainer.best.keys() == trainer.model.state_dict().keys()
     assert all(torch.equal(trainer.best[name], tensor) for name, tensor in kept.items())
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
     trainer = Trainer(config, tmp_path / "run", CPU)
-    parameter = next(trainer.network.parameters())
+    parameter = next(trainer.model.parameters())
     parameter.register_hook(lambda gradient: gradient * math.nan)
     with pytest.raises(PhylotoolsError, match="not finite at step 1; lower optimiser"):
         trainer.run()
@@ -346,13 +317,13 @@ def test_a_gradient_that_is_not_finite_stops_the_run(config, tmp_path):
 
 def test_learning_rate_schedule():
     optimiser = OptimiserConfig(steps=100, learning_rate=2.0, warmup_steps=10)
-    rates = [learning_rate_at(step, optimiser) for step in range(100)]
-    assert rates[0] == pytest.approx(0.2, rel=1e-3)
-    assert max(rates) <= 2.0
+    rates = [learning_rate_share(step, optimiser) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1, rel=1e-3)
+    assert max(rates) <= 1.0
     assert rates.index(max(rates)) == 9
     assert all(a > b for a, b in itertools.pairwise(rates[9:]))
-    assert 0 < rates[-1] < 0.025
-    assert learning_rate_at(0, OptimiserConfig(warmup_steps=0)) == OptimiserConfig().learning_rate
+    assert 0 < rates[-1] < 0.0125
+    assert learning_rate_share(0, OptimiserConfig(warmup_steps=0)) == 1
 
 
 def test_only_convolutions_are_decayed(config, tmp_path):
@@ -360,10 +331,9 @@ def test_only_convolutions_are_decayed(config, tmp_path):
     decayed = {
         id(p) for g in trainer.optimiser.param_groups if g["weight_decay"] for p in g["params"]
     }
-    for name, parameter in trainer.network.named_parameters():
+    for name, parameter in trainer.model.named_parameters():
         convolution = name.endswith("weight") and "norm" not in name and "embedding" not in name
         assert (id(parameter) in decayed) == convolution
-    assert isinstance(trainer.network, ByteNet)
 
 
 def test_metrics_file_drops_later_and_damaged_rows(tmp_path):

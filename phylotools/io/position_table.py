@@ -1,0 +1,82 @@
+"""Tables with one or more lines a position: text, or bgzip with a tabix index."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from phylotools.io.bgzf import BgzfWriter
+from phylotools.io.files import atomic_path, fsync_path, open_text_output, refuse_existing_file
+from phylotools.io.variant_output import INDEX_SUFFIXES, LONGEST_TBI_CONTIG
+
+_COMPRESSED = (".gz", ".bgz")
+
+
+@contextlib.contextmanager
+def open_position_table(
+    path: str, *, longest_contig: int, force: bool = False
+) -> Iterator[BinaryIO]:
+    """Yield a binary handle for text; the file appears whole, then its index.
+
+    The table has the contig in its first column and the 1-based position in its second, is sorted
+    within contigs, and begins with lines that start with ``#``.
+
+    Parameters
+    ----------
+    path : str
+        ``.gz`` or ``.bgz`` is compressed and indexed, anything else is text; ``-`` is stdout.
+    longest_contig : int
+        In bases; decides between the kinds of index.
+    force : bool
+        Replace an existing file and its index.
+
+    Raises
+    ------
+    OutputError
+        If a file exists and `force` is false, or cannot be written.
+    """
+    if not path.lower().endswith(_COMPRESSED):
+        with open_text_output(path, force=force) as handle:
+            yield handle
+        return
+    with open_indexed(path, longest_contig=longest_contig, force=force) as raw:
+        writer = BgzfWriter(raw)
+        yield cast(BinaryIO, writer)
+        writer.finish()
+
+
+@contextlib.contextmanager
+def open_indexed(path: str, *, longest_contig: int, force: bool = False) -> Iterator[BinaryIO]:
+    """As `open_position_table`, for a file that gets BGZF blocks: its end marker is the caller's."""
+    indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
+    for index in indexes:
+        refuse_existing_file(index, force)
+    with contextlib.ExitStack() as unfinished:
+        with atomic_path(path, force=force) as temporary:
+            with open(temporary, "wb") as raw:
+                yield raw
+            new_index = _make_index(temporary, longest_contig)
+            unfinished.callback(new_index.unlink, missing_ok=True)
+            for index in indexes:
+                index.unlink(missing_ok=True)
+        fsync_path(new_index)
+        os.replace(new_index, path + new_index.suffix)
+
+
+def _make_index(table: Path, longest_contig: int) -> Path:
+    import pysam
+
+    use_csi = longest_contig >= LONGEST_TBI_CONTIG
+    index = table.with_name(table.name + (".csi" if use_csi else ".tbi"))
+    verbosity = pysam.set_verbosity(0)
+    try:
+        pysam.tabix_index(
+            str(table), force=True, seq_col=0, start_col=1, end_col=1, meta_char="#",
+            keep_original=True, index=str(index), csi=use_csi,
+        )  # fmt: skip
+    finally:
+        pysam.set_verbosity(verbosity)
+    return index

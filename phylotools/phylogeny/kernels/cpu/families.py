@@ -1,0 +1,65 @@
+"""What a family of substitution models must tell the compiled pruning, in vectors of lanes.
+
+A family is a group of models with one closed form for P(t). Its functions are overloads of the ones
+declared here, chosen by the type of their first argument: a named tuple, of vectors where it is
+called ``site``. Partial likelihoods and their adjoints are tuples of four vectors (A, C, G, T).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_kind(numba_type: Any, named_tuple: type) -> bool:
+    """Whether a numba type is this named tuple."""
+    return getattr(numba_type, "instance_class", None) is named_tuple
+
+
+def sizes(family):
+    """Rows of a block: of its sites, kept for a branch, of its gradient."""
+    raise NotImplementedError("for compiled code")
+
+
+def fill_site(family, inputs, column, rows, lane):
+    """Turn a column's inputs into lane `lane` of the rows; the first four are pi."""
+    raise NotImplementedError("for compiled code")
+
+
+def load_site(family, rows):
+    """The sites of a block as a named tuple of vectors."""
+    raise NotImplementedError("for compiled code")
+
+
+def exponentials(site, kept, row, length):
+    """Compute what carrying over a branch needs, keep it from row `row` on, and return it."""
+    raise NotImplementedError("for compiled code")
+
+
+def load_exponentials(site, kept, row):
+    """What `exponentials` kept."""
+    raise NotImplementedError("for compiled code")
+
+
+def carry(site, branch, partial):
+    """P(t) L: partials at the upper end of a branch from those at its lower end."""
+    raise NotImplementedError("for compiled code")
+
+
+def load_sums(site, gradient):
+    """Sums of the gradient before the backward pass."""
+    raise NotImplementedError("for compiled code")
+
+
+def back(site, sums, branch, length, outer, partial):
+    """Adjoints at the lower end of a branch from those at its upper end, and the sums."""
+    raise NotImplementedError("for compiled code")
+
+
+def store_sums(site, gradient, sums):
+    """Write the sums of the gradient to its rows."""
+    raise NotImplementedError("for compiled code")
+
+
+def finish_gradient(family, rows, gradient, lane, inputs, column, result):
+    """Turn lane `lane` of the gradient's rows into row `column` of the result."""
+    raise NotImplementedError("for compiled code")

@@ -1,0 +1,182 @@
+"""Pruning on a GPU in one launch: log-likelihood and gradient of a column in one pass.
+
+A program takes a block of columns at a time, a thread a column. It goes through the merges
+forwards, keeping each merge's partials, and then backwards, turning them into adjoints. The memory
+for that belongs to the program, not to the columns: a fixed number of programs works through all
+blocks.
+
+What binds it and how the layout follows: docs/method.md.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from phylotools.phylogeny.kernels.gpu_species import reduced_plan
+
+_LOG_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def prune(
+    states, site_inputs, shared_inputs, value, site_gradient, shared_gradient,
+    tip_order, tip_depth, clade, first_merge, merge_depth,
+    partials, rows, scratch, depths, records, lengths,
+    n_columns, n_tips, n_blocks,
+    SITE: tl.constexpr, PULL: tl.constexpr, PUSH: tl.constexpr, START: tl.constexpr,
+    FINISH: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """Log-likelihood and gradient of all columns.
+
+    Parameters
+    ----------
+    states : pointer to uint8, (C, S)
+    site_inputs, shared_inputs : pointers to float
+        What a family of models reads: see `gpu_models`.
+    value : pointer to float, (C,)
+        NaN, with gradient 0, for columns that leave the range of the numbers used here.
+    site_gradient, shared_gradient : pointers to float
+    tip_order, tip_depth, clade, first_merge, merge_depth : pointers
+        `TraversalLayout`.
+    partials : pointer to float, (programs, S, BLOCK, 4)
+        By merge: its partials, then the adjoint of those.
+    rows, scratch, depths, records, lengths : pointers
+        For each program the memory of `gpu_species.reduced_plan`.
+    SITE, PULL, PUSH, START, FINISH : functions of a family of models
+    """
+    layout = (tip_order, tip_depth, clade, first_merge, merge_depth)
+    program = tl.program_id(0).to(tl.int64)
+    partial = partials + program * (n_tips * BLOCK * 4)
+    rows += program * (n_tips * BLOCK)
+    scratch += program * (4 * (n_tips + 1))
+    depths += program * (2 * (n_tips + 1))
+    record = records + program * (2 * n_tips)
+    length = lengths + program * (2 * n_tips)
+    for block in range(tl.program_id(0), n_blocks, tl.num_programs(0)):
+        column = block * BLOCK + tl.arange(0, BLOCK)
+        n_kept, only_tip, n_merges = reduced_plan(
+            states, n_columns, n_tips, column, layout, rows, scratch, depths, record, length,
+            BLOCK, CHUNK,
+        )  # fmt: skip
+        site = SITE(site_inputs, shared_inputs, column, column < n_columns)
+        top, exponent, least = _forwards(
+            site, n_kept, only_tip, n_merges, partial, rows, record, length, PULL, BLOCK
+        )
+        pi = site[0]
+        total = tl.sum(pi * top, axis=1)
+        tiny: tl.constexpr = 1.1754944e-38 if total.dtype == tl.float32 else 2.2250738585072014e-308
+        good = (least >= tiny) & (total >= tiny)
+        inverse = tl.where(good, 1.0 / tl.where(good, total, 1.0), 0.0)
+        sums = _backwards(
+            site, START(site, top * inverse[:, None]), pi * inverse[:, None], n_merges, partial,
+            rows, record, length, PULL, PUSH, BLOCK,
+        )  # fmt: skip
+        good = FINISH(site, sums, good, site_gradient, shared_gradient, column, n_columns)
+        log_total = tl.log(tl.where(good, total, 1.0)) + exponent.to(total.dtype) * _LOG_2
+        tl.store(
+            value + column, tl.where(good, log_total, float("nan")), mask=column < n_columns
+        )
+        # The next block overwrites what all threads read.
+        tl.debug_barrier()
+
+
+@triton.jit
+def _tip_partial(state, kind):
+    """1 at a tip's base, everywhere for missing data, (BLOCK, 4)."""
+    base = tl.arange(0, 4)[None, :]
+    seen = (state[:, None] == base) | (state[:, None] > 3)
+    return tl.where(seen, 1.0, 0.0).to(kind)
+
+
+@triton.jit
+def _children(merge, before, partial, rows, record, length, BLOCK: tl.constexpr):
+    """Partials and branch lengths of a merge's two children; `before` is of the merge before.
+
+    Missing data has a branch of length zero, so that it gives exactly 1 and no gradient.
+    """
+    lane = tl.arange(0, BLOCK)
+    tile = lane[:, None] * 4 + tl.arange(0, 4)[None, :]
+    left = tl.load(record + 2 * merge)
+    right = tl.load(record + 2 * merge + 1)
+    left_state = tl.load(rows + left * BLOCK + lane, mask=left >= 0, other=0)
+    right_state = tl.load(rows + right * BLOCK + lane, mask=right >= 0, other=0)
+    stored = tl.load(partial + (-1 - right) * (4 * BLOCK) + tile, mask=right < 0, other=0.0)
+    left_partial = tl.where(left >= 0, _tip_partial(left_state, before.dtype), before)
+    right_partial = tl.where(right >= 0, _tip_partial(right_state, before.dtype), stored)
+    left_length = tl.where(left_state > 3, 0.0, tl.load(length + 2 * merge))
+    right_length = tl.where(right_state > 3, 0.0, tl.load(length + 2 * merge + 1))
+    return left, right, left_partial, right_partial, left_length, right_length
+
+
+@triton.jit
+def _scale_of(product):
+    """The power of two that brings the largest of a merge's partials to [1, 2), and its exponent."""
+    top = tl.max(product, axis=1)
+    if product.dtype == tl.float32:
+        bits = top.to(tl.int32, bitcast=True) & 0x7F800000
+        return (0x7F000000 - bits).to(tl.float32, bitcast=True), (bits >> 23) - 127
+    else:
+        bits = top.to(tl.int64, bitcast=True) & 0x7FF0000000000000
+        scale = (0x7FE0000000000000 - bits).to(tl.float64, bitcast=True)
+        return scale, ((bits >> 52) - 1023).to(tl.int32)
+
+
+@triton.jit
+def _forwards(
+    site, n_kept, only_tip, n_merges, partial, rows, record, length,
+    PULL: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Partials at the root, their exponent of two, and the least product that no zero explains."""
+    lane = tl.arange(0, BLOCK)
+    tile = lane[:, None] * 4 + tl.arange(0, 4)[None, :]
+    kind = partial.dtype.element_ty
+    # A block of one species has no merge: its root is that tip.
+    below = _tip_partial(tl.load(rows + only_tip * BLOCK + lane), kind)
+    exponent = tl.zeros([BLOCK], tl.int32)
+    least = tl.full([BLOCK], 1.0, kind)
+    for merge in range(0, n_merges):
+        _, _, left, right, left_length, right_length = _children(
+            merge, below, partial, rows, record, length, BLOCK
+        )
+        from_left = PULL(site, left, left_length)
+        from_right = PULL(site, right, right_length)
+        below = from_left * from_right
+        # Zero is right where a branch of length zero excludes a base; elsewhere it is underflow.
+        possible = tl.minimum(from_left, from_right) != 0
+        least = tl.minimum(least, tl.min(tl.where(possible, below, 1.0), axis=1))
+        scale, two = _scale_of(below)
+        below *= scale[:, None]
+        exponent += two
+        tl.store(partial + merge * (4 * BLOCK) + tile, below)
+    return below, exponent, least
+
+
+@triton.jit
+def _backwards(
+    site, sums, adjoint, n_merges, partial, rows, record, length,
+    PULL: tl.constexpr, PUSH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The sums of the gradient over all branches."""
+    lane = tl.arange(0, BLOCK)
+    tile = lane[:, None] * 4 + tl.arange(0, 4)[None, :]
+    in_register = True
+    for step in range(0, n_merges):
+        merge = n_merges - 1 - step
+        here = partial + merge * (4 * BLOCK) + tile
+        stored = tl.load(here, mask=in_register == 0, other=0.0)
+        adjoint = tl.where(in_register, adjoint, stored)
+        carried = tl.load(record + 2 * merge) < 0
+        before = tl.load(here - 4 * BLOCK, mask=carried, other=0.0)
+        _, slot, left, right, left_length, right_length = _children(
+            merge, before, partial, rows, record, length, BLOCK
+        )
+        from_left = PULL(site, left, left_length)
+        from_right = PULL(site, right, right_length)
+        scale, _ = _scale_of(from_left * from_right)
+        adjoint *= scale[:, None]
+        to_right, sums = PUSH(site, sums, adjoint * from_left, right, right_length)
+        adjoint, sums = PUSH(site, sums, adjoint * from_right, left, left_length)
+        tl.store(partial + (-1 - slot) * (4 * BLOCK) + tile, to_right, mask=slot < 0)
+        in_register = carried
+    return sums

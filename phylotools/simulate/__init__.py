@@ -1,0 +1,1 @@
+"""Simulated alignments with the truth: sites, columns, missing data, files."""

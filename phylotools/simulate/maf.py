@@ -1,0 +1,118 @@
+"""Simulated rows as MAF blocks (https://genome.ucsc.edu/FAQ/FAQformat.html#format5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError
+from phylotools.phylogeny.simulation import TreeWalk
+from phylotools.phylogeny.simulation_kernels import GAP
+from phylotools.simulate.maf_kernels import write_blocks
+
+#: Letters of the codes 0..5.
+LETTERS = np.frombuffer(b"ACGTN-", dtype=np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Blocks of one piece of a contig.
+
+    Attributes
+    ----------
+    start : int
+        0-based position of the first column.
+    bounds : ndarray of int64, shape (K + 1,)
+        Columns at which blocks begin, and the end of the last.
+    rows : ndarray of uint8, shape (S, C)
+        Codes 0..3, 4 (N) and `GAP`; the reference, which has no gap, first.
+    absent : ndarray of bool, shape (K, S)
+        Species without a row.
+    letters : ndarray of uint8, shape (C,)
+        The reference row as text.
+    """
+
+    start: int
+    bounds: NDArray[np.int64]
+    rows: NDArray[np.uint8]
+    absent: NDArray[np.bool_]
+    letters: NDArray[np.uint8]
+
+    @cached_property
+    def n_bases(self) -> NDArray[np.int64]:
+        """Bases of each species in each block, 0 where it has no row; shape (K, S)."""
+        counts = np.add.reduceat(self.rows != GAP, self.bounds[:-1], axis=1, dtype=np.int64).T
+        return np.where(self.absent, 0, counts)
+
+    def has_base(self) -> NDArray[np.bool_]:
+        """Which species have A, C, G or T where, as the alignment shows it; shape (S, C)."""
+        absent = np.repeat(self.absent, np.diff(self.bounds), axis=0)
+        return (self.rows < 4) & ~absent.T
+
+
+class MafText:
+    """Writes blocks of one contig as text.
+
+    Other species have the contig name and the length of the reference: a base keeps the
+    coordinate of its column, so that rows of a species never overlap.
+
+    Parameters
+    ----------
+    walk : TreeWalk
+    contig : str
+    contig_length : int
+    """
+
+    def __init__(self, walk: TreeWalk, contig: str, contig_length: int) -> None:
+        sources = [f"s {species}.{contig} ".encode() for species in walk.species]
+        self._sources = np.frombuffer(b"".join(sources), dtype=np.uint8)
+        self._source_ends = np.cumsum([0, *map(len, sources)])
+        self._strand = np.frombuffer(f" + {contig_length} ".encode(), dtype=np.uint8)
+        self._longest_number = len(str(contig_length))
+
+    def blocks(self, blocks: Blocks) -> bytes:
+        """Text of blocks; a species without a base in a block has no row."""
+        n_bases = blocks.n_bases
+        fixed = np.diff(self._source_ends) + len(self._strand) + 2 * self._longest_number + 2
+        widths = np.diff(blocks.bounds)
+        size = 3 * len(widths) + int(((n_bases > 0) * (fixed + widths[:, None])).sum())
+        text = np.empty(size, dtype=np.uint8)
+        used = write_blocks(
+            blocks.rows,
+            blocks.bounds,
+            n_bases,
+            blocks.letters,
+            blocks.start,
+            self._sources,
+            self._source_ends,
+            self._strand,
+            LETTERS,
+            text,
+        )
+        return text[:used].tobytes()
+
+
+def check_names(walk: TreeWalk, inner_names: set[str], contig: str) -> None:
+    """Refuse names that could not be read back from ``species.contig``.
+
+    Raises
+    ------
+    InputError
+    """
+    names = {*walk.species, *inner_names} - {""}
+    for species in walk.species:
+        source = f"{species}.{contig}"
+        if any(letter.isspace() for letter in source) or contig.startswith("#"):
+            raise InputError(
+                f"MAF and tables cannot name the source {source!r}",
+                remedy="use names of species and contigs without white space and #",
+            )
+        prefixes = {source[:end] for end, letter in enumerate(source) if letter == "."}
+        if {name for name in names & (prefixes | {source}) if len(name) > len(species)}:
+            raise InputError(
+                f"the source {source} could be of another species of the tree",
+                remedy="choose another contig name, or rename the nodes of the tree",
+            )

@@ -1,0 +1,172 @@
+"""Where simulated text goes: plain or bgzip by suffix, whole files or none, indexed tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from phylotools.errors import UsageError
+from phylotools.io.bgzf import BLOCK_SIZE, compress_block
+from phylotools.io.files import (
+    BGZF_EOF,
+    atomic_path,
+    fsync_path,
+    open_text_output,
+    refuse_existing_file,
+)
+
+_COMPRESSED = (".gz", ".bgz")
+#: tabix indexes end there (SAM specification: bins of the UCSC scheme).
+_LONGEST_TBI_CONTIG = 1 << 29
+_INDEX_SUFFIXES = (".tbi", ".csi")
+#: Bases on a line of FASTA.
+_LINE = 60
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a name asks for bgzip."""
+    return path.lower().endswith(_COMPRESSED)
+
+
+def encode(text: bytes, compressed: bool) -> bytes:
+    """Text as it goes into the file: if compressed, whole BGZF blocks, which may be joined."""
+    if not compressed:
+        return text
+    view = memoryview(text)
+    starts = range(0, len(text), BLOCK_SIZE)
+    return b"".join(compress_block(view[start : start + BLOCK_SIZE]) for start in starts)
+
+
+@dataclass(frozen=True)
+class Sink:
+    """An open output, to which encoded pieces are written."""
+
+    raw: BinaryIO
+    compressed: bool
+
+    def write_text(self, text: bytes) -> None:
+        """Encode and write."""
+        self.raw.write(encode(text, self.compressed))
+
+    def write_encoded(self, data: bytes) -> None:
+        """Write what `encode` made."""
+        self.raw.write(data)
+
+    def finish(self) -> None:
+        if self.compressed:
+            self.raw.write(BGZF_EOF)
+
+
+def refuse_outputs(paths: list[str], inputs: list[str], force: bool) -> None:
+    """Refuse, before the work, outputs that exist, or that are one file or an input.
+
+    Raises
+    ------
+    UsageError, OutputError
+    """
+    places = [os.path.realpath(path) for path in paths if path != "-"]
+    sources = {os.path.realpath(path) for path in inputs if path != "-"}
+    for path, place in zip((p for p in paths if p != "-"), places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{path}: two outputs name the same file")
+        if place in sources:
+            raise UsageError(f"{path}: the output is an input; choose another name")
+        refuse_existing_file(path, force)
+
+
+@contextlib.contextmanager
+def open_sink(path: str, *, force: bool) -> Iterator[Sink]:
+    """Yield a sink on stdout (``-``) or on a file that appears only when complete."""
+    with open_text_output(path, force=force) as raw:
+        sink = Sink(raw, is_compressed(path))
+        yield sink
+        sink.finish()
+
+
+@contextlib.contextmanager
+def open_table(path: str, *, force: bool, longest_contig: int) -> Iterator[Sink]:
+    """As `open_sink`, for a table of positions; compressed, it gets a tabix index.
+
+    The table has the contig in its first and the 1-based position in its second column; lines that
+    begin with ``#`` are its header.
+
+    Parameters
+    ----------
+    path : str
+        Not ``-``.
+    force : bool
+    longest_contig : int
+        Decides between ``.tbi`` and ``.csi``.
+    """
+    indexes = [Path(path + suffix) for suffix in _INDEX_SUFFIXES]
+    if not is_compressed(path):
+        with open_sink(path, force=force) as sink:
+            yield sink
+        return
+    for index in indexes:
+        refuse_existing_file(index, force)
+    with contextlib.ExitStack() as unfinished:
+        with atomic_path(path, force=force) as temporary:
+            with open(temporary, "wb") as raw:
+                sink = Sink(raw, compressed=True)
+                yield sink
+                sink.finish()
+            new_index = _make_index(temporary, longest_contig)
+            unfinished.callback(new_index.unlink, missing_ok=True)
+            for index in indexes:
+                index.unlink(missing_ok=True)
+        fsync_path(new_index)
+        os.replace(new_index, path + new_index.suffix)
+
+
+def _make_index(table: Path, longest_contig: int) -> Path:
+    import pysam
+
+    use_csi = longest_contig >= _LONGEST_TBI_CONTIG
+    index = table.with_name(table.name + (".csi" if use_csi else ".tbi"))
+    pysam.tabix_index(
+        str(table),
+        seq_col=0,
+        start_col=1,
+        end_col=1,
+        meta_char="#",
+        force=True,
+        keep_original=True,
+        index=str(index),
+        csi=use_csi,
+    )
+    return index
+
+
+class FastaWriter:
+    """One contig, written as it is made, in lines of equal length.
+
+    Parameters
+    ----------
+    write : callable
+        Gets bytes.
+    contig : str
+    """
+
+    def __init__(self, write: Callable[[bytes], None], contig: str) -> None:
+        self._write = write
+        self._rest = b""
+        write(f">{contig}\n".encode())
+
+    def add(self, letters: bytes) -> None:
+        """Write the next letters, but for an unfinished line."""
+        letters = self._rest + letters
+        whole = len(letters) - len(letters) % _LINE
+        self._rest = letters[whole:]
+        if whole:
+            lines = (letters[start : start + _LINE] for start in range(0, whole, _LINE))
+            self._write(b"\n".join(lines) + b"\n")
+
+    def finish(self) -> None:
+        """Write the last line."""
+        if self._rest:
+            self._write(self._rest + b"\n")

@@ -1,0 +1,204 @@
+"""Where the sites of a simulation come from: a distribution, or a model that reads a sequence."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phylotools.errors import InputError
+from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK, ReferenceGenome
+from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+from phylotools.phylogeny.simulation import stream_key
+from phylotools.phylogeny.simulation_sites import SiteDistribution
+from phylotools.phylogeny.substitution import SubstitutionModel
+from phylotools.predict.scorer import Scorer
+
+logger = logging.getLogger("phylotools")
+
+_UPPER, _LOWER = b"ACGTN", b"acgtn"
+_UNKNOWN = 4
+
+
+class SiteSource(Protocol):
+    """What a simulation asks for its sites.
+
+    Attributes
+    ----------
+    model : SubstitutionModel
+    contigs : dict of str to int
+        Name -> length.
+    regions : list of Region
+        What is simulated: sorted, disjoint, contig by contig.
+    """
+
+    model: SubstitutionModel
+    contigs: dict[str, int]
+    regions: list[Region]
+
+    def theta(self, region: Region) -> Tensor:
+        """Sites of a region, shape (L, A)."""
+
+    def reference(self, region: Region) -> NDArray[np.uint8] | None:
+        """Letters of the reference species; None where they are to be drawn. uint8 (L,)."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the sites depend on, JSON-ready."""
+
+
+class RandomSites:
+    """Sites drawn from a distribution, on one new contig.
+
+    Parameters
+    ----------
+    distribution : SiteDistribution
+    model : SubstitutionModel
+    contig : str
+    length : int
+    seed : int
+    """
+
+    def __init__(
+        self,
+        distribution: SiteDistribution,
+        model: SubstitutionModel,
+        *,
+        contig: str,
+        length: int,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.contigs = {contig: length}
+        self.regions = [Region(contig, 0, length)]
+        self._distribution = distribution
+        self._key = stream_key(seed, contig)
+
+    def theta(self, region: Region) -> Tensor:
+        return self._distribution.draw(self.model, self._key, region.start, region.end)
+
+    def reference(self, region: Region) -> None:
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        return {"sites": vars(self._distribution)}
+
+
+class ModelSites:
+    """Sites as a model's network reads them off a reference sequence.
+
+    The network has seen the reference base. So that base is given, and the other species are
+    drawn given it.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    regions : list of Region
+        As from `chosen_regions`.
+    """
+
+    def __init__(self, scorer: Scorer, regions: list[Region]) -> None:
+        self.model: SubstitutionModel = scorer.model.substitution
+        self.contigs = scorer.genome.contigs
+        self.regions = regions
+        self._scorer = scorer
+
+    def theta(self, region: Region) -> Tensor:
+        return torch.from_numpy(self._scorer.theta(region))
+
+    def reference(self, region: Region) -> NDArray[np.uint8]:
+        codes = self._scorer.genome.fetch(region)
+        letters = np.frombuffer(_UPPER.ljust(SOFT_MASK, b"N") + _LOWER, dtype=np.uint8)
+        return letters[codes]
+
+    def describe(self) -> dict[str, Any]:
+        model = self._scorer.model
+        return {
+            "model": {"name": model.name, "revision": model.revision, "sha256": model.sha256},
+            "fasta": os.path.basename(self._scorer.genome.path),
+        }
+
+
+def base_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes 0..3 of A, C, G, T in any case, 4 of other letters."""
+    return np.minimum(CODE_OF_BYTE[letters] & (SOFT_MASK - 1), _UNKNOWN)
+
+
+def chosen_regions(
+    genome: ReferenceGenome, texts: Iterable[str] = (), bed: str | None = None
+) -> list[Region]:
+    """The regions to simulate: sorted, overlaps joined; the whole genome where none is named.
+
+    Raises
+    ------
+    InputError
+        If a region lies outside the genome.
+    """
+    regions = [parse_region(text, _spellings(text, genome)) for text in texts]
+    regions += read_bed(bed) if bed is not None else []
+    if not regions:
+        return [Region(contig, 0, length) for contig, length in genome.contigs.items()]
+    names = resolve_contigs([region.contig for region in regions], genome.contigs)
+    order = {contig: index for index, contig in enumerate(genome.contigs)}
+    found: list[Region] = []
+    for region in regions:
+        contig = names.get(region.contig)
+        if contig is None or region.end > genome.contigs[contig]:
+            raise InputError(
+                f"{region} lies outside its contigs",
+                path=genome.path,
+                remedy="check that the regions belong to this assembly",
+            )
+        found.append(Region(contig, region.start, region.end))
+    found.sort(key=lambda region: (order[region.contig], region.start, region.end))
+    joined = found[:1]
+    for region in found[1:]:
+        last = joined[-1]
+        if region.contig == last.contig and region.start <= last.end:
+            joined[-1] = Region(last.contig, last.start, max(last.end, region.end))
+        else:
+            joined.append(region)
+    return joined
+
+
+def _spellings(text: str, genome: ReferenceGenome) -> dict[str, int]:
+    """Contigs of the genome, and the text's own spelling of one of them."""
+    lengths = dict(genome.contigs)
+    for name in {text, text.rpartition(":")[0]} - {""}:
+        for spelled, contig in resolve_contigs([name], genome.contigs).items():
+            lengths[spelled] = genome.contigs[contig]
+    return lengths
+
+
+def warn_of_unseen_sites(training_regions: list[Region] | None, regions: list[Region]) -> None:
+    """Log how many positions a model that is meant for its training columns alone never saw."""
+    if training_regions is None:
+        return
+    n_positions = sum(map(len, regions))
+    seen = sum(
+        max(0, min(region.end, trained.end) - max(region.start, trained.start))
+        for region in regions
+        for trained in _joined(training_regions)
+        if region.contig == trained.contig
+    )
+    if seen < n_positions:
+        logger.warning(
+            "%d of %d positions lie outside the regions that the model was trained on",
+            n_positions - seen,
+            n_positions,
+        )
+
+
+def _joined(regions: list[Region]) -> list[Region]:
+    joined: list[Region] = []
+    for region in sorted(regions):
+        if joined and joined[-1].contig == region.contig and region.start <= joined[-1].end:
+            last = joined.pop()
+            region = Region(last.contig, last.start, max(last.end, region.end))
+        joined.append(region)
+    return joined

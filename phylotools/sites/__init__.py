@@ -1,0 +1,1 @@
+"""From a column store to per-site fits: tables and tracks."""

@@ -1,0 +1,189 @@
+"""Columns of a store, in order or as a sample, in batches of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError
+from phylotools.io.regions import Region
+from phylotools.store import schema
+from phylotools.store.read import ColumnStore
+
+#: Columns in a batch: enough to fill the likelihood's vectors while most searches have ended.
+BATCH_COLUMNS = 8192
+#: Positions read at once, a multiple of the store's chunks.
+_READ = 4 * schema.CHUNK_LENGTH
+#: A sample is made of runs of so many neighbours, since a store is read by the chunk.
+_RUN = 64
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of one contig that have another species than the reference.
+
+    Attributes
+    ----------
+    contig : str
+    position : int64 array [C]
+        0-based, rising.
+    states : uint8 array [C, S]
+        Codes of `phylotools.store.schema` without the soft-mask bit.
+    reference : uint8 array [C]
+        The reference's base; above 3 where it is not known.
+    """
+
+    contig: str
+    position: NDArray[np.int64]
+    states: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+def columns_in_order(
+    store: ColumnStore, regions: Sequence[Region] | None = None
+) -> Iterator[Columns]:
+    """Batches of columns by contig name, then position.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    regions : sequence of Region, optional
+        Disjoint and sorted by position; everything unless given.
+    """
+    for contig in sorted(store.contigs):
+        pieces: list[Columns] = []
+        for piece in _contig_pieces(store, contig, covered(store, contig, regions)):
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= BATCH_COLUMNS:
+                yield _join(pieces)
+                pieces = []
+        if pieces:
+            yield _join(pieces)
+
+
+def covered(
+    store: ColumnStore, contig: str, regions: Sequence[Region] | None = None
+) -> NDArray[np.int64]:
+    """Start and end of the runs that blocks cover, within the regions; int64 [K, 2]."""
+    intervals = store.intervals(contig)
+    if regions is None:
+        return intervals
+    wanted = [(region.start, region.end) for region in regions if region.contig == contig]
+    return _intersect(intervals, np.array(wanted, dtype=np.int64).reshape(-1, 2))
+
+
+def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Columns]:
+    """A sample of a whole store's columns, the same for the same seed.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    n_columns : int
+        About so many, or all there are.
+    seed : int
+
+    Returns
+    -------
+    list of Columns
+        By contig name, then position.
+
+    Raises
+    ------
+    InputError
+        If the store has no column with two species.
+    """
+    contigs = sorted(store.contigs)
+    starts, ends = (
+        np.concatenate([store.intervals(contig)[:, side] for contig in contigs]) for side in (0, 1)
+    )
+    owner = np.repeat(np.arange(len(contigs)), [len(store.intervals(c)) for c in contigs])
+    first = np.concatenate([[0], np.cumsum(ends - starts)])
+    runs = np.random.default_rng(seed).permutation(-(-int(first[-1]) // _RUN))
+    found: list[Columns] = []
+    taken = 0
+    while taken < n_columns and len(runs):
+        # Columns without other species do not count: as many again, until there are enough.
+        n_more = -(-(n_columns - taken) // _RUN)
+        chosen, runs = np.sort(runs[:n_more]), runs[n_more:]
+        rank = (chosen[:, None] * _RUN + np.arange(_RUN)).ravel()
+        rank = rank[rank < first[-1]]
+        interval = np.searchsorted(first, rank, side="right") - 1
+        position = starts[interval] + rank - first[interval]
+        for index in np.unique(owner[interval]).tolist():
+            here = position[owner[interval] == index]
+            edges = np.flatnonzero(np.diff(here, prepend=-2) != 1)
+            spans = np.stack([here[edges], here[np.append(edges[1:], len(here)) - 1] + 1], axis=1)
+            for piece in _contig_pieces(store, contigs[index], spans):
+                found.append(piece)
+                taken += len(piece)
+    if not taken:
+        raise InputError(
+            "no column has a species beside the reference",
+            path=store.path,
+            remedy="`phylotools inspect` describes the store",
+        )
+    found.sort(key=lambda piece: (piece.contig, int(piece.position[0])))
+    return found
+
+
+def _contig_pieces(
+    store: ColumnStore, contig: str, intervals: NDArray[np.int64]
+) -> Iterator[Columns]:
+    """The columns of one contig that lie in sorted intervals, a read at a time."""
+    for window in _windows(intervals):
+        begin = int(window[0, 0])
+        region = Region(contig, begin, int(window[-1, 1]))
+        wanted = np.zeros(len(region), dtype=bool)
+        for start, end in (window - begin).tolist():
+            wanted[start:end] = True
+        states = store.bases(region) & schema.CODE_MASK
+        reference = store.reference(region) & schema.CODE_MASK
+        others = schema.species_depth(states) - (states[:, store.reference_index] < schema.N)
+        wanted &= others > 0
+        if wanted.any():
+            yield Columns(
+                contig, np.flatnonzero(wanted) + begin, states[wanted], reference[wanted]
+            )
+
+
+def _windows(intervals: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut sorted intervals at multiples of `_READ` and group the parts between two of them."""
+    parts: list[tuple[int, int]] = []
+    for start, end in intervals.tolist():
+        while start < end:
+            stop = min(end, (start // _READ + 1) * _READ)
+            if parts and parts[-1][0] // _READ != start // _READ:
+                yield np.array(parts)
+                parts = []
+            parts.append((start, stop))
+            start = stop
+    if parts:
+        yield np.array(parts)
+
+
+def _intersect(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What two sorted lists of disjoint intervals have in common; int64 [K, 2]."""
+    found: list[tuple[int, int]] = []
+    for start, end in second.tolist():
+        here = int(np.searchsorted(first[:, 1], start, side="right"))
+        stop = int(np.searchsorted(first[:, 0], end, side="left"))
+        found += [(max(a, start), min(b, end)) for a, b in first[here:stop].tolist()]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _join(pieces: Iterable[Columns]) -> Columns:
+    pieces = list(pieces)
+    if len(pieces) == 1:
+        return pieces[0]
+    return Columns(
+        pieces[0].contig,
+        np.concatenate([piece.position for piece in pieces]),
+        np.concatenate([piece.states for piece in pieces]),
+        np.concatenate([piece.reference for piece in pieces]),
+    )

@@ -1,0 +1,168 @@
+"""A network's prediction as the centre of each site's prior."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phylotools.errors import InputError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region, resolve_contigs
+from phylotools.model.folder import Model
+from phylotools.predict.scorer import Scorer
+from phylotools.sites.columns import Columns
+from phylotools.store import schema
+from phylotools.store.read import ColumnStore
+
+logger = logging.getLogger("phylotools")
+
+#: More differences between a store's reference bases and a FASTA mean another assembly.
+_MISMATCH_LIMIT = 0.1
+
+
+class NetworkPrior:
+    """Theta of a model at the columns of a store.
+
+    Parameters
+    ----------
+    model : Model
+    genome : ReferenceGenome
+        Of the store's reference species.
+    store : ColumnStore
+    neutral_scale : float
+        Factor on the branch lengths that the model was trained with.
+    threads : int, optional
+        As for `Scorer`.
+
+    Raises
+    ------
+    InputError
+        If the genome has none of the store's contigs.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        genome: ReferenceGenome,
+        store: ColumnStore,
+        *,
+        neutral_scale: float = 1.0,
+        threads: int | None = None,
+    ) -> None:
+        self.model = model
+        self.n_outside_training = 0
+        self._genome = genome
+        self._scorer = Scorer(model, genome, threads=threads)
+        self._log_scale = math.log(neutral_scale)
+        self._contigs = resolve_contigs(store.contigs, genome.contigs)
+        for name, contig in self._contigs.items():
+            if name != contig:
+                logger.info("contig %s is %s of the reference", name, contig)
+        if not self._contigs:
+            raise InputError(
+                f"has none of the store's contigs ({', '.join(list(store.contigs)[:5])})",
+                path=genome.path,
+                remedy="give the assembly of the store's reference species",
+            )
+
+    def has_contig(self, contig: str) -> bool:
+        """Whether the genome has a contig of the store."""
+        return contig in self._contigs
+
+    def require_contigs(self, contigs: Iterable[str]) -> None:
+        """Refuse contigs of the store that the genome lacks.
+
+        Raises
+        ------
+        InputError
+        """
+        missing = [contig for contig in contigs if contig not in self._contigs]
+        if missing:
+            raise InputError(
+                f"lacks {len(missing)} of the store's contigs ({', '.join(missing[:5])})",
+                path=self._genome.path,
+                remedy="give the whole assembly, or name the contigs wanted (-r)",
+            )
+
+    def unseen_species(self, store: ColumnStore) -> list[str]:
+        """Species of the store that were held out of all of the model's training."""
+        unseen = set(store.species) - {store.reference_species}
+        trained = self._training_stores()
+        for entry in trained:
+            unseen &= set(entry.get("held_out_species") or ())
+        return sorted(unseen) if trained else []
+
+    def saw(self, store: ColumnStore) -> bool:
+        """Whether the model was trained on this very store."""
+        return any(e.get("fingerprint") == store.fingerprint for e in self._training_stores())
+
+    def _training_stores(self) -> list[dict[str, Any]]:
+        entries = self.model.manifest.get("training_stores")
+        known = entries if isinstance(entries, list) else []
+        return [entry for entry in known if isinstance(entry, dict)]
+
+    def theta(self, columns: Columns) -> Tensor:
+        """Theta at every column of a contig that the genome has, float32, shape (C, A).
+
+        Raises
+        ------
+        InputError
+            If the genome's contig is shorter.
+        """
+        contig = self._contigs[columns.contig]
+        theta = torch.from_numpy(self._scorer.theta_at(contig, columns.position))
+        self.n_outside_training += self._outside(contig, columns.position)
+        if not self._log_scale:
+            return theta
+        # Rates are per unit of branch length: the same site is slower on a longer tree.
+        model = self.model.substitution
+        with torch.no_grad():
+            return model.with_log_rate(theta, model.log_rate(theta) - self._log_scale)
+
+    def check_assembly(self, sample: list[Columns]) -> None:
+        """Refuse a genome that is not that of the store's reference bases.
+
+        Raises
+        ------
+        InputError
+        """
+        n_compared = n_different = 0
+        for columns in sample:
+            own = np.array([self._base(columns, position) for position in columns.position])
+            known = (own < schema.N) & (columns.reference < schema.N)
+            n_compared += int(known.sum())
+            n_different += int((own != columns.reference)[known].sum())
+        if n_different > _MISMATCH_LIMIT * max(n_compared, 1):
+            raise InputError(
+                f"differs from the store's reference at {n_different} of {n_compared} positions; "
+                "this looks like the wrong assembly",
+                path=self._genome.path,
+                remedy="give the assembly of the store's reference species",
+            )
+        if n_different:
+            logger.warning(
+                "%s differs from the store's reference at %d of %d positions",
+                self._genome.path, n_different, n_compared,
+            )  # fmt: skip
+
+    def _base(self, columns: Columns, position: np.int64) -> int:
+        contig = self._contigs[columns.contig]
+        where = Region(contig, int(position), int(position) + 1)
+        return int(self._genome.fetch(where)[0] & schema.CODE_MASK)
+
+    def _outside(self, contig: str, positions: NDArray[np.int64]) -> int:
+        """How many positions lie outside the regions that the model is meant for."""
+        if self.model.training_regions is None:
+            return 0
+        inside = np.zeros(len(positions), dtype=bool)
+        for region in self.model.training_regions:
+            if region.contig == contig:
+                inside |= (positions >= region.start) & (positions < region.end)
+        return int((~inside).sum())

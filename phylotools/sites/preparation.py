@@ -1,0 +1,298 @@
+"""What is decided before the pass over a store: model, shared parameters, prior, neutral rate.
+
+All of it comes from what the user gave and from one sample of the whole store, so that the numbers
+of a position do not depend on which other positions were asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phylotools.errors import UsageError
+from phylotools.phylogeny.likelihood import PruningPlan, make_plan
+from phylotools.phylogeny.site_conservation import neutral_theta
+from phylotools.phylogeny.site_fit import (
+    SitePrior,
+    fit_prior_widths,
+    fit_sites,
+    held_out_log_likelihood,
+)
+from phylotools.phylogeny.site_shared import learn_shared_parameters
+from phylotools.phylogeny.substitution import (
+    F81,
+    MutationSelection,
+    SubstitutionModel,
+    make_substitution_model,
+)
+from phylotools.phylogeny.substitution.catalogue import parameters_of
+from phylotools.phylogeny.tree import Tree
+from phylotools.sites.columns import Columns, sample_columns
+from phylotools.sites.network_prior import NetworkPrior
+from phylotools.store import schema
+from phylotools.store.read import ColumnStore
+
+logger = logging.getLogger("phylotools")
+
+#: What may be assumed of log R: see `FitSettings`.
+RATES = ("prior", "free", "fixed", "fitted")
+#: Species that differ at branches of length zero would make a column impossible; IQ-TREE's limit.
+_SHORTEST_BRANCH = 1e-6
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How sites are fitted.
+
+    Attributes
+    ----------
+    substitution : str
+    shared : dict
+        Settings of the substitution model, as `make_substitution_model` takes them.
+    learn_shared : bool
+        Learn its shared parameters from the sample; the given ones are where that starts.
+    rate : {'prior', 'free', 'fixed', 'fitted'}
+        Of log R: a normal prior with given numbers, nothing, one value, or a normal prior whose
+        numbers (and the width for allele scores) predict held-out species best.
+    rate_mean, rate_sd, frequency_sd : float or None
+        Of the priors; None for the default, or to be fitted.
+    background : tuple of float or None
+        Neutral frequencies of A, C, G, T; None for those of the sample's reference bases.
+    neutral_scale : float
+        Neutral substitutions per unit of branch length of the store's tree.
+    held_out_species : tuple of str
+    held_out_fraction : float
+        Share of the other species to draw, where none is named.
+    sample : int
+        Columns to learn from.
+    seed : int
+    """
+
+    substitution: str = "f81"
+    shared: dict[str, Any] = field(default_factory=dict)
+    learn_shared: bool = False
+    rate: str = "prior"
+    rate_mean: float | None = None
+    rate_sd: float | None = None
+    frequency_sd: float | None = None
+    background: tuple[float, ...] | None = None
+    neutral_scale: float = 1.0
+    held_out_species: tuple[str, ...] = ()
+    held_out_fraction: float = 0.1
+    sample: int = 4000
+    seed: int = 1
+
+    def initial_prior(self) -> SitePrior:
+        """The prior as given; where numbers are to be fitted, where the search starts."""
+        default = SitePrior()
+        sd = {"free": math.inf, "fixed": 0.0}.get(self.rate, self.rate_sd)
+        return SitePrior(
+            self.rate_mean,
+            default.log_rate_sd if sd is None else sd,
+            self.frequency_sd or default.log_frequency_sd,
+        )
+
+    def given(self) -> frozenset[str]:
+        """Attributes of the prior that are not to be fitted."""
+        numbers = {
+            "log_rate_mean": self.rate_mean,
+            "log_rate_sd": self.rate_sd,
+            "log_frequency_sd": self.frequency_sd,
+        }
+        return frozenset(name for name, value in numbers.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that a site's fit needs beside its column.
+
+    Attributes
+    ----------
+    plan : PruningPlan
+        Branch lengths in neutral substitutions.
+    model : SubstitutionModel
+    prior : SitePrior
+    network : NetworkPrior or None
+        Where the centre of the prior comes from.
+    neutral : Tensor, shape (A,)
+        Theta of a neutral site.
+    background : list of float
+        Its frequencies.
+    n_sample : int
+        Columns of the sample.
+    held_out : tuple of str
+        Species that the prior was judged by; the final fits see them.
+    held_out_log_likelihood : float or None
+        Of those species given the others, under the prior; nats a column of the sample.
+    trials : tuple of (SitePrior, float)
+        Priors that were tried, and how they predict the held-out species.
+    """
+
+    plan: PruningPlan
+    model: SubstitutionModel
+    prior: SitePrior
+    network: NetworkPrior | None
+    neutral: Tensor
+    background: list[float]
+    n_sample: int
+    held_out: tuple[str, ...] = ()
+    held_out_log_likelihood: float | None = None
+    trials: tuple[tuple[SitePrior, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Sample:
+    states: Tensor
+    reference: Tensor
+    centre: Tensor | None
+
+
+def prepare(
+    store: ColumnStore,
+    settings: FitSettings,
+    network: NetworkPrior | None = None,
+    device: torch.device | None = None,
+) -> Preparation:
+    """Decide everything that `settings` leaves open.
+
+    Raises
+    ------
+    InputError, UsageError
+        If a held-out species is not in the store or is its reference, a shared parameter is
+        wrong, or the store has no columns.
+    """
+    held_out = _held_out_species(store, settings, network)
+    plan = make_plan(_neutral_tree(store.tree, settings.neutral_scale))
+    columns = sample_columns(store, settings.sample, settings.seed)
+    if network is not None:
+        columns = [piece for piece in columns if network.has_contig(piece.contig)]
+        network.check_assembly(columns)
+    sample = _tensors(columns, network, device or torch.device("cpu"))
+    n_sample = len(sample.states)
+    background = _background(settings, sample.reference)
+    model = (_substitution(settings, background) if network is None
+             else network.model.substitution).to(sample.states.device)  # fmt: skip
+    prior = settings.initial_prior()
+    shown = sample.states.clone()
+    shown[:, held_out] = schema.NO_BLOCK
+    if settings.learn_shared:
+        model = learn_shared_parameters(shown, sample.reference, plan, model, prior)
+        logger.info("%s learned from %d columns: %s", model.name, n_sample, model.settings())
+    trials: list[tuple[SitePrior, float]] = []
+    if settings.rate == "fitted":
+        prior = fit_prior_widths(
+            sample.states, sample.reference, plan, model, held_out, sample.centre,
+            initial=prior, hold=settings.given(),
+            on_trial=lambda *trial: _note(trials, *trial),
+        )  # fmt: skip
+        quality = dict(trials)[prior]
+    elif len(held_out):
+        theta = fit_sites(shown, sample.reference, plan, prior, model, sample.centre)
+        values = held_out_log_likelihood(sample.states, theta, plan, model, held_out)
+        quality = values.mean().item()
+    neutral = _neutral_frequencies(model, background)
+    return Preparation(
+        plan, model, prior, network, neutral_theta(neutral.log(), model), neutral.tolist(),
+        n_sample, tuple(store.species[index] for index in held_out.tolist()),
+        quality if len(held_out) else None, tuple(trials),
+    )  # fmt: skip
+
+
+def _held_out_species(
+    store: ColumnStore, settings: FitSettings, network: NetworkPrior | None
+) -> Tensor:
+    """Indices of the species that a prior is judged by; none where nothing is to be judged."""
+    for name in settings.held_out_species:
+        if name not in store.species:
+            raise UsageError(f"--held-out-species: the store has no species '{name}'")
+        if name == store.reference_species:
+            raise UsageError(f"--held-out-species: '{name}' is the reference; keep it")
+    names = list(settings.held_out_species)
+    if not names and settings.rate == "fitted":
+        names = network.unseen_species(store) if network is not None else []
+        if not names:
+            names = _drawn_species(store, settings)
+    if network is not None and settings.rate == "fitted":
+        if network.saw(store) and not set(names) <= set(network.unseen_species(store)):
+            logger.warning(
+                "model %s was trained on the held-out species of this store: the widths of the "
+                "prior will trust it too much; hold species out of its training",
+                network.model.name,
+            )
+    if names and len(set(names)) >= len(store.species) - 1:
+        raise UsageError("at least one species beside the reference must not be held out")
+    index = {species: number for number, species in enumerate(store.species)}
+    return torch.tensor(sorted({index[name] for name in names}), dtype=torch.int64)
+
+
+def _drawn_species(store: ColumnStore, settings: FitSettings) -> list[str]:
+    others = [name for name in store.species if name != store.reference_species]
+    n_drawn = max(1, round(settings.held_out_fraction * len(others)))
+    rng = np.random.default_rng((settings.seed, len(store.species)))
+    return [others[i] for i in rng.choice(len(others), size=n_drawn, replace=False)]
+
+
+def _neutral_tree(tree: Tree, scale: float) -> Tree:
+    scaled = dataclasses.replace(tree, branch_length=tree.branch_length * scale)
+    return scaled.with_minimum_branch_length(_SHORTEST_BRANCH)
+
+
+def _tensors(
+    columns: list[Columns], network: NetworkPrior | None, device: torch.device
+) -> _Sample:
+    states = np.concatenate([piece.states for piece in columns])
+    reference = np.concatenate([piece.reference for piece in columns])
+    centre = None
+    if network is not None:
+        centre = torch.cat([network.theta(piece) for piece in columns]).to(device)
+        network.n_outside_training = 0
+    return _Sample(
+        torch.from_numpy(states).to(device), torch.from_numpy(reference).to(device), centre
+    )
+
+
+def _background(settings: FitSettings, reference: Tensor) -> Tensor:
+    """Frequencies of A, C, G, T: as given, else of the reference bases; shape (A,)."""
+    if settings.background is not None:
+        frequencies = torch.tensor(settings.background, dtype=torch.float64)
+    else:
+        counts = torch.bincount(reference.cpu().long(), minlength=256)[:4]
+        frequencies = counts.double() + 0.5
+    if settings.shared.get("strand_symmetric"):
+        frequencies = frequencies + frequencies.flip(0)
+    return frequencies / frequencies.sum()
+
+
+def _substitution(settings: FitSettings, background: Tensor) -> SubstitutionModel:
+    """The model as named; what mutation alone gives is the background unless given."""
+    shared = dict(settings.shared)
+    for name in ("background", "mutation_frequencies"):
+        if name in parameters_of(settings.substitution):
+            shared.setdefault(name, background.tolist())
+    return make_substitution_model(settings.substitution, **shared)
+
+
+def _neutral_frequencies(model: SubstitutionModel, background: Tensor) -> Tensor:
+    """Frequencies of a site that only mutates; float64, shape (A,)."""
+    with torch.no_grad():
+        if isinstance(model, MutationSelection):
+            return model.log_mutation_frequencies().cpu().double().exp()
+        if isinstance(model, F81):
+            return background
+        return model.log_background.cpu().double().exp()  # type: ignore[operator,union-attr]
+
+
+def _note(trials: list[tuple[SitePrior, float]], prior: SitePrior, value: float) -> None:
+    trials.append((prior, value))
+    mean = "centre" if prior.log_rate_mean is None else f"{prior.log_rate_mean:.3f}"
+    logger.info(
+        "prior of log R %s, sd %g, of allele scores sd %g: held-out species %.4f nats a column",
+        mean, prior.log_rate_sd, prior.log_frequency_sd, value,
+    )  # fmt: skip
