@@ -1,56 +1,95 @@
-"""Columns per block of the compiled kernel, one thread, float32.
+"""Width of the vectors of the compiled kernel, one thread, float32.
 
 python benchmarks/likelihood_lanes.py TREE.nh [TREE.nh ...]
+
+The width is compiled in, so each gets a copy of the package and processes of its own, which take
+turns. NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx2,+fma,+avx,+bmi,+bmi2 measures AVX2 alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import re
+import shutil
+import subprocess
 import sys
-from functools import partial
+import tempfile
 from pathlib import Path
-from types import ModuleType
 
-import numba
 import numpy as np
-from paired import compare
 
-from phylotools.phylogeny.kernels import cpu
-from phylotools.phylogeny.kernels.plan import make_plan
+import phylotools
+
+WIDTHS, RUNS, COLUMNS = (32, 64, 128, 256), 5, 8192
+MODELS = ("f81", "mutation-selection")
+
+CODE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+import torch
+from phylotools.phylogeny.kernels.cpu.lanes import VECTOR_BYTES
+from phylotools.phylogeny.likelihood import column_log_likelihood, make_plan
+from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.phylogeny.threads import set_threads
 from phylotools.phylogeny.tree import parse_newick
+width, name, path, columns = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+assert width == VECTOR_BYTES
+torch.set_num_threads(1)
+set_threads(1)
+plan = make_plan(parse_newick(Path(path).read_text()).with_minimum_branch_length(1e-6))
+rng = np.random.default_rng(0)
+states = torch.from_numpy(rng.integers(0, 6, (columns, plan.n_tips), dtype=np.uint8))
+theta = torch.from_numpy(rng.normal(size=(columns, 4)).astype(np.float32)).requires_grad_()
+model = make_substitution_model(name)
+def once():
+    column_log_likelihood(states, theta, plan, model, kernel="cpu").sum().backward()
+once()
+start = time.perf_counter()
+once()
+print(columns / (time.perf_counter() - start))
+"""
 
-COLUMNS = 2048
+
+def package_with_width(folder: Path, width: int) -> Path:
+    """A copy of the package whose vectors have another width."""
+    target = folder / str(width)
+    source = Path(phylotools.__file__).parent
+    shutil.copytree(source, target / "phylotools", ignore=shutil.ignore_patterns("__pycache__"))
+    lanes = target / "phylotools" / "phylogeny" / "kernels" / "cpu" / "lanes.py"
+    text, n = re.subn(r"(?m)^VECTOR_BYTES = \d+$", f"VECTOR_BYTES = {width}", lanes.read_text())
+    assert n == 1
+    lanes.write_text(text)
+    return target
 
 
-def kernel_with_lanes(lanes: int) -> ModuleType:
-    """A copy of the kernel's module with another block size, compiled without the shared cache."""
-    spec = importlib.util.spec_from_file_location(f"cpu_{lanes}_lanes", cpu.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.LANES = lanes
-    for name, function in vars(module).items():
-        if name.startswith("_") and hasattr(function, "py_func"):
-            function._cache = numba.core.caching.NullCache()
-    return module
+def columns_per_second(package: Path, width: int, model: str, tree: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(width), model, tree, str(COLUMNS)],
+        capture_output=True, text=True, check=True, cwd=package,
+        env=os.environ | {"PYTHONPATH": str(package)},
+    )  # fmt: skip
+    return float(done.stdout)
 
 
 def main() -> None:
-    numba.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    modules = {lanes: kernel_with_lanes(lanes) for lanes in (16, 32, 64, 128)}
-    for path in sys.argv[1:]:
-        tree = parse_newick(Path(path).read_text(), path=path).with_minimum_branch_length(1e-6)
-        plan = make_plan(tree)
-        states = rng.integers(0, 6, (COLUMNS, tree.n_tips), dtype=np.uint8)
-        theta = rng.normal(size=(COLUMNS, 4)).astype(np.float32)
-        print(f"{Path(path).name}: {tree.n_tips} species, {COLUMNS} columns")
-        ways = {
-            f"{lanes} lanes": partial(module.f81_log_likelihood_and_gradient, states, theta, plan)
-            for lanes, module in modules.items()
-        }
-        compare(ways, work=COLUMNS, unit="columns/s")
+    with tempfile.TemporaryDirectory() as scratch:
+        packages = {width: package_with_width(Path(scratch), width) for width in WIDTHS}
+        for path in sys.argv[1:]:
+            tree = str(Path(path).resolve())
+            for model in MODELS:
+                speeds: dict[int, list[float]] = {width: [] for width in WIDTHS}
+                for _ in range(RUNS):
+                    for width, package in packages.items():
+                        speeds[width].append(columns_per_second(package, width, model, tree))
+                print(f"{Path(path).name}, {model}, {RUNS} runs each; median [min, max]")
+                first = np.array(speeds[WIDTHS[0]])
+                for width, found in speeds.items():
+                    ratio = np.array(found) / first
+                    print(
+                        f"  {width:4d} bytes {np.median(found):12,.0f} columns/s  ratio "
+                        f"{np.median(ratio):5.2f} [{ratio.min():.2f}, {ratio.max():.2f}]"
+                    )
 
 
 if __name__ == "__main__":

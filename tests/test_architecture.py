@@ -20,8 +20,10 @@ MAY_IMPORT["store"] = {"errors", "provenance", "io", "phylogeny"}
 MAY_IMPORT["model"] = MAY_IMPORT["store"] | {"store"}
 MAY_IMPORT["training"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}
+MAY_IMPORT["simulate"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["evaluate"] = MAY_IMPORT["predict"] | {"predict", "training"}
-MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "engine"}
+MAY_IMPORT["sites"] = MAY_IMPORT["predict"] | {"predict"}
+MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "engine"}
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
 )

@@ -20,6 +20,7 @@ VERBS = {
     "preprocess": "Alignment (MAF) and Newick tree to a column store.",
     "train": "Train a model on column stores, as a TOML file says.",
     "annotate": "Add per-allele scores to a VCF or BCF.",
+    "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
     "model": "List, describe, verify and export models.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
@@ -36,8 +37,8 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"phylotools.cli.{cmd_name}")
-        return getattr(module, f"{cmd_name}_command")
+        name = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"phylotools.cli.{name}"), f"{name}_command")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -22,6 +22,8 @@ model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FO
 threads_option = functools.partial(
     click.option, "-@", "--threads", type=click.IntRange(1), metavar="N"
 )
+#: Substitution models; named here too so that --help imports no torch.
+SUBSTITUTION_NAMES = ("f81", "hky", "gtr", "mutation-selection")
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
@@ -29,6 +31,18 @@ seed_option = click.option("--seed", type=int, default=1, show_default=True, hel
 summary_option = click.option(
     "--summary-json", metavar="FILE", help="Write what was done, as JSON."
 )
+
+
+def numbers(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[float] | None:
+    """Callback of an option that takes numbers with commas between them."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:

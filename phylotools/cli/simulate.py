@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,10 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from phylotools.io.genome import ReferenceGenome
     from phylotools.phylogeny.simulation_missing import MissingData
     from phylotools.phylogeny.substitution import SubstitutionModel
     from phylotools.simulate.sources import SiteSource
 
-#: Names of the substitution models; named here too so that --help imports no torch.
-SUBSTITUTION_NAMES = ("f81", "hky", "gtr", "mutation-selection")
 #: Option -> parameter of the substitution model.
 _SHARED = ("kappa", "exchangeabilities", "background", "mutation_frequencies")
 #: Option -> field of `SiteDistribution`.
@@ -41,15 +37,6 @@ _MISSING_OPTIONS = (
     "dropout_length",
     "block_length",
 )
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
 
 
 def _number_option(name: str, default: float | int, text: str) -> Any:
@@ -75,21 +62,24 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @click.option("--output-fasta", metavar="FILE", help="Sequence of the reference species.")
 @click.option(
     "--substitution",
-    type=click.Choice(SUBSTITUTION_NAMES),
+    type=click.Choice(options.SUBSTITUTION_NAMES),
     help="Substitution model [default: f81].",
 )
 @click.option("--kappa", type=float, metavar="X", help="hky: transitions over transversions.")
 @click.option(
     "--exchangeabilities",
-    callback=_numbers,
+    callback=options.numbers,
     metavar="AC,AG,AT,CG,CT,GT",
     help="gtr and mutation-selection: up to a factor.",
 )
 @click.option(
-    "--background", callback=_numbers, metavar="A,C,G,T", help="hky and gtr: mutation alone."
+    "--background", callback=options.numbers, metavar="A,C,G,T", help="hky and gtr: mutation alone."
 )
 @click.option(
-    "--mutation-frequencies", callback=_numbers, metavar="A,C,G,T", help="mutation-selection."
+    "--mutation-frequencies",
+    callback=options.numbers,
+    metavar="A,C,G,T",
+    help="mutation-selection.",
 )
 @_number_option("--site-rate-mean", 0.0, "Mean of log R, relative to neutral")
 @_number_option("--site-rate-sd", 0.5, "Standard deviation of log R")
@@ -138,6 +128,7 @@ def simulate_command(
     phylotools simulate tree.nh --model my-model/ -f genome.fa -r chr2:1-100000 -o out.maf.gz
     """
     from phylotools.errors import UsageError
+    from phylotools.phylogeny.threads import n_cores
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.preprocess import read_tree
@@ -154,7 +145,6 @@ def simulate_command(
         missing = _missing_data(given)
     watch = options.Stopwatch()
     parsed = read_tree(tree)
-    n_threads = threads or _n_cores()
     with contextlib.ExitStack() as stack:
         source, reference = _sources(stack, given, parsed.tips, seed, threads)
         total = sum(map(len, source.regions))
@@ -166,7 +156,7 @@ def simulate_command(
             reference=reference,
             missing=missing,
             seed=seed,
-            threads=n_threads,
+            threads=threads or n_cores(),
             on_piece=progress.update,
         )
     seconds = watch.seconds
@@ -185,10 +175,6 @@ def simulate_command(
         seconds,
         summary.columns / max(seconds, 1e-9),
     )
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -289,9 +275,10 @@ def _model_sites(
 ) -> tuple[SiteSource, str]:
     from phylotools.errors import InputError, UsageError
     from phylotools.io.genome import ReferenceGenome
+    from phylotools.io.regions import Region, choose_regions
     from phylotools.model.registry import load_model
     from phylotools.predict.scorer import Scorer
-    from phylotools.simulate.sources import ModelSites, chosen_regions, warn_of_unseen_sites
+    from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
 
     model = load_model(given["model"], given["device"])
     trained_on = [store.get("reference_species") for store in _stores(model.manifest)]
@@ -304,8 +291,10 @@ def _model_sites(
             f"model {model.name} does not ship its reference sequence",
             remedy="give a sequence with --fasta",
         )
-    genome: ReferenceGenome = stack.enter_context(ReferenceGenome.open(fasta))
-    regions = chosen_regions(genome, given["regions"], given["regions_file"])
+    genome = stack.enter_context(ReferenceGenome.open(fasta))
+    regions = choose_regions(
+        given["regions"], given["regions_file"], genome.contigs, path=genome.path
+    ) or [Region(contig, 0, length) for contig, length in genome.contigs.items()]
     warn_of_unseen_sites(model.training_regions, regions)
     return ModelSites(Scorer(model, genome, threads=threads), regions), reference
 

@@ -50,7 +50,7 @@ def open_position_table(
 
 @contextlib.contextmanager
 def open_indexed(path: str, *, longest_contig: int, force: bool = False) -> Iterator[BinaryIO]:
-    """As `open_position_table`, for a file that gets BGZF blocks: its end marker is the caller's."""
+    """As `open_position_table`, for BGZF blocks that the caller makes, end marker included."""
     indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
     for index in indexes:
         refuse_existing_file(index, force)

@@ -55,11 +55,6 @@ class RateAssumption:
         if problems:
             raise UsageError("rate: " + "; ".join(problems))
 
-    @property
-    def fixed_log_rate(self) -> float | None:
-        """The log R of every site, where it is not predicted."""
-        return self.mean if self.treatment == "fixed" else None
-
     def to_dict(self) -> dict[str, Any]:
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
 
@@ -150,7 +145,15 @@ class SiteModel(nn.Module):
     rate : RateAssumption, optional
         Free unless given. A fixed one is imposed here, where the substitution model that measures
         log R is known.
+
+    Attributes
+    ----------
+    fixed_log_rate : Parameter or None
+        The log R of every site, where it is fixed: given, or learned as one more parameter shared
+        by all sites.
     """
+
+    fixed_log_rate: nn.Parameter | None
 
     def __init__(
         self,
@@ -161,7 +164,32 @@ class SiteModel(nn.Module):
         super().__init__()
         self.network = network
         self.substitution = substitution or make_substitution_model("f81")
+        self._rate = RateAssumption()
+        self.register_parameter("fixed_log_rate", None)
         self.rate = rate or RateAssumption()
+
+    @property
+    def rate(self) -> RateAssumption:
+        """What is assumed of log R; a fixed one as it stands."""
+        if self.fixed_log_rate is None:
+            return self._rate
+        return RateAssumption("fixed", self.fixed_log_rate.item())
+
+    @rate.setter
+    def rate(self, rate: RateAssumption) -> None:
+        self._rate = rate
+        if rate.treatment == "fixed":
+            device = self.network.output.bias.device
+            self.fixed_log_rate = nn.Parameter(
+                torch.tensor(rate.mean, dtype=torch.float32, device=device)
+            )
+        else:
+            self.fixed_log_rate = None
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Those that all sites share and that are learned."""
+        fixed = [] if self.fixed_log_rate is None else [self.fixed_log_rate]
+        return [p for p in (*self.substitution.parameters(), *fixed) if p.requires_grad]
 
     @property
     def spec(self) -> SiteModelSpec:
@@ -188,8 +216,9 @@ class SiteModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Theta, shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
         theta: Tensor = self.network(tokens)
-        log_rate = self.rate.fixed_log_rate
-        return theta if log_rate is None else self.substitution.with_log_rate(theta, log_rate)
+        if self.fixed_log_rate is None:
+            return theta
+        return self.substitution.with_log_rate(theta, self.fixed_log_rate)
 
     def freeze(self) -> SiteModel:
         """Symmetrise every weight once, for inference; returns the model itself."""

@@ -16,6 +16,8 @@ from phylotools.model.site_model import SiteModel, SiteModelSpec
 
 #: In a model folder the network's tensors have no prefix.
 _NETWORK, _SUBSTITUTION = "network.", "substitution."
+#: Written in the configuration alone, to all its digits.
+_FIXED_RATE = "fixed_log_rate"
 
 
 def save_tensors(
@@ -61,7 +63,11 @@ def folder_tensors(model: SiteModel) -> dict[str, Tensor]:
     Those of the network have the names that they have in it, the parameters shared by all sites
     the prefix ``substitution.``.
     """
-    return {name.removeprefix(_NETWORK): tensor for name, tensor in model.state_dict().items()}
+    return {
+        name.removeprefix(_NETWORK): tensor
+        for name, tensor in model.state_dict().items()
+        if name != _FIXED_RATE
+    }
 
 
 def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> SiteModel:
@@ -88,6 +94,8 @@ def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> Si
         name if name.startswith(_SUBSTITUTION) else _NETWORK + name: tensor
         for name, tensor in load_tensors(path)[0].items()
     }
+    if spec.rate.treatment == "fixed":
+        tensors[_FIXED_RATE] = torch.tensor(spec.rate.mean, dtype=torch.float32)
     model = build_site_model(spec, tensors, path)
     _check_settings(spec, model, path)
     return model.to(device).freeze()

@@ -38,7 +38,7 @@ def column_log_likelihood(
         A plan, made once by `make_plan`, saves laying out the tree at each call.
     model : SubstitutionModel, optional
         F81 unless given.
-    kernel : {'auto', 'reference', 'cpu'}
+    kernel : {'auto', 'cpu', 'reference'}
         ``auto`` is the compiled kernel on a CPU and plain torch elsewhere.
 
     Returns
@@ -50,7 +50,7 @@ def column_log_likelihood(
     Raises
     ------
     PhylotoolsError
-        If shapes disagree or theta is not finite.
+        If shapes, types or devices disagree, or a number of theta or the model is not finite.
     """
     plan = make_plan(tree) if isinstance(tree, Tree) else tree
     model = model or F81()
@@ -67,6 +67,11 @@ def column_log_likelihood(
         raise PhylotoolsError(f"theta must be float32 or float64, not {theta.dtype}")
     if not bool(torch.isfinite(theta).all()):
         raise PhylotoolsError("theta holds NaN or infinite log rates; the training diverged")
+    if states.device != theta.device:
+        raise PhylotoolsError(f"states are on {states.device}, theta on {theta.device}")
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise PhylotoolsError(f"{name} of {model.name} is not finite; the training diverged")
     theta = model.bounded(theta)
     if plan.n_tips == 1:
         return log_reference_frequency(states[:, 0], theta, model)
@@ -102,7 +107,9 @@ def log_reference_frequency(
     -------
     Tensor, shape (C,)
     """
+    model = model or F81()
     known = state < 4
     index = torch.where(known, state, torch.zeros_like(state)).long().unsqueeze(-1)
-    value = (model or F81()).log_equilibrium_frequencies(theta).gather(-1, index).squeeze(-1)
+    log_pi = model.log_equilibrium_frequencies(model.bounded(theta))
+    value = log_pi.gather(-1, index).squeeze(-1)
     return torch.where(known, value, torch.zeros_like(value))

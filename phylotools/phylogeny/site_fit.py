@@ -141,8 +141,9 @@ def fit_sites(
     Returns
     -------
     Tensor of float32, shape (C, A)
-        Theta: a local maximum, within about 1e-6 nats (its numbers to about 0.002). At a column of probability zero under
-        every theta (different bases joined by branches of length zero) the centre of the prior.
+        Theta: a local maximum, within about 1e-6 nats (its numbers to about 0.002). At a column
+        of probability zero under every theta (different bases joined by branches of length zero)
+        what the prior and the reference base say.
 
     Raises
     ------

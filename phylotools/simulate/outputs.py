@@ -6,23 +6,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from phylotools.errors import UsageError
 from phylotools.io.bgzf import BLOCK_SIZE, compress_block
-from phylotools.io.files import (
-    BGZF_EOF,
-    atomic_path,
-    fsync_path,
-    open_text_output,
-    refuse_existing_file,
-)
+from phylotools.io.files import BGZF_EOF, open_text_output, refuse_existing_file
+from phylotools.io.position_table import open_indexed
 
 _COMPRESSED = (".gz", ".bgz")
-#: tabix indexes end there (SAM specification: bins of the UCSC scheme).
-_LONGEST_TBI_CONTIG = 1 << 29
-_INDEX_SUFFIXES = (".tbi", ".csi")
 #: Bases on a line of FASTA.
 _LINE = 60
 
@@ -89,10 +80,7 @@ def open_sink(path: str, *, force: bool) -> Iterator[Sink]:
 
 @contextlib.contextmanager
 def open_table(path: str, *, force: bool, longest_contig: int) -> Iterator[Sink]:
-    """As `open_sink`, for a table of positions; compressed, it gets a tabix index.
-
-    The table has the contig in its first and the 1-based position in its second column; lines that
-    begin with ``#`` are its header.
+    """As `open_sink`, for a table of positions: compressed, it gets a tabix index.
 
     Parameters
     ----------
@@ -100,46 +88,16 @@ def open_table(path: str, *, force: bool, longest_contig: int) -> Iterator[Sink]
         Not ``-``.
     force : bool
     longest_contig : int
-        Decides between ``.tbi`` and ``.csi``.
+        In bases.
     """
-    indexes = [Path(path + suffix) for suffix in _INDEX_SUFFIXES]
     if not is_compressed(path):
         with open_sink(path, force=force) as sink:
             yield sink
         return
-    for index in indexes:
-        refuse_existing_file(index, force)
-    with contextlib.ExitStack() as unfinished:
-        with atomic_path(path, force=force) as temporary:
-            with open(temporary, "wb") as raw:
-                sink = Sink(raw, compressed=True)
-                yield sink
-                sink.finish()
-            new_index = _make_index(temporary, longest_contig)
-            unfinished.callback(new_index.unlink, missing_ok=True)
-            for index in indexes:
-                index.unlink(missing_ok=True)
-        fsync_path(new_index)
-        os.replace(new_index, path + new_index.suffix)
-
-
-def _make_index(table: Path, longest_contig: int) -> Path:
-    import pysam
-
-    use_csi = longest_contig >= _LONGEST_TBI_CONTIG
-    index = table.with_name(table.name + (".csi" if use_csi else ".tbi"))
-    pysam.tabix_index(
-        str(table),
-        seq_col=0,
-        start_col=1,
-        end_col=1,
-        meta_char="#",
-        force=True,
-        keep_original=True,
-        index=str(index),
-        csi=use_csi,
-    )
-    return index
+    with open_indexed(path, longest_contig=longest_contig, force=force) as raw:
+        sink = Sink(raw, compressed=True)
+        yield sink
+        sink.finish()
 
 
 class FastaWriter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.errors import InputError
-from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK, ReferenceGenome
-from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK
+from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import stream_key
 from phylotools.phylogeny.simulation_sites import SiteDistribution
 from phylotools.phylogeny.substitution import SubstitutionModel
@@ -99,7 +97,7 @@ class ModelSites:
     ----------
     scorer : Scorer
     regions : list of Region
-        As from `chosen_regions`.
+        Disjoint and sorted.
     """
 
     def __init__(self, scorer: Scorer, regions: list[Region]) -> None:
@@ -129,52 +127,6 @@ def base_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.minimum(CODE_OF_BYTE[letters] & (SOFT_MASK - 1), _UNKNOWN)
 
 
-def chosen_regions(
-    genome: ReferenceGenome, texts: Iterable[str] = (), bed: str | None = None
-) -> list[Region]:
-    """The regions to simulate: sorted, overlaps joined; the whole genome where none is named.
-
-    Raises
-    ------
-    InputError
-        If a region lies outside the genome.
-    """
-    regions = [parse_region(text, _spellings(text, genome)) for text in texts]
-    regions += read_bed(bed) if bed is not None else []
-    if not regions:
-        return [Region(contig, 0, length) for contig, length in genome.contigs.items()]
-    names = resolve_contigs([region.contig for region in regions], genome.contigs)
-    order = {contig: index for index, contig in enumerate(genome.contigs)}
-    found: list[Region] = []
-    for region in regions:
-        contig = names.get(region.contig)
-        if contig is None or region.end > genome.contigs[contig]:
-            raise InputError(
-                f"{region} lies outside its contigs",
-                path=genome.path,
-                remedy="check that the regions belong to this assembly",
-            )
-        found.append(Region(contig, region.start, region.end))
-    found.sort(key=lambda region: (order[region.contig], region.start, region.end))
-    joined = found[:1]
-    for region in found[1:]:
-        last = joined[-1]
-        if region.contig == last.contig and region.start <= last.end:
-            joined[-1] = Region(last.contig, last.start, max(last.end, region.end))
-        else:
-            joined.append(region)
-    return joined
-
-
-def _spellings(text: str, genome: ReferenceGenome) -> dict[str, int]:
-    """Contigs of the genome, and the text's own spelling of one of them."""
-    lengths = dict(genome.contigs)
-    for name in {text, text.rpartition(":")[0]} - {""}:
-        for spelled, contig in resolve_contigs([name], genome.contigs).items():
-            lengths[spelled] = genome.contigs[contig]
-    return lengths
-
-
 def warn_of_unseen_sites(training_regions: list[Region] | None, regions: list[Region]) -> None:
     """Log how many positions a model that is meant for its training columns alone never saw."""
     if training_regions is None:
@@ -183,7 +135,7 @@ def warn_of_unseen_sites(training_regions: list[Region] | None, regions: list[Re
     seen = sum(
         max(0, min(region.end, trained.end) - max(region.start, trained.start))
         for region in regions
-        for trained in _joined(training_regions)
+        for trained in training_regions
         if region.contig == trained.contig
     )
     if seen < n_positions:
@@ -192,13 +144,3 @@ def warn_of_unseen_sites(training_regions: list[Region] | None, regions: list[Re
             n_positions - seen,
             n_positions,
         )
-
-
-def _joined(regions: list[Region]) -> list[Region]:
-    joined: list[Region] = []
-    for region in sorted(regions):
-        if joined and joined[-1].contig == region.contig and region.start <= joined[-1].end:
-            last = joined.pop()
-            region = Region(last.contig, last.start, max(last.end, region.end))
-        joined.append(region)
-    return joined

@@ -10,7 +10,7 @@ from torch import Tensor
 from phylotools.phylogeny.substitution import SubstitutionModel
 
 COLUMNS = (
-    "#chrom",
+    "#contig",
     "pos",
     "ref",
     *(f"theta_{base}" for base in "ACGT"),

@@ -142,14 +142,12 @@ def _contig_pieces(
         wanted = np.zeros(len(region), dtype=bool)
         for start, end in (window - begin).tolist():
             wanted[start:end] = True
-        states = store.bases(region) & schema.CODE_MASK
-        reference = store.reference(region) & schema.CODE_MASK
+        states = store.bases(region) & np.uint8(schema.CODE_MASK)
+        reference = store.reference(region) & np.uint8(schema.CODE_MASK)
         others = schema.species_depth(states) - (states[:, store.reference_index] < schema.N)
         wanted &= others > 0
         if wanted.any():
-            yield Columns(
-                contig, np.flatnonzero(wanted) + begin, states[wanted], reference[wanted]
-            )
+            yield Columns(contig, np.flatnonzero(wanted) + begin, states[wanted], reference[wanted])
 
 
 def _windows(intervals: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -99,9 +99,15 @@ class NetworkPrior:
             unseen &= set(entry.get("held_out_species") or ())
         return sorted(unseen) if trained else []
 
-    def saw(self, store: ColumnStore) -> bool:
-        """Whether the model was trained on this very store."""
-        return any(e.get("fingerprint") == store.fingerprint for e in self._training_stores())
+    def warn_if_trained_on(self, store: ColumnStore, species: Iterable[str]) -> None:
+        """Warn if the model's training saw species of this very store that are to judge it."""
+        saw_store = any(e.get("fingerprint") == store.fingerprint for e in self._training_stores())
+        if saw_store and not set(species) <= set(self.unseen_species(store)):
+            logger.warning(
+                "model %s was trained on the held-out species of this store: the widths of the "
+                "prior will trust it too much; hold species out of its training",
+                self.model.name,
+            )
 
     def _training_stores(self) -> list[dict[str, Any]]:
         entries = self.model.manifest.get("training_stores")

@@ -168,17 +168,18 @@ def prepare(
         If a held-out species is not in the store or is its reference, a shared parameter is
         wrong, or the store has no columns.
     """
-    held_out = _held_out_species(store, settings, network)
+    place = device or torch.device("cpu")
+    held_out = _held_out_species(store, settings, network).to(place)
     plan = make_plan(_neutral_tree(store.tree, settings.neutral_scale))
     columns = sample_columns(store, settings.sample, settings.seed)
     if network is not None:
         columns = [piece for piece in columns if network.has_contig(piece.contig)]
         network.check_assembly(columns)
-    sample = _tensors(columns, network, device or torch.device("cpu"))
+    sample = _tensors(columns, network, place)
     n_sample = len(sample.states)
     background = _background(settings, sample.reference)
-    model = (_substitution(settings, background) if network is None
-             else network.model.substitution).to(sample.states.device)  # fmt: skip
+    model = _substitution(settings, background) if network is None else network.model.substitution
+    model = model.to(place)
     prior = settings.initial_prior()
     shown = sample.states.clone()
     shown[:, held_out] = schema.NO_BLOCK
@@ -186,6 +187,7 @@ def prepare(
         model = learn_shared_parameters(shown, sample.reference, plan, model, prior)
         logger.info("%s learned from %d columns: %s", model.name, n_sample, model.settings())
     trials: list[tuple[SitePrior, float]] = []
+    quality = None
     if settings.rate == "fitted":
         prior = fit_prior_widths(
             sample.states, sample.reference, plan, model, held_out, sample.centre,
@@ -199,10 +201,17 @@ def prepare(
         quality = values.mean().item()
     neutral = _neutral_frequencies(model, background)
     return Preparation(
-        plan, model, prior, network, neutral_theta(neutral.log(), model), neutral.tolist(),
-        n_sample, tuple(store.species[index] for index in held_out.tolist()),
-        quality if len(held_out) else None, tuple(trials),
-    )  # fmt: skip
+        plan=plan,
+        model=model,
+        prior=prior,
+        network=network,
+        neutral=neutral_theta(neutral.log(), model).to(place),
+        background=neutral.tolist(),
+        n_sample=n_sample,
+        held_out=tuple(store.species[index] for index in held_out.tolist()),
+        held_out_log_likelihood=quality,
+        trials=tuple(trials),
+    )
 
 
 def _held_out_species(
@@ -220,12 +229,7 @@ def _held_out_species(
         if not names:
             names = _drawn_species(store, settings)
     if network is not None and settings.rate == "fitted":
-        if network.saw(store) and not set(names) <= set(network.unseen_species(store)):
-            logger.warning(
-                "model %s was trained on the held-out species of this store: the widths of the "
-                "prior will trust it too much; hold species out of its training",
-                network.model.name,
-            )
+        network.warn_if_trained_on(store, names)
     if names and len(set(names)) >= len(store.species) - 1:
         raise UsageError("at least one species beside the reference must not be held out")
     index = {species: number for number, species in enumerate(store.species)}
@@ -244,9 +248,7 @@ def _neutral_tree(tree: Tree, scale: float) -> Tree:
     return scaled.with_minimum_branch_length(_SHORTEST_BRANCH)
 
 
-def _tensors(
-    columns: list[Columns], network: NetworkPrior | None, device: torch.device
-) -> _Sample:
+def _tensors(columns: list[Columns], network: NetworkPrior | None, device: torch.device) -> _Sample:
     states = np.concatenate([piece.states for piece in columns])
     reference = np.concatenate([piece.reference for piece in columns])
     centre = None
@@ -286,7 +288,7 @@ def _neutral_frequencies(model: SubstitutionModel, background: Tensor) -> Tensor
             return model.log_mutation_frequencies().cpu().double().exp()
         if isinstance(model, F81):
             return background
-        return model.log_background.cpu().double().exp()  # type: ignore[operator,union-attr]
+        return model.log_background.cpu().double().exp()  # type: ignore[operator]
 
 
 def _note(trials: list[tuple[SitePrior, float]], prior: SitePrior, value: float) -> None:

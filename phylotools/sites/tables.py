@@ -35,10 +35,13 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
         "store": f"{store.path.name} {store.fingerprint}",
         "reference_species": store.reference_species,
         "substitution": " ".join(
-            [prepared.model.name, *(f"{k}={_plain(v)}" for k, v in prepared.model.settings().items())]
+            [
+                prepared.model.name,
+                *(f"{k}={_plain(v)}" for k, v in prepared.model.settings().items()),
+            ]
         ),
-        "prior": f"log_rate_mean={_plain(prior.log_rate_mean)} log_rate_sd={prior.log_rate_sd:g} "
-        f"score_sd={prior.log_frequency_sd:g}",
+        "prior": f"log_rate_mean={_mean(prepared)} log_rate_sd={prior.log_rate_sd:g} "
+        f"frequency_sd={prior.log_frequency_sd:g}",
         "background": _plain(prepared.background),
     }
     if prepared.network is not None:
@@ -112,6 +115,13 @@ def _decimals(values: NDArray[np.float64]) -> list[str]:
         _MISSING if value != value else f"{value:.3f}"
         for value in (np.round(values, 3) + 0.0).tolist()
     ]
+
+
+def _mean(prepared: Preparation) -> str:
+    given = prepared.prior.log_rate_mean
+    if given is None and prepared.network is not None:
+        return "model"
+    return _plain(prepared.model.neutral_log_rate if given is None else given)
 
 
 def _plain(value: object) -> str:

@@ -111,7 +111,8 @@ class RateConfig:
         Of the normal prior on log R; ``fixed`` uses the mean alone. The mean is the substitution
         model's neutral log rate unless given, the standard deviation 1.
     learn : bool
-        Fit mean and sd of the prior, before training, to the training columns.
+        Of a prior: fit mean and sd to the training columns, before training. Of a fixed rate: learn
+        it with the network, from the mean on.
     """
 
     treatment: str | None = None
@@ -124,9 +125,9 @@ class RateConfig:
 
         None where the prior is yet to be fitted.
         """
-        if self.learn:
-            return None
         assert self.treatment is not None
+        if self.learn and self.treatment == "prior":
+            return None
         mean, sd = {"free": (None, None), "fixed": (self.mean, None)}.get(
             self.treatment, (self.mean, self.sd)
         )
@@ -238,11 +239,12 @@ class TrainingConfig:
         ):
             substitution = dataclasses.replace(substitution, strand_symmetric=True)
         if rate.treatment is None:
-            treatment = "prior" if model.has_site_rates or rate.learn else "fixed"
+            treatment = "prior" if model.has_site_rates else "fixed"
             rate = dataclasses.replace(rate, treatment=treatment)
-        if rate.mean is None and rate.treatment != "free" and not rate.learn:
+        is_fitted = rate.learn and rate.treatment == "prior"
+        if rate.mean is None and rate.treatment != "free" and not is_fitted:
             rate = dataclasses.replace(rate, mean=model.neutral_log_rate)
-        if rate.sd is None and rate.treatment == "prior" and not rate.learn:
+        if rate.sd is None and rate.treatment == "prior" and not is_fitted:
             rate = dataclasses.replace(rate, sd=1.0)
         return dataclasses.replace(self, substitution=substitution, rate=rate)
 

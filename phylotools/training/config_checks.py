@@ -119,10 +119,13 @@ def _check_rate(config: TrainingConfig) -> list[str]:
         errors.append("rate.sd must be above 0")
     if rate.sd is not None and rate.sd > LARGEST_RATE_SD:
         errors.append(f"rate.sd must not exceed {LARGEST_RATE_SD:,.0f}")
-    if rate.learn and rate.treatment not in (None, "prior"):
-        errors.append("rate.learn fits a prior, but rate.treatment is another")
-    if rate.learn and (rate.mean is not None or rate.sd is not None):
-        errors.append("rate.learn fits rate.mean and rate.sd: leave them out")
+    treatment = rate.treatment
+    if treatment is None and config.substitution.model in SUBSTITUTION_MODELS:
+        treatment = config.with_defaults().rate.treatment
+    if rate.learn and treatment == "free":
+        errors.append("rate.learn has nothing to learn where rate.treatment is free")
+    if rate.learn and treatment == "prior" and (rate.mean is not None or rate.sd is not None):
+        errors.append("rate.learn fits rate.mean and rate.sd of a prior: leave them out")
     return errors
 
 

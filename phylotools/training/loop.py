@@ -103,7 +103,7 @@ class Trainer:
         torch.manual_seed(config.run.seed)
         self.model = new_model(config).to(device)
         self.optimiser = _make_optimiser(self.model, config)
-        self._rate_is_known = not config.rate.learn
+        self._rate_is_known = config.rate.assumption() is not None
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         if resume and (folder / CHECKPOINT).exists():
@@ -186,7 +186,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.network.parameters(), largest).item()
         # Apart: every column pulls at the shared parameters, so that their gradient would decide
         # how much is left of the network's.
-        shared = [p for p in self.model.substitution.parameters() if p.grad is not None]
+        shared = self.model.shared_parameters()
         if shared and not torch.nn.utils.clip_grad_norm_(shared, largest).isfinite():
             return math.nan
         return norm
@@ -214,7 +214,7 @@ class Trainer:
             self.progress.step,
             ", ".join(f"{name[11:]} {value:.4f}" for name, value in figures.items()),
         )
-        logger.debug("%s: %s", self.config.substitution.model, self.model.substitution.settings())
+        logger.debug("shared: %s %s", self.model.substitution.settings(), self.model.rate)
         return figures
 
     def _advance(self, **changes: object) -> None:
@@ -272,11 +272,12 @@ class Trainer:
                 raise InputError("the run here was trained on another column store", path=path)
             if checkpoint.spec.substitution != self.model.substitution.name:
                 raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
+            if not self._rate_is_known:
+                self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
             fill_module(self.model, checkpoint.part("model."), path)
             restore_optimiser(self.model, self.optimiser, checkpoint.part("optimiser."))
         except (KeyError, ValueError) as error:
             raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
-        self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
         self.best = checkpoint.part("best.")
         self.progress = checkpoint.progress
         logger.info("resuming after step %d", self.progress.step)
@@ -287,6 +288,8 @@ def new_model(config: TrainingConfig) -> SiteModel:
     model = config.site_model_spec().build()
     model.start_at_neutral_rate()
     model.substitution.requires_grad_(config.substitution.learn)
+    if model.fixed_log_rate is not None:
+        model.fixed_log_rate.requires_grad_(config.rate.learn)
     return model
 
 
@@ -326,7 +329,7 @@ def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.Ada
     """
     decayed = [p for p in model.network.parameters() if p.dim() == 3]
     others = [p for p in model.network.parameters() if p.dim() != 3]
-    shared = [p for p in model.substitution.parameters() if p.requires_grad]
+    shared = model.shared_parameters()
     groups = [
         {"params": decayed, "weight_decay": config.optimiser.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from phylotools.cli import options
 from phylotools.cli import simulate as verb
 from phylotools.cli.main import run
 from phylotools.store.read import open_store
@@ -134,8 +135,8 @@ USAGE = {
 
 @pytest.mark.parametrize("case", USAGE)
 def test_impossible_wishes_are_one_line(case, workplace, capsys):
-    options, message = USAGE[case]
-    assert run(["simulate", "t.nh", *options]) == 2
+    wishes, message = USAGE[case]
+    assert run(["simulate", "t.nh", *wishes]) == 2
     captured = capsys.readouterr()
     assert message in captured.err.splitlines()[-1]
     assert captured.out == ""
@@ -157,10 +158,10 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_no_output(case, workplace, capsys):
-    newick, options, message = BAD[case]
+    newick, wishes, message = BAD[case]
     Path("t.nh").write_text(newick)
     arguments = ["simulate", "t.nh", "--length", "50", "-o", "a.maf.gz", "--truth", "t.tsv.gz"]
-    assert run([*arguments, *options]) == 1
+    assert run([*arguments, *wishes]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
@@ -241,7 +242,7 @@ def test_the_defaults_that_help_shows_are_those_of_the_library():
     for field in fields(MissingData):
         assert help_of[field.name].endswith(f"[default: {field.default:g}].")
     assert tuple(field.name for field in fields(MissingData)) == verb._MISSING_OPTIONS
-    assert tuple(SUBSTITUTION_MODELS) == verb.SUBSTITUTION_NAMES
+    assert tuple(SUBSTITUTION_MODELS) == options.SUBSTITUTION_NAMES
 
 
 def test_help_loads_neither_torch_nor_numba():

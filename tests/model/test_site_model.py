@@ -143,5 +143,4 @@ def test_bad_tables_name_the_file(tables, problem):
 def test_assumptions_list_all_their_errors():
     with pytest.raises(UsageError, match=r"mean must lie.*; sd must lie"):
         RateAssumption("prior")
-    assert RateAssumption("prior", 0.0, 1.0).fixed_log_rate is None
     assert RateAssumption("free").to_dict() == {"treatment": "free"}

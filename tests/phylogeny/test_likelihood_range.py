@@ -223,6 +223,30 @@ def test_wrong_input_is_refused(kernel):
             column_log_likelihood(wrong_states, wrong_theta, tree, kernel=kernel)
 
 
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "f81"])
+def test_shared_parameters_must_be_finite(model):
+    made = make_model(model)
+    with torch.no_grad():
+        next(iter(made.parameters())).view(-1)[0] = math.nan
+    with pytest.raises(PhylotoolsError, match="not finite"):
+        column_log_likelihood(
+            states_of([[0, 1]]), torch.zeros(1, 4), parse_newick("(a:1,b:1);"), made
+        )
+
+
+@every_model
+def test_a_reference_base_beyond_the_bounds_earns_nothing(model):
+    """The likelihood bounds theta; what is subtracted from it must be bounded alike."""
+    tree = parse_newick("(a:0.1,b:0.2);")
+    made = make_model(model)
+    theta = torch.tensor([[-1000.0, 0, 0, 0]], dtype=torch.float64)
+    states = states_of([[0, 4]])
+    column = column_log_likelihood(states, theta, tree, made)
+    assert (column - log_reference_frequency(states[:, 0], theta, made)).item() == pytest.approx(
+        0, abs=1e-6
+    )
+
+
 def test_unknown_kernel():
     with pytest.raises(PhylotoolsError, match="kernel"):
         column_log_likelihood(

@@ -24,7 +24,7 @@ from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_file
 from phylotools.simulate.maf import check_names
 from phylotools.simulate.run import PIECE, SimulationOutputs, simulate_alignment
-from phylotools.simulate.sources import RandomSites, base_codes, chosen_regions
+from phylotools.simulate.sources import RandomSites, base_codes
 from phylotools.simulate.truth import COLUMNS
 from phylotools.store import schema
 from phylotools.store.preprocess import build_store
@@ -324,24 +324,6 @@ def test_names_that_maf_cannot_tell_apart_are_refused(newick, contig, problem):
     with pytest.raises(InputError, match=problem):
         check_names(make_walk(tree), set(tree.names) - set(tree.tips), contig)
     check_names(make_walk(parse_newick("(a.b:1,c:1);")), set(), "chr1.2")
-
-
-def test_regions_are_sorted_joined_and_resolved(tmp_path):
-    fasta, bed = tmp_path / "g.fa", tmp_path / "r.bed"
-    fasta.write_text(">chr2\n" + "A" * 50 + "\n>1\n" + "C" * 40 + "\n>chrM\nACGT\n")
-    bed.write_text("chr2\t10\t20\nchr1\t0\t3\n")
-    with ReferenceGenome.open(fasta) as genome:
-        assert chosen_regions(genome) == [
-            Region("chr2", 0, 50), Region("1", 0, 40), Region("chrM", 0, 4),
-        ]  # fmt: skip
-        assert chosen_regions(genome, ["MT", "chr2:15-31", "chr2:41-45"], str(bed)) == [
-            Region("chr2", 10, 31), Region("chr2", 40, 45), Region("1", 0, 3), Region("chrM", 0, 4),
-        ]  # fmt: skip
-        with pytest.raises(InputError, match="chr3"):
-            chosen_regions(genome, ["chr3:1-5"])
-        bed.write_text("chr2\t10\t90\n")
-        with pytest.raises(InputError, match="lies outside"):
-            chosen_regions(genome, [], str(bed))
 
 
 @pytest.mark.parametrize("name", ["gtr", "mutation-selection"])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from killed_runs import CPU, HOLDS_OUT, resumes_to_the_same, train_until
 
+from phylotools.model.registry import load_model
+from phylotools.model.site_model import RateAssumption
 from phylotools.phylogeny.substitution import F81
 from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
 from phylotools.training.dataset import TrainingData
+from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.run_folder import CHECKPOINT
@@ -19,7 +23,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ("substitution", "rate"),
     [
         ({"model": "hky"}, {"learn": True}),
-        ({"model": "mutation-selection"}, {}),
+        ({"model": "mutation-selection"}, {"treatment": "fixed"}),
+        ({"model": "mutation-selection"}, {"treatment": "fixed", "learn": True}),
         ({"model": "mutation-selection", "strand_symmetric": False}, {"treatment": "prior"}),
     ],
     ids=str,
@@ -37,6 +42,14 @@ def test_resumed_runs_learn_the_same_shared_parameters(
     learned = checkpoint.selected_model(tmp_path).substitution
     for name, parameter in started.named_parameters():
         assert (learned.get_parameter(name) - parameter).abs().max() > 1e-3
+    if rate.get("treatment") == "fixed":
+        assert (checkpoint.spec.rate.mean != 0) == rate.get("learn", False)
+        export_model(tmp_path / "whole", tmp_path / "m", ExportRequest("toy"))
+        model = load_model(str(tmp_path / "m"))
+        theta = model.site_model(torch.arange(6).repeat(1, 4))
+        best = checkpoint.tensors["best.fixed_log_rate"]
+        torch.testing.assert_close(model.substitution.log_rate(theta)[0], best.expand(12))
+        assert model.rate == RateAssumption("fixed", best.item())
 
 
 def test_shared_parameters_have_their_own_learning_rate(config_of, mammals_store, tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from phylotools.phylogeny.kernels.gpu_numbers import power_scale
 from phylotools.phylogeny.kernels.gpu_species import reduced_plan
 
 _LOG_2 = tl.constexpr(0.6931471805599453)
@@ -110,19 +111,6 @@ def _children(merge, before, partial, rows, record, length, BLOCK: tl.constexpr)
 
 
 @triton.jit
-def _scale_of(product):
-    """The power of two that brings the largest of a merge's partials to [1, 2), and its exponent."""
-    top = tl.max(product, axis=1)
-    if product.dtype == tl.float32:
-        bits = top.to(tl.int32, bitcast=True) & 0x7F800000
-        return (0x7F000000 - bits).to(tl.float32, bitcast=True), (bits >> 23) - 127
-    else:
-        bits = top.to(tl.int64, bitcast=True) & 0x7FF0000000000000
-        scale = (0x7FE0000000000000 - bits).to(tl.float64, bitcast=True)
-        return scale, ((bits >> 52) - 1023).to(tl.int32)
-
-
-@triton.jit
 def _forwards(
     site, n_kept, only_tip, n_merges, partial, rows, record, length,
     PULL: tl.constexpr, BLOCK: tl.constexpr,
@@ -145,7 +133,7 @@ def _forwards(
         # Zero is right where a branch of length zero excludes a base; elsewhere it is underflow.
         possible = tl.minimum(from_left, from_right) != 0
         least = tl.minimum(least, tl.min(tl.where(possible, below, 1.0), axis=1))
-        scale, two = _scale_of(below)
+        scale, two = power_scale(below)
         below *= scale[:, None]
         exponent += two
         tl.store(partial + merge * (4 * BLOCK) + tile, below)
@@ -173,7 +161,7 @@ def _backwards(
         )
         from_left = PULL(site, left, left_length)
         from_right = PULL(site, right, right_length)
-        scale, _ = _scale_of(from_left * from_right)
+        scale, _ = power_scale(from_left * from_right)
         adjoint *= scale[:, None]
         to_right, sums = PUSH(site, sums, adjoint * from_left, right, right_length)
         adjoint, sums = PUSH(site, sums, adjoint * from_right, left, left_length)
