@@ -172,6 +172,7 @@ def _model(name: str, rate: dict[str, Any], **settings: Any) -> Tables:
 
 _PRIOR = {"treatment": "prior", "sd": 2.0}
 _FIXED = {"treatment": "fixed"}
+_LEARNED = {"treatment": "fixed", "learn": True}
 _STRANDS = {"strand_symmetric": False}
 #: Substitution models; the strands of the mitochondrion mutate differently.
 MODELS: dict[str, Tables] = {
@@ -180,9 +181,14 @@ MODELS: dict[str, Tables] = {
     "gtr": _model("gtr", _PRIOR, **_STRANDS),
     "gtr-symmetric": _model("gtr", _PRIOR),
     "mutsel-fixed": _model("mutation-selection", _FIXED, **_STRANDS),
-    "mutsel-fixed-symmetric": _model("mutation-selection", _FIXED),
+    "mutsel-fixed-learned": _model("mutation-selection", _LEARNED, **_STRANDS),
     "mutsel-prior": _model("mutation-selection", _PRIOR, **_STRANDS),
     "mutsel-prior-symmetric": _model("mutation-selection", _PRIOR),
+    "mutsel-prior-sd-1": _model("mutation-selection", _PRIOR | {"sd": 1.0}, **_STRANDS),
+    "mutsel-prior-fitted": _model(
+        "mutation-selection", {"learn": True, "treatment": "prior"}, **_STRANDS
+    ),
+    "mutsel-free": _model("mutation-selection", {"treatment": "free"}, **_STRANDS),
 }
 
 

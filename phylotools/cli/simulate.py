@@ -56,7 +56,9 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 )
 @click.option("-R", "--regions-file", metavar="BED", help="Only these regions.")
 @click.option(
-    "--reference", metavar="SPECIES", help="Species whose coordinates are used [default: see docs]."
+    "--reference",
+    metavar="SPECIES",
+    help="Species whose coordinates are used [default: the first tip, or that of --model].",
 )
 @click.option("--truth", metavar="FILE", help="Table of the sites (bgzip and tabix by suffix).")
 @click.option("--output-fasta", metavar="FILE", help="Sequence of the reference species.")

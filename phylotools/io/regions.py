@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phylotools.errors import InputError
@@ -212,14 +212,15 @@ def choose_regions(
     InputError
         If a region is none, or does not lie within the contigs.
     """
-    named = [parse_region(text, _with_spelling(text, contigs)) for text in texts]
+    # Each text by itself: `1` and `chr1` are one contig, but for two contigs of one file.
+    sources = [[parse_region(text, _with_spelling(text, contigs))] for text in texts]
     if bed is not None:
-        named += read_bed(bed)
-    if not named:
+        sources.append(read_bed(bed))
+    if not sources:
         return None
-    names = resolve_contigs((region.contig for region in named), contigs)
+    named = [region for source in sources for region in _within(source, contigs, path)]
     merged: list[Region] = []
-    for region in sorted(_within(region, names, contigs, path) for region in named):
+    for region in sorted(named):
         last = merged[-1] if merged else None
         if last is not None and last.contig == region.contig and region.start <= last.end:
             merged[-1] = Region(last.contig, last.start, max(last.end, region.end))
@@ -229,16 +230,19 @@ def choose_regions(
 
 
 def _within(
-    region: Region, names: Mapping[str, str], contigs: Mapping[str, int], path: str | None
-) -> Region:
-    contig = names.get(region.contig)
-    if contig is None or region.end > contigs[contig]:
-        raise InputError(
-            f"{region} does not lie within its contigs",
-            path=path,
-            remedy="check that regions and coordinates are of one assembly",
-        )
-    return Region(contig, region.start, region.end)
+    regions: Sequence[Region], contigs: Mapping[str, int], path: str | None
+) -> Iterator[Region]:
+    """Regions of one source, on the contigs' own names."""
+    names = resolve_contigs((region.contig for region in regions), contigs)
+    for region in regions:
+        contig = names.get(region.contig)
+        if contig is None or region.end > contigs[contig]:
+            raise InputError(
+                f"{region} does not lie within its contigs",
+                path=path,
+                remedy="check that regions and coordinates are of one assembly",
+            )
+        yield Region(contig, region.start, region.end)
 
 
 def _with_spelling(text: str, contigs: Mapping[str, int]) -> dict[str, int]:

@@ -141,7 +141,11 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             "revision": draft.revision,
             "made_by": f"phylotools {__version__}",
             "receptive_field": spec.network.receptive_field,
-            "parameters": sum(p.numel() for p in draft.site_model.parameters()),
+            "parameters": sum(
+                p.numel()
+                for part in (draft.site_model.network, draft.site_model.substitution)
+                for p in part.parameters()
+            ),
             "substitution": spec.to_dict()["substitution"],
             "rate": spec.rate.to_dict(),
             **draft.facts,

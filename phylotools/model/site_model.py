@@ -173,7 +173,10 @@ class SiteModel(nn.Module):
         """What is assumed of log R; a fixed one as it stands."""
         if self.fixed_log_rate is None:
             return self._rate
-        return RateAssumption("fixed", self.fixed_log_rate.item())
+        given = torch.tensor(self._rate.mean, dtype=torch.float32).item()
+        found = self.fixed_log_rate.item()
+        # As it was written, if it was not learned since.
+        return self._rate if found == given else RateAssumption("fixed", found)
 
     @rate.setter
     def rate(self, rate: RateAssumption) -> None:

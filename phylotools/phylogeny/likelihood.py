@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from phylotools.errors import PhylotoolsError
-from phylotools.phylogeny.kernels import cpu, reference
+from phylotools.phylogeny.kernels import cpu, gpu, reference
 from phylotools.phylogeny.kernels.plan import PruningPlan, make_plan
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.phylogeny.tree import Tree
@@ -76,15 +76,23 @@ def column_log_likelihood(
     if plan.n_tips == 1:
         return log_reference_frequency(states[:, 0], theta, model)
     if kernel == "auto":
-        kernel = "cpu" if theta.device.type == "cpu" else "reference"
+        kernel = _fastest_kernel(theta.device)
     if kernel == "cpu":
         return cpu.log_likelihood(states, theta, plan, model)
+    elif kernel == "gpu":
+        value = gpu.log_likelihood(states, theta, plan, model)
     elif kernel == "reference":
         value = reference.log_likelihood(states, theta, plan, model)
     else:
         raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
     # A column without any species has probability 1, not 1 give or take a rounding error.
     return torch.where((states < 4).any(dim=1), value, torch.zeros_like(value))
+
+
+def _fastest_kernel(device: torch.device) -> str:
+    if device.type == "cpu":
+        return "cpu"
+    return "gpu" if gpu.available(device) else "reference"
 
 
 def log_reference_frequency(

@@ -9,8 +9,9 @@ some species predicts others.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -259,9 +260,10 @@ def fit_prior_widths(
 ) -> SitePrior:
     """The prior under which fits to some species best predict the others.
 
-    Maximises the mean of ``log P(held-out species | theta)``, theta fitted without them, by a
-    search along each width (and, without a centre, the mean of log R) with steps of a factor of
-    2, then of its square root.
+    Maximises the mean of ``log P(held-out species | theta)``, theta fitted without them. The
+    search changes a width (or, without a centre, the mean of log R), or two of them, by a factor
+    of 2, then of its square root, while that helps by 0.0001 nats a column. The mean is the least
+    certain: where log R and the frequencies explain a column alike, so do many priors.
 
     Parameters
     ----------
@@ -310,16 +312,11 @@ def fit_prior_widths(
         return known[prior]
 
     for size in _SEARCH_STEPS:
-        improved = True
-        while improved:
-            before = best
-            for name in names:
-                for change in (size, -size):
-                    while quality(trial := _changed(best, name, change)) > (
-                        quality(best) + _WORTHWHILE
-                    ):
-                        best = trial
-            improved = best != before
+        found: SitePrior | None = best
+        while found is not None:
+            best = found
+            enough = quality(best) + _WORTHWHILE
+            found = next((p for p in _neighbours(best, names, size) if quality(p) > enough), None)
     return best
 
 
@@ -329,6 +326,16 @@ def _fitted_attributes(prior: SitePrior) -> Iterator[str]:
         yield "log_rate_sd"
     if prior.log_rate_mean is not None and prior.log_rate_sd < math.inf:
         yield "log_rate_mean"
+
+
+def _neighbours(prior: SitePrior, names: Sequence[str], size: float) -> Iterator[SitePrior]:
+    """Priors with one number changed by a step, then those with two."""
+    steps = [(name, change) for name in names for change in (size, -size)]
+    for name, change in steps:
+        yield _changed(prior, name, change)
+    for (first, change), (second, other) in itertools.combinations(steps, 2):
+        if first != second:
+            yield _changed(_changed(prior, first, change), second, other)
 
 
 def _changed(prior: SitePrior, name: str, change: float) -> SitePrior:

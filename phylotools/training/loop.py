@@ -15,9 +15,9 @@ from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
-from phylotools.provenance import sha256_text
 from phylotools.phylogeny.threads import n_cores
 from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
+from phylotools.provenance import sha256_text
 from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+from phylotools.io.regions import Region, choose_regions, parse_region, read_bed, resolve_contigs
 
 CONTIGS = {"chr1": 1000, "HLA:01:02": 50}
 
@@ -136,3 +136,31 @@ def test_no_contig_is_given_twice(names, available):
     assert set(resolved) <= set(names)
     assert set(resolved.values()) <= set(available)
     assert all(resolved[name] == name for name in set(names) & set(available))
+
+
+def test_chosen_regions_are_joined_and_respelled(tmp_path):
+    bed = tmp_path / "r.bed"
+    bed.write_text("1\t10\t20\nchr2\t5\t6\n1\t18\t30\n1\t30\t31\n")
+    contigs = {"chr1": 100, "chr2": 50, "chrM": 16}
+    chosen = choose_regions(["chr1:1-3", "MT", "2:40"], str(bed), contigs)
+    assert chosen == [
+        Region("chr1", 0, 3),
+        Region("chr1", 10, 31),
+        Region("chr2", 5, 6),
+        Region("chr2", 39, 50),
+        Region("chrM", 0, 16),
+    ]
+    assert choose_regions([], None, contigs) is None
+
+
+@pytest.mark.parametrize("text", ["chr3", "chr1:200-300", "chr1:5-2", "nonsense:"])
+def test_regions_outside_the_contigs_are_refused(text):
+    with pytest.raises(InputError):
+        choose_regions([text], None, {"chr1": 100})
+
+
+def test_a_bed_interval_beyond_its_contig_is_refused(tmp_path):
+    bed = tmp_path / "r.bed"
+    bed.write_text("chr1\t10\t101\n")
+    with pytest.raises(InputError, match="does not lie within"):
+        choose_regions([], str(bed), {"chr1": 100}, path="columns.store")

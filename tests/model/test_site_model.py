@@ -26,8 +26,9 @@ def random_model(name: str, rate: RateAssumption | None = None, **settings) -> S
     torch.manual_seed(0)
     model = SiteModel(ByteNet(NETWORK), make_substitution_model(name, **settings), rate)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter))
+        for part in (model.network, model.substitution):
+            for parameter in part.parameters():
+                parameter.copy_(torch.randn_like(parameter))
     return model.freeze()
 
 

@@ -1,7 +1,21 @@
-"""Pruning on a GPU: log-likelihood and gradient in one launch, compiled by Triton."""
+"""Pruning on an NVIDIA GPU: log-likelihood and gradient of every column in one launch, by Triton.
+
+Triton comes with CUDA builds of torch; nothing of it is imported before a kernel is asked for. The
+compiled code, by file:
+
+- `gpu_traversal`: the one loop over merges forwards, and the one back;
+- `gpu_species`: the plan of the species that a block of columns has;
+- `gpu_models`, `gpu_reversible`: how partials and adjoints pass over a branch, by family of models;
+- `gpu_numbers`: exponentials and powers of two.
+
+With the environment variable ``TRITON_INTERPRET=1`` the same code runs on a CPU, slowly, for tests.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +24,213 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.kernels import reference
-from phylotools.phylogeny.kernels.gpu_layout import TraversalLayout, traversal_layout
+from phylotools.phylogeny.kernels.gpu_layout import traversal_layout
 from phylotools.phylogeny.kernels.plan import PruningPlan
-from phylotools.phylogeny.substitution import F81, SubstitutionModel
+from phylotools.phylogeny.substitution import F81, HKY, SubstitutionModel
 
+#: Columns per program: one warp, a column a thread, so that threads never wait for one another.
 BLOCK = 32
-CHUNK = 32
+#: Programs that share a multiprocessor. Each has its own memory, so more of them hide more latency
+#: and keep less of it in the cache.
+PROGRAMS_PER_MULTIPROCESSOR = 16
+#: Tips or merges taken at once where a program makes its plan, and rows of states copied at once.
+CHUNK, ROWS = 32, 8
+#: Columns that the reference kernel is handed at a time.
+_RESCUED_AT_ONCE = 4096
+#: Oldest architecture that Triton supports.
+_CAPABILITY = (8, 0)
 
 
-def run_f81(states, theta, plan, grid=4):
-    from phylotools.phylogeny.kernels import gpu_models as g
+@dataclass(frozen=True)
+class _Family:
+    """Models that share compiled code.
+
+    Attributes
+    ----------
+    module, prefix : str
+        Where the functions of the family are, and how their names begin.
+    registers : int or None
+        Most that a thread may take, so that enough programs share a multiprocessor.
+    """
+
+    module: str
+    prefix: str
+    registers: int | None = None
+
+    def functions(self) -> dict[str, Any]:
+        module = importlib.import_module(f"phylotools.phylogeny.kernels.{self.module}")
+        steps = ("site", "pull", "start", "push", "finish")
+        return {step.upper(): getattr(module, f"{self.prefix}_{step}") for step in steps}
+
+
+_F81 = _Family("gpu_models", "f81")
+_HKY = _Family("gpu_models", "hky")
+_REVERSIBLE = _Family("gpu_reversible", "reversible", registers=128)
+
+
+def available(device: torch.device) -> bool:
+    """Whether the kernel runs on this device: an NVIDIA GPU, and Triton installed."""
+    return (
+        device.type == "cuda"
+        and torch.version.hip is None
+        and importlib.util.find_spec("triton") is not None
+        and torch.cuda.get_device_capability(device) >= _CAPABILITY
+    )
+
+
+def log_likelihood(
+    states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
+) -> Tensor:
+    """Log-likelihood of each column, differentiable in theta and the model's parameters.
+
+    Columns that leave the range of the numbers used, or whose rounding error may show, go to the
+    reference kernel in float64.
+
+    Parameters
+    ----------
+    states : Tensor of uint8, shape (C, S)
+        0..3 are A, C, G, T; anything else is missing data.
+    theta : Tensor of float32 or float64, shape (C, A)
+        Finite.
+    plan : PruningPlan
+        Of two tips or more.
+    model : SubstitutionModel
+
+    Returns
+    -------
+    Tensor, shape (C,)
+
+    Raises
+    ------
+    PhylotoolsError
+        If the tensors are not on a GPU that Triton supports, or on two devices.
+    """
+    if states.device != theta.device:
+        raise PhylotoolsError(f"states are on {states.device}, theta on {theta.device}")
+    if not available(theta.device) and not _interpreted():
+        raise PhylotoolsError(
+            f"the gpu kernel cannot run on {theta.device}: it needs an NVIDIA GPU "
+            "of compute capability 8.0 or newer, and the triton package"
+        )
+    value = _fused(states, theta, plan, model)
+    lost = value.detach().isnan().nonzero().squeeze(1)
+    for part in lost.split(_RESCUED_AT_ONCE) if len(lost) else ():
+        rescued = reference.log_likelihood(states[part], theta[part].double(), plan, model)
+        value = value.index_copy(0, part, rescued.to(theta.dtype))
+    return value
+
+
+def _interpreted() -> bool:
+    return (
+        os.environ.get("TRITON_INTERPRET") == "1"
+        and importlib.util.find_spec("triton") is not None
+    )
+
+
+def _fused(
+    states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
+) -> Tensor:
+    """As `log_likelihood`, NaN with gradient 0 for columns that another kernel must do."""
+    if isinstance(model, F81):
+        return _Pruning.apply(states, plan, _F81, theta, theta.new_zeros(0))
+    if isinstance(model, HKY):
+        return _Pruning.apply(
+            states, plan, _HKY, theta, model.transversion_and_transition().to(theta)
+        )
+    log_pi = model.log_equilibrium_frequencies(theta)
+    return _Pruning.apply(states, plan, _REVERSIBLE, log_pi, model.rate_matrix(theta).to(theta))
+
+
+class _Pruning(torch.autograd.Function):
+    """The kernel computes the gradient with the value; backward only scales it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        plan: PruningPlan,
+        family: _Family,
+        site_input: Tensor,
+        rate_input: Tensor,
+    ) -> Tensor:
+        value, site_gradient, rate_gradient = _launch(states, plan, family, site_input, rate_input)
+        ctx.save_for_backward(site_gradient, rate_gradient)
+        ctx.per_column = rate_input.dim() > 1
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[None, None, None, Tensor, Tensor]:
+        site_gradient, rate_gradient = ctx.saved_tensors
+        rate_gradient = rate_gradient * outer[0].reshape(-1, *[1] * (rate_gradient.dim() - 1))
+        return (
+            None,
+            None,
+            None,
+            site_gradient * outer[0].unsqueeze(-1),
+            rate_gradient if ctx.per_column else rate_gradient.sum(dim=0),
+        )
+
+
+def _launch(
+    states: Tensor, plan: PruningPlan, family: _Family, site_input: Tensor, rate_input: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-likelihood (C,) and its gradients: with respect to `site_input`, and (C, ...)
+    with respect to `rate_input`, also where all columns share that."""
     from phylotools.phylogeny.kernels.gpu_traversal import prune
-    lay = traversal_layout(plan)
-    dev = theta.device
-    L = [torch.from_numpy(a).to(dev) for a in (lay.tip, lay.tip_depth, lay.clade, lay.first_merge, lay.merge_depth)]
-    C, S = states.shape
-    nb = -(-C // BLOCK)
-    P = min(nb, grid)
-    value = torch.empty(C, dtype=theta.dtype)
-    grad = torch.empty_like(theta)
-    e = lambda *s, d: torch.empty(s, dtype=d, device=dev)
-    prune[(P,)](states, theta, theta, value, grad, grad, *L,
-        e(P, S, BLOCK, 4, d=theta.dtype), e(P, S, BLOCK, d=torch.uint8), e(P, 4, S + 1, d=torch.int32), e(P, 2, S + 1, d=torch.float64),
-        e(P, S, 2, d=torch.int32), e(P, S, 2, d=theta.dtype), C, S, nb,
-        SITE=g.f81_site, PULL=g.f81_pull, PUSH=g.f81_push, START=g.f81_start, FINISH=g.f81_finish, BLOCK=BLOCK, CHUNK=CHUNK, num_warps=1)
-    return value, grad
+
+    device, dtype = site_input.device, site_input.dtype
+    states, site_input = states.contiguous(), site_input.detach().contiguous()
+    rate_input = rate_input.detach().contiguous()
+    n_columns, n_tips = states.shape
+    value = site_input.new_empty(n_columns)
+    site_gradient = torch.empty_like(site_input)
+    shape = rate_input.shape if rate_input.dim() > 1 else (n_columns, *rate_input.shape)
+    rate_gradient = site_input.new_empty(shape)
+    blocks = -(-n_columns // BLOCK)
+    programs = min(blocks, _resident_programs(device))
+    if not programs:
+        return value, site_gradient, rate_gradient
+    workspace = (
+        site_input.new_empty(programs, n_tips, BLOCK, 4),
+        states.new_empty(programs, n_tips, BLOCK),
+        torch.empty(programs, 4, n_tips + 1, dtype=torch.int32, device=device),
+        torch.empty(programs, 2, n_tips + 1, dtype=torch.float64, device=device),
+        torch.empty(programs, n_tips, 2, dtype=torch.int32, device=device),
+        torch.empty(programs, n_tips, 2, dtype=dtype, device=device),
+    )
+    options = {} if family.registers is None else {"maxnreg": family.registers}
+    with torch.cuda.device_of(site_input):
+        prune[(programs,)](
+            states, site_input, rate_input, value, site_gradient, rate_gradient,
+            *_layout_on(plan, device), *workspace, n_columns, n_tips, blocks,
+            **family.functions(), BLOCK=BLOCK, CHUNK=CHUNK, ROWS=ROWS, num_warps=1, **options,
+        )  # fmt: skip
+    return value, site_gradient, rate_gradient
+
+
+def _resident_programs(device: torch.device) -> int:
+    """Programs that run side by side; the memory they need does not grow with the columns."""
+    if device.type != "cuda":
+        return 2
+    properties = torch.cuda.get_device_properties(device)
+    return int(properties.multi_processor_count) * PROGRAMS_PER_MULTIPROCESSOR
+
+
+#: Layouts by plan and device, as long as the plan lives.
+_LAYOUTS: dict[tuple[int, torch.device], tuple[Tensor, ...]] = {}
+
+
+def _layout_on(plan: PruningPlan, device: torch.device) -> tuple[Tensor, ...]:
+    """The arrays of a plan's `TraversalLayout`, made and sent to a device once."""
+    key = (id(plan), device)
+    if key not in _LAYOUTS:
+        layout = traversal_layout(plan)
+        arrays = (
+            layout.tip, layout.tip_depth, layout.clade, layout.first_merge, layout.merge_depth
+        )  # fmt: skip
+        _LAYOUTS[key] = tuple(torch.from_numpy(array).to(device) for array in arrays)
+        weakref.finalize(plan, _LAYOUTS.pop, key, None)
+    return _LAYOUTS[key]

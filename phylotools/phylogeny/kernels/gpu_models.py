@@ -44,7 +44,7 @@ def log_rates_gradient(pi, rate, grad_pi, grad_rate):
 
 
 @triton.jit
-def f81_site(theta, shared, column, inside):
+def f81_site(theta, exchangeabilities, column, inside):
     return log_rates(load_bases(theta, column, inside, 4))
 
 
@@ -73,7 +73,7 @@ def f81_push(site, sums, outer, partial, t):
 
 
 @triton.jit
-def f81_finish(site, sums, good, theta_gradient, shared_gradient, column, n_columns):
+def f81_finish(site, sums, good, theta_gradient, rate_gradient, column, n_columns):
     gradient = log_rates_gradient(site[0], site[1], sums[0], sums[1])
     good = good & finite(gradient)
     store_bases(theta_gradient, gradient, good, column, n_columns, 4)
@@ -108,7 +108,7 @@ def by_group(purine, pyrimidine):
 
 
 @triton.jit
-def hky_site(theta, shared, column, inside):
+def hky_site(theta, exchangeabilities, column, inside):
     theta = load_bases(theta, column, inside, 4)
     pi, rate = log_rates(theta)
     base = tl.arange(0, 4)[None, :]
@@ -119,8 +119,8 @@ def hky_site(theta, shared, column, inside):
     share = tl.exp(theta - by_group(top_r, top_y))
     share = share / by_group(purine_sum(share), pyrimidine_sum(share))
     pi_r, pi_y = purine_sum(pi), pyrimidine_sum(pi)
-    transversion = tl.load(shared)
-    excess = tl.load(shared + 1) - transversion
+    transversion = tl.load(exchangeabilities)
+    excess = tl.load(exchangeabilities + 1) - transversion
     between, within_r, within_y = transversion * rate, excess * rate * pi_r, excess * rate * pi_y
     return pi, rate, share, pi_r, pi_y, between, within_r, within_y, transversion, excess
 
@@ -176,7 +176,7 @@ def hky_push(site, sums, outer, partial, t):
 
 
 @triton.jit
-def hky_finish(site, sums, good, theta_gradient, shared_gradient, column, n_columns):
+def hky_finish(site, sums, good, theta_gradient, rate_gradient, column, n_columns):
     pi, rate, share, pi_r, pi_y, _, _, _, transversion, excess = site
     grad_share, grad_pi_r, grad_pi_y, grad_between, grad_r, grad_y = sums
     grad_excess = rate * (grad_r * pi_r + grad_y * pi_y)
@@ -190,7 +190,7 @@ def hky_finish(site, sums, good, theta_gradient, shared_gradient, column, n_colu
     good = good & finite(gradient) & (grad_transversion - grad_transversion == 0)
     store_bases(theta_gradient, gradient, good, column, n_columns, 4)
     inside = column < n_columns
-    place = shared_gradient + column.to(tl.int64) * 2
+    place = rate_gradient + column.to(tl.int64) * 2
     tl.store(place, tl.where(good, grad_transversion, 0.0), mask=inside)
     tl.store(place + 1, tl.where(good, grad_excess, 0.0), mask=inside)
     return good

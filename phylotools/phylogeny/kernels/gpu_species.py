@@ -18,7 +18,7 @@ import triton.language as tl
 @triton.jit
 def reduced_plan(
     states, n_columns, n_tips, column, layout, rows, scratch, depths, record, length,
-    BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Write the block's states by tip, and its merges; how many tips, the first, and merges.
 
@@ -43,7 +43,7 @@ def reduced_plan(
     kept_tip_depth = depths
     kept_merge_depth = depths + (n_tips + 1)
 
-    _find_species(states, n_columns, n_tips, column, rows, present, BLOCK, 8)
+    _find_species(states, n_columns, n_tips, column, rows, present, BLOCK, ROWS)
     tl.debug_barrier()
     n_kept = _number_tips(
         n_tips, tip_order, tip_depth, present, tips_until, kept_tip, kept_tip_depth, CHUNK
@@ -63,13 +63,13 @@ def reduced_plan(
 
 @triton.jit
 def _find_species(
-    states, n_columns, n_tips, column, rows, present, BLOCK: tl.constexpr, CHUNK: tl.constexpr
+    states, n_columns, n_tips, column, rows, present, BLOCK: tl.constexpr, ROWS: tl.constexpr
 ):
     inside = column < n_columns
     place = column.to(tl.int64) * n_tips
     lane = tl.arange(0, BLOCK)
-    for start in range(0, n_tips, CHUNK):
-        tip = start + tl.arange(0, CHUNK)
+    for start in range(0, n_tips, ROWS):
+        tip = start + tl.arange(0, ROWS)
         known = tip < n_tips
         state = tl.load(
             states + place[None, :] + tip[:, None], mask=known[:, None] & inside[None, :], other=4

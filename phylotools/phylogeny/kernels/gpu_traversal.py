@@ -19,25 +19,28 @@ from phylotools.phylogeny.kernels.gpu_species import reduced_plan
 _LOG_2 = tl.constexpr(0.6931471805599453)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["n_columns", "n_tips", "n_blocks"],
+    do_not_specialize_on_alignment=["states"],
+)
 def prune(
-    states, site_inputs, shared_inputs, value, site_gradient, shared_gradient,
+    states, site_input, rate_input, value, site_gradient, rate_gradient,
     tip_order, tip_depth, clade, first_merge, merge_depth,
     partials, rows, scratch, depths, records, lengths,
     n_columns, n_tips, n_blocks,
     SITE: tl.constexpr, PULL: tl.constexpr, PUSH: tl.constexpr, START: tl.constexpr,
-    FINISH: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    FINISH: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Log-likelihood and gradient of all columns.
 
     Parameters
     ----------
     states : pointer to uint8, (C, S)
-    site_inputs, shared_inputs : pointers to float
-        What a family of models reads: see `gpu_models`.
+    site_input, rate_input : pointers to float
+        What a family of models reads of each site, and of the rates between bases.
     value : pointer to float, (C,)
         NaN, with gradient 0, for columns that leave the range of the numbers used here.
-    site_gradient, shared_gradient : pointers to float
+    site_gradient, rate_gradient : pointers to float
     tip_order, tip_depth, clade, first_merge, merge_depth : pointers
         `TraversalLayout`.
     partials : pointer to float, (programs, S, BLOCK, 4)
@@ -45,6 +48,7 @@ def prune(
     rows, scratch, depths, records, lengths : pointers
         For each program the memory of `gpu_species.reduced_plan`.
     SITE, PULL, PUSH, START, FINISH : functions of a family of models
+        See `gpu_models`.
     """
     layout = (tip_order, tip_depth, clade, first_merge, merge_depth)
     program = tl.program_id(0).to(tl.int64)
@@ -58,9 +62,9 @@ def prune(
         column = block * BLOCK + tl.arange(0, BLOCK)
         n_kept, only_tip, n_merges = reduced_plan(
             states, n_columns, n_tips, column, layout, rows, scratch, depths, record, length,
-            BLOCK, CHUNK,
+            BLOCK, CHUNK, ROWS,
         )  # fmt: skip
-        site = SITE(site_inputs, shared_inputs, column, column < n_columns)
+        site = SITE(site_input, rate_input, column, column < n_columns)
         top, exponent, least = _forwards(
             site, n_kept, only_tip, n_merges, partial, rows, record, length, PULL, BLOCK
         )
@@ -73,7 +77,7 @@ def prune(
             site, START(site, top * inverse[:, None]), pi * inverse[:, None], n_merges, partial,
             rows, record, length, PULL, PUSH, BLOCK,
         )  # fmt: skip
-        good = FINISH(site, sums, good, site_gradient, shared_gradient, column, n_columns)
+        good = FINISH(site, sums, good, site_gradient, rate_gradient, column, n_columns)
         log_total = tl.log(tl.where(good, total, 1.0)) + exponent.to(total.dtype) * _LOG_2
         tl.store(
             value + column, tl.where(good, log_total, float("nan")), mask=column < n_columns
@@ -148,17 +152,19 @@ def _backwards(
     """The sums of the gradient over all branches."""
     lane = tl.arange(0, BLOCK)
     tile = lane[:, None] * 4 + tl.arange(0, 4)[None, :]
+    here = partial + (n_merges - 1) * (4 * BLOCK) + tile
+    # The merge before is nearly always a child: its partials are asked for one merge ahead.
+    before = tl.load(here - 4 * BLOCK, mask=n_merges > 1, other=0.0)
     in_register = True
     for step in range(0, n_merges):
         merge = n_merges - 1 - step
-        here = partial + merge * (4 * BLOCK) + tile
         stored = tl.load(here, mask=in_register == 0, other=0.0)
         adjoint = tl.where(in_register, adjoint, stored)
-        carried = tl.load(record + 2 * merge) < 0
-        before = tl.load(here - 4 * BLOCK, mask=carried, other=0.0)
-        _, slot, left, right, left_length, right_length = _children(
+        first, slot, left, right, left_length, right_length = _children(
             merge, before, partial, rows, record, length, BLOCK
         )
+        here -= 4 * BLOCK
+        before = tl.load(here - 4 * BLOCK, mask=merge > 1, other=0.0)
         from_left = PULL(site, left, left_length)
         from_right = PULL(site, right, right_length)
         scale, _ = power_scale(from_left * from_right)
@@ -166,5 +172,5 @@ def _backwards(
         to_right, sums = PUSH(site, sums, adjoint * from_left, right, right_length)
         adjoint, sums = PUSH(site, sums, adjoint * from_right, left, left_length)
         tl.store(partial + (-1 - slot) * (4 * BLOCK) + tile, to_right, mask=slot < 0)
-        in_register = carried
+        in_register = first < 0
     return sums
