@@ -208,9 +208,13 @@ class Study:
         self._held_out = [source.store.species[i] for i in source.held_out_species]
 
     def changed(self, changes: Tables) -> TrainingConfig:
-        """The configuration with some tables' values replaced."""
+        """The configuration with some tables' values replaced, or left out where None."""
         merged = {
-            name: {**self._tables.get(name, {}), **changes.get(name, {})}
+            name: {
+                key: value
+                for key, value in {**self._tables.get(name, {}), **changes.get(name, {})}.items()
+                if value is not None
+            }
             for name in self._tables.keys() | changes.keys()
         }
         config, errors = parse_config(merged, HERE)

@@ -13,7 +13,7 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from phylotools.phylogeny.simulation_missing import MissingData
+    from phylotools.phylogeny.simulation.missing import MissingData
     from phylotools.phylogeny.substitution import SubstitutionModel
     from phylotools.simulate.sources import SiteSource
 
@@ -232,7 +232,7 @@ def _sources(
 
 
 def _random_sites(given: dict[str, Any], seed: int) -> SiteSource:
-    from phylotools.phylogeny.simulation_sites import SiteDistribution
+    from phylotools.phylogeny.simulation.sites import SiteDistribution
     from phylotools.simulate.sources import RandomSites
 
     chosen = {field: given[name] for name, field in _SITE_OPTIONS.items()}
@@ -252,7 +252,7 @@ def _substitution(given: dict[str, Any]) -> SubstitutionModel:
 
 def _missing_data(given: dict[str, Any]) -> MissingData:
     from phylotools.errors import UsageError
-    from phylotools.phylogeny.simulation_missing import MissingData
+    from phylotools.phylogeny.simulation.missing import MissingData
 
     chosen = {name: given[name] for name in _MISSING_OPTIONS if given[name] is not None}
     if given["missing"] == "none":

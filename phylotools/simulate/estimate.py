@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import make_walk
-from phylotools.phylogeny.simulation_missing import MissingData
+from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.phylogeny.simulation import TreeWalk
-from phylotools.phylogeny.simulation_kernels import GAP
+from phylotools.phylogeny.simulation.kernels import GAP
 from phylotools.simulate.maf_kernels import write_blocks
 
 #: Letters of the codes 0..5.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phylotools.phylogeny.compiling import compiled
-from phylotools.phylogeny.simulation_kernels import GAP
+from phylotools.phylogeny.simulation.kernels import GAP
 
 _SPACE, _NEWLINE = ord(" "), ord("\n")
 

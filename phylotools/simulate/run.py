@@ -18,7 +18,7 @@ from phylotools import __version__
 from phylotools.errors import UsageError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
-from phylotools.phylogeny.simulation_missing import MissingData
+from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import sha256_text

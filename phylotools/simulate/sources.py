@@ -14,7 +14,7 @@ from torch import Tensor
 from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import stream_key
-from phylotools.phylogeny.simulation_sites import SiteDistribution
+from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.predict.scorer import Scorer
 

@@ -131,7 +131,9 @@ class Trainer:
 
     def _fit_rate(self) -> None:
         """Fit the prior on the rate, and write it down for a run that resumes."""
-        self.model.rate = fit_rate_prior(self.data, self.model.substitution, self.config)
+        self.model.rate = fit_rate_prior(
+            self.data, self.model.substitution, self.config, self.device
+        )
         self._rate_is_known = True
         self._save()
 

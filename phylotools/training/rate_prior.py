@@ -22,7 +22,10 @@ _HIDDEN = 0.1
 
 
 def fit_rate_prior(
-    data: TrainingData, substitution: SubstitutionModel, config: TrainingConfig
+    data: TrainingData,
+    substitution: SubstitutionModel,
+    config: TrainingConfig,
+    device: torch.device,
 ) -> RateAssumption:
     """Mean and standard deviation of log R under which sites fitted alone predict hidden species.
 
@@ -33,9 +36,10 @@ def fit_rate_prior(
     source = max(data.stores, key=lambda store: sum(len(region) for region in store.training))
     batches = list(source.sample(_COLUMNS, config.run.seed, config.optimiser.windows_per_batch))
     states, reference = (
-        torch.cat([getattr(batch, name) for batch in batches]) for name in ("states", "reference")
+        torch.cat([getattr(batch, name) for batch in batches]).to(device)
+        for name in ("states", "reference")
     )
-    hidden = _hidden_species(source, config.run.seed)
+    hidden = _hidden_species(source, config.run.seed).to(device)
     prior = fit_prior_widths(states, reference, source.plan, substitution, hidden)
     assert prior.log_rate_mean is not None
     logger.info(

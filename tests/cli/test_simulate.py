@@ -228,8 +228,8 @@ def annotated_rates() -> dict[str, float]:
 
 
 def test_the_defaults_that_help_shows_are_those_of_the_library():
-    from phylotools.phylogeny.simulation_missing import MissingData
-    from phylotools.phylogeny.simulation_sites import SiteDistribution
+    from phylotools.phylogeny.simulation.missing import MissingData
+    from phylotools.phylogeny.simulation.sites import SiteDistribution
     from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
 
     help_of = {

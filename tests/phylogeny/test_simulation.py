@@ -13,10 +13,15 @@ from scipy import stats
 from scipy.linalg import expm
 
 from phylotools.errors import InputError
-from phylotools.phylogeny import simulation_kernels as kernels
 from phylotools.phylogeny.likelihood import column_log_likelihood, make_plan
-from phylotools.phylogeny.simulation import evolve_along, evolve_columns, make_walk, stream_key
-from phylotools.phylogeny.simulation_sites import SiteDistribution
+from phylotools.phylogeny.simulation import (
+    evolve_along,
+    evolve_columns,
+    kernels,
+    make_walk,
+    stream_key,
+)
+from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.phylogeny.tree import parse_newick
 

@@ -10,8 +10,8 @@ from scipy import stats
 
 from phylotools.errors import InputError
 from phylotools.phylogeny.simulation import make_walk, stream_key
-from phylotools.phylogeny.simulation_kernels import GAP
-from phylotools.phylogeny.simulation_missing import MissingData
+from phylotools.phylogeny.simulation.kernels import GAP
+from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.phylogeny.tree import parse_newick
 
 TREE = parse_newick("((R:0.1,A:0.2):0.3,((B:0.1,C:0.4):0.5,D:0.2):0.1);")

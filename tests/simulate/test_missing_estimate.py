@@ -10,8 +10,8 @@ import pytest
 from phylotools.errors import InputError
 from phylotools.io.alignments import AlignmentBlock
 from phylotools.io.regions import Region
-from phylotools.phylogeny.simulation_missing import MissingData
-from phylotools.phylogeny.simulation_sites import SiteDistribution
+from phylotools.phylogeny.simulation.missing import MissingData
+from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import F81
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord

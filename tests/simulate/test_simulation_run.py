@@ -16,9 +16,9 @@ from phylotools.errors import InputError, OutputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import evolve_along, make_walk, stream_key
-from phylotools.phylogeny.simulation_kernels import GAP
-from phylotools.phylogeny.simulation_missing import MissingData
-from phylotools.phylogeny.simulation_sites import SiteDistribution
+from phylotools.phylogeny.simulation.kernels import GAP
+from phylotools.phylogeny.simulation.missing import MissingData
+from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import F81, HKY, make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_file

@@ -109,6 +109,6 @@ def test_a_prior_is_not_fitted_to_held_out_species(config_of, mammals_store):
             return found
 
         source._bases = altered
-        fits.append(fit_rate_prior(data, F81(), config))
+        fits.append(fit_rate_prior(data, F81(), config, CPU))
     assert fits[0] == fits[1]
     assert fits[0].mean != F81().neutral_log_rate

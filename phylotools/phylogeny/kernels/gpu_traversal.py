@@ -127,7 +127,7 @@ def _forwards(
     below = _tip_partial(tl.load(rows + only_tip * BLOCK + lane), kind)
     exponent = tl.zeros([BLOCK], tl.int32)
     least = tl.full([BLOCK], 1.0, kind)
-    for merge in range(0, n_merges):
+    for merge in range(n_merges):
         _, _, left, right, left_length, right_length = _children(
             merge, below, partial, rows, record, length, BLOCK
         )
@@ -156,7 +156,7 @@ def _backwards(
     # The merge before is nearly always a child: its partials are asked for one merge ahead.
     before = tl.load(here - 4 * BLOCK, mask=n_merges > 1, other=0.0)
     in_register = True
-    for step in range(0, n_merges):
+    for step in range(n_merges):
         merge = n_merges - 1 - step
         stored = tl.load(here, mask=in_register == 0, other=0.0)
         adjoint = tl.where(in_register, adjoint, stored)

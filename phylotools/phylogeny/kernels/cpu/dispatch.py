@@ -21,9 +21,9 @@ from phylotools.phylogeny.kernels import reference
 from phylotools.phylogeny.kernels.cpu.f81 import F81Family
 from phylotools.phylogeny.kernels.cpu.hky import HKYFamily
 from phylotools.phylogeny.kernels.cpu.lanes import n_lanes
-from phylotools.phylogeny.kernels.plan import PruningPlan
 from phylotools.phylogeny.kernels.cpu.pruning import prune_share
 from phylotools.phylogeny.kernels.cpu.reversible import ReversibleFamily
+from phylotools.phylogeny.kernels.plan import PruningPlan
 from phylotools.phylogeny.substitution import F81, HKY, SubstitutionModel
 from phylotools.phylogeny.substitution.exchangeability import MAX_LOG_RATE
 from phylotools.phylogeny.threads import map_in_threads

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import InputError
-from phylotools.phylogeny import simulation_kernels as kernels
+from phylotools.phylogeny.simulation import kernels
 from phylotools.phylogeny.substitution import SubstitutionModel
 
 #: Beyond this many natural logarithms a rate or a frequency is no parameter but a mistake.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.phylogeny import simulation_kernels as kernels
-from phylotools.phylogeny.simulation import TreeWalk
+from phylotools.phylogeny.simulation import kernels
+from phylotools.phylogeny.simulation.columns import TreeWalk
 
 #: Dropouts are cut at so many times their mean length: one in 5e8 would be longer.
 _LONGEST_DROPOUT = 20

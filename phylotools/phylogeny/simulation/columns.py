@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.phylogeny import simulation_kernels as kernels
+from phylotools.phylogeny.simulation import kernels
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 
