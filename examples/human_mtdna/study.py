@@ -126,7 +126,7 @@ def study_sites(config: TrainingConfig, results: Path) -> None:
     priors = {
         "sites-free": SitePrior(log_rate_sd=np.inf),
         "sites-prior": SitePrior(mean, 1.0),
-        "sites-fixed": SitePrior(mean, 1e-3),
+        "sites-fixed": SitePrior(mean, 0.0),
     }
     for name, prior in priors.items():
         theta = fit_sites(columns.shown, columns.reference, columns.plan, prior)
@@ -186,7 +186,7 @@ MODELS: dict[str, Tables] = {
     "mutsel-prior-symmetric": _model("mutation-selection", _PRIOR),
     "mutsel-prior-sd-1": _model("mutation-selection", _PRIOR | {"sd": 1.0}, **_STRANDS),
     "mutsel-prior-fitted": _model(
-        "mutation-selection", {"learn": True, "treatment": "prior"}, **_STRANDS
+        "mutation-selection", {"learn": True, "treatment": "prior", "sd": None}, **_STRANDS
     ),
     "mutsel-free": _model("mutation-selection", {"treatment": "free"}, **_STRANDS),
 }

@@ -153,6 +153,4 @@ def write_table(path: Path, table: Table) -> None:
         writer = csv.DictWriter(handle, list(table[0]), delimiter="\t", lineterminator="\n")
         writer.writeheader()
         for row in table:
-            writer.writerow(
-                {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
-            )
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})

@@ -27,24 +27,25 @@ from truth import (
     REFERENCE,
     VARYING_RATES,
     Columns,
+    Truth,
     make_models,
     read_tree,
     simulate,
+    spread_tree,
 )
 
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
-from phylotools.phylogeny.simulation.missing import MissingData
+from phylotools.phylogeny.simulation import MissingData, evolve_columns
 from phylotools.phylogeny.site_fit import (
     SitePrior,
     fit_prior_widths,
     fit_sites,
     held_out_log_likelihood,
 )
-from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
+from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 
 MODELS = ("f81", "mutation-selection")
-TRUTHS = (ONE_RATE, VARYING_RATES, COLD_SITES)
 #: Losses on every branch, each for the whole clade behind it: one cell in fourteen is empty.
 MISSING = MissingData(gap_rate=0.3, dropout_rate=0.0)
 #: A conserved column shows no more substitutions than this.
@@ -68,25 +69,27 @@ _HELD = {"fitted prior": {"log_frequency_sd"}, "all widths fitted": set()}
 
 @dataclass(frozen=True)
 class Size:
-    """Sites of a simulation, columns of them that priors are fitted to, sites in a scatter plot."""
+    """Truths, their sites and species, columns that priors are fitted to, sites in a plot."""
 
+    truths: tuple[Truth, ...]
     sites: int
+    species: int
     prior_columns: int
     shown: int
 
 
-FULL = Size(6000, 1000, 700)
-QUICK = Size(500, 100, 100)
+FULL = Size((ONE_RATE, VARYING_RATES, COLD_SITES), 6000, 447, 1000, 700)
+QUICK = Size((VARYING_RATES,), 300, 128, 100, 100)
 
 
 def study_rate(size: Size, seed: int) -> tuple[Table, Table]:
     """How each treatment scores alleles, and the sites of one simulation as they were fitted."""
-    tree, models = read_tree(), make_models()
+    tree, models = spread_tree(size.species), make_models()
     hidden = hidden_species(tree, seed)
     table, shown = Table(), Table()
     for name in MODELS:
         model = models[name]
-        for truth in TRUTHS:
+        for truth in size.truths:
             columns = simulate(tree, model, truth, size.sites, seed, MISSING)
             true = read_sites(model, columns.theta, columns.reference)
             is_conserved = substitutions_seen(columns.states, tree) <= MOST_SUBSTITUTIONS
@@ -212,23 +215,18 @@ def _site_rows(
 
 
 #: The grid on which the likelihood of one column is drawn: LLR of every alternative and log R.
-LLR_GRID, RATE_GRID = np.linspace(-12, 0, 61), np.linspace(-6, 6, 61)
+LLR_GRID, RATE_GRID = np.arange(-60, 11) / 5, np.arange(-30, 31) / 5
+VARIABLE_LLR = -1.0
 
 
 def study_confound() -> Table:
-    """Likelihood and posterior of two columns over LLR and log R.
+    """Likelihood and prior of two columns over LLR and log R, under each model.
 
     All three alternatives have the same LLR. One column shows the same base in all species; the
-    other evolved with eight to ten substitutions that can be seen.
+    other evolved at the neutral log R, with an LLR of `VARIABLE_LLR`.
     """
     tree = read_tree()
     conserved = torch.zeros(1, tree.n_tips, dtype=torch.uint8)
-    varied = simulate(
-        tree, make_substitution_model("f81"), VARYING_RATES, 400, seed=1
-    )
-    seen = substitutions_seen(varied.states, tree)
-    is_base = varied.reference.numpy() == 0
-    variable = varied.states[int(np.flatnonzero(is_base & (seen >= 8) & (seen <= 10))[0])][None]
     llr, log_rate = (torch.from_numpy(x.ravel()) for x in np.meshgrid(LLR_GRID, RATE_GRID))
     table = Table()
     for name in MODELS:
@@ -237,6 +235,7 @@ def study_confound() -> Table:
         theta = score - model.allele_scores(torch.zeros(4, dtype=torch.float64))
         theta = model.with_log_rate(theta, log_rate + model.neutral_log_rate)
         prior = TREATMENTS["prior"]
+        variable = _evolved(theta[(llr == VARIABLE_LLR) & (log_rate == 0)], tree, model)
         for kind, column in (("conserved", conserved), ("variable", variable)):
             reference = column[:, tree.tips.index(REFERENCE)].expand(len(theta))
             nats = column_log_likelihood(column.expand(len(theta), -1), theta, tree, model)
@@ -254,3 +253,10 @@ def study_confound() -> Table:
                     }
                 )
     return table
+
+
+def _evolved(theta: Tensor, tree: Tree, model: SubstitutionModel) -> Tensor:
+    """The first column of this site with reference base A and ten substitutions; (1, S)."""
+    states = torch.from_numpy(evolve_columns(theta.expand(500, 4), tree, model).states)
+    is_a = states[:, tree.tips.index(REFERENCE)] == 0
+    return states[is_a.numpy() & (substitutions_seen(states, tree) == 10)][:1]

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.phylogeny.likelihood import PruningPlan, make_plan
-from phylotools.phylogeny.simulation import evolve_columns, make_walk, stream_key
-from phylotools.phylogeny.simulation.missing import MissingData
+from phylotools.phylogeny.simulation import MissingData, evolve_columns, make_walk, stream_key
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
@@ -239,3 +238,9 @@ def spread_order(tree: Tree) -> list[str]:
         is_covered[way(left.pop(name))] = True
         chosen.append(name)
     return chosen
+
+
+def spread_tree(species: int) -> Tree:
+    """The tree of so many species."""
+    tree = read_tree()
+    return tree.prune(spread_order(tree)[:species])

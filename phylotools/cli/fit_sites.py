@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +12,10 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from phylotools.sites.network_prior import NetworkPrior
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.model.folder import Model
     from phylotools.sites.preparation import FitSettings, Preparation
     from phylotools.sites.run import FitOutputs, FitSummary
-    from phylotools.store.read import ColumnStore
 
 #: Named here too so that --help imports no torch.
 _SUBSTITUTION = ("f81", "hky", "gtr", "mutation-selection")
@@ -166,6 +165,8 @@ def fit_sites_command(
     _check_usage(prior_model, fasta, given)
     from phylotools.io.regions import choose_regions
     from phylotools.model.device import resolve_device
+    from phylotools.model.registry import load_model
+    from phylotools.sites.network_prior import NetworkPrior
     from phylotools.sites.preparation import prepare
     from phylotools.sites.run import FitOutputs, fit_store, wanted_contigs
     from phylotools.store.read import open_store
@@ -178,14 +179,19 @@ def fit_sites_command(
     _set_threads(threads)
     columns = open_store(store)
     chosen = choose_regions(regions, regions_file, columns.contigs, path=store)
+    contigs = wanted_contigs(columns, chosen)
     settings = _settings(given, with_network=prior_model is not None)
     place = resolve_device(device)
     with contextlib.ExitStack() as opened:
         network = None
         if prior_model is not None:
-            network = _open_network(prior_model, fasta, columns, settings, device, threads, opened)
-            _check_substitution(given["substitution"], network)
-            network.require_contigs(wanted_contigs(columns, chosen))
+            model = load_model(prior_model, device)
+            _check_substitution(given["substitution"], model)
+            genome = opened.enter_context(_open_genome(model, fasta))
+            network = NetworkPrior(
+                model, genome, columns, neutral_scale=settings.neutral_scale, threads=threads or 1
+            )
+            network.require_contigs(contigs)
         prepared = prepare(columns, settings, network, place)
         with Progress("sites") as progress:
             summary = fit_store(columns, prepared, outputs, chosen, on_batch=progress.update)
@@ -250,39 +256,23 @@ def _settings(given: dict[str, Any], *, with_network: bool) -> FitSettings:
     )
 
 
-def _open_network(
-    name: str,
-    fasta: str | None,
-    store: ColumnStore,
-    settings: FitSettings,
-    device: str,
-    threads: int | None,
-    opened: contextlib.ExitStack,
-) -> NetworkPrior:
+def _check_substitution(named: str | None, model: Model) -> None:
+    own = model.substitution.name
+    if named is not None and named != own:
+        raise click.UsageError(f"--substitution {named}: model {model.name} predicts for {own}")
+
+
+def _open_genome(model: Model, fasta: str | None) -> ReferenceGenome:
     from phylotools.errors import InputError
     from phylotools.io.genome import ReferenceGenome
-    from phylotools.model.registry import load_model
-    from phylotools.sites.network_prior import NetworkPrior
 
-    model = load_model(name, device)
-    path = fasta or (None if model.reference_fasta is None else os.fspath(model.reference_fasta))
+    path = fasta if fasta is not None else model.reference_fasta
     if path is None:
         raise InputError(
             f"model {model.name} does not ship its reference sequence",
             remedy="give the assembly of the store's reference species with --fasta",
         )
-    genome = opened.enter_context(ReferenceGenome.open(path))
-    return NetworkPrior(
-        model, genome, store, neutral_scale=settings.neutral_scale, threads=threads or 1
-    )
-
-
-def _check_substitution(named: str | None, network: NetworkPrior) -> None:
-    own = network.model.substitution.name
-    if named is not None and named != own:
-        raise click.UsageError(
-            f"--substitution {named}: model {network.model.name} predicts for {own}"
-        )
+    return ReferenceGenome.open(path)
 
 
 def _conclude(
@@ -314,14 +304,14 @@ def _conclude(
             "sites_by_contig": summary.sites,
             "slower_than_neutral": summary.n_slow,
             "faster_than_neutral": summary.n_fast,
-            "mean_site_rate": summary.mean_site_rate,
+            "median_rate_scale": summary.median_rate_scale,
             "seconds": round(seconds, 3),
         },
     )
     logger.info(
         "%s: fitted %d sites under %s; %.1f %% slower and %.1f %% faster than neutral (p < 0.01), "
-        "mean rate %.3g; %.1f s (%.0f sites/s)",
+        "median rate %.3g; %.1f s (%.0f sites/s)",
         outputs.table, summary.n_sites, prepared.model.name,
         100 * summary.n_slow / summary.n_sites, 100 * summary.n_fast / summary.n_sites,
-        summary.mean_site_rate, seconds, summary.n_sites / max(seconds, 1e-9),
+        summary.median_rate_scale, seconds, summary.n_sites / max(seconds, 1e-9),
     )  # fmt: skip

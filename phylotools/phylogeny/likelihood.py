@@ -38,8 +38,9 @@ def column_log_likelihood(
         A plan, made once by `make_plan`, saves laying out the tree at each call.
     model : SubstitutionModel, optional
         F81 unless given.
-    kernel : {'auto', 'cpu', 'reference'}
-        ``auto`` is the compiled kernel on a CPU and plain torch elsewhere.
+    kernel : {'auto', 'cpu', 'gpu', 'reference'}
+        ``auto`` is the compiled kernel on a CPU and, with Triton, on an NVIDIA GPU; plain torch
+        elsewhere.
 
     Returns
     -------
@@ -79,14 +80,11 @@ def column_log_likelihood(
         kernel = _fastest_kernel(theta.device)
     if kernel == "cpu":
         return cpu.log_likelihood(states, theta, plan, model)
-    elif kernel == "gpu":
-        value = gpu.log_likelihood(states, theta, plan, model)
-    elif kernel == "reference":
-        value = reference.log_likelihood(states, theta, plan, model)
-    else:
-        raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
-    # A column without any species has probability 1, not 1 give or take a rounding error.
-    return torch.where((states < 4).any(dim=1), value, torch.zeros_like(value))
+    if kernel == "gpu":
+        return gpu.log_likelihood(states, theta, plan, model)
+    if kernel == "reference":
+        return reference.log_likelihood(states, theta, plan, model)
+    raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
 
 
 def _fastest_kernel(device: torch.device) -> str:

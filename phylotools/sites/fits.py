@@ -36,6 +36,9 @@ class SiteFits:
         Expected substitutions per neutral substitution.
     entropy : float64 array [C]
         Of the equilibrium frequencies, in nats.
+    log_scale : float64 array [C]
+        Logarithm of the maximum likelihood rate of the rate test, relative to neutral; -inf where
+        all species have one base.
     conservation : float64 array [C]
         -log10 of the p-value of the rate test, positive where conserved, negative where fast.
     """
@@ -48,6 +51,7 @@ class SiteFits:
     log_rate: NDArray[np.float64]
     site_rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
+    log_scale: NDArray[np.float64]
     conservation: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -85,5 +89,6 @@ def fit_columns(columns: Columns, prepared: Preparation) -> SiteFits:
             model.log_rate(wide).cpu().numpy(),
             site_rate.cpu().numpy(),
             model.entropy(wide).cpu().numpy(),
+            test.log_scale.cpu().numpy(),
             test.signed_log10_p.cpu().numpy(),
         )

@@ -195,6 +195,7 @@ def prepare(
             on_trial=lambda *trial: _note(trials, *trial),
         )  # fmt: skip
         quality = dict(trials)[prior]
+        logger.info("best of %d priors: %s", len(trials), _described(prior, quality))
     elif len(held_out):
         theta = fit_sites(shown, sample.reference, plan, prior, model, sample.centre)
         values = held_out_log_likelihood(sample.states, theta, plan, model, held_out)
@@ -293,8 +294,12 @@ def _neutral_frequencies(model: SubstitutionModel, background: Tensor) -> Tensor
 
 def _note(trials: list[tuple[SitePrior, float]], prior: SitePrior, value: float) -> None:
     trials.append((prior, value))
-    mean = "centre" if prior.log_rate_mean is None else f"{prior.log_rate_mean:.3f}"
-    logger.info(
-        "prior of log R %s, sd %g, of allele scores sd %g: held-out species %.4f nats a column",
-        mean, prior.log_rate_sd, prior.log_frequency_sd, value,
-    )  # fmt: skip
+    logger.debug("prior tried: %s", _described(prior, value))
+
+
+def _described(prior: SitePrior, value: float) -> str:
+    mean = "of the model" if prior.log_rate_mean is None else f"{prior.log_rate_mean:.3f}"
+    return (
+        f"log R mean {mean}, sd {prior.log_rate_sd:g}; scores sd {prior.log_frequency_sd:g}; "
+        f"held-out species {value:.4f} nats a column"
+    )

@@ -87,14 +87,15 @@ class FitSummary:
         By contig.
     n_slow, n_fast : int
         Sites slower and faster than neutral at p < 0.01.
-    mean_site_rate : float
-        Expected substitutions per neutral substitution.
+    median_rate_scale : float
+        Of the maximum likelihood rates of the rate test, relative to neutral, to about 1 %: what
+        `neutral_scale` should be if these sites are neutral.
     """
 
     sites: dict[str, int]
     n_slow: int
     n_fast: int
-    mean_site_rate: float
+    median_rate_scale: float
 
     @property
     def n_sites(self) -> int:
@@ -155,17 +156,30 @@ def fit_store(
             tally.add(fits)
             on_batch(len(fits))
         if not tally.n_sites:
-            raise InputError(
-                "no column of the regions has a species beside the reference",
-                path=store.path,
-                remedy="`phylotools inspect` says what the store covers",
-            )
+            raise _nothing_to_fit(store)
     return tally.summary()
 
 
 def wanted_contigs(store: ColumnStore, regions: Sequence[Region] | None) -> list[str]:
-    """Contigs with covered positions in the regions."""
-    return [contig for contig in store.contigs if len(covered(store, contig, regions))]
+    """Contigs with covered positions in the regions.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    contigs = [contig for contig in store.contigs if len(covered(store, contig, regions))]
+    if not contigs:
+        raise _nothing_to_fit(store)
+    return contigs
+
+
+def _nothing_to_fit(store: ColumnStore) -> InputError:
+    return InputError(
+        "no column of the regions has a species beside the reference",
+        path=store.path,
+        remedy="`phylotools inspect` says what the store covers",
+    )
 
 
 def describe_preparation(prepared: Preparation) -> dict[str, Any]:
@@ -194,10 +208,15 @@ def _describe_prior(prior: SitePrior) -> dict[str, float | str | None]:
 
 
 class _Tally:
+    """Counts, in memory that does not grow."""
+
+    #: Limits of the bins in which logarithms of rates are counted.
+    _LIMITS = np.arange(-10, 10, 0.01)
+
     def __init__(self) -> None:
         self._sites: dict[str, int] = {}
         self._slow = self._fast = 0
-        self._rate = 0.0
+        self._scales = np.zeros(len(self._LIMITS) + 1, dtype=np.int64)
 
     @property
     def n_sites(self) -> int:
@@ -207,7 +226,10 @@ class _Tally:
         self._sites[fits.contig] = self._sites.get(fits.contig, 0) + len(fits)
         self._slow += int(np.count_nonzero(fits.conservation > _SURE))
         self._fast += int(np.count_nonzero(fits.conservation < -_SURE))
-        self._rate += float(fits.site_rate.sum())
+        bins = np.searchsorted(self._LIMITS, fits.log_scale)
+        self._scales += np.bincount(bins, minlength=len(self._scales))
 
     def summary(self) -> FitSummary:
-        return FitSummary(self._sites, self._slow, self._fast, self._rate / self.n_sites)
+        half = int(np.searchsorted(np.cumsum(self._scales), self.n_sites / 2))
+        scale = float(np.exp(self._LIMITS[min(half, len(self._LIMITS) - 1)])) if half else 0.0
+        return FitSummary(self._sites, self._slow, self._fast, scale)

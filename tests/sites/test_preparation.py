@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from phylotools.errors import InputError, UsageError
 from phylotools.phylogeny.site_fit import SitePrior
@@ -101,7 +100,6 @@ def test_the_neutral_scale_stretches_the_tree(store):
     )
     long = plain.branch_length > 1e-5
     assert scaled.branch_length[long] == pytest.approx(2.5 * plain.branch_length[long])
-    assert scaled.branch_length.min() == pytest.approx(0, abs=1e-6)
 
 
 def test_species_that_cannot_be_held_out_are_refused(store):
@@ -119,4 +117,4 @@ def test_the_sample_does_not_depend_on_its_use(store):
         prepare(store, FitSettings(name, sample=200)) for name in ("f81", "mutation-selection")
     )
     assert first.n_sample == second.n_sample
-    assert torch.tensor(first.background).tolist() == torch.tensor(second.background).tolist()
+    assert first.background == pytest.approx(second.background, abs=1e-6)

@@ -11,13 +11,16 @@ import torch
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.likelihood import make_plan
+from phylotools.phylogeny.simulation import evolve_columns
 from phylotools.phylogeny.site_conservation import neutral_theta, rate_test
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
 from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.phylogeny.tree import parse_newick
 from phylotools.sites import columns as columns_module
 from phylotools.sites.columns import columns_in_order
 from phylotools.sites.preparation import FitSettings, prepare
 from phylotools.sites.run import FitOutputs, fit_store
+from phylotools.store.preprocess import build_store
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -168,3 +171,27 @@ def test_outputs_are_refused_before_the_work(tmp_path):
     (tmp_path / "g.fa").write_text(">a\nA\n")
     with pytest.raises(UsageError, match="input"):
         FitOutputs(str(tmp_path / "g.fa"), force=True).refuse([str(tmp_path / "g.fa")])
+
+
+def test_the_median_rate_of_neutral_sites_is_the_scale_of_the_tree(tmp_path):
+    """What --neutral-scale is found by: sites that evolve three times as fast as the tree says."""
+    newick = "(" + ",".join(f"t{i}:0.3" for i in range(40)) + ");"
+    tree = parse_newick(newick)
+    theta = (neutral_theta(torch.zeros(4)) + np.log(3)).expand(300, 4)
+    states = evolve_columns(theta, tree, seed=1).states
+    text = ["a\n"]
+    for species, column in zip(tree.tips, states.T, strict=True):
+        text.append(f"s {species}.1 0 300 + 300 {''.join('ACGT'[base] for base in column)}\n")
+    (tmp_path / "a.maf").write_text("".join(text))
+    (tmp_path / "t.nh").write_text(newick)
+    build_store(tmp_path / "a.maf", tmp_path / "t.nh", tmp_path / "s")
+    store = open_store(tmp_path / "s")
+    found = []
+    for scale in (1.0, 3.0):
+        prepared = prepare(store, FitSettings(neutral_scale=scale, background=(0.25,) * 4))
+        summary = fit_store(store, prepared, FitOutputs(str(tmp_path / f"{scale}.tsv")))
+        found.append(summary)
+    assert found[0].median_rate_scale == pytest.approx(3, rel=0.1)
+    assert found[1].median_rate_scale == pytest.approx(1, rel=0.1)
+    assert found[0].n_fast > 150
+    assert found[1].n_fast + found[1].n_slow < 15

@@ -1,23 +1,17 @@
-"""Pruning on an NVIDIA GPU: log-likelihood and gradient of every column in one launch, by Triton.
+"""The compiled kernel for a GPU: which family of models, how many programs, what needs more care.
 
-Triton comes with CUDA builds of torch; nothing of it is imported before a kernel is asked for. The
-compiled code, by file:
-
-- `gpu_traversal`: the one loop over merges forwards, and the one back;
-- `gpu_species`: the plan of the species that a block of columns has;
-- `gpu_models`, `gpu_reversible`: how partials and adjoints pass over a branch, by family of models;
-- `gpu_numbers`: exponentials and powers of two.
-
-With the environment variable ``TRITON_INTERPRET=1`` the same code runs on a CPU, slowly, for tests.
+Columns that leave the range of float32 are computed again in float64, and what leaves that too by
+the `reference`, which works with logarithms.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import weakref
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -26,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.kernels import reference
-from phylotools.phylogeny.kernels.gpu_layout import traversal_layout
+from phylotools.phylogeny.kernels.gpu.layout import traversal_layout
 from phylotools.phylogeny.kernels.plan import PruningPlan
 from phylotools.phylogeny.substitution import F81, HKY, SubstitutionModel
 
@@ -37,10 +31,10 @@ BLOCK = 32
 PROGRAMS_PER_MULTIPROCESSOR = 16
 #: Tips or merges taken at once where a program makes its plan, and rows of states copied at once.
 CHUNK, ROWS = 32, 8
-#: Columns that the reference kernel is handed at a time.
-_RESCUED_AT_ONCE = 4096
-#: Oldest architecture that Triton supports.
-_CAPABILITY = (8, 0)
+#: Transitions so much rarer than transversions leave HKY's closed form too few digits.
+_LEAST_KAPPA = 0.1
+#: Oldest architecture that Triton supports, and the oldest Triton that compiles this.
+_CAPABILITY, _TRITON = (8, 0), (3, 4)
 
 
 @dataclass(frozen=True)
@@ -49,25 +43,25 @@ class _Family:
 
     Attributes
     ----------
-    module, prefix : str
-        Where the functions of the family are, and how their names begin.
+    name : str
+        Of the file with the functions of the family; their names begin with it.
     registers : int or None
         Most that a thread may take, so that enough programs share a multiprocessor.
     """
 
-    module: str
-    prefix: str
+    name: str
     registers: int | None = None
 
     def functions(self) -> dict[str, Any]:
-        module = importlib.import_module(f"phylotools.phylogeny.kernels.{self.module}")
-        steps = ("site", "pull", "start", "push", "finish")
-        return {step.upper(): getattr(module, f"{self.prefix}_{step}") for step in steps}
+        """As `pruning.prune` takes them."""
+        module = importlib.import_module(f"phylotools.phylogeny.kernels.gpu.{self.name}")
+        steps = ("site", "carry", "start", "back", "finish")
+        return {step.upper(): getattr(module, f"{self.name}_{step}") for step in steps}
 
 
-_F81 = _Family("gpu_models", "f81")
-_HKY = _Family("gpu_models", "hky")
-_REVERSIBLE = _Family("gpu_reversible", "reversible", registers=128)
+_F81 = _Family("f81")
+_HKY = _Family("hky")
+_REVERSIBLE = _Family("reversible", registers=128)
 
 
 def available(device: torch.device) -> bool:
@@ -75,7 +69,7 @@ def available(device: torch.device) -> bool:
     return (
         device.type == "cuda"
         and torch.version.hip is None
-        and importlib.util.find_spec("triton") is not None
+        and _has_triton()
         and torch.cuda.get_device_capability(device) >= _CAPABILITY
     )
 
@@ -85,15 +79,12 @@ def log_likelihood(
 ) -> Tensor:
     """Log-likelihood of each column, differentiable in theta and the model's parameters.
 
-    Columns that leave the range of the numbers used, or whose rounding error may show, go to the
-    reference kernel in float64.
-
     Parameters
     ----------
     states : Tensor of uint8, shape (C, S)
         0..3 are A, C, G, T; anything else is missing data.
     theta : Tensor of float32 or float64, shape (C, A)
-        Finite.
+        Finite, and bounded as `SubstitutionModel.bounded` does.
     plan : PruningPlan
         Of two tips or more.
     model : SubstitutionModel
@@ -101,46 +92,53 @@ def log_likelihood(
     Returns
     -------
     Tensor, shape (C,)
+        -inf, with gradient 0, where branches of length zero join different bases.
 
     Raises
     ------
     PhylotoolsError
-        If the tensors are not on a GPU that Triton supports, or on two devices.
+        If the tensors are not on a GPU that Triton supports.
     """
-    if states.device != theta.device:
-        raise PhylotoolsError(f"states are on {states.device}, theta on {theta.device}")
     if not available(theta.device) and not _interpreted():
         raise PhylotoolsError(
             f"the gpu kernel cannot run on {theta.device}: it needs an NVIDIA GPU "
-            "of compute capability 8.0 or newer, and the triton package"
+            "of compute capability 8.0 or newer, and Triton 3.4 or newer"
         )
-    value = _fused(states, theta, plan, model)
+    value = _pruned(states, theta, plan, model)
     lost = value.detach().isnan().nonzero().squeeze(1)
-    for part in lost.split(_RESCUED_AT_ONCE) if len(lost) else ():
-        rescued = reference.log_likelihood(states[part], theta[part].double(), plan, model)
-        value = value.index_copy(0, part, rescued.to(theta.dtype))
-    return value
+    if not len(lost):
+        return value
+    if theta.dtype == torch.float32:
+        again = log_likelihood(states[lost], theta[lost].double(), plan, model)
+    else:
+        again = reference.log_likelihood(states[lost], theta[lost], plan, model)
+    return value.index_put((lost,), again.to(value.dtype))
+
+
+@cache
+def _has_triton() -> bool:
+    try:
+        major, minor = version("triton").split(".")[:2]
+    except PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= _TRITON
 
 
 def _interpreted() -> bool:
-    return (
-        os.environ.get("TRITON_INTERPRET") == "1"
-        and importlib.util.find_spec("triton") is not None
-    )
+    return os.environ.get("TRITON_INTERPRET") == "1" and _has_triton()
 
 
-def _fused(
-    states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
-) -> Tensor:
-    """As `log_likelihood`, NaN with gradient 0 for columns that another kernel must do."""
+def _pruned(states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel) -> Tensor:
+    """As `log_likelihood`, but NaN, with gradient 0, where numbers left their range."""
     if isinstance(model, F81):
         return _Pruning.apply(states, plan, _F81, theta, theta.new_zeros(0))
     if isinstance(model, HKY):
-        return _Pruning.apply(
-            states, plan, _HKY, theta, model.transversion_and_transition().to(theta)
-        )
+        shared = model.transversion_and_transition().to(theta)
+        transversion, transition = shared.detach().tolist()
+        if transition > _LEAST_KAPPA * transversion:
+            return _Pruning.apply(states, plan, _HKY, theta, shared)
     log_pi = model.log_equilibrium_frequencies(theta)
-    return _Pruning.apply(states, plan, _REVERSIBLE, log_pi, model.rate_matrix(theta).to(theta))
+    return _Pruning.apply(states, plan, _REVERSIBLE, log_pi, model.rate_matrix(theta))
 
 
 class _Pruning(torch.autograd.Function):
@@ -179,7 +177,7 @@ def _launch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log-likelihood (C,) and its gradients: with respect to `site_input`, and (C, ...)
     with respect to `rate_input`, also where all columns share that."""
-    from phylotools.phylogeny.kernels.gpu_traversal import prune
+    from phylotools.phylogeny.kernels.gpu.pruning import prune
 
     device, dtype = site_input.device, site_input.dtype
     states, site_input = states.contiguous(), site_input.detach().contiguous()

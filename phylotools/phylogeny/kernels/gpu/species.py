@@ -20,7 +20,7 @@ def reduced_plan(
     states, n_columns, n_tips, column, layout, rows, scratch, depths, record, length,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Write the block's states by tip, and its merges; how many tips, the first, and merges.
+    """Write the block's states by tip, and its merges.
 
     Parameters
     ----------
@@ -34,6 +34,14 @@ def reduced_plan(
     record : pointer to int32, (S, 2)
         What each merge joins: a tip, or -1 for the merge before; a tip, or -1 - m for merge m.
     length : pointer to float, (S, 2)
+
+    Returns
+    -------
+    tip : int
+        First of the tips kept; any tip if there are none.
+    merges : int
+    blank : (BLOCK,) bool
+        Columns without any species.
     """
     tip_order, tip_depth, clade, first_merge, merge_depth = layout
     present = scratch
@@ -43,7 +51,7 @@ def reduced_plan(
     kept_tip_depth = depths
     kept_merge_depth = depths + (n_tips + 1)
 
-    _find_species(states, n_columns, n_tips, column, rows, present, BLOCK, ROWS)
+    fewest = _find_species(states, n_columns, n_tips, column, rows, present, BLOCK, ROWS)
     tl.debug_barrier()
     n_kept = _number_tips(
         n_tips, tip_order, tip_depth, present, tips_until, kept_tip, kept_tip_depth, CHUNK
@@ -58,14 +66,16 @@ def reduced_plan(
         kept_tip_depth, kept_merge_depth, record, length, CHUNK,
     )  # fmt: skip
     tl.debug_barrier()
-    return n_kept, tl.load(kept_tip), n_merges
+    return tl.load(kept_tip, mask=n_kept > 0, other=0), n_merges, fewest > 3
 
 
 @triton.jit
 def _find_species(
     states, n_columns, n_tips, column, rows, present, BLOCK: tl.constexpr, ROWS: tl.constexpr
 ):
+    """Copy the states, note the tips that are there, and give the least state of each column."""
     inside = column < n_columns
+    least = tl.full([BLOCK], 4, tl.int32)
     place = column.to(tl.int64) * n_tips
     lane = tl.arange(0, BLOCK)
     for start in range(0, n_tips, ROWS):
@@ -76,8 +86,10 @@ def _find_species(
         )
         state = tl.minimum(state, 4).to(tl.uint8)
         tl.store(rows + tip[:, None] * BLOCK + lane[None, :], state, mask=known[:, None])
-        here = tl.min(state.to(tl.int32), axis=1) < 4
-        tl.store(present + tip, here.to(tl.int32), mask=known)
+        code = state.to(tl.int32)
+        tl.store(present + tip, (tl.min(code, axis=1) < 4).to(tl.int32), mask=known)
+        least = tl.minimum(least, tl.min(code, axis=0))
+    return least
 
 
 @triton.jit
@@ -86,7 +98,6 @@ def _number_tips(
     CHUNK: tl.constexpr,
 ):  # fmt: skip
     count = 0
-    tl.store(kept_tip, 0)
     tl.store(tips_until, 0)
     for start in range(0, n_tips, CHUNK):
         at = start + tl.arange(0, CHUNK)

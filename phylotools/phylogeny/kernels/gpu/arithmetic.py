@@ -10,13 +10,13 @@ _INVERSE_LOG_2 = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def exp_and_expm1(x):
-    """exp(x) and exp(x) - 1, both to a few units in the last place.
+    """exp(x) and exp(x) - 1 for x <= 0, both to a few units in the last place.
 
     On [-log(2)/2, log(2)/2] the series of expm1; elsewhere scaled by a power of two. One costs
     nothing beside the other, and neither calls the special-function unit.
     """
     if x.dtype == tl.float32:
-        x = tl.minimum(tl.maximum(x, -86.0), 86.0)
+        x = tl.maximum(x, -86.0)
         shifted = x * _INVERSE_LOG_2 + 12582912.0  # 1.5 * 2^23: rounds to a whole number
         n = shifted - 12582912.0
         r = (x - n * 0.693359375) + n * 2.12194440e-4
@@ -30,7 +30,7 @@ def exp_and_expm1(x):
             tl.float32, bitcast=True
         )
     else:
-        x = tl.minimum(tl.maximum(x, -700.0), 700.0)
+        x = tl.maximum(x, -700.0)
         shifted = x * _INVERSE_LOG_2 + 6755399441055744.0  # 1.5 * 2^52
         n = shifted - 6755399441055744.0
         r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
@@ -83,7 +83,7 @@ def finite(values):
 
 @triton.jit
 def power_scale(product):
-    """The power of two that brings the largest of a merge's partials to [1, 2), and its exponent."""
+    """Power of two that brings the largest of four to [1, 2), and the exponent that it undoes."""
     top = tl.max(product, axis=1)
     if product.dtype == tl.float32:
         bits = top.to(tl.int32, bitcast=True) & 0x7F800000
