@@ -154,3 +154,21 @@ def write_table(path: Path, table: Table) -> None:
         writer.writeheader()
         for row in table:
             writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def read_table(path: Path) -> Table:
+    """What `write_table` wrote."""
+    with path.open(newline="") as handle:
+        return [
+            {key: _number(text) for key, text in row.items()}
+            for row in csv.DictReader(handle, delimiter="\t")
+        ]
+
+
+def _number(text: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make every table and figure of docs/study.md: about 10 minutes on two cores.
-# Usage: examples/likelihood_study/run.sh [OUTPUT_FOLDER] [--quick] [-@ THREADS] [--seed N]
+# Make every table and figure of docs/study.md: about 5 minutes of processor time.
+# Usage: examples/likelihood_study/run.sh [OUTPUT_FOLDER] [--quick] [--draw] [-@ THREADS] [--seed N]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=demo-output/likelihood_study

@@ -1,4 +1,4 @@
-"""The likelihood study of docs/study.md: python study.py OUT [--quick] [-@ THREADS] [--seed N]
+"""The likelihood study of docs/study.md: python study.py OUT [--quick] [-@ N] [--seed N]
 
 Writes OUT/*.tsv and OUT/study_*.png. Nothing but numbers drawn at random goes in, and the tree.
 """
@@ -14,7 +14,7 @@ import misfit
 import rate
 import recovery
 import torch
-from measures import write_table
+from measures import Table, read_table, write_table
 
 from phylotools.phylogeny.threads import n_cores, set_threads
 
@@ -23,42 +23,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true", help="small numbers: a minute, no more")
+    parser.add_argument("--draw", action="store_true", help="only draw OUT's tables again")
     parser.add_argument("-@", "--threads", type=int, default=n_cores())
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the fits' own tensors are small
     set_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    run(arguments.out, quick=arguments.quick, seed=arguments.seed)
+    if not arguments.draw:
+        compute(arguments.out, quick=arguments.quick, seed=arguments.seed)
+    draw(arguments.out)
 
 
-def run(out: Path, *, quick: bool, seed: int) -> None:
-    """Every table and figure."""
+def compute(out: Path, *, quick: bool, seed: int) -> None:
+    """Every table."""
     began = time.monotonic()
 
-    def said(part: str) -> None:
-        print(f"{part}: {time.monotonic() - began:.0f} s", flush=True)
+    def write(**tables: Table) -> None:
+        for name, table in tables.items():
+            write_table(out / f"{name}.tsv", table)
+        print(f"{', '.join(tables)}: {time.monotonic() - began:.0f} s", flush=True)
 
     size = recovery.QUICK if quick else recovery.FULL
-    errors, shared = recovery.study_recovery(size, seed), recovery.study_shared(size, seed)
-    write_table(out / "recovery.tsv", errors)
-    write_table(out / "shared.tsv", shared)
-    figures.draw_recovery(errors, out / "study_recovery.png")
-    figures.draw_shared(shared, out / "study_shared.png")
-    said("recovery")
-    surfaces = rate.study_confound()
+    write(recovery=recovery.study_recovery(size, seed))
+    write(shared=recovery.study_shared(size, seed))
+    write(confound=rate.study_confound())
     treatments, sites = rate.study_rate(rate.QUICK if quick else rate.FULL, seed)
-    write_table(out / "confound.tsv", surfaces)
-    write_table(out / "rate.tsv", treatments)
-    write_table(out / "rate_sites.tsv", sites)
-    figures.draw_confound(surfaces, out / "study_confound.png")
-    figures.draw_sites(sites, out / "study_sites.png")
-    figures.draw_misordering(treatments, out / "study_misordering.png")
-    said("rate")
-    fits = misfit.study_misfit(misfit.QUICK if quick else misfit.FULL, seed)
-    write_table(out / "misfit.tsv", fits)
-    figures.draw_misfit(fits, out / "study_misfit.png")
-    said("misfit")
+    write(rate=treatments, rate_sites=sites)
+    write(misfit=misfit.study_misfit(misfit.QUICK if quick else misfit.FULL, seed))
+
+
+def draw(out: Path) -> None:
+    """Every figure, from the tables."""
+    for name, table, draw_figure in (
+        ("recovery", "recovery", figures.draw_recovery),
+        ("shared", "shared", figures.draw_shared),
+        ("confound", "confound", figures.draw_confound),
+        ("sites", "rate_sites", figures.draw_sites),
+        ("misordering", "rate", figures.draw_misordering),
+        ("misfit", "misfit", figures.draw_misfit),
+    ):
+        draw_figure(read_table(out / f"{table}.tsv"), out / f"study_{name}.png")
 
 
 if __name__ == "__main__":

@@ -217,7 +217,9 @@ def _check_usage(prior_model: str | None, fasta: str | None, given: dict[str, An
     if rate == "free" and given["rate_mean"] is not None:
         raise click.UsageError("--rate-mean has no meaning with --rate free")
     background = given["background"]
-    if background is not None and (len(background) != 4 or not min(background) > 0):
+    if background is not None and not (
+        len(background) == 4 and all(0 < value < float("inf") for value in background)
+    ):
         raise click.UsageError("--background must be four positive numbers")
 
 

@@ -27,8 +27,6 @@ from phylotools.phylogeny.site_fit import (
 )
 from phylotools.phylogeny.site_shared import learn_shared_parameters
 from phylotools.phylogeny.substitution import (
-    F81,
-    MutationSelection,
     SubstitutionModel,
     make_substitution_model,
 )
@@ -64,7 +62,8 @@ class FitSettings:
     rate_mean, rate_sd, frequency_sd : float or None
         Of the priors; None for the default, or to be fitted.
     background : tuple of float or None
-        Neutral frequencies of A, C, G, T; None for those of the sample's reference bases.
+        Frequencies of A, C, G, T at the neutral site of the rate test, and, unless `shared` says
+        otherwise, under mutation alone; None for those of the sample's reference bases.
     neutral_scale : float
         Neutral substitutions per unit of branch length of the store's tree.
     held_out_species : tuple of str
@@ -124,7 +123,8 @@ class Preparation:
     neutral : Tensor, shape (A,)
         Theta of a neutral site.
     background : list of float
-        Its frequencies.
+        Its equilibrium frequencies. Not those of mutation alone: with a strong bias of mutation
+        these would make composition pass for conservation.
     n_sample : int
         Columns of the sample.
     held_out : tuple of str
@@ -200,14 +200,13 @@ def prepare(
         theta = fit_sites(shown, sample.reference, plan, prior, model, sample.centre)
         values = held_out_log_likelihood(sample.states, theta, plan, model, held_out)
         quality = values.mean().item()
-    neutral = _neutral_frequencies(model, background)
     return Preparation(
         plan=plan,
         model=model,
         prior=prior,
         network=network,
-        neutral=neutral_theta(neutral.log(), model).to(place),
-        background=neutral.tolist(),
+        neutral=neutral_theta(background.log(), model).to(place),
+        background=background.tolist(),
         n_sample=n_sample,
         held_out=tuple(store.species[index] for index in held_out.tolist()),
         held_out_log_likelihood=quality,
@@ -280,16 +279,6 @@ def _substitution(settings: FitSettings, background: Tensor) -> SubstitutionMode
         if name in parameters_of(settings.substitution):
             shared.setdefault(name, background.tolist())
     return make_substitution_model(settings.substitution, **shared)
-
-
-def _neutral_frequencies(model: SubstitutionModel, background: Tensor) -> Tensor:
-    """Frequencies of a site that only mutates; float64, shape (A,)."""
-    with torch.no_grad():
-        if isinstance(model, MutationSelection):
-            return model.log_mutation_frequencies().cpu().double().exp()
-        if isinstance(model, F81):
-            return background
-        return model.log_background.cpu().double().exp()  # type: ignore[operator]
 
 
 def _note(trials: list[tuple[SitePrior, float]], prior: SitePrior, value: float) -> None:

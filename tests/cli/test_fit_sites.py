@@ -185,6 +185,7 @@ USAGE = {
     "unknown model of substitution": ["--substitution", "jc"],
     "three frequencies": ["--background", "1,1,1"],
     "a frequency of zero": ["--background", "1,1,1,0"],
+    "an infinite frequency": ["--background", "1,1,1,inf"],
     "words for frequencies": ["--background", "a,b,c,d"],
     "negative seed": ["--seed", "-1"],
     "no threads": ["-@", "0"],

@@ -24,7 +24,8 @@ from phylotools.store.preprocess import build_store
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-HKY = FitSettings("hky", {"kappa": 5.0, "background": [0.3, 0.3, 0.15, 0.25]}, sample=300)
+BACKGROUND = (0.3, 0.3, 0.15, 0.25)
+HKY = FitSettings("hky", {"kappa": 5.0}, background=BACKGROUND, sample=300)
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -56,7 +57,7 @@ def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
     (columns,) = columns_in_order(store)
     states, reference = torch.from_numpy(columns.states), torch.from_numpy(columns.reference)
     plan = make_plan(store.tree.with_minimum_branch_length(1e-6))
-    model = make_substitution_model("hky", **HKY.shared)
+    model = make_substitution_model("hky", kappa=5.0, background=BACKGROUND)
     theta = fit_sites(states, reference, plan, SitePrior(), model)
     assert [int(row["pos"]) - 1 for row in rows] == columns.position.tolist()
     assert "".join(row["ref"] for row in rows) == "".join("ACGT"[b] for b in columns.reference)
@@ -69,7 +70,7 @@ def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
         assert np.abs(numbers(rows, "log_rate") - model.log_rate(theta).numpy()).max() < 2e-3
         assert np.allclose(numbers(rows, "site_rate"), model.site_rate(theta), rtol=2e-3)
         assert np.abs(numbers(rows, "entropy") - model.entropy(theta).numpy()).max() < 2e-3
-    neutral = neutral_theta(torch.tensor(HKY.shared["background"]).log(), model)
+    neutral = neutral_theta(torch.tensor(BACKGROUND).log(), model)
     test = rate_test(states, plan, neutral, model)
     assert np.abs(numbers(rows, "conservation") - test.signed_log10_p.numpy()).max() < 5e-3
     assert (numbers(rows, "n_species") == (columns.states < 4).sum(axis=1)).all()

@@ -44,7 +44,7 @@ class Vector(types.Type):
         super().__init__(name=f"Vector(float{bits} x {self.lanes})")
 
     @property
-    def ir(self) -> ir.VectorType:
+    def ir_type(self) -> ir.VectorType:
         return ir.VectorType(_IR_FLOATS[self.bits], self.lanes)
 
     def whole_numbers(self, value: int) -> ir.Constant:
@@ -64,7 +64,7 @@ class Mask(types.Type):
         super().__init__(name=f"Mask({lanes})")
 
     @property
-    def ir(self) -> ir.VectorType:
+    def ir_type(self) -> ir.VectorType:
         return ir.VectorType(ir.IntType(1), self.lanes)
 
 
@@ -72,7 +72,7 @@ class Mask(types.Type):
 @register_model(Mask)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, kind.ir)
+        super().__init__(manager, kind, kind.ir_type)
 
 
 _VECTORS = {bits: Vector(bits) for bits in _IR_FLOATS}
@@ -123,7 +123,7 @@ def load(typingctx, array, row):
     vector = _VECTORS[array.dtype.bitwidth]
 
     def code(context, builder, sig, args):
-        pointer = _row_pointer(context, builder, sig, args, vector.lanes, vector.ir)
+        pointer = _row_pointer(context, builder, sig, args, vector.lanes, vector.ir_type)
         return builder.load(pointer, align=vector.bits // 8)
 
     return vector(array, row), code
@@ -134,7 +134,7 @@ def store(typingctx, array, row, value):
     """Write a vector to row `row` of a float array."""
 
     def code(context, builder, sig, args):
-        pointer = _row_pointer(context, builder, sig, args, value.lanes, value.ir)
+        pointer = _row_pointer(context, builder, sig, args, value.lanes, value.ir_type)
         builder.store(args[2], pointer, align=value.bits // 8)
         return context.get_dummy_value()
 
@@ -147,7 +147,7 @@ def spread(typingctx, like, number):
 
     def code(context, builder, sig, args):
         scalar = context.cast(builder, args[1], sig.args[1], _FLOATS[like.bits])
-        return _in_every_lane(builder, scalar, like.ir)
+        return _in_every_lane(builder, scalar, like.ir_type)
 
     return like(like, number), code
 
@@ -163,14 +163,14 @@ def contains(typingctx, sets, row, member, like):
         bit = builder.shl(ir.Constant(ir.IntType(8), 1), member)
         chosen = builder.and_(builder.load(pointer, align=1), _in_every_lane(builder, bit, small))
         holds = builder.icmp_unsigned("!=", chosen, ir.Constant(small, [0] * like.lanes))
-        ones, zeros = (ir.Constant(like.ir, [value] * like.lanes) for value in (1.0, 0.0))
+        ones, zeros = (ir.Constant(like.ir_type, [value] * like.lanes) for value in (1.0, 0.0))
         return builder.select(holds, ones, zeros)
 
     return like(sets, row, member, like), code
 
 
 def _call_llvm(builder, name, vector, args):
-    function = ir.FunctionType(vector.ir, [vector.ir] * len(args))
+    function = ir.FunctionType(vector.ir_type, [vector.ir_type] * len(args))
     suffix = f"v{vector.lanes}f{vector.bits}"
     callee = builder.module.declare_intrinsic(f"llvm.{name}.{suffix}", fnty=function)
     return builder.call(callee, args)
@@ -234,7 +234,7 @@ def inverse_power_of_two(typingctx, a):
     def code(context, builder, sig, args):
         bits = builder.and_(builder.bitcast(args[0], a.ir_bits), a.whole_numbers(exponent))
         twice = a.whole_numbers((2 * bias) << mantissa)
-        return builder.bitcast(builder.sub(twice, bits), a.ir)
+        return builder.bitcast(builder.sub(twice, bits), a.ir_type)
 
     return a(a), code
 
@@ -248,7 +248,7 @@ def _power_of_two(typingctx, shifted):
         n = builder.bitcast(args[0], shifted.ir_bits)
         exponent = builder.shl(n, shifted.whole_numbers(mantissa))
         one = shifted.whole_numbers(bias << mantissa)
-        return builder.bitcast(builder.add(exponent, one), shifted.ir)
+        return builder.bitcast(builder.add(exponent, one), shifted.ir_type)
 
     return shifted(shifted), code
 

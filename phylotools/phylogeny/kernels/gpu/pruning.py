@@ -17,7 +17,7 @@ bases stay in registers and a partial is one access of 16 bytes. Threads share n
 What binds it, for 447 species, float32 and F81 (counted in the code compiled for sm_90, not
 measured):
 
-- Instructions. A merge takes 149 forwards and 204 back, the plan of a block 4 % more; 132
+- Instructions. A merge takes 149 forwards and 205 back, the plan of a block 6 % more; 132
   multiprocessors that issue four a cycle at 1.98 GHz do 200 million columns a second. This is the
   bound that is expected to hold. Exponentials are polynomials and in these counts; the
   special-function unit would take a tenth of the time, but gives no expm1.

@@ -75,7 +75,7 @@ def _find_species(
 ):
     """Copy the states, note the tips that are there, and give the least state of each column."""
     inside = column < n_columns
-    least = tl.full([BLOCK], 4, tl.int32)
+    least = tl.full([ROWS, BLOCK], 4, tl.int32)
     place = column.to(tl.int64) * n_tips
     lane = tl.arange(0, BLOCK)
     for start in range(0, n_tips, ROWS):
@@ -88,8 +88,8 @@ def _find_species(
         tl.store(rows + tip[:, None] * BLOCK + lane[None, :], state, mask=known[:, None])
         code = state.to(tl.int32)
         tl.store(present + tip, (tl.min(code, axis=1) < 4).to(tl.int32), mask=known)
-        least = tl.minimum(least, tl.min(code, axis=0))
-    return least
+        least = tl.minimum(least, code)
+    return tl.min(least, axis=0)
 
 
 @triton.jit
