@@ -20,8 +20,8 @@ from phylotools.phylogeny.likelihood import (
     log_reference_frequency,
     make_plan,
 )
-from phylotools.phylogeny.site_conservation import neutral_theta, rate_test
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
+from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, SubstitutionModel
 from phylotools.phylogeny.threads import set_threads
 from phylotools.sites.columns import columns_in_order

@@ -18,7 +18,7 @@ from rate import MISSING, STRONG, TREATMENTS, WEAK, fit_and_predict, hidden_spec
 from truth import ONE_RATE, VARYING_RATES, Columns, Truth, make_models, simulate, spread_tree
 
 from phylotools.phylogeny.site_fit import SitePrior
-from phylotools.phylogeny.site_shared import learn_shared_parameters
+from phylotools.phylogeny.site_fit.shared import learn_shared_parameters
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 
 #: What the columns evolve under: label, model and distribution of sites.

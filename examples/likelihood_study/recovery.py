@@ -22,7 +22,7 @@ from truth import (
 )
 
 from phylotools.phylogeny.site_fit import fit_sites
-from phylotools.phylogeny.site_shared import learn_shared_parameters
+from phylotools.phylogeny.site_fit.shared import learn_shared_parameters
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 
 #: Label, model and truth of each panel.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.phylogeny.site_conservation import rate_test
 from phylotools.phylogeny.site_fit import fit_sites
+from phylotools.phylogeny.site_fit.conservation import rate_test
 from phylotools.sites.columns import Columns
 from phylotools.sites.preparation import Preparation
 from phylotools.store import schema

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from phylotools.errors import UsageError
 from phylotools.phylogeny.likelihood import PruningPlan, make_plan
-from phylotools.phylogeny.site_conservation import neutral_theta
 from phylotools.phylogeny.site_fit import (
     SitePrior,
     fit_prior_widths,
     fit_sites,
     held_out_log_likelihood,
 )
-from phylotools.phylogeny.site_shared import learn_shared_parameters
+from phylotools.phylogeny.site_fit.conservation import neutral_theta
+from phylotools.phylogeny.site_fit.shared import learn_shared_parameters
 from phylotools.phylogeny.substitution import (
     SubstitutionModel,
     make_substitution_model,

@@ -14,7 +14,7 @@ from slow_substitution import frequencies, rate_matrix
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.simulation import evolve_columns
-from phylotools.phylogeny.site_conservation import neutral_theta, rate_test
+from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.substitution import F81, make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.store.read import open_store

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phylotools.phylogeny.site_optimiser import maximise
+from phylotools.phylogeny.site_fit.optimiser import maximise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ from phylotools.phylogeny.likelihood import (
 )
 from phylotools.phylogeny.simulation import evolve_columns
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
-from phylotools.phylogeny.site_shared import learn_shared_parameters
+from phylotools.phylogeny.site_fit.shared import learn_shared_parameters
 from phylotools.phylogeny.substitution import make_substitution_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")

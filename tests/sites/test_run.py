@@ -12,8 +12,8 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.simulation import evolve_columns
-from phylotools.phylogeny.site_conservation import neutral_theta, rate_test
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
+from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.sites import columns as columns_module

@@ -31,8 +31,6 @@ BLOCK = 32
 PROGRAMS_PER_MULTIPROCESSOR = 16
 #: Tips or merges taken at once where a program makes its plan, and rows of states copied at once.
 CHUNK, ROWS = 32, 8
-#: Transitions so much rarer than transversions leave HKY's closed form too few digits.
-_LEAST_KAPPA = 0.1
 #: Oldest architecture that Triton supports, and the oldest Triton that compiles this.
 _CAPABILITY, _TRITON = (8, 0), (3, 4)
 
@@ -135,8 +133,9 @@ def _pruned(states: Tensor, theta: Tensor, plan: PruningPlan, model: Substitutio
     if isinstance(model, HKY):
         shared = model.transversion_and_transition().to(theta)
         transversion, transition = shared.detach().tolist()
-        if transition > _LEAST_KAPPA * transversion:
+        if transversion <= transition:
             return _Pruning.apply(states, plan, _HKY, theta, shared)
+        # The closed form would subtract numbers that grow with the length of the branch.
     log_pi = model.log_equilibrium_frequencies(theta)
     return _Pruning.apply(states, plan, _REVERSIBLE, log_pi, model.rate_matrix(theta))
 

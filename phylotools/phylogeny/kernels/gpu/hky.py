@@ -2,11 +2,10 @@
 
 With group g of base a, ``share_b = pi_b / pi_g`` and ``g = sum_{b in g} share_b L_b``,
 
-    contribution_a = e_g L_a + (d - d_g) g - d m,   m = sum_g pi_g g
+    u_a = e_g L_a - d_g g,   contribution_a = e u_a - d m,   m = sum_g pi_g g
 
-``d = e - 1 = expm1(-s_tv R t)`` is what is lost to other groups, and ``d_g = e_g - 1 =
-expm1(-(s_tv + (s_ts - s_tv) pi_g) R t)`` what a base loses altogether: no exponent is positive,
-whichever of the two exchangeabilities is the larger.
+``d = e - 1 = expm1(-s_tv R t)``, ``d_g = e_g - 1 = expm1(-(s_ts - s_tv) R pi_g t)``: nothing is ever
+subtracted, as long as transversions are not the faster.
 """
 
 from __future__ import annotations
@@ -52,22 +51,22 @@ def hky_site(theta, exchangeabilities, column, inside):
     transversion = tl.load(exchangeabilities)
     excess = tl.load(exchangeabilities + 1) - transversion
     share = pi / _by_group(pi_r, pi_y)
+    within_r, within_y = excess * rate * pi_r, excess * rate * pi_y
     between = transversion * rate
-    within_r, within_y = between + excess * rate * pi_r, between + excess * rate * pi_y
     return pi, rate, share, pi_r, pi_y, between, within_r, within_y, transversion, excess
 
 
 @triton.jit
 def hky_carry(site, partial, t):
     _, _, share, pi_r, pi_y, between, within_r, within_y, _, _ = site
-    _, d = exp_and_expm1(-between * t)
+    e, d = exp_and_expm1(-between * t)
     e_r, d_r = exp_and_expm1(-within_r * t)
     e_y, d_y = exp_and_expm1(-within_y * t)
     parts = share * partial
     mean_r, mean_y = _purines(parts), _pyrimidines(parts)
     lost = d * (pi_r * mean_r + pi_y * mean_y)
-    rest = _by_group((d - d_r) * mean_r - lost, (d - d_y) * mean_y - lost)
-    return _by_group(e_r, e_y) * partial + rest
+    rest = _by_group(-e * d_r * mean_r - lost, -e * d_y * mean_y - lost)
+    return _by_group(e * e_r, e * e_y) * partial + rest
 
 
 @triton.jit
@@ -90,18 +89,20 @@ def hky_back(site, sums, outer, partial, t):
     mean_r, mean_y = _purines(parts), _pyrimidines(parts)
     total_r, total_y = _purines(outer), _pyrimidines(outer)
     total = total_r + total_y
-    within = mean_r * total_r + mean_y * total_y
+    above_r = _purines(joint) - mean_r * total_r
+    above_y = _pyrimidines(joint) - mean_y * total_y
+    within = e_r * above_r + mean_r * total_r + e_y * above_y + mean_y * total_y
     grad_between -= (within - (pi_r * mean_r + pi_y * mean_y) * total) * (t * e)
-    grad_r -= (_purines(joint) - mean_r * total_r) * (t * e_r)
-    grad_y -= (_pyrimidines(joint) - mean_y * total_y) * (t * e_y)
+    grad_r -= above_r * (t * e * e_r)
+    grad_y -= above_y * (t * e * e_y)
     grad_mean = -d * total
     grad_pi_r += grad_mean * mean_r
     grad_pi_y += grad_mean * mean_y
     grad_means = _by_group(
-        pi_r * grad_mean + (d - d_r) * total_r, pi_y * grad_mean + (d - d_y) * total_y
+        pi_r * grad_mean - e * d_r * total_r, pi_y * grad_mean - e * d_y * total_y
     )
     grad_share += grad_means * partial
-    below = _by_group(e_r, e_y) * outer + grad_means * share
+    below = _by_group(e * e_r, e * e_y) * outer + grad_means * share
     return below, (grad_share, grad_pi_r, grad_pi_y, grad_between, grad_r, grad_y)
 
 
@@ -110,7 +111,6 @@ def hky_finish(site, sums, good, value, theta_gradient, rate_gradient, column, n
     """The gradient with respect to theta, and for each column that to s_tv and s_ts."""
     pi, rate, share, pi_r, pi_y, _, _, _, transversion, excess = site
     grad_share, grad_pi_r, grad_pi_y, grad_between, grad_r, grad_y = sums
-    grad_between += grad_r + grad_y
     within = grad_r * pi_r + grad_y * pi_y
     grad_rate = grad_between * transversion + within * excess
     grad_pi = _by_group(grad_pi_r + grad_r * excess * rate, grad_pi_y + grad_y * excess * rate)

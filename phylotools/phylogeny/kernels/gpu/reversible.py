@@ -178,10 +178,10 @@ def reversible_finish(site, sums, good, value, log_pi_gradient, matrix_gradient,
     pi, _, v1, v2, v3, u1, u2, u3, _, _, _, _, _, _ = site
     grad_pi, error, row0, row1, row2, row3 = sums
     unit: tl.constexpr = 1.2e-7 if error.dtype == tl.float32 else 2.3e-16
-    tolerance: tl.constexpr = 1e-4 if error.dtype == tl.float32 else 1e-8
+    tolerance: tl.constexpr = 1e-4 if error.dtype == tl.float32 else 1e-9
     norm = tl.sqrt(_square(row0) + _square(row1) + _square(row2) + _square(row3))
     gradient_error = unit * norm * -tl.minimum(v1, tl.minimum(v2, v3))
-    good = good & (error <= tolerance) & (gradient_error <= 2 * tolerance)
+    good = good & (error <= tolerance) & (gradient_error <= tolerance / 2)
     to0 = _matrix_row(pi, u1, u2, u3, row0, row1, row2, row3, 0)
     to1 = _matrix_row(pi, u1, u2, u3, row0, row1, row2, row3, 1)
     to2 = _matrix_row(pi, u1, u2, u3, row0, row1, row2, row3, 2)

@@ -13,8 +13,8 @@ from phylotools.phylogeny.likelihood import (
     column_log_likelihood,
     log_reference_frequency,
 )
-from phylotools.phylogeny.site_fit import SitePrior, fit_sites
-from phylotools.phylogeny.site_optimiser import maximise
+from phylotools.phylogeny.site_fit.fit import SitePrior, fit_sites
+from phylotools.phylogeny.site_fit.optimiser import maximise
 from phylotools.phylogeny.substitution import SubstitutionModel
 
 #: Nats of the whole sample left to gain at the end: far less than separates parameters that the

@@ -24,7 +24,7 @@ from phylotools.phylogeny.likelihood import (
     column_log_likelihood,
     log_reference_frequency,
 )
-from phylotools.phylogeny.site_optimiser import maximise
+from phylotools.phylogeny.site_fit.optimiser import maximise
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 
 #: Columns fitted in one batch: bounds the memory for copies of their states.

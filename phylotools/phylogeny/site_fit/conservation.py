@@ -15,8 +15,8 @@ from torch import Tensor
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.likelihood import PruningPlan, column_log_likelihood
-from phylotools.phylogeny.site_fit import shared_parameters_held, theta_of_frequencies
-from phylotools.phylogeny.site_optimiser import maximise
+from phylotools.phylogeny.site_fit.fit import shared_parameters_held, theta_of_frequencies
+from phylotools.phylogeny.site_fit.optimiser import maximise
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 
 #: The search starts within these logarithms of the neutral rate.
