@@ -17,19 +17,8 @@ if TYPE_CHECKING:
     from phylotools.sites.preparation import FitSettings, Preparation
     from phylotools.sites.run import FitOutputs, FitSummary
 
-#: Named here too so that --help imports no torch.
-_SUBSTITUTION = ("f81", "hky", "gtr", "mutation-selection")
 _RATES = ("prior", "free", "fixed", "fitted")
 _POSITIVE = click.FloatRange(0, min_open=True)
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
 
 
 @click.command(name="fit-sites")
@@ -49,25 +38,25 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
 @click.option("-R", "--regions-file", metavar="BED", help="Only these regions.")
 @click.option(
     "--substitution",
-    type=click.Choice(_SUBSTITUTION),
+    type=click.Choice(options.SUBSTITUTION_NAMES),
     help="Substitution model [default: f81, or that of --prior].",
 )
 @click.option("--kappa", type=_POSITIVE, metavar="X", help="hky: transitions over transversions.")
 @click.option(
     "--exchangeabilities",
-    callback=_numbers,
+    callback=options.numbers,
     metavar="AC,AG,AT,CG,CT,GT",
     help="gtr and mutation-selection: up to a factor.",
 )
 @click.option(
     "--background",
-    callback=_numbers,
+    callback=options.numbers,
     metavar="A,C,G,T",
     help="Frequencies of a neutral site [default: of the store's reference bases].",
 )
 @click.option(
     "--mutation-frequencies",
-    callback=_numbers,
+    callback=options.numbers,
     metavar="A,C,G,T",
     help="mutation-selection: frequencies under mutation alone [default: the background].",
 )

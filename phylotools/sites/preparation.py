@@ -19,6 +19,7 @@ from torch import Tensor
 from phylotools.errors import UsageError
 from phylotools.phylogeny.likelihood import PruningPlan, make_plan
 from phylotools.phylogeny.site_fit import (
+    WIDTH_OF_SCORES,
     SitePrior,
     fit_prior_widths,
     fit_sites,
@@ -189,9 +190,10 @@ def prepare(
     trials: list[tuple[SitePrior, float]] = []
     quality = None
     if settings.rate == "fitted":
+        alone = sample.centre is None
         prior = fit_prior_widths(
             sample.states, sample.reference, plan, model, held_out, sample.centre,
-            initial=prior, hold=settings.given(),
+            initial=prior, hold=settings.given() | (WIDTH_OF_SCORES if alone else frozenset()),
             on_trial=lambda *trial: _note(trials, *trial),
         )  # fmt: skip
         quality = dict(trials)[prior]

@@ -82,7 +82,7 @@ class SubstitutionConfig:
         False suits a genome whose strands differ and that is always read from one, as chrM.
     """
 
-    model: str = "f81"
+    model: str = "mutation-selection"
     learn: bool = True
     learning_rate: float = 0.02
     kappa: float | None = None
@@ -104,9 +104,9 @@ class RateConfig:
 
     Attributes
     ----------
-    treatment : {'prior', 'free', 'fixed'}, optional
-        Unless given, fixed under mutation-selection, where every site mutates at one rate, and
-        otherwise a prior.
+    treatment : {'prior', 'free', 'fixed'}
+        A prior by default under every model: also under mutation-selection, one rate for all sites
+        predicted held-out species worse (see the method page).
     mean, sd : float, optional
         Of the normal prior on log R; ``fixed`` uses the mean alone. The mean is the substitution
         model's neutral log rate unless given, the standard deviation 1.
@@ -115,7 +115,7 @@ class RateConfig:
         it with the network, from the mean on.
     """
 
-    treatment: str | None = None
+    treatment: str = "prior"
     mean: float | None = None
     sd: float | None = None
     learn: bool = False
@@ -125,7 +125,6 @@ class RateConfig:
 
         None where the prior is yet to be fitted.
         """
-        assert self.treatment is not None
         if self.learn and self.treatment == "prior":
             return None
         mean, sd = {"free": (None, None), "fixed": (self.mean, None)}.get(
@@ -238,9 +237,6 @@ class TrainingConfig:
             model.name
         ):
             substitution = dataclasses.replace(substitution, strand_symmetric=True)
-        if rate.treatment is None:
-            treatment = "prior" if model.has_site_rates else "fixed"
-            rate = dataclasses.replace(rate, treatment=treatment)
         is_fitted = rate.learn and rate.treatment == "prior"
         if rate.mean is None and rate.treatment != "free" and not is_fitted:
             rate = dataclasses.replace(rate, mean=model.neutral_log_rate)

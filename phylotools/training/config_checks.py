@@ -81,11 +81,11 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),
-        "rate.treatment": (config.rate.treatment, (None, *RATE_TREATMENTS)),
+        "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
         "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
     }
     errors += [
-        f"{key} must be one of {', '.join(filter(None, known))}, not {value!r}"
+        f"{key} must be one of {', '.join(known)}, not {value!r}"
         for key, (value, known) in choices.items()
         if value not in known
     ]
@@ -119,12 +119,9 @@ def _check_rate(config: TrainingConfig) -> list[str]:
         errors.append("rate.sd must be above 0")
     if rate.sd is not None and rate.sd > LARGEST_RATE_SD:
         errors.append(f"rate.sd must not exceed {LARGEST_RATE_SD:,.0f}")
-    treatment = rate.treatment
-    if treatment is None and config.substitution.model in SUBSTITUTION_MODELS:
-        treatment = config.with_defaults().rate.treatment
-    if rate.learn and treatment == "free":
+    if rate.learn and rate.treatment == "free":
         errors.append("rate.learn has nothing to learn where rate.treatment is free")
-    if rate.learn and treatment == "prior" and (rate.mean is not None or rate.sd is not None):
+    if rate.learn and rate.treatment == "prior" and (rate.mean is not None or rate.sd is not None):
         errors.append("rate.learn fits rate.mean and rate.sd of a prior: leave them out")
     return errors
 

@@ -234,8 +234,9 @@ def test_prior_widths_are_those_that_the_sites_were_drawn_with(tree):
     held_out = torch.arange(1, 40, 4)
     trials: dict[SitePrior, float] = {}
     found = fit_prior_widths(
-        states, states[:, 0], make_plan(tree), F81(), held_out, on_trial=trials.__setitem__
-    )
+        states, states[:, 0], make_plan(tree), F81(), held_out,
+        hold=frozenset(), on_trial=trials.__setitem__,
+    )  # fmt: skip
     assert found.log_rate_mean == pytest.approx(truth.log_rate_mean, abs=0.5)
     assert found.log_frequency_sd == pytest.approx(truth.log_frequency_sd, rel=0.6)
     assert 0.25 <= found.log_rate_sd <= 1.5
@@ -250,6 +251,11 @@ def test_numbers_that_are_held_stay(tree):
     found = fit_prior_widths(*args, initial=start, hold=frozenset(["log_rate_mean", "log_rate_sd"]))
     assert (found.log_rate_mean, found.log_rate_sd) == (1.0, 2.0)
     assert fit_prior_widths(*args, initial=SitePrior(log_rate_sd=math.inf)).log_rate_sd == math.inf
+    # Without a centre the width of the scores is not chosen unless asked for.
+    start = SitePrior(log_frequency_sd=2.0)
+    assert fit_prior_widths(*args, initial=start).log_frequency_sd == 2.0
+    asked = fit_prior_widths(*args, initial=start, hold=frozenset())
+    assert asked.log_frequency_sd != 2.0
     fixed = fit_prior_widths(*args, initial=SitePrior(log_rate_sd=0.0))
     assert fixed.log_rate_sd == 0
     assert fixed.log_rate_mean is not None

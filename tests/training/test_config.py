@@ -32,7 +32,9 @@ def test_defaults(write):
     config = read_config(write(MINIMAL))
     assert config.network.preset == "small"
     assert config.model_spec() == PRESETS["small"]
-    assert (config.rate.treatment, config.rate.mean) == ("prior", NEUTRAL_LOG_RATE)
+    assert config.substitution.model == "mutation-selection"
+    assert config.substitution.strand_symmetric is True
+    assert (config.rate.treatment, config.rate.mean, config.rate.sd) == ("prior", 0.0, 1.0)
     assert config.optimiser.steps == 3000
     assert config.run.select_by == "last"
     assert config.store_paths() == [config.folder / "x.store"]
@@ -66,15 +68,22 @@ def substitution(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (MINIMAL, RateAssumption("prior", NEUTRAL_LOG_RATE, 1.0)),
+        (MINIMAL, RateAssumption("prior", 0.0, 1.0)),
+        (substitution('model = "f81"'), RateAssumption("prior", NEUTRAL_LOG_RATE, 1.0)),
         (substitution('model = "gtr"'), RateAssumption("prior", NEUTRAL_LOG_RATE, 1.0)),
-        (substitution('model = "mutation-selection"'), RateAssumption("fixed", 0.0)),
+        (
+            substitution('model = "mutation-selection"\n[rate]\ntreatment = "fixed"'),
+            RateAssumption("fixed", 0.0),
+        ),
         (
             substitution('model = "mutation-selection"\n[rate]\ntreatment = "prior"\nsd = 2'),
             RateAssumption("prior", 0.0, 2.0),
         ),
         (MINIMAL + '[rate]\ntreatment = "free"', RateAssumption("free")),
-        (MINIMAL + '[rate]\ntreatment = "fixed"', RateAssumption("fixed", NEUTRAL_LOG_RATE)),
+        (
+            substitution('model = "f81"\n[rate]\ntreatment = "fixed"'),
+            RateAssumption("fixed", NEUTRAL_LOG_RATE),
+        ),
     ],
 )
 def test_the_rate_follows_from_the_substitution_model(write, text, wanted):
@@ -98,7 +107,8 @@ def test_substitution_settings_reach_the_model(write):
     assert model.strand_symmetric is True
     asymmetric = read_config(write(substitution('model = "gtr"\nstrand_symmetric = false\n')))
     assert asymmetric.site_model_spec().build().substitution.strand_symmetric is False
-    assert read_config(write(MINIMAL)).substitution.strand_symmetric is None
+    f81 = read_config(write(substitution('model = "f81"')))
+    assert f81.substitution.strand_symmetric is None
 
 
 @pytest.mark.parametrize("learn", ["true", "false"])
@@ -199,7 +209,7 @@ def test_every_error_is_listed_at_once(write):
         (substitution('model = "jc69"'), "substitution.model must be one of f81, hky, gtr, mut"),
         (substitution('modle = "hky"'), "unknown key substitution.modle (did you mean model?)"),
         (substitution('learn = "yes"'), "substitution.learn must be true or false, not 'yes'"),
-        (substitution("kappa = 2"), "substitution.kappa is no parameter of f81, which has none"),
+        (substitution('model = "f81"\nkappa = 2'), "substitution.kappa is no parameter of f81, which has none"),
         (substitution('model = "hky"\nkappa = 0'), "substitution.kappa must be positive"),
         (substitution('model = "hky"\nkappa = nan'), "substitution.kappa must be a number"),
         (

@@ -6,6 +6,7 @@
 
 from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.site_fit.fit import (
+    WIDTH_OF_SCORES,
     SitePrior,
     fit_prior_widths,
     fit_sites,
@@ -14,6 +15,7 @@ from phylotools.phylogeny.site_fit.fit import (
 from phylotools.phylogeny.site_fit.shared import learn_shared_parameters
 
 __all__ = [
+    "WIDTH_OF_SCORES",
     "SitePrior",
     "fit_prior_widths",
     "fit_sites",

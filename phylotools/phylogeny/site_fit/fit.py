@@ -36,6 +36,10 @@ _BATCH = 1 << 14
 _PSEUDOCOUNT, _START_ABOVE = 0.5, 1.0
 #: Widths of priors that are tried lie within this factor of 1.
 _WIDEST = 32.0
+#: What a fit without a centre does not choose. Held-out species are told as well by a prior that
+#: puts a conserved column's rate near 0 and its allele scores, which nothing then tells apart, at
+#: 0: they prefer it by 0.01 nats a column, and LLRs are lost (docs/study.md).
+WIDTH_OF_SCORES = frozenset(["log_frequency_sd"])
 #: Nats a column by which a prior must predict held-out species better to replace another.
 _WORTHWHILE = 1e-4
 #: Changes of the logarithm of a width, or of a mean of log R, in turn.
@@ -255,7 +259,7 @@ def fit_prior_widths(
     centre: Tensor | None = None,
     *,
     initial: SitePrior | None = None,
-    hold: frozenset[str] = frozenset(),
+    hold: frozenset[str] | None = None,
     on_trial: Callable[[SitePrior, float], None] = lambda prior, value: None,
 ) -> SitePrior:
     """The prior under which fits to some species best predict the others.
@@ -279,8 +283,9 @@ def fit_prior_widths(
     initial : SitePrior, optional
         Where the search starts. A `log_rate_sd` of 0 or infinity stays; so does a mean of None
         where there is a centre.
-    hold : frozenset of str
-        Attributes of `SitePrior` that stay as they are.
+    hold : frozenset of str, optional
+        Attributes of `SitePrior` that stay as they are: by default `WIDTH_OF_SCORES` where there
+        is no centre, nothing where there is one.
     on_trial : callable
         Gets each prior that was tried and its mean held-out log-likelihood, in nats a column.
 
@@ -293,6 +298,8 @@ def fit_prior_widths(
     PhylotoolsError
         If no column or no species is held out.
     """
+    if hold is None:
+        hold = WIDTH_OF_SCORES if centre is None else frozenset()
     if not len(held_out) or not len(states):
         raise PhylotoolsError("a prior is fitted on held-out species of at least one column")
     best = initial or SitePrior()

@@ -47,15 +47,12 @@ class SubstitutionModel(nn.Module):
         As in configuration files.
     neutral_log_rate : float
         Log rate of a neutral site, at which one substitution is expected per unit of branch length.
-    has_site_rates : bool
-        Whether the model proper gives each site a rate of its own.
     score_meaning : str
         What the allele score of ALT minus that of REF is; ASCII, without quotes.
     """
 
     name: ClassVar[str]
     neutral_log_rate: ClassVar[float]
-    has_site_rates: ClassVar[bool] = True
     score_meaning: ClassVar[str]
 
     def log_rate(self, theta: Tensor) -> Tensor:

@@ -40,7 +40,6 @@ class MutationSelection(SubstitutionModel):
 
     name = "mutation-selection"
     neutral_log_rate = 0.0
-    has_site_rates = False
     score_meaning = "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"
 
     def __init__(
