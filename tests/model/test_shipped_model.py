@@ -16,12 +16,12 @@ DATA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 #: Classic variants: Leber's optic neuropathy (m.3460G>A, m.11778G>A, m.14484T>C), NARP (m.8993T>G),
 #: and m.8860A>G, which nearly every human but the reference carries.
 GOLDEN = {
-    (3460, "G", "A"): -6.8080,
-    (8860, "A", "G"): -0.9837,
-    (8993, "T", "C"): -6.6151,
-    (8993, "T", "G"): -7.7670,
-    (11778, "G", "A"): -6.5009,
-    (14484, "T", "C"): -2.8674,
+    (3460, "G", "A"): -9.1171,
+    (8860, "A", "G"): 0.6009,
+    (8993, "T", "C"): -8.6838,
+    (8993, "T", "G"): -6.1756,
+    (11778, "G", "A"): -7.3831,
+    (14484, "T", "C"): -4.8855,
 }
 
 

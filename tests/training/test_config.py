@@ -209,7 +209,10 @@ def test_every_error_is_listed_at_once(write):
         (substitution('model = "jc69"'), "substitution.model must be one of f81, hky, gtr, mut"),
         (substitution('modle = "hky"'), "unknown key substitution.modle (did you mean model?)"),
         (substitution('learn = "yes"'), "substitution.learn must be true or false, not 'yes'"),
-        (substitution('model = "f81"\nkappa = 2'), "substitution.kappa is no parameter of f81, which has none"),
+        (
+            substitution('model = "f81"\nkappa = 2'),
+            "kappa is no parameter of f81, which has none",
+        ),
         (substitution('model = "hky"\nkappa = 0'), "substitution.kappa must be positive"),
         (substitution('model = "hky"\nkappa = nan'), "substitution.kappa must be a number"),
         (

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from slow_likelihood import equilibrium, f81_rate_matrix, pruning
+from slow_likelihood import pruning
+from slow_substitution import frequencies, rate_matrix
 
 from phylotools.model.site_model import RateAssumption
 from phylotools.training.dataset import TrainingData
@@ -20,11 +21,13 @@ from phylotools.training.objective import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def setting(config_of, birds_store):
-    """A batch of birds with soft-masked weights and held-out species, and a random network."""
+@pytest.fixture(params=["f81", "hky", "gtr", "mutation-selection"])
+def setting(request, config_of, birds_store):
+    """A batch of birds with soft-masked weights and held-out species, and a random model."""
     config = config_of(
-        birds_store, data={"soft_mask_weight": 0.3, "held_out_species_fraction": 0.3}
+        birds_store,
+        data={"soft_mask_weight": 0.3, "held_out_species_fraction": 0.3},
+        substitution={"model": request.param},
     )
     data = TrainingData(config)
     torch.manual_seed(2)
@@ -37,26 +40,28 @@ def setting(config_of, birds_store):
     return config, data, model, batch
 
 
-def oracle(tree, column, theta) -> float:
+def oracle(tree, column, theta, model) -> float:
     states = {int(node): int(state) for node, state in zip(tree.tip_nodes, column, strict=True)}
     if not any(state < 4 for state in states.values()):
         return 0.0
     return pruning(
         tree.parent.tolist(), tree.branch_length.tolist(), states,
-        f81_rate_matrix(theta), equilibrium(theta),
+        rate_matrix(model.name, model.settings(), theta),
+        frequencies(model.name, model.settings(), theta),
     )  # fmt: skip
 
 
 def hand_computation(data, model, batch, take: int = 40):
     """Conditional log-likelihoods of the first columns, and with nothing held out."""
-    tree = data.stores[0].tree
+    tree, substitution = data.stores[0].tree, model.substitution
     theta = column_theta(model, batch).detach().double().numpy()
     shown, everything = [], []
     for i in range(take):
         reference = int(batch.reference[i])
-        own = math.log(equilibrium(theta[i])[reference]) if reference < 4 else 0.0
-        shown.append(oracle(tree, batch.states[i], theta[i]) - own)
-        everything.append(oracle(tree, batch.held_out_states[i], theta[i]) - own)
+        pi = frequencies(substitution.name, substitution.settings(), theta[i])
+        own = math.log(pi[reference]) if reference < 4 else 0.0
+        shown.append(oracle(tree, batch.states[i], theta[i], substitution) - own)
+        everything.append(oracle(tree, batch.held_out_states[i], theta[i], substitution) - own)
     return theta, np.array(shown), np.array(everything)
 
 
@@ -71,7 +76,8 @@ def test_value_is_the_hand_computation(setting):
     theta, shown, _ = hand_computation(data, model, batch)
     weight = batch.weight.double().numpy()
     likelihood = (weight * shown).sum() / weight.sum()
-    log_rate = np.log(np.exp(theta[:40]).sum(axis=1))
+    mutation = model.substitution.settings().get("mutation_frequencies", [1.0] * 4)
+    log_rate = np.log((np.exp(theta[:40]) * mutation).sum(axis=1))
     penalty = (weight * (log_rate - 0.4) ** 2 / (2 * 0.7**2)).sum() / weight.sum()
     model.rate = RateAssumption("prior", mean=0.4, sd=0.7)
     terms = loss_terms(model, batch)

@@ -89,12 +89,12 @@ def hky_back(site, sums, outer, partial, t):
     mean_r, mean_y = _purines(parts), _pyrimidines(parts)
     total_r, total_y = _purines(outer), _pyrimidines(outer)
     total = total_r + total_y
-    above_r = _purines(joint) - mean_r * total_r
-    above_y = _pyrimidines(joint) - mean_y * total_y
-    within = e_r * above_r + mean_r * total_r + e_y * above_y + mean_y * total_y
+    joint_r, joint_y = _purines(joint), _pyrimidines(joint)
+    mixed_r, mixed_y = mean_r * total_r, mean_y * total_y
+    within = (e_r * joint_r - d_r * mixed_r) + (e_y * joint_y - d_y * mixed_y)
     grad_between -= (within - (pi_r * mean_r + pi_y * mean_y) * total) * (t * e)
-    grad_r -= above_r * (t * e * e_r)
-    grad_y -= above_y * (t * e * e_y)
+    grad_r -= (joint_r - mixed_r) * (t * e * e_r)
+    grad_y -= (joint_y - mixed_y) * (t * e * e_y)
     grad_mean = -d * total
     grad_pi_r += grad_mean * mean_r
     grad_pi_y += grad_mean * mean_y
