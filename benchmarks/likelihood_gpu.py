@@ -32,7 +32,7 @@ from phylotools.phylogeny.tree import Tree, parse_newick
 SPECIES = (32, 64, 128, 256)
 REFERENCE_COLUMNS = 4096
 #: Instructions of a warp: for a merge forwards and back, and for a tip in the plan of a block.
-INSTRUCTIONS = {"f81": (149 + 205, 22), "hky": (229 + 316, 22), "gtr": (320 + 584, 22)}
+INSTRUCTIONS = {"f81": (149 + 205, 22), "hky": (242 + 340, 22), "gtr": (320 + 584, 22)}
 INSTRUCTIONS["mutation-selection"] = INSTRUCTIONS["gtr"]
 #: Jacobi's rotations and what else a block does once; in float64, at half the speed.
 ONCE = {"f81": 300, "hky": 400, "gtr": 6000, "mutation-selection": 6000}
