@@ -78,13 +78,31 @@ def column_log_likelihood(
         return log_reference_frequency(states[:, 0], theta, model)
     if kernel == "auto":
         kernel = _fastest_kernel(theta.device)
-    if kernel == "cpu":
-        return cpu.log_likelihood(states, theta, plan, model)
-    if kernel == "gpu":
-        return gpu.log_likelihood(states, theta, plan, model)
-    if kernel == "reference":
-        return reference.log_likelihood(states, theta, plan, model)
-    raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
+    if kernel not in _KERNELS:
+        raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
+    return _computed(kernel, states, theta, plan, model)
+
+
+_KERNELS = {
+    "cpu": cpu.log_likelihood,
+    "gpu": gpu.log_likelihood,
+    "reference": reference.log_likelihood,
+}
+
+
+def _computed(
+    kernel: str, states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
+) -> Tensor:
+    """By a kernel; again in float64, then by the reference, where numbers leave their range."""
+    value = _KERNELS[kernel](states, theta, plan, model)
+    lost = value.detach().isnan().nonzero().squeeze(1)
+    if not len(lost) or kernel == "reference":
+        return value
+    if theta.dtype == torch.float32:
+        again = _computed(kernel, states[lost], theta[lost].double(), plan, model)
+    else:
+        again = _computed("reference", states[lost], theta[lost], plan, model)
+    return value.index_put((lost,), again.to(value.dtype))
 
 
 def _fastest_kernel(device: torch.device) -> str:

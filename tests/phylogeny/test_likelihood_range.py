@@ -250,7 +250,7 @@ def test_a_reference_base_beyond_the_bounds_earns_nothing(model):
 def test_unknown_kernel():
     with pytest.raises(PhylotoolsError, match="kernel"):
         column_log_likelihood(
-            states_of([[0, 1]]), torch.zeros(1, 4), parse_newick("(a:1,b:1);"), kernel="gpu"
+            states_of([[0, 1]]), torch.zeros(1, 4), parse_newick("(a:1,b:1);"), kernel="abacus"
         )
 
 

@@ -1,5 +1,5 @@
 """Interchangeable implementations of the pruning recursion.
 
-Every kernel takes a `PruningPlan`, tip states and log rates, and gives the log-likelihood of each
-column; `phylotools.phylogeny.likelihood` chooses one.
+Every kernel takes tip states, theta, a `PruningPlan` and a substitution model, and gives the
+log-likelihood of each column, or NaN where it cannot; `phylotools.phylogeny.likelihood` chooses.
 """

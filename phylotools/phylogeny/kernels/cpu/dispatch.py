@@ -1,8 +1,4 @@
-"""The compiled kernel for the CPU: which family of models, how many threads, what needs more care.
-
-Columns that leave the range of float32 are computed again in float64, and what leaves that too by
-the `reference`, which works with logarithms.
-"""
+"""The compiled kernel for the CPU: which family of models, and columns shared out to threads."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from phylotools.phylogeny.compiling import can_cache, compiled
-from phylotools.phylogeny.kernels import reference
 from phylotools.phylogeny.kernels.cpu.f81 import F81Family
 from phylotools.phylogeny.kernels.cpu.hky import HKYFamily
 from phylotools.phylogeny.kernels.cpu.lanes import n_lanes
@@ -46,36 +41,11 @@ _MERGES_PER_SHARE = 2500
 def log_likelihood(
     states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
 ) -> Tensor:
-    """Log-likelihood of each column; differentiable in theta and the model's parameters.
+    """Log-likelihood of each column, NaN where numbers left their range.
 
-    Parameters
-    ----------
-    states : Tensor of uint8, shape (C, S)
-        0..3 are A, C, G, T; anything else is missing data.
-    theta : Tensor of float32 or float64, shape (C, A)
-        Finite.
-    plan : PruningPlan
-        Of two tips or more.
-    model : SubstitutionModel
-
-    Returns
-    -------
-    Tensor, shape (C,)
-        -inf, with gradient 0, where branches of length zero join different bases.
+    Parameters are those of `reference.log_likelihood`. Differentiable in theta and the model's
+    parameters; the gradient is 0 where the value is NaN.
     """
-    value = _pruned(states, theta, plan, model)
-    lost = value.detach().isnan().nonzero().squeeze(1)
-    if not len(lost):
-        return value
-    if theta.dtype == torch.float32:
-        again = log_likelihood(states[lost], theta[lost].double(), plan, model)
-    else:
-        again = reference.log_likelihood(states[lost], theta[lost], plan, model)
-    return value.index_put((lost,), again.to(value.dtype))
-
-
-def _pruned(states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel) -> Tensor:
-    """As `log_likelihood`, but NaN, with gradient 0, where numbers left their range."""
     empty = theta.new_zeros(0)
     if isinstance(model, F81):
         return _Pruning.apply(states, plan, F81Family(MAX_LOG_RATE), theta, empty)

@@ -1,8 +1,4 @@
-"""The compiled kernel for a GPU: which family of models, how many programs, what needs more care.
-
-Columns that leave the range of float32 are computed again in float64, and what leaves that too by
-the `reference`, which works with logarithms.
-"""
+"""The compiled kernel for a GPU: which family of models, and how many programs."""
 
 from __future__ import annotations
 
@@ -19,7 +15,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from phylotools.errors import PhylotoolsError
-from phylotools.phylogeny.kernels import reference
 from phylotools.phylogeny.kernels.gpu.layout import traversal_layout
 from phylotools.phylogeny.kernels.plan import PruningPlan
 from phylotools.phylogeny.substitution import F81, HKY, SubstitutionModel
@@ -75,22 +70,10 @@ def available(device: torch.device) -> bool:
 def log_likelihood(
     states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
 ) -> Tensor:
-    """Log-likelihood of each column, differentiable in theta and the model's parameters.
+    """Log-likelihood of each column, NaN where numbers left their range.
 
-    Parameters
-    ----------
-    states : Tensor of uint8, shape (C, S)
-        0..3 are A, C, G, T; anything else is missing data.
-    theta : Tensor of float32 or float64, shape (C, A)
-        Finite, and bounded as `SubstitutionModel.bounded` does.
-    plan : PruningPlan
-        Of two tips or more.
-    model : SubstitutionModel
-
-    Returns
-    -------
-    Tensor, shape (C,)
-        -inf, with gradient 0, where branches of length zero join different bases.
+    Parameters are those of `reference.log_likelihood`. Differentiable in theta and the model's
+    parameters; the gradient is 0 where the value is NaN.
 
     Raises
     ------
@@ -103,14 +86,8 @@ def log_likelihood(
             "of compute capability 8.0 or newer, and Triton 3.4 or newer"
         )
     value = _pruned(states, theta, plan, model)
-    lost = value.detach().isnan().nonzero().squeeze(1)
-    if not len(lost):
-        return value
-    if theta.dtype == torch.float32:
-        again = log_likelihood(states[lost], theta[lost].double(), plan, model)
-    else:
-        again = reference.log_likelihood(states[lost], theta[lost], plan, model)
-    return value.index_put((lost,), again.to(value.dtype))
+    # A column without any species has probability 1, not 1 give or take a rounding error.
+    return torch.where((states < 4).any(dim=1), value, torch.zeros_like(value))
 
 
 @cache

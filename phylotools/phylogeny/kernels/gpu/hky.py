@@ -4,8 +4,8 @@ With group g of base a, ``share_b = pi_b / pi_g`` and ``g = sum_{b in g} share_b
 
     u_a = e_g L_a - d_g g,   contribution_a = e u_a - d m,   m = sum_g pi_g g
 
-``d = e - 1 = expm1(-s_tv R t)``, ``d_g = e_g - 1 = expm1(-(s_ts - s_tv) R pi_g t)``: nothing is ever
-subtracted, as long as transversions are not the faster.
+``d = e - 1 = expm1(-s_tv R t)`` and ``d_g = e_g - 1 = expm1(-(s_ts - s_tv) R pi_g t)``. Nothing is
+ever subtracted, as long as transversions are not the faster.
 """
 
 from __future__ import annotations
