@@ -15,6 +15,7 @@ from field_tools import require
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
+from phylotools.model.site_model import SiteModel
 
 MTDNA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 GNOMAD = MTDNA / "gnomad_v3.1_chrM.vcf.gz"
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ByteNet(ModelSpec(channels=8, bottleneck=4, dilations=(1, 5))).eval()
     folder = tmp_path_factory.mktemp("shell")
     reference = MTDNA / "chrM.fa"
-    draft = ModelDraft("toy", "r1", network, {}, {}, "A toy.\n", reference=reference)
+    draft = ModelDraft("toy", "r1", SiteModel(network), {}, {}, "A toy.\n", reference=reference)
     write_model(draft, folder / "toy")
     return folder
 
