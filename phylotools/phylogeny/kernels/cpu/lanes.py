@@ -20,9 +20,9 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
 #: 32 float32 or 16 float64: two registers of AVX-512, four of AVX2, eight of NEON. Several at once
-#: hide the time each operation takes: at 32, 64, 128 and 256 bytes, 447 tips, one core, F81:
-#: 140, 230, 360 and 410 thousand columns/s with AVX-512; 210 and 305 at 64 and 128 with AVX2 alone
-#: (benchmarks/RESULTS.md). Larger ones no longer fit smaller second-level caches.
+#: hide the time each operation takes, too many no longer fit the registers. At 32, 64, 128 and 256
+#: bytes, 447 tips, one core with AVX-512: 114, 192, 251 and 298 thousand columns/s under F81; 79,
+#: 101, 114 and 101 under mutation-selection (benchmarks/RESULTS.md).
 VECTOR_BYTES = 128
 
 _IR_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}

@@ -85,9 +85,7 @@ def log_likelihood(
             f"the gpu kernel cannot run on {theta.device}: it needs an NVIDIA GPU "
             "of compute capability 8.0 or newer, and Triton 3.4 or newer"
         )
-    value = _pruned(states, theta, plan, model)
-    # A column without any species has probability 1, not 1 give or take a rounding error.
-    return torch.where((states < 4).any(dim=1), value, torch.zeros_like(value))
+    return _pruned(states, theta, plan, model)
 
 
 @cache
