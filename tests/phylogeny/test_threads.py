@@ -60,7 +60,7 @@ def _value() -> float:
     return value_and_gradient(states, theta, tree)[0].sum().item()
 
 
-#: In a process of its own: other tests may have started torch's threads, which a fork leaves locked.
+#: In a process of its own: a fork leaves locked what torch's threads, if started, had locked.
 FORK = """
 import os, sys
 from phylotools.phylogeny import threads
