@@ -12,11 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "phylotools"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "engine": set(),
+    "compiling": set(),
+    "drawing": set(),
     "provenance": {"errors"},
-    "io": {"errors", "provenance"},
-    "phylogeny": {"errors"},
+    "io": {"errors", "provenance", "compiling"},
+    "phylogeny": {"errors", "compiling"},
 }
-MAY_IMPORT["store"] = {"errors", "provenance", "io", "phylogeny"}
+MAY_IMPORT["store"] = {"errors", "provenance", "compiling", "drawing", "io", "phylogeny"}
 MAY_IMPORT["model"] = MAY_IMPORT["store"] | {"store"}
 MAY_IMPORT["training"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}

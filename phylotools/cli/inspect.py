@@ -60,15 +60,47 @@ _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]
 @click.argument("path", metavar="PATH")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.option("--verify", is_flag=True, help="Read everything and compare the checksums.")
+@click.option(
+    "--report", metavar="FOLDER", help="Make a quality report of a column store: a page, tables."
+)
+@options.threads_option(default=1, show_default=True, help="CPU threads of --report.")
+@options.force_option
 @options.logging_options
-def inspect_command(path: str, as_json: bool, verify: bool) -> None:
-    """Describe a column store, a model folder or a checkpoint."""
+def inspect_command(
+    path: str, as_json: bool, verify: bool, report: str | None, threads: int, force: bool
+) -> None:
+    """Describe a column store, a model folder or a checkpoint.
+
+    With --report, also say how good the alignment in a column store is: coverage, identity and gaps
+    of every species, a picture, and what is odd, with its likely cause.
+    """
+    if report is not None:
+        _check_report(path, report, force)
     description = describe(path, verify)
+    if report is not None:
+        description["report"] = options.write_store_report(
+            path, report, force=force, threads=threads
+        )
     if as_json:
         text = json.dumps(description, indent=2, default=str) + "\n"
     else:
         text = "".join(f"{options.printable(line)}\n" for line in _lines(description))
     sys.stdout.write(text)
+
+
+def _check_report(path: str, report: str, force: bool) -> None:
+    """Refuse, before the work, a report that could not be made."""
+    from phylotools.errors import InputError
+    from phylotools.io.files import refuse_existing_folder
+    from phylotools.store.report import REPORT
+
+    if os.path.exists(path) and not _is_store(Path(path)):
+        raise InputError(
+            "is no column store, so there is nothing to report on",
+            path=path,
+            remedy="give a folder that `phylotools preprocess` made",
+        )
+    refuse_existing_folder(report, force, REPORT)
 
 
 def describe(path: str, verify: bool = False) -> dict[str, Any]:

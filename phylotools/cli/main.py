@@ -17,7 +17,10 @@ from phylotools import __version__
 #: verb -> one line of help. The modules load only when their verb is called, so that
 #: ``phylotools --help`` imports neither torch nor numba.
 VERBS = {
-    "preprocess": "Alignment (MAF) and Newick tree to a column store.",
+    "preprocess": "Alignments (MAF, TAF, FASTA) and a Newick tree to a column store.",
+    "preprocess-init": "The same in parts: plan them.",
+    "preprocess-partition": "The same in parts: run some.",
+    "preprocess-finalise": "The same in parts: put the store together.",
     "train": "Train a model on column stores, as a TOML file says.",
     "annotate": "Add per-allele scores to a VCF or BCF.",
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",

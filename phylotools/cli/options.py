@@ -122,3 +122,26 @@ def write_summary(path: str | None, summary: dict[str, Any]) -> None:
     from phylotools.io.files import write_atomic
 
     write_atomic(path, json.dumps(summary, indent=2) + "\n", force=True)
+
+
+def write_store_report(store: str, folder: str, *, force: bool, threads: int) -> dict[str, Any]:
+    """Write the quality report of a column store, and log what it found.
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+    """
+    from phylotools.store.read import open_store
+    from phylotools.store.report import write_report
+
+    summary = write_report(open_store(store), folder, force=force, threads=threads)
+    for warning in summary.warnings:
+        logger.warning("%s", warning)
+    logger.info(
+        "%s/report.html: %d warnings, %d notes",
+        folder,
+        len(summary.warnings),
+        len(summary.findings) - len(summary.warnings),
+    )
+    return {"path": folder, **summary.to_dict()}

@@ -10,38 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.drawing import COLOURS, GREY, STYLE, fitting_name, save_figure
 from phylotools.evaluate.comparison import OVERALL, Evaluation
 from phylotools.evaluate.metrics import Comparison, Estimate, Ranking, cumulative_counts
 
-# Okabe and Ito 2008: told apart with every kind of colour vision; yellow left out on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.edgecolor": "#444444",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "xtick.labelcolor": "#222222",
-    "ytick.labelcolor": "#222222",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    # Equal pictures for equal numbers.
-    "svg.hashsalt": "phylotools",
-}
-_GREY = "#8a8a8a"
 _FOREST_WIDTH = 2.7
 _MAX_POINTS = 2000
 _MAX_CLASSES = 20
-_MAX_NAME = 26
 
 
 def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
@@ -59,7 +36,7 @@ def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
 
     classes = _drawable_classes(evaluation)
     n_scores = len(evaluation.scores)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         panel_height = 4.3 + 0.19 * n_scores
         forest_height = (0.11 + 0.085 * n_scores) * (len(classes) + 1) + 0.9
         # A long list of classes stands beside both curves, one above the other.
@@ -80,9 +57,7 @@ def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
         _draw_precision_recall(axes["curve"], evaluation)
         if classes:
             _draw_forest(axes["forest"], evaluation, classes)
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": "phylotools"}
-            figure.savefig(path, dpi=200, facecolor="white", metadata=metadata)
+        save_figure(figure, paths)
 
 
 def curve_points(
@@ -134,7 +109,7 @@ def _drawable_classes(evaluation: Evaluation) -> list[tuple[str, Comparison]]:
 
 
 def _draw_roc(axes: Any, evaluation: Evaluation) -> None:
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for index, row in enumerate(evaluation.oriented):
         rate, recall, _ = curve_points(row, evaluation.positive)
         metrics = evaluation.overall.metrics[index]
@@ -145,7 +120,7 @@ def _draw_roc(axes: Any, evaluation: Evaluation) -> None:
 
 def _draw_precision_recall(axes: Any, evaluation: Evaluation) -> None:
     prevalence = evaluation.overall.prevalence
-    axes.axhline(prevalence, color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhline(prevalence, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for index, row in enumerate(evaluation.oriented):
         _, recall, precision = curve_points(row, evaluation.positive)
         metrics = evaluation.overall.metrics[index]
@@ -181,7 +156,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
     n_scores = len(evaluation.scores)
     spread = 0.7 * (n_scores - 1) / max(n_scores, 2)
     offsets = np.linspace(-spread / 2, spread / 2, n_scores) if n_scores > 1 else np.zeros(1)
-    axes.axvline(0.5, color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     lowest = 0.5
     for place, (_, comparison) in enumerate(rows):
         if place % 2 == 0:
@@ -189,7 +164,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
         for index, metrics in enumerate(comparison.metrics):
             estimate = metrics.auroc
             y = place + offsets[index]
-            colour = _COLOURS[index % len(_COLOURS)]
+            colour = COLOURS[index % len(COLOURS)]
             if not math.isnan(estimate.low):
                 axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.2)
             axes.plot(
@@ -208,7 +183,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
             )
     axes.set_yticks(
         range(len(rows)),
-        [f"{_short(name)} ({c.n_positive:,}/{c.n_negative:,})" for name, c in rows],
+        [f"{fitting_name(name)} ({c.n_positive:,}/{c.n_negative:,})" for name, c in rows],
     )
     inches = len(rows) * (0.16 + 0.1 * n_scores)
     if inches < _FOREST_WIDTH:
@@ -230,7 +205,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
 
 def _line(index: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
+        "color": COLOURS[index % len(COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
         "linewidth": 1.6,
         "zorder": 3,
@@ -238,14 +213,7 @@ def _line(index: int) -> dict[str, Any]:
 
 
 def _label(evaluation: Evaluation, index: int, estimate: Estimate) -> str:
-    text = f"{_short(evaluation.scores[index].name)}  {estimate.value:.3f}"
+    text = f"{fitting_name(evaluation.scores[index].name)}  {estimate.value:.3f}"
     if math.isnan(estimate.low):
         return text
     return f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _short(name: str) -> str:
-    """A name that fits, safe from mathtext (``$``) and from the legend's rule for ``_``."""
-    name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
-    name = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
-    return " " + name if name.startswith("_") else name

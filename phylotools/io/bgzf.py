@@ -1,13 +1,15 @@
-"""Blocked gzip (BGZF) onto any binary stream, so that a pipe gets it as well as a file."""
+"""Blocked gzip (BGZF): written onto any binary stream, read from the middle of a file."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from phylotools.io.files import BGZF_EOF
+from phylotools.errors import InputError
+from phylotools.io.files import BGZF_EOF, TRUNCATED, TRUNCATED_REMEDY
 
 #: Uncompressed bytes a block, as bgzip chooses: any 64 KiB deflate output then fits the format.
 BLOCK_SIZE = 0xFF00
@@ -16,6 +18,9 @@ _LEVEL = 6
 #: gzip header with the BC extra field (SAM specification, section 4.1); the block size follows.
 _BLOCK_HEADER = bytes.fromhex("1f8b08040000000000ff060042430200")
 _BLOCK_OVERHEAD = len(_BLOCK_HEADER) + 2 + 8
+_LONGEST_BLOCK = 1 << 16
+_MAGIC, _EXTRA_FIELD = _BLOCK_HEADER[:4], _BLOCK_HEADER[10:16]
+_HEADER_SIZE = len(_BLOCK_HEADER) + 2
 
 
 class BgzfWriter(io.RawIOBase):
@@ -72,3 +77,68 @@ def compress_block(data: bytes | memoryview) -> bytes:
             break
     size = struct.pack("<H", len(body) + _BLOCK_OVERHEAD - 1)
     return _BLOCK_HEADER + size + body + checksum
+
+
+def find_block(handle: BinaryIO, at: int) -> int | None:
+    """Offset of the first BGZF block at or after an offset; None if there is none.
+
+    What looks like a block's header within compressed data is told apart by the header that must
+    follow where the block says it ends.
+
+    Parameters
+    ----------
+    handle : BinaryIO
+        A regular file.
+    at : int
+    """
+    handle.seek(at)
+    # A block is at most 64 KiB long, so that one begins within this window.
+    window = handle.read(_LONGEST_BLOCK + len(_BLOCK_HEADER) + 2)
+    found = window.find(_MAGIC)
+    while found >= 0:
+        size = block_size(window[found : found + _HEADER_SIZE])
+        if size is not None and found < _LONGEST_BLOCK:
+            handle.seek(at + found + size)
+            following = handle.read(_HEADER_SIZE)
+            if not following or block_size(following) is not None:
+                return at + found
+        found = window.find(_MAGIC, found + 1)
+    return None
+
+
+def block_size(header: bytes) -> int | None:
+    """Size of a BGZF block, from its first 18 bytes; None if they begin no block."""
+    if len(header) < _HEADER_SIZE or header[:4] != _MAGIC or header[10:16] != _EXTRA_FIELD:
+        return None
+    return int(struct.unpack("<H", header[16:18])[0]) + 1
+
+
+def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and text of each BGZF block from an offset to the end of the file.
+
+    Raises
+    ------
+    InputError
+        If a block is damaged, or the end marker is missing.
+    """
+    handle.seek(at)
+    last = b""
+    while header := handle.read(_HEADER_SIZE):
+        size = block_size(header)
+        rest = b"" if size is None else handle.read(max(size - _HEADER_SIZE, 0))
+        if size is None or size < _BLOCK_OVERHEAD or len(rest) != size - _HEADER_SIZE:
+            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+        checksum, length = struct.unpack("<II", rest[-8:])
+        try:
+            text = zlib.decompress(rest[:-8], wbits=-15, bufsize=max(length & 0x1FFFF, 1))
+        except zlib.error as error:
+            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY) from error
+        if len(text) != length or zlib.crc32(text) != checksum:
+            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+        yield at, text
+        at += size
+        last = header + rest
+    if last != BGZF_EOF:
+        raise InputError(
+            "the bgzip file has no end marker: it is truncated", path=path, remedy=TRUNCATED_REMEDY
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,28 +122,67 @@ def read_bed(path: str | os.PathLike[str]) -> list[Region]:
     InputError
         If a line is no BED line, or no interval is left.
     """
+    return [region for region, _, _ in _bed_rows(os.fspath(path))]
+
+
+def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]:
+    """Read the intervals of a BED or bedGraph file with the number in their fourth column.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        As for `read_bed`.
+
+    Returns
+    -------
+    list of (Region, float)
+        Weights are finite and not negative.
+
+    Raises
+    ------
+    InputError
+        If a line is no BED line, has no such number, or no interval is left.
+    """
     name = os.fspath(path)
-    regions: list[Region] = []
-    n_empty = 0
+    weighted = []
+    for region, fields, number in _bed_rows(name):
+        try:
+            weight = float(fields[3])
+        except (IndexError, ValueError):
+            weight = -1.0
+        if not 0 <= weight < math.inf:
+            raise InputError(
+                "the fourth column is no weight",
+                path=name,
+                line=number,
+                remedy="give contig, start, end and a number from 0 up, separated by tabs",
+            )
+        weighted.append((region, weight))
+    return weighted
+
+
+def _bed_rows(name: str) -> Iterator[tuple[Region, list[str], int]]:
+    """Intervals of a BED file, with their fields and line numbers."""
+    n_found = n_empty = 0
     with open_input(name) as handle:
         number = 0
         while raw := handle.readline(_LONGEST_LINE):
             number += 1
-            region = _bed_line(raw, name, number)
-            if region is None:
+            row = _bed_line(raw, name, number)
+            if row is None:
                 continue
-            if len(region):
-                regions.append(region)
+            if len(row[0]):
+                n_found += 1
+                yield *row, number
             else:
                 n_empty += 1
     if n_empty:
         logger.warning("%s: %d empty intervals (start = end) left out", name, n_empty)
-    if not regions:
+    if not n_found:
         raise InputError("holds no interval", path=name, remedy=_REMEDY)
-    return regions
 
 
-def _bed_line(raw: bytes, path: str, number: int) -> Region | None:
+def _bed_line(raw: bytes, path: str, number: int) -> tuple[Region, list[str]] | None:
     if len(raw) >= _LONGEST_LINE or b"\x00" in raw:
         raise InputError("is no text", path=path, line=number, remedy=_REMEDY)
     if number == 1:
@@ -179,7 +219,7 @@ def _bed_line(raw: bytes, path: str, number: int) -> Region | None:
         raise InputError(
             f"end {end} lies before start {start}", path=path, line=number, remedy=_REMEDY
         )
-    return Region(contig, start, end)
+    return Region(contig, start, end), fields
 
 
 def _is_coordinate(text: str) -> bool:

@@ -17,6 +17,8 @@ _TOKEN = re.compile(
     r"\s+|(?P<comment>\[[^\]]*\])|(?P<quoted>'(?:[^']++|'')*+')|(?P<mark>[(),:;])"
     r"|(?P<word>[^\s\x00-\x1f\x7f(),:;\[\]']+)"
 )
+#: Sixteen times as many tips as a column store can hold; a hostile file ends here.
+_MOST_NODES = 1 << 21
 _PLAIN_NAME = re.compile(r"[^\s\x00-\x1f\x7f(),:;\[\]']+")
 
 
@@ -212,10 +214,16 @@ class _NewickParser:
         self._parents: list[int] = [-1]
         self._lengths: list[float] = [math.nan]
         self._has_children: list[bool] = [False]
+        # Where each node is named or, if it has no name, begins: for messages.
+        self._places: list[int] = [0]
 
     def parse(self) -> Tree:
+        if self._text.lstrip()[:6].upper() == "#NEXUS":
+            raise self._error("a NEXUS file", "export the tree as Newick")
         node, depth, expect = 0, 0, "open"
         for token, kind in self._tokens():
+            if expect == "open":
+                self._places[node] = self._at
             if expect == "end":
                 raise self._error("text after the end of the tree; one tree a file")
             if expect == "length":
@@ -246,8 +254,8 @@ class _NewickParser:
                 expect = "end"
             else:
                 if expect not in ("open", "name"):
-                    raise self._error(f"unexpected '{token[:40]}'")
-                self._names[node] = token
+                    raise self._error(f"unexpected '{_shown(token)}'")
+                self._names[node], self._places[node] = token, self._at
                 expect = "close"
         if depth != 0:
             raise self._error("unbalanced parentheses: the tree ends too early")
@@ -279,6 +287,9 @@ class _NewickParser:
         self._parents.append(parent)
         self._lengths.append(math.nan)
         self._has_children.append(False)
+        self._places.append(self._at)
+        if len(self._names) > _MOST_NODES:
+            raise self._error(f"more than {_MOST_NODES} nodes")
         return len(self._names) - 1
 
     def _length(self, token: str, kind: str) -> float:
@@ -288,36 +299,46 @@ class _NewickParser:
                 raise ValueError
             length = float(token)
         except ValueError:
-            raise self._error(f"'{token[:40]}' is no branch length") from None
+            raise self._error(f"'{_shown(token)}' is no branch length") from None
         if not math.isfinite(length) or length < 0:
-            raise self._error(f"branch length {token[:40]} must be finite and not negative")
+            raise self._error(
+                f"branch length {_shown(token)} must be finite and not negative",
+                "fit the branch lengths again, or write 0",
+            )
         return length
 
-    def _error(self, problem: str) -> InputError:
-        line = self._text.count("\n", 0, self._at) + 1
-        return InputError(
-            f"Newick: {problem}", path=self._path, line=line, remedy="give one Newick tree"
-        )
+    def _error(
+        self, problem: str, remedy: str = "give one Newick tree", place: int | None = None
+    ) -> InputError:
+        line = self._text.count("\n", 0, self._at if place is None else place) + 1
+        return InputError(f"Newick: {problem}", path=self._path, line=line, remedy=remedy)
 
     def _checked(self) -> Tree:
         # A Newick string numbers its nodes in preorder as they open, parents before children.
         seen: set[str] = set()
-        for node, name in enumerate(self._names):
+        for node, (name, place) in enumerate(zip(self._names, self._places, strict=True)):
             if not self._has_children[node]:
                 if not name:
-                    raise self._missing("a tip has no name", "name every tip by its species")
+                    remedy = "name every tip by its species"
+                    raise self._error("a tip has no name", remedy, place)
                 if name in seen:
-                    raise self._missing(f"two tips are called {name}", "make tip names unique")
+                    remedy = "make tip names unique"
+                    raise self._error(f"two tips are called {_shown(name)}", remedy, place)
                 seen.add(name)
             if node and math.isnan(self._lengths[node]):
-                below = f"above {name}" if name else "inside the tree"
-                raise self._missing(
-                    f"the branch {below} has no length",
-                    "give a tree with branch lengths in substitutions per site",
-                )
+                raise self._without_length(name, place)
         lengths = np.array(self._lengths, dtype=np.float64)
         lengths[0] = 0.0
         return _build(self._names, self._parents, lengths)
 
-    def _missing(self, problem: str, remedy: str) -> InputError:
-        return InputError(f"Newick: {problem}", path=self._path, remedy=remedy)
+    def _without_length(self, name: str, place: int) -> InputError:
+        below = f"above {_shown(name)}" if name else "inside the tree"
+        remedy = "give a tree with branch lengths in substitutions per site"
+        if name.isdigit():
+            remedy += ", with points (0.1), not commas, before their decimals"
+        return self._error(f"the branch {below} has no length", remedy, place)
+
+
+def _shown(name: str) -> str:
+    """A name in a message: one line, not too long."""
+    return name if len(name) <= 40 and name.isprintable() else ascii(name[:40])[1:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phylotools.phylogeny.compiling import compiled
+from phylotools.compiling import compiled
 from phylotools.phylogeny.simulation.kernels import GAP
 
 _SPACE, _NEWLINE = ord(" "), ord("\n")

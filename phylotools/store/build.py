@@ -1,54 +1,41 @@
-"""Alignment blocks -> a column store."""
+"""Alignment blocks, in any order -> a column store."""
 
 from __future__ import annotations
 
 import os
-from array import array
+import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError
 from phylotools.io.alignments import AlignmentBlock
-from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
-from phylotools.store.read import ArrayDigests, merge_intervals, whole_windows, windows_of
+from phylotools.store.assemble import ReferenceSource, assemble_store, check_species
+from phylotools.store.chunks import StoredChunk, chunk_digest, decode_chunk, encode_chunk
 
-#: Unwritten chunk rows held in memory; blocks may come in any order.
+#: Bytes of chunks held in memory; blocks may come in any order.
 BUFFER_BYTES = 256 << 20
 
-#: Reference codes of a region, uint8 [L].
-ReferenceSource = Callable[[Region], NDArray[np.uint8]]
-
-
-@dataclass
-class _Contig:
-    """A contig that is being written."""
-
-    name: str
-    index: int
-    length: int
-    bases: Any
-    intervals: array[int]
+#: Index of the contig, and of the chunk within it.
+_Key = tuple[int, int]
 
 
 class StoreWriter:
     """Write blocks, in any order, to a column store; then `finish` it.
 
-    Memory stays bounded: chunk rows are written when the buffer is full and read back if a later
-    block touches them again.
+    Memory stays bounded: chunks are put aside, compressed, when the buffer is full, and read back
+    if a later block touches them again.
 
     Parameters
     ----------
     folder : str or PathLike
-        An empty folder; see `phylotools.io.files.atomic_folder`.
+        Empty or absent; see `phylotools.io.files.atomic_folder`.
     tree : Tree
         Its tips are the species of the store, in their order.
     reference_species : str
@@ -61,28 +48,21 @@ class StoreWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str], tree: Tree, reference_species: str) -> None:
-        import zarr
-
-        if reference_species not in tree.tips:
-            raise InputError(
-                f"the tree has no tip called {reference_species}",
-                remedy="give the reference the name that it has in the tree",
-            )
-        if tree.n_tips > np.iinfo(np.uint16).max:
-            raise InputError(f"the tree has {tree.n_tips} tips; a store holds at most 65535")
+        check_species(tree, reference_species)
         self.tree = tree
         self.reference_species = reference_species
         self.n_blocks = 0
         #: Positions that an earlier block had already covered: the first block wins.
         self.n_overlapping = 0
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._species_index = {name: index for index, name in enumerate(tree.tips)}
         self._reference_index = self._species_index[reference_species]
-        self._root: Any = zarr.create_group(Path(folder))
-        self._contigs: dict[str, _Contig] = {}
-        self._buffer: OrderedDict[tuple[str, int], NDArray[np.uint8]] = OrderedDict()
-        self._written: set[tuple[str, int]] = set()
-        row_bytes = schema.CHUNK_LENGTH * tree.n_tips
-        self._max_buffered = max(2, BUFFER_BYTES // row_bytes)
+        self._contigs: dict[str, tuple[int, int]] = {}
+        self._held: OrderedDict[_Key, NDArray[np.uint8]] = OrderedDict()
+        self._most_held = max(2, BUFFER_BYTES // (schema.CHUNK_LENGTH * tree.n_tips))
+        self._aside: dict[_Key, tuple[int, int]] = {}
+        self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `finish`
 
     def add(self, block: AlignmentBlock) -> None:
         """Add one block.
@@ -94,31 +74,22 @@ class StoreWriter:
         block : AlignmentBlock
             Its species must be tips of the tree, the reference among them.
         """
-        contig = self._contig(block)
+        name = block.region.contig
+        contig, _ = self._contigs.setdefault(name, (len(self._contigs), block.contig_length))
         self.n_blocks += 1
         rows = [self._species_index[name] for name in block.species]
         start, end = block.region.start, block.region.end
-        contig.intervals.extend((start, end))
-        for chunk in range(start // schema.CHUNK_LENGTH, -(-end // schema.CHUNK_LENGTH)):
-            chunk_start = chunk * schema.CHUNK_LENGTH
-            first, last = max(start, chunk_start), min(end, chunk_start + schema.CHUNK_LENGTH)
-            held = self._chunk(contig, chunk)[first - chunk_start : last - chunk_start]
-            free = held[:, self._reference_index] == schema.NO_BLOCK
-            columns = np.full(held.shape, schema.NO_BLOCK, dtype=np.uint8)
-            columns[:, rows] = block.bases[:, first - start : last - start].T
-            n_free = int(free.sum())
-            self.n_overlapping += len(held) - n_free
-            if n_free == len(held):
-                held[:] = columns
-            else:
-                held[free] = columns[free]
+        size = schema.CHUNK_LENGTH
+        for index in range(start // size, -(-end // size)):
+            first, last = max(start, index * size), min(end, (index + 1) * size)
+            held = self._chunk((contig, index))[:, first - index * size : last - index * size]
+            is_free = held[self._reference_index] == schema.NO_BLOCK
+            self.n_overlapping += int((~is_free).sum())
+            bases = block.bases[:, first - start : last - start]
+            held[rows] = np.where(is_free, bases, held[rows])
 
-    def finish(
-        self,
-        run: RunRecord,
-        reference: ReferenceSource | None = None,
-    ) -> dict[str, Any]:
-        """Write depth, reference, intervals and attributes.
+    def finish(self, run: RunRecord, reference: ReferenceSource | None = None) -> dict[str, Any]:
+        """Write the store.
 
         Parameters
         ----------
@@ -133,106 +104,51 @@ class StoreWriter:
         dict
             The statistics that stand in the attributes.
         """
-        while self._buffer:
-            self._write_oldest()
-        contigs, n_covered, n_bases = [], 0, 0
-        for contig in self._contigs.values():
-            intervals = merge_intervals(np.array(contig.intervals, dtype=np.int64).reshape(-1, 2))
-            digests, contig_bases = self._finish_contig(contig, intervals, reference)
-            contigs.append({"name": contig.name, "length": contig.length, "sha256": digests})
-            n_covered += int((intervals[:, 1] - intervals[:, 0]).sum())
-            n_bases += contig_bases
-        statistics = {
-            "blocks": self.n_blocks,
-            "covered_positions": n_covered,
-            "mean_species_per_column": n_bases / n_covered if n_covered else 0.0,
-        }
-        source = schema.FROM_ALIGNMENT if reference is None else schema.FROM_FASTA
-        self._root.attrs.update(
-            {
-                "format": schema.FORMAT,
-                "format_version": schema.FORMAT_VERSION,
-                "reference_species": self.reference_species,
-                "reference_source": source,
-                "species": list(self.tree.tips),
-                "tree": self.tree.to_newick(),
-                "contigs": contigs,
-                "inputs": run.inputs,
-                "statistics": statistics,
-                "run": run.to_dict(),
-            }
-        )
-        return statistics
+        with self._file:
+            return assemble_store(
+                self._folder,
+                tree=self.tree,
+                reference_species=self.reference_species,
+                contigs=[(name, length) for name, (_, length) in self._contigs.items()],
+                chunks=self._chunks(),
+                reference=reference,
+                statistics={"blocks": self.n_blocks},
+                run=run,
+            )
 
-    def _contig(self, block: AlignmentBlock) -> _Contig:
-        name = block.region.contig
-        if name not in self._contigs:
-            index = len(self._contigs)
-            made = self._create(index, schema.BASES, block.contig_length, 0)
-            self._contigs[name] = _Contig(name, index, block.contig_length, made, array("q"))
-        return self._contigs[name]
+    def _chunk(self, key: _Key) -> NDArray[np.uint8]:
+        """A chunk to be changed; uint8 [S, CHUNK_LENGTH]."""
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
+        if len(self._held) >= self._most_held:
+            oldest, bases = self._held.popitem(last=False)
+            self._aside[oldest] = (
+                self._file.seek(0, os.SEEK_END),
+                self._file.write(encode_chunk(bases)),
+            )
+        self._held[key] = self._from_aside(key)
+        return self._held[key]
 
-    def _create(self, index: int, name: str, length: int, n_intervals: int) -> Any:
-        from zarr.codecs import ZstdCodec
+    def _from_aside(self, key: _Key) -> NDArray[np.uint8]:
+        shape = (self.tree.n_tips, schema.CHUNK_LENGTH)
+        if key not in self._aside:
+            return np.full(shape, schema.NO_BLOCK, dtype=np.uint8)
+        start, n_bytes = self._aside.pop(key)
+        self._file.seek(start)
+        bases = np.empty(shape, dtype=np.uint8)
+        decode_chunk(self._file.read(n_bytes), bases)
+        return bases
 
-        wanted = schema.array_specifications(length, self.tree.n_tips, n_intervals)[name]
-        return self._root.create_array(
-            f"{schema.contig_group(index)}/{name}",
-            compressors=ZstdCodec(level=schema.ZSTD_LEVEL),
-            **wanted,
-        )
-
-    def _chunk(self, contig: _Contig, chunk: int) -> NDArray[np.uint8]:
-        key = (contig.name, chunk)
-        if key in self._buffer:
-            self._buffer.move_to_end(key)
-            return self._buffer[key]
-        if len(self._buffer) >= self._max_buffered:
-            self._write_oldest()
-        start = chunk * schema.CHUNK_LENGTH
-        end = min(start + schema.CHUNK_LENGTH, contig.length)
-        if key in self._written:
-            rows = np.array(contig.bases[start:end])
-        else:
-            rows = np.full((end - start, self.tree.n_tips), schema.NO_BLOCK, dtype=np.uint8)
-        self._buffer[key] = rows
-        return rows
-
-    def _write_oldest(self) -> None:
-        key, rows = self._buffer.popitem(last=False)
-        start = key[1] * schema.CHUNK_LENGTH
-        self._contigs[key[0]].bases[start : start + len(rows)] = rows
-        self._written.add(key)
-
-    def _finish_contig(
-        self,
-        contig: _Contig,
-        intervals: NDArray[np.int64],
-        reference: ReferenceSource | None,
-    ) -> tuple[dict[str, str], int]:
-        """Derived arrays of one contig; returns its checksums and its number of bases."""
-        made = {
-            name: self._create(contig.index, name, contig.length, len(intervals))
-            for name in (schema.REFERENCE, schema.DEPTH, schema.INTERVALS)
-        }
-        made[schema.INTERVALS][:] = intervals
-        digests = ArrayDigests(intervals)
-        n_bases = 0
-        for start, end in windows_of(intervals, contig.length):
-            bases = np.asarray(contig.bases[start:end])
-            depth = schema.species_depth(bases)
-            n_bases += int(depth.sum())
-            made[schema.DEPTH][start:end] = depth
-            digests.add(schema.BASES, start, bases)
-            digests.add(schema.DEPTH, start, depth)
-            if reference is None:
-                codes = bases[:, self._reference_index]
-                codes = np.where(codes == schema.NO_BLOCK, np.uint8(schema.N), codes)
-                made[schema.REFERENCE][start:end] = codes
-                digests.add(schema.REFERENCE, start, codes)
-        if reference is not None:
-            for start, end in whole_windows(contig.length):
-                codes = reference(Region(contig.name, start, end))
-                made[schema.REFERENCE][start:end] = codes
-                digests.add(schema.REFERENCE, start, codes)
-        return digests.hexadecimal(), n_bases
+    def _chunks(self) -> Iterator[StoredChunk]:
+        for contig, index in sorted(self._held.keys() | self._aside.keys()):
+            key = (contig, index)
+            bases = self._held.pop(key) if key in self._held else self._from_aside(key)
+            yield StoredChunk(
+                contig,
+                index,
+                encode_chunk(bases),
+                chunk_digest(bases),
+                bases[self._reference_index],
+                ((bases & schema.CODE_MASK) < schema.N).sum(axis=0, dtype=np.uint16),
+            )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from phylotools.store.read import open_store
+from phylotools.store import schema
+from phylotools.store.read import ColumnStore, open_store
 
 
 def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
     Returns
     -------
     dict
-        JSON-ready; ``contigs`` maps each name to its length and covered positions.
+        JSON-ready; ``contigs`` maps each name to its length and covered positions, ``storage``
+        each array to its files and bytes.
 
     Raises
     ------
@@ -48,6 +50,7 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
         "tree_length": store.tree.total_length,
         "covered_positions": sum(covered.values()),
         **{key: attributes["statistics"].get(key) for key in ("blocks", "mean_species_per_column")},
+        **_storage(store, sum(covered.values())),
         "contigs": {
             name: {"length": length, "covered": covered[name]}
             for name, length in store.contigs.items()
@@ -56,4 +59,20 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
         "made_by": f"phylotools {run.get('version')}",
         "made_at": run.get("created"),
         "command": run.get("command"),
+    }
+
+
+def _storage(store: ColumnStore, n_covered: int) -> dict[str, Any]:
+    """What the arrays take on disk."""
+    files = {name: reader.files() for name, reader in store.arrays.items()}
+    n_cells = n_covered * len(store.species)
+    return {
+        "bytes_on_disk": sum(n_bytes for _, n_bytes in files.values()),
+        "bits_per_cell": 8 * files[schema.BASES][1] / n_cells if n_cells else None,
+        "positions_per_chunk": store.chunk_length,
+        "positions_per_shard": store.shard_length,
+        "storage": {
+            name: {"shards": n_files, "bytes": n_bytes}
+            for name, (n_files, n_bytes) in files.items()
+        },
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
+from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
+from phylotools.store.intervals import merge_intervals, runs_of, windows_of
+from phylotools.store.shards import ShardReader, read_json, read_layout
 
 _REMEDY = "give a folder that `phylotools preprocess` made"
 _DAMAGED = "restore it or make it again; `phylotools inspect --verify` names the damaged part"
@@ -27,17 +32,22 @@ _REQUIRED = {
     "species": list,
     "tree": str,
     "contigs": list,
+    "sha256": dict,
     "inputs": dict,
     "statistics": dict,
     "run": dict,
 }
+#: Positions whose depths are looked at together.
+_DEPTHS = 1 << 18
+#: Windows of the checksums that are looked at together.
+_VERIFIED = 128
 
 
 class ColumnStore:
     """Alignment columns in reference coordinates; open one with `open_store`.
 
-    Instances can be pickled: each process opens the store for itself. Do not share one across
-    ``fork``, because zarr runs its reads in a thread.
+    Any number of threads may read. Instances can be pickled: each process opens the store for
+    itself.
 
     Attributes
     ----------
@@ -51,10 +61,16 @@ class ColumnStore:
     reference_index : int
         Index of the reference in `species`.
     contigs : dict of str to int
-        Name -> length in bases, in order of first appearance.
+        Name -> length in bases, in the order of the store.
+    chunk_length : int
+        Positions that are decompressed together.
+    shard_length : int
+        Positions of the arrays in one file of `bases`.
     """
 
-    def __init__(self, path: Path, attributes: dict[str, Any], tree: Tree) -> None:
+    def __init__(
+        self, path: Path, attributes: dict[str, Any], tree: Tree, arrays: dict[str, ShardReader]
+    ) -> None:
         self.path = path
         self.attributes = attributes
         self.tree = tree
@@ -62,9 +78,10 @@ class ColumnStore:
         self.reference_species: str = attributes["reference_species"]
         self.reference_index = self.species.index(self.reference_species)
         self.contigs: dict[str, int] = {c["name"]: c["length"] for c in attributes["contigs"]}
-        self._index = {name: index for index, name in enumerate(self.contigs)}
-        self._arrays: dict[tuple[int, str], Any] = {}
-        self._intervals: dict[str, NDArray[np.int64]] = {}
+        self.chunk_length = schema.CHUNK_LENGTH
+        self.shard_length = arrays[schema.BASES].layout.shard_length
+        self.arrays = arrays
+        self._offsets: dict[str, int] = {c["name"]: c["offset"] for c in attributes["contigs"]}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_store, (self.path,)
@@ -72,15 +89,17 @@ class ColumnStore:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides what a reader sees, whoever made it and when."""
-        keys = ("format_version", "reference_species", "species", "tree", "contigs")
+        keys = ("format_version", "reference_species", "species", "tree", "contigs", "sha256")
         return sha256_text(json.dumps({k: self.attributes[k] for k in keys}, sort_keys=True))
 
-    def bases(self, region: Region) -> NDArray[np.uint8]:
+    def bases(self, region: Region, *, threads: int = 1) -> NDArray[np.uint8]:
         """Codes of every species over a region.
 
         Parameters
         ----------
         region : Region
+        threads : int
+            Chunks decoded at once, which helps where the region has many.
 
         Returns
         -------
@@ -92,23 +111,32 @@ class ColumnStore:
         InputError
             If the region is not within a contig of the store, or the store is damaged.
         """
-        bases = self._read(region, schema.BASES)
+        bases = self._read(region, schema.BASES, threads)
         absent = np.flatnonzero(bases[:, self.reference_index] == schema.NO_BLOCK) + region.start
         # A lost chunk reads as fill values; but the reference has a base in every block.
         if len(absent) and self._is_covered(region.contig, absent).any():
-            raise self._damaged(region.contig, schema.BASES)
+            raise self._damaged(schema.BASES, region.contig)
         return bases
 
     def reference(self, region: Region) -> NDArray[np.uint8]:
         """Reference sequence over a region; uint8 [L], soft-mask bit kept, N where unknown."""
         codes = self._read(region, schema.REFERENCE)
         if len(codes) and (codes & schema.CODE_MASK).max() > schema.N:
-            raise self._damaged(region.contig, schema.REFERENCE)
+            raise self._damaged(schema.REFERENCE, region.contig)
         return codes
 
     def depth(self, region: Region) -> NDArray[np.uint16]:
         """Number of species with A, C, G or T at each position; uint16 [L]."""
         return self._read(region, schema.DEPTH)
+
+    def weight(self, region: Region) -> NDArray[np.float32] | None:
+        """What each position counts in training; float32 [L], None if the store has no weights."""
+        if schema.WEIGHT not in self.arrays:
+            return None
+        weights = self._read(region, schema.WEIGHT)
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise self._damaged(schema.WEIGHT, region.contig)
+        return weights
 
     def covered_regions(self, min_species: int = 1) -> list[Region]:
         """Maximal intervals whose every position has enough species with A, C, G or T.
@@ -131,78 +159,138 @@ class ColumnStore:
             regions += [Region(contig, start, end) for start, end in intervals.tolist()]
         return regions
 
+    def shard_regions(self) -> list[Region]:
+        """The parts of contigs that lie in one file of `bases` each, in the order of the files.
+
+        Files that hold no block are left out. Reading by these regions reads every file once.
+        """
+        regions = []
+        for contig, length in self.contigs.items():
+            offset = self._offsets[contig]
+            whole = self.intervals(contig) + offset
+            for start, end in windows_of(whole, offset + length, self.shard_length):
+                regions.append(Region(contig, max(start - offset, 0), end - offset))
+        return regions
+
     def intervals(self, contig: str) -> NDArray[np.int64]:
         """Start and end of every run of positions that blocks cover; int64 [K, 2]."""
-        if contig not in self._intervals:
-            array = self._array(contig, schema.INTERVALS)
-            intervals = self._load(array, slice(None), contig, schema.INTERVALS).reshape(-1, 2)
-            bounds = intervals.ravel()
-            in_order = (np.diff(bounds) > 0).all()
-            if len(bounds) and not (
-                in_order and bounds[0] >= 0 and bounds[-1] <= self.contigs[contig]
-            ):
-                raise self._damaged(contig, schema.INTERVALS)
-            self._intervals[contig] = intervals
-        return self._intervals[contig]
+        offset = self._offsets[contig]
+        starts = self._intervals[:, 0]
+        first, last = np.searchsorted(starts, [offset, offset + self.contigs[contig]])
+        return self._intervals[first:last] - offset
+
+    @cached_property
+    def _intervals(self) -> NDArray[np.int64]:
+        """All intervals, in positions of the arrays."""
+        reader = self.arrays[schema.INTERVALS]
+        offsets = np.array([*self._offsets.values(), schema.MOST_POSITIONS + 1])
+        ends = offsets[:-1] + np.array([*self.contigs.values()])
+        found, reached, size = [np.empty((0, 2), dtype=np.int64)], -1, reader.layout.chunk_length
+        # By the chunk, since what a damaged store says of their number may not fit into memory.
+        for start in range(0, reader.layout.length, size):
+            try:
+                part = reader.read(start, min(start + size, reader.layout.length))
+            except (DamagedError, OSError) as error:
+                raise self._unreadable(error, schema.INTERVALS) from error
+            rises = (np.diff(part.ravel(), prepend=reached) >= 0).all()
+            if not rises or (part[:, 0] >= part[:, 1]).any() or part[0, 0] < 0:
+                raise self._damaged(schema.INTERVALS)
+            contig = np.searchsorted(offsets, part[:, 0], side="right") - 1
+            if contig[-1] >= len(ends) or (part[:, 1] > ends[contig]).any():
+                raise self._damaged(schema.INTERVALS)
+            is_joined = part[1:, 0] == part[:-1, 1]
+            if (is_joined & (contig[1:] == contig[:-1])).any():
+                raise self._damaged(schema.INTERVALS)
+            reached = int(part[-1, 1])
+            found.append(part)
+        return np.concatenate(found)
 
     def _is_covered(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        bounds = self.intervals(contig).ravel()
-        return np.searchsorted(bounds, positions, side="right") % 2 == 1
+        bounds = self._intervals.ravel()
+        here = positions + self._offsets[contig]
+        return np.searchsorted(bounds, here, side="right") % 2 == 1
 
     def _deep_intervals(
         self, contig: str, intervals: NDArray[np.int64], min_species: int
     ) -> NDArray[np.int64]:
         runs: list[NDArray[np.int64]] = []
-        for start, end in windows_of(intervals, self.contigs[contig]):
+        for start, end in windows_of(intervals, self.contigs[contig], _DEPTHS):
             deep = self.depth(Region(contig, start, end)) >= min_species
-            edges = np.flatnonzero(np.diff(deep, prepend=False, append=False))
-            runs.append(edges.reshape(-1, 2).astype(np.int64) + start)
+            runs.append(runs_of(deep, start))
         return merge_intervals(np.concatenate(runs)) if runs else intervals
 
-    def verify(self) -> None:
+    def verify(self, *, threads: int = 1) -> None:
         """Compare every array with the checksums made when the store was built.
+
+        Parameters
+        ----------
+        threads : int
+            Chunks decoded at once.
 
         Raises
         ------
         InputError
             Naming the first array that differs.
         """
-        for contig, entry in zip(self.contigs, self.attributes["contigs"], strict=True):
-            for name, digest in self._digests(contig).items():
-                if digest != entry["sha256"].get(name):
-                    raise InputError(
-                        f"the checksum of array {name} of contig {contig} is wrong: the store is "
-                        "damaged",
-                        path=self.path,
-                        remedy="restore it or make it again",
-                    )
-
-    def _digests(self, contig: str) -> dict[str, str]:
-        intervals, length = self.intervals(contig), self.contigs[contig]
-        digests = ArrayDigests(intervals)
-        for start, end in windows_of(intervals, length):
-            region = Region(contig, start, end)
-            digests.add(schema.BASES, start, self.bases(region))
-            digests.add(schema.DEPTH, start, self.depth(region))
-        whole = self.attributes["reference_source"] == schema.FROM_FASTA
-        for start, end in whole_windows(length) if whole else windows_of(intervals, length):
-            digests.add(schema.REFERENCE, start, self.reference(Region(contig, start, end)))
-        return digests.hexadecimal()
-
-    def _array(self, contig: str, name: str) -> Any:
-        index = self._index[contig]
-        if (index, name) not in self._arrays:
-            import zarr
-
-            try:
-                self._arrays[index, name] = zarr.open_array(
-                    self.path / schema.contig_group(index) / name, mode="r"
+        for name, digest in self._digests(threads):
+            if digest != self.attributes["sha256"].get(name):
+                raise InputError(
+                    f"the checksum of array {name} is wrong: the store is damaged",
+                    path=self.path,
+                    remedy="restore it or make it again",
                 )
-            except Exception as error:
-                raise self._damaged(contig, name) from error
-        return self._arrays[index, name]
 
-    def _read(self, region: Region, name: str) -> NDArray[Any]:
+    def _digests(self, threads: int) -> Iterator[tuple[str, str]]:
+        """Name and checksum of every array."""
+        yield schema.INTERVALS, intervals_digest(self._intervals)
+        size, length = schema.CHUNK_LENGTH, self.arrays[schema.BASES].layout.length
+        covered = [start // size for start, _ in windows_of(self._intervals, length, size)]
+        yield schema.BASES, self._bases_digest(covered, threads)
+        is_whole = self.attributes["reference_source"] == schema.FROM_FASTA
+        for name in (schema.REFERENCE, schema.DEPTH, schema.WEIGHT):
+            if name in self.arrays:
+                wanted = range(length // size) if is_whole and name == schema.REFERENCE else covered
+                yield name, self._line_digest(name, wanted)
+
+    def _bases_digest(self, windows: Sequence[int], threads: int) -> str:
+        reader = self.arrays[schema.BASES]
+
+        def digest_of(window: int) -> bytes:
+            bases = np.empty(reader.layout.chunk_shape, dtype=np.uint8)
+            try:
+                reader.read_chunk(window, bases)
+            except (DamagedError, OSError) as error:
+                raise self._unreadable(error, schema.BASES, self._contig_at(window)) from error
+            return chunk_digest(bases)
+
+        whole = ArrayDigest()
+        with ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(windows), _VERIFIED):
+                some = windows[start : start + _VERIFIED]
+                for window, digest in zip(some, pool.map(digest_of, some), strict=True):
+                    whole.add(window, digest)
+        return whole.hexadecimal()
+
+    def _line_digest(self, name: str, windows: Iterable[int]) -> str:
+        reader, size, whole = self.arrays[name], schema.CHUNK_LENGTH, ArrayDigest()
+        for group, some in itertools.groupby(windows, lambda window: window // _VERIFIED):
+            start = group * _VERIFIED * size
+            end = min(start + _VERIFIED * size, reader.layout.length)
+            try:
+                values = reader.read(start, end)
+            except (DamagedError, OSError) as error:
+                raise self._unreadable(error, name) from error
+            for window in some:
+                first = window * size - start
+                whole.add_values(window, values[first : first + size])
+        return whole.hexadecimal()
+
+    def _contig_at(self, window: int) -> str:
+        offsets = [*self._offsets.values()]
+        index = bisect_right(offsets, window * schema.CHUNK_LENGTH) - 1
+        return [*self.contigs][index]
+
+    def _read(self, region: Region, name: str, threads: int = 1) -> NDArray[Any]:
         length = self.contigs.get(region.contig)
         if length is None:
             raise InputError(
@@ -216,80 +304,25 @@ class ColumnStore:
                 path=self.path,
                 remedy="check that coordinates and store are of one assembly",
             )
-        array = self._array(region.contig, name)
-        return self._load(array, slice(region.start, region.end), region.contig, name)
-
-    def _load(self, array: Any, where: slice, contig: str, name: str) -> NDArray[Any]:
-        # Each codec raises what it likes for damaged bytes: any failure here is the store's.
+        offset = self._offsets[region.contig]
+        start, end = offset + region.start, offset + region.end
         try:
-            return np.asarray(array[where])
-        except Exception as error:
-            raise self._damaged(contig, name) from error
+            return self.arrays[name].read(start, end, threads=threads)
+        except (DamagedError, OSError) as error:
+            raise self._unreadable(error, name, region.contig) from error
 
-    def _damaged(self, contig: str, name: str) -> InputError:
+    def _unreadable(self, error: Exception, name: str, contig: str | None = None) -> InputError:
+        if not isinstance(error, OSError):
+            return self._damaged(name, contig)
+        return InputError(f"cannot read array {name}: {error.strerror}", path=self.path)
+
+    def _damaged(self, name: str, contig: str | None = None) -> InputError:
+        where = "" if contig is None else f" of contig {contig}"
         return InputError(
-            f"array {name} of contig {contig} cannot be read: the store is damaged",
+            f"array {name}{where} cannot be read: the store is damaged",
             path=self.path,
             remedy="restore it or make it again",
         )
-
-
-class ArrayDigests:
-    """SHA-256 of each array of a contig, over windows of `schema.WINDOW` positions."""
-
-    def __init__(self, intervals: NDArray[np.int64]) -> None:
-        self._hashes: dict[str, Any] = {
-            name: hashlib.sha256() for name in (schema.BASES, schema.REFERENCE, schema.DEPTH)
-        }
-        data = np.ascontiguousarray(intervals, dtype="<i8").tobytes()
-        self._hashes[schema.INTERVALS] = hashlib.sha256(data)
-
-    def add(self, name: str, start: int, values: NDArray[Any]) -> None:
-        """Take in the window that begins at `start`."""
-        self._hashes[name].update(start.to_bytes(8, "little"))
-        data = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        self._hashes[name].update(np.ascontiguousarray(data).data)
-
-    def hexadecimal(self) -> dict[str, str]:
-        """Array name -> hexadecimal SHA-256."""
-        return {name: made.hexdigest() for name, made in self._hashes.items()}
-
-
-def merge_intervals(intervals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Union of intervals: sorted, disjoint, touching ones joined.
-
-    Parameters
-    ----------
-    intervals : int64 array [K, 2]
-        Start and end of each.
-
-    Returns
-    -------
-    int64 array [M, 2]
-    """
-    if not len(intervals):
-        return intervals.reshape(0, 2)
-    ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
-    reach = np.maximum.accumulate(ordered[:, 1])
-    first = np.flatnonzero(np.append(True, ordered[1:, 0] > reach[:-1]))
-    last = np.append(first[1:] - 1, len(ordered) - 1)
-    return np.stack([ordered[first, 0], reach[last]], axis=1)
-
-
-def windows_of(intervals: NDArray[np.int64], length: int) -> Iterator[tuple[int, int]]:
-    """Windows of `schema.WINDOW` positions that overlap an interval: (start, end), in order."""
-    previous = -1
-    for start, end in intervals.tolist():
-        first = max(start // schema.WINDOW, previous + 1)
-        previous = max(previous, (end - 1) // schema.WINDOW)
-        for index in range(first, previous + 1):
-            yield index * schema.WINDOW, min((index + 1) * schema.WINDOW, length)
-
-
-def whole_windows(length: int) -> Iterator[tuple[int, int]]:
-    """All windows of a contig: (start, end), in order."""
-    for start in range(0, length, schema.WINDOW):
-        yield start, min(start + schema.WINDOW, length)
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -311,7 +344,7 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
     Raises
     ------
     InputError
-        If the path is no column store, is of a later format version, or lacks a part.
+        If the path is no column store, is of another format version, or lacks a part.
     """
     folder = Path(path)
     attributes = _root_attributes(folder)
@@ -323,7 +356,7 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
             f"is a column store of format version {version}; this phylotools reads version "
             f"{schema.FORMAT_VERSION}",
             path=path,
-            remedy="use the phylotools version that made it, or make it again",
+            remedy="make it again with `phylotools preprocess`, or use the version that made it",
         )
     for key, kind in _REQUIRED.items():
         if not isinstance(attributes.get(key), kind):
@@ -333,54 +366,57 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
         attributes["reference_species"] not in tree.tips
     ):
         raise InputError("species and tree do not agree", path=path, remedy=_DAMAGED)
-    for index, entry in enumerate(attributes["contigs"]):
-        _check_arrays(folder, index, entry, tree.n_tips)
-    if len({entry["name"] for entry in attributes["contigs"]}) < len(attributes["contigs"]):
-        raise InputError("two contigs have one name", path=path, remedy=_DAMAGED)
-    return ColumnStore(folder, attributes, tree)
+    length = _check_contigs(folder, attributes["contigs"])
+    return ColumnStore(folder, attributes, tree, _open_arrays(folder, length, tree.n_tips))
 
 
 def _root_attributes(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         raise InputError("does not exist", path=folder, remedy=_REMEDY)
-    metadata = _json_object(folder / "zarr.json")
+    metadata = read_json(folder / "zarr.json")
     attributes = None if metadata is None else metadata.get("attributes")
     if not isinstance(attributes, dict):
         raise InputError("is no column store", path=folder, remedy=_REMEDY)
     return attributes
 
 
-def _check_arrays(folder: Path, index: int, entry: Any, n_species: int) -> None:
-    is_complete = (
-        isinstance(entry, dict)
-        and isinstance(entry.get("name"), str)
-        and type(entry.get("length")) is int
-        and 0 < entry["length"] <= MAX_COORDINATE
-        and isinstance(entry.get("sha256"), dict)
-    )
-    if not is_complete:
-        raise InputError(f"contig {index} is not described", path=folder, remedy=_DAMAGED)
-    expected = schema.array_specifications(entry["length"], n_species, n_intervals=0)
-    for name, wanted in expected.items():
-        found = _json_object(folder / schema.contig_group(index) / name / "zarr.json") or {}
-        shape = found.get("shape")
-        if name == schema.INTERVALS:
-            fits = isinstance(shape, list) and len(shape) == 2 and shape[1] == 2
-        else:
-            fits = shape == list(wanted["shape"])
-        if not fits or found.get("data_type") != wanted["dtype"]:
+def _check_contigs(folder: Path, contigs: list[Any]) -> int:
+    """Length of the arrays that hold the contigs."""
+    for index, entry in enumerate(contigs):
+        is_complete = (
+            isinstance(entry, dict)
+            and isinstance(entry.get("name"), str)
+            and type(entry.get("length")) is int
+            and 0 < entry["length"] <= MAX_COORDINATE
+            and type(entry.get("offset")) is int
+        )
+        if not is_complete:
+            raise InputError(f"contig {index} is not described", path=folder, remedy=_DAMAGED)
+    offsets, length = schema.contig_offsets(entry["length"] for entry in contigs)
+    if offsets != [entry["offset"] for entry in contigs] or length > schema.MOST_POSITIONS:
+        raise InputError("the contigs' offsets are wrong", path=folder, remedy=_DAMAGED)
+    if len({entry["name"] for entry in contigs}) < len(contigs):
+        raise InputError("two contigs have one name", path=folder, remedy=_DAMAGED)
+    return length
+
+
+def _open_arrays(folder: Path, length: int, n_species: int) -> dict[str, ShardReader]:
+    expected = [
+        schema.bases_layout(length, n_species),
+        schema.line_layout(schema.REFERENCE, length),
+        schema.line_layout(schema.DEPTH, length),
+        schema.intervals_layout(-1),
+    ]
+    if (folder / schema.WEIGHT).exists():
+        expected.append(schema.line_layout(schema.WEIGHT, length))
+    readers = {}
+    for wanted in expected:
+        layout = read_layout(folder, wanted)
+        if layout is None:
             raise InputError(
-                f"array {name} of contig {entry['name']} is missing or of the wrong shape",
+                f"array {wanted.name} is missing or of the wrong shape",
                 path=folder,
                 remedy=_DAMAGED,
             )
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():  # nor a pipe, which would be waited for
-        return None
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+        readers[wanted.name] = ShardReader(folder, layout)
+    return readers

@@ -12,6 +12,9 @@ from phylotools.model.site_model import RateAssumption, SiteModelSpec
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
 from phylotools.phylogeny.substitution.catalogue import parameters_of
 
+#: Bytes of columns that are held in memory.
+DEFAULT_BUFFER = 2 << 30
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -39,6 +42,11 @@ class DataConfig:
         zero would have probability zero. The default is IQ-TREE's.
     soft_mask_weight : float
         Weight of lower-case (repeat) reference positions in the loss.
+    buffer_bytes : int, optional
+        Memory for columns. Training columns that fit are held in it and shuffled as one; of more,
+        half is shuffled while the other half is read. `DEFAULT_BUFFER` unless given.
+    workers : int, optional
+        Processes that read the stores; threads unless given, or 0. No result depends on it.
     """
 
     stores: list[str]
@@ -50,6 +58,13 @@ class DataConfig:
     minimum_species: int = 2
     minimum_branch_length: float = 1e-6
     soft_mask_weight: float = 1.0
+    buffer_bytes: int | None = None
+    workers: int | None = None
+
+    @property
+    def buffer(self) -> int:
+        """Bytes of memory for columns."""
+        return DEFAULT_BUFFER if self.buffer_bytes is None else self.buffer_bytes
 
 
 @dataclass(frozen=True)
@@ -205,9 +220,13 @@ class TrainingConfig:
     folder: Path = Path(".")
 
     def to_dict(self) -> dict[str, Any]:
-        """Tables of plain values without the ``None`` that TOML cannot hold, nor the folder."""
+        """Tables of plain values: what is trained, whoever does it.
+
+        Left out are the ``None`` that TOML cannot hold, the folder, and ``data.workers``, with
+        which a run may be resumed in another number.
+        """
         tables = dataclasses.asdict(self)
-        del tables["folder"]
+        del tables["folder"], tables["data"]["workers"]
         return {
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()

@@ -28,6 +28,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     data, optimiser, run = config.data, config.optimiser, config.run
     positive = {
         "data.minimum_species": data.minimum_species,
+        "data.buffer_bytes": data.buffer,
         "optimiser.steps": optimiser.steps,
         "optimiser.windows_per_batch": optimiser.windows_per_batch,
         "optimiser.window_length": optimiser.window_length,
@@ -42,6 +43,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     not_negative = {
         "data.minimum_branch_length": data.minimum_branch_length,
         "data.soft_mask_weight": data.soft_mask_weight,
+        "data.workers": data.workers or 0,
         "optimiser.weight_decay": optimiser.weight_decay,
         "optimiser.warmup_steps": optimiser.warmup_steps,
         "optimiser.final_fraction": optimiser.final_fraction,
@@ -51,6 +53,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     limited = {
         "data.minimum_branch_length": (data.minimum_branch_length, 10),
         "data.soft_mask_weight": (data.soft_mask_weight, 1000),
+        "data.buffer_bytes": (data.buffer, 1 << 50),
+        "data.workers": (data.workers or 0, 256),
         "optimiser.steps": (optimiser.steps, 10**9),
         "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
         "optimiser.learning_rate": (optimiser.learning_rate, 10),

@@ -1,64 +1,41 @@
-"""Windows of sequence with the alignment columns that lie in them, sampled with a seed."""
+"""The stores of a configuration: training and held-out columns in batches that a seed decides."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import itertools
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
-from phylotools.phylogeny.likelihood import PruningPlan, make_plan
+from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.tree import Tree
-from phylotools.store import schema
 from phylotools.store.read import ColumnStore, open_store
+from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
-from phylotools.training.held_out import HeldOutColumns, RegionIndex, subtract
+from phylotools.training.held_out import HeldOutColumns
+from phylotools.training.loader import Loader, Part, in_background
+from phylotools.training.segments import Segment, SegmentReader
+from phylotools.training.shuffle import (
+    SEGMENTS_PER_BUFFER,
+    ColumnTable,
+    EpochOrder,
+    Group,
+    scan,
+)
+from phylotools.training.windows import Windows, regular_phase, tile
 
 logger = logging.getLogger("phylotools")
 
-#: The columns of a store stay in memory if they are together smaller than this.
-_CACHE_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Windows of one store and their columns.
-
-    Attributes
-    ----------
-    tokens : Tensor of int64, shape (B, W + receptive_field - 1)
-    site : Tensor of int64, shape (C,)
-        Index of each column's position among the B * W predicted ones.
-    states : Tensor of uint8, shape (C, S)
-        0..3, anything else missing; held-out species are missing.
-    held_out_states : Tensor of uint8, shape (C, S)
-        The same columns with nothing held out.
-    reference : Tensor of uint8, shape (C,)
-    weight : Tensor of float32, shape (C,)
-    plan : PruningPlan
-    """
-
-    tokens: Tensor
-    site: Tensor
-    states: Tensor
-    held_out_states: Tensor
-    reference: Tensor
-    weight: Tensor
-    plan: PruningPlan
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
-        names = ("tokens", "site", "states", "held_out_states", "reference", "weight")
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
-        return dataclasses.replace(self, **moved)
+#: Epoch of a batch, and its number in it.
+Place = tuple[int, int]
+_Tiled = tuple[Segment, Windows]
 
 
 class StoreWindows:
@@ -68,103 +45,116 @@ class StoreWindows:
     ----------
     path : Path
     config : TrainingConfig
+
+    Attributes
+    ----------
+    store : ColumnStore
+    tree : Tree
+        With the shortest branches lengthened.
+    plan : PruningPlan
+        Of that tree.
+    training, held_out : ColumnTable
+    held_out_species : int64 array
+        Indices of the species that the loss does not see.
     """
 
     def __init__(self, path: Path, config: TrainingConfig) -> None:
+        data = config.data
         self.store: ColumnStore = open_store(path)
-        self.tree: Tree = self.store.tree.with_minimum_branch_length(
-            config.data.minimum_branch_length
-        )
+        self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
         self.plan = make_plan(self.tree)
-        self._data = config.data
-        self._half = config.model_spec().receptive_field // 2
-        self._width = config.optimiser.window_length
-        covered = self.store.covered_regions(min_species=config.data.minimum_species)
-        held_out = HeldOutColumns.read(config).within(self.store.contigs)
-        self.training = subtract(covered, held_out)
-        self.held_out = subtract(covered, self.training)
-        self._parts = {False: RegionIndex(self.training), True: RegionIndex(self.held_out)}
         self.held_out_species = _held_out_species(self.store, config)
-        self.covered = RegionIndex(covered)
-        size = sum(len(region) for region in covered) * len(self.store.species)
-        self._cache: dict[Region, np.ndarray] | None = {} if size <= _CACHE_BYTES else None
-
-    def windows(self, regions: list[Region], rng: np.random.Generator | None) -> list[Region]:
-        """Tile regions with windows of one length; every position falls into exactly one.
-
-        Parameters
-        ----------
-        regions : list of Region
-            Sorted by position within each contig.
-        rng : Generator or None
-            Moves each region's first window by a random phase, so that a position meets other
-            neighbours in every epoch.
-        """
-        windows = []
-        contig, reached = None, 0
-        for region in regions:
-            if region.contig != contig:
-                contig, reached = region.contig, -self._width
-            phase = 0 if rng is None else int(rng.integers(self._width))
-            first = max(reached, region.start - phase)
-            for start in range(first, region.end, self._width):
-                windows.append(Region(region.contig, start, start + self._width))
-                reached = start + self._width
-        return windows
-
-    def batch(self, windows: list[Region], *, held_out: bool = False) -> Batch:
-        """The training or held-out columns that lie in `windows`, and the sequence around them."""
-        tokens = np.full((len(windows), self._width + 2 * self._half), PAD_TOKEN, dtype=np.int64)
-        pieces: list[tuple[np.ndarray, ...]] = []
-        for row, window in enumerate(windows):
-            length = self.store.contigs[window.contig]
-            start = window.start - self._half
-            span = Region(window.contig, max(start, 0), min(window.end + self._half, length))
-            reference = self.store.reference(span)
-            tokens[row, span.start - start : span.end - start] = reference & schema.CODE_MASK
-            for part in self._parts[held_out].overlaps(window):
-                site = np.arange(part.start, part.end) - window.start + row * self._width
-                bases = self._bases(part)
-                own = reference[part.start - span.start : part.end - span.start]
-                pieces.append((site, bases, own))
-        site, bases, own = (np.concatenate(column) for column in zip(*pieces, strict=True))
-        bases = bases & schema.CODE_MASK
-        shown = bases.copy()
-        shown[:, self.held_out_species] = schema.NO_BLOCK
-        masked = (own & schema.SOFT_MASK) != 0
-        weight = np.where(masked, self._data.soft_mask_weight, 1.0).astype(np.float32)
-        return Batch(
-            torch.from_numpy(tokens),
-            torch.from_numpy(site),
-            torch.from_numpy(shown),
-            torch.from_numpy(bases),
-            torch.from_numpy(own & schema.CODE_MASK),
-            torch.from_numpy(weight),
-            self.plan,
+        self.width = config.optimiser.window_length
+        half = config.model_spec().receptive_field // 2
+        self.maker = BatchMaker(
+            self.width, half, data.soft_mask_weight, self.held_out_species, self.plan
         )
+        self.reader = SegmentReader(
+            self.store,
+            data.minimum_species,
+            data.soft_mask_weight,
+            _intervals(HeldOutColumns.read(config).within(self.store.contigs)),
+            self.width + half,
+            PAD_TOKEN,
+        )
+        n_species = len(self.store.species)
+        segment_bytes = data.buffer // 2 // SEGMENTS_PER_BUFFER
+        self.training, self.held_out = scan(
+            self.reader,
+            self.width,
+            max(segment_bytes // n_species, self.store.chunk_length),
+            data.buffer // n_species,
+        )
+        self._resident: dict[bool, Segment] = {}
+
+    def table(self, held_out: bool) -> ColumnTable:
+        """The training or the held-out columns."""
+        return self.held_out if held_out else self.training
+
+    def regions(self, *, held_out: bool = False) -> Iterator[Region]:
+        """The training or held-out columns, in order, as intervals as long as possible."""
+        contigs = self.reader.contigs
+        own = self.table(held_out)
+        parts = (own.runs,) if own.runs is not None else self._runs_of(own, held_out)
+        last = None
+        for contig, start, end in itertools.chain.from_iterable(part.tolist() for part in parts):
+            if last is not None and (last.contig, last.end) == (contigs[contig], start):
+                start = last.start
+            elif last is not None:
+                yield last
+            last = Region(contigs[contig], start, end)
+        if last is not None:
+            yield last
+
+    def _runs_of(self, table: ColumnTable, held_out: bool) -> Iterator[np.ndarray]:
+        for place in table.place.tolist():
+            yield self.reader.runs(*place)[held_out]
+
+    def resident(self, held_out: bool = False) -> Segment:
+        """All columns of a table that fits into memory, where they stay."""
+        runs = self.table(held_out).runs
+        assert runs is not None
+        if held_out not in self._resident:
+            self._resident[held_out] = self.reader.load(runs)
+        return self._resident[held_out]
 
     def sample(
         self, limit: int, seed: int, per_batch: int, *, held_out: bool = False
     ) -> Iterator[Batch]:
         """Batches of about `limit` training or held-out columns that the seed decides."""
-        windows = self.windows(self.held_out if held_out else self.training, None)
-        order = np.random.default_rng(seed).permutation(len(windows))
+        rng = np.random.default_rng(seed)
+        in_memory = self.table(held_out).runs is not None
+        windows = (self._sample_memory if in_memory else self._sample_store)(rng, limit, held_out)
         columns = 0
-        for start in range(0, len(windows), per_batch):
-            if columns >= limit:
-                break
-            chosen = order[start : start + per_batch]
-            batch = self.batch([windows[index] for index in chosen], held_out=held_out)
+        while columns < limit and (picked := list(itertools.islice(windows, per_batch))):
+            batch = self.maker.make(picked)
             columns += len(batch.site)
             yield batch
 
-    def _bases(self, region: Region) -> np.ndarray:
-        if self._cache is None:
-            return self.store.bases(region)
-        whole = self.covered.around(region)
-        if whole not in self._cache:
-            self._cache[whole] = self.store.bases(whole)
-        return self._cache[whole][region.start - whole.start : region.end - whole.start]
+    def _sample_memory(
+        self, rng: np.random.Generator, limit: int, held_out: bool
+    ) -> Iterator[tuple[Segment, Windows, int]]:
+        segment = self.resident(held_out)
+        windows = tile(segment.runs, 0, self.width)
+        for index in rng.permutation(len(windows)).tolist():
+            yield segment, windows, index
+
+    def _sample_store(
+        self, rng: np.random.Generator, limit: int, held_out: bool
+    ) -> Iterator[tuple[Segment, Windows, int]]:
+        """Windows at random, each read by itself: at most `limit`, for each has a column."""
+        table = self.table(held_out)
+        ends = np.cumsum(table.windows[:, 0])
+        for rank in rng.choice(ends[-1], size=min(limit, int(ends[-1])), replace=False).tolist():
+            row = int(np.searchsorted(ends, rank, side="right"))
+            runs = self.reader.runs(*table.place[row].tolist())[held_out]
+            windows = tile(runs, 0, self.width)
+            index = rank - int(ends[row]) + len(windows)
+            here = runs[int(windows.run[index]) :].copy()
+            start = int(windows.start[index])
+            here[:, 1:] = here[:, 1:].clip(start, start + self.width)
+            segment = self.reader.load(here[here[:, 1] < here[:, 2]])
+            yield segment, tile(segment.runs, 0, self.width), 0
 
 
 class TrainingData:
@@ -185,23 +175,44 @@ class TrainingData:
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
         HeldOutColumns.read(config).check(
-            [(source.store.contigs, source.covered) for source in self.stores]
+            [(source.store.contigs, source.reader.covers) for source in self.stores]
         )
         _check_held_out_species(self.stores, config.data)
         for source in self.stores:
-            if not source.training:
+            if not source.training.n_columns:
                 raise InputError(
                     "no column is left to train on",
                     path=source.store.path,
                     remedy="hold out less, or lower data.minimum_species",
                 )
+        self._share_buffer(config.data.buffer)
+        self._order = EpochOrder(
+            [source.training for source in self.stores],
+            [len(source.store.species) for source in self.stores],
+            self._per_batch,
+            config.data.buffer // 2,
+            self._seed,
+        )
+        self._loader = Loader([source.reader for source in self.stores], config.data.workers or 0)
         logger.info(
             "training on %d columns of %d store(s); %d columns and %d species held out",
-            sum(len(region) for source in self.stores for region in source.training),
+            sum(source.training.n_columns for source in self.stores),
             len(self.stores),
-            sum(len(region) for source in self.stores for region in source.held_out),
+            sum(source.held_out.n_columns for source in self.stores),
             sum(len(source.held_out_species) for source in self.stores),
         )
+
+    def _share_buffer(self, buffer: int) -> None:
+        """Hold in memory what fits for all stores together."""
+        for name in ("training", "held_out"):
+            tables = [getattr(source, name) for source in self.stores]
+            sizes = [
+                table.n_columns * len(source.store.species)
+                for source, table in zip(self.stores, tables, strict=True)
+            ]
+            if sum(sizes) > buffer:
+                for source, table in zip(self.stores, tables, strict=True):
+                    setattr(source, name, table.by_segment())
 
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
         """Batches of one pass over the training columns, in an order the seed decides.
@@ -211,25 +222,94 @@ class TrainingData:
         number : int
             Each epoch has its own random state: any epoch can be entered without its forerunners.
         first_batch : int
-            Batches to leave out, when a run resumes within an epoch.
+            Batches to leave out, when a run resumes within an epoch; they are not read.
         """
-        rng = np.random.default_rng((self._seed, number))
-        batches: list[tuple[StoreWindows, list[Region]]] = []
-        for source in self.stores:
-            windows = source.windows(source.training, rng)
-            order = rng.permutation(len(windows))
-            for start in range(0, len(windows), self._per_batch):
-                chosen = order[start : start + self._per_batch]
-                batches.append((source, [windows[index] for index in chosen]))
-        for index in rng.permutation(len(batches))[first_batch:]:
-            source, windows = batches[index]
-            yield source.batch(windows)
+        with contextlib.closing(self._batches(self._order.groups(number, first_batch))) as found:
+            for _, batch in found:
+                yield batch
+
+    def stream(self, epoch: int, first_batch: int = 0) -> Generator[tuple[Place, Batch]]:
+        """The batches of one epoch after the other, without end, from one batch on.
+
+        The next epoch is read while one ends.
+        """
+        first = self._order.groups(epoch, first_batch)
+        later = (self._order.groups(number) for number in itertools.count(epoch + 1))
+        return self._batches(itertools.chain(first, itertools.chain.from_iterable(later)))
+
+    def _batches(self, groups: Iterable[Group]) -> Generator[tuple[Place, Batch]]:
+        def make(stopped: threading.Event) -> Generator[tuple[Place, Batch]]:
+            planned = ((group, self._parts(group)) for group in groups)
+            with contextlib.closing(self._loader.read(planned, stopped)) as found:
+                for group, segments in found:
+                    yield from self._cut(group, segments)
+                    del segments  # before the next ones come
+
+        return in_background(make)
+
+    def _parts(self, group: Group) -> list[Part]:
+        """What is to be read of a group."""
+        return [
+            (source, *self.stores[source].training.place[segment].tolist())
+            for source, segment in zip(group.source.tolist(), group.segment.tolist(), strict=True)
+        ]
+
+    def _cut(self, group: Group, segments: list[Segment]) -> Iterator[tuple[Place, Batch]]:
+        """Shuffle the windows of a group, and the batches cut from them."""
+        rng = group.generator(self._seed)
+        batches: list[tuple[int, np.ndarray]] = []
+        tiled: list[list[_Tiled]] = []
+        for number in range(len(self.stores)):
+            tiled.append(self._tile(group, segments, number, rng))
+            order = rng.permutation(sum(len(windows) for _, windows in tiled[-1]))
+            for start in range(0, len(order), self._per_batch):
+                batches.append((number, order[start : start + self._per_batch]))
+        shuffled = rng.permutation(len(batches))
+        for index in range(group.skipped, len(batches)):
+            number, chosen = batches[shuffled[index]]
+            picked = _pick(tiled[number], chosen)
+            yield (group.epoch, group.first_batch + index), self.stores[number].maker.make(picked)
+
+    def _tile(
+        self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator
+    ) -> list[_Tiled]:
+        """The windows of one store in a group."""
+        source = self.stores[number]
+        if self._order.is_one_group:
+            whole = source.resident()
+            phases = rng.integers(source.width, size=len(whole.runs))
+            return [(whole, tile(whole.runs, phases, source.width))]
+        found = []
+        for row in np.flatnonzero(group.source == number).tolist():
+            segment, phase = segments[row], int(group.phase[row])
+            windows = tile(segment.runs, regular_phase(phase, source.width), source.width)
+            if len(windows) != source.training.windows[group.segment[row], phase]:
+                raise InputError("the store was changed while it was read", path=source.store.path)
+            found.append((segment, windows))
+        return found
 
     def evaluation(self, held_out: bool, limit: int) -> Iterator[Batch]:
         """A fixed sample of about `limit` training or held-out columns, the same at every call."""
         share = max(limit // len(self.stores), 1)
         for source in self.stores:
-            yield from source.sample(share, self._seed, self._per_batch, held_out=held_out)
+            if source.table(held_out).n_columns:
+                yield from source.sample(share, self._seed, self._per_batch, held_out=held_out)
+
+
+def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Windows, int]]:
+    """Windows by their numbers, which run through all segments."""
+    firsts = np.cumsum([0, *(len(windows) for _, windows in tiled)])
+    rows = np.searchsorted(firsts, chosen, side="right") - 1
+    places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)
+    return [(*tiled[row], index) for row, index in places]
+
+
+def _intervals(regions: Iterable[Region]) -> dict[str, np.ndarray]:
+    """Sorted regions by contig; int64 [H, 2] each."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for region in regions:
+        found.setdefault(region.contig, []).append((region.start, region.end))
+    return {contig: np.array(rows, dtype=np.int64) for contig, rows in found.items()}
 
 
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:

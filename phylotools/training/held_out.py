@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from phylotools.io.regions import Region, parse_region, read_bed, resolve_contig
 from phylotools.training.config import TrainingConfig
 
 logger = logging.getLogger("phylotools")
+
+#: Whether a region of a store has a column.
+Covers = Callable[[Region], bool]
 
 _REMEDY = "compare it with the contigs that 'phylotools inspect STORE' lists"
 
@@ -35,10 +38,6 @@ class RegionIndex:
             if start >= end:
                 break
             yield Region(window.contig, start, end)
-
-    def around(self, part: Region) -> Region:
-        """The region that holds a part of it."""
-        return self._regions[part.contig][bisect.bisect_right(self._ends[part.contig], part.start)]
 
 
 def subtract(regions: Iterable[Region], removed: Iterable[Region]) -> list[Region]:
@@ -107,13 +106,13 @@ class HeldOutColumns:
         parts = [_translate(part, contigs) for part in (self.listed, self.from_file)]
         return union([*whole, *(region for part in parts for region in part if region)])
 
-    def check(self, stores: Sequence[tuple[Mapping[str, int], RegionIndex]]) -> None:
+    def check(self, stores: Sequence[tuple[Mapping[str, int], Covers]]) -> None:
         """Refuse names that hold nothing out: a misspelt one would put its columns in training.
 
         Parameters
         ----------
-        stores : sequence of (mapping of str to int, RegionIndex)
-            Contigs (name -> length) and covered columns of each store.
+        stores : sequence of (mapping of str to int, callable)
+            Contigs (name -> length) of each store, and what says whether a region has a column.
 
         Raises
         ------
@@ -149,11 +148,11 @@ def _translate(regions: Sequence[Region], contigs: Mapping[str, int]) -> list[Re
 
 
 def _without_columns(
-    regions: Sequence[Region], stores: Sequence[tuple[Mapping[str, int], RegionIndex]]
+    regions: Sequence[Region], stores: Sequence[tuple[Mapping[str, int], Covers]]
 ) -> list[Region]:
     """The regions that cover no column of any store."""
     idle = list(range(len(regions)))
-    for contigs, covered in stores:
+    for contigs, covers in stores:
         here = _translate(regions, contigs)
-        idle = [i for i in idle if not (own := here[i]) or not any(covered.overlaps(own))]
+        idle = [i for i in idle if not (own := here[i]) or not covers(own)]
     return [regions[i] for i in idle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -18,6 +19,7 @@ from phylotools.model.weights import fill_module
 from phylotools.phylogeny.threads import n_cores
 from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
 from phylotools.provenance import sha256_text
+from phylotools.training.batch import Batch
 from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -27,7 +29,7 @@ from phylotools.training.checkpoint import (
     write_checkpoint,
 )
 from phylotools.training.config import OptimiserConfig, TrainingConfig
-from phylotools.training.dataset import Batch, TrainingData
+from phylotools.training.dataset import TrainingData
 from phylotools.training.metrics import MetricsFile
 from phylotools.training.objective import conditional_log_likelihoods, loss_terms
 from phylotools.training.rate_prior import fit_rate_prior
@@ -139,11 +141,13 @@ class Trainer:
 
     def _run(self, on_step: Callable[[float], None]) -> Progress:
         run, last = self.config.run, self.config.optimiser.steps
-        while self.progress.step < last:
-            for batch in self.data.epoch(self.progress.epoch, self.progress.batch):
+        place = self.progress.epoch, self.progress.batch
+        with contextlib.closing(self.data.stream(*place)) as batches:
+            while self.progress.step < last:
+                (epoch, number), batch = next(batches)
                 row = self._step(batch.to(self.device))
                 step = self.progress.step + 1
-                self._advance(step=step, batch=self.progress.batch + 1)
+                self._advance(step=step, epoch=epoch, batch=number + 1)
                 evaluated = step % run.evaluate_every == 0 or step == last
                 if evaluated:
                     row |= self._evaluate()
@@ -152,10 +156,6 @@ class Trainer:
                 if step % run.checkpoint_every == 0 and step < last:
                     self._save()
                 on_step(row["loss"])
-                if step == last:
-                    break
-            else:
-                self._advance(epoch=self.progress.epoch + 1, batch=0)
         self._advance(complete=True)
         self._save()
         return self.progress
@@ -245,8 +245,8 @@ class Trainer:
                     "reference_species": source.store.reference_species,
                     "species": len(source.store.species),
                     "held_out_species": [source.store.species[i] for i in source.held_out_species],
-                    "training_columns": sum(len(region) for region in source.training),
-                    "held_out_columns": sum(len(region) for region in source.held_out),
+                    "training_columns": source.training.n_columns,
+                    "held_out_columns": source.held_out.n_columns,
                 }
                 for source in self.data.stores
             ],

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
-from phylotools.training.dataset import Batch
+from phylotools.training.batch import Batch
 
 
 @dataclass(frozen=True)

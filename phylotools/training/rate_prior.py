@@ -33,7 +33,7 @@ def fit_rate_prior(
     with every site at the mean. Species that the configuration holds out are not looked at. Of
     several stores, the one with the most training columns is used.
     """
-    source = max(data.stores, key=lambda store: sum(len(region) for region in store.training))
+    source = max(data.stores, key=lambda store: store.training.n_columns)
     batches = list(source.sample(_COLUMNS, config.run.seed, config.optimiser.windows_per_batch))
     states, reference = (
         torch.cat([getattr(batch, name) for batch in batches]).to(device)

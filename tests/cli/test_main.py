@@ -9,7 +9,7 @@ import pytest
 from phylotools import __version__
 from phylotools.cli.main import VERBS, run
 
-HEAVY = ("torch", "numba", "zarr", "pysam", "matplotlib", "numpy", "rich")
+HEAVY = ("torch", "numba", "zarr", "numcodecs", "pysam", "matplotlib", "numpy", "rich")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([verb, "-h"] for verb in VERBS)], ids=str)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import errno
 import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +80,9 @@ BAD = {
     "absent FASTA": ({}, ["-f", "none.fa"], "none.fa"),
     "truncated gzip": ({"a.maf": gzip.compress(MAF.read_bytes())[:1000]}, [], "truncated"),
     "binary alignment": ({"a.maf": bytes(range(256)) * 50}, [], "a.maf:1"),
-    "empty alignment": ({"a.maf": ""}, [], "no alignment block"),
+    "empty alignment": ({"a.maf": ""}, [], "is empty"),
+    "alignment without a block": ({"a.maf": "##maf version=1\n\n"}, [], "no alignment block"),
+    "alignment with empty blocks": ({"a.maf": "a\n\na\n\n"}, [], "no alignment block"),
 }
 
 
@@ -131,18 +131,19 @@ def test_two_inputs_on_stdin_are_a_usage_error(workplace):
     assert run(["preprocess", "-", "--tree", "-", "-o", "out"]) == 2
 
 
-def test_full_disk_is_one_line(workplace, capsys, monkeypatch):
-    from phylotools.store.build import StoreWriter
-
-    def fail(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out")
-
-    monkeypatch.setattr(StoreWriter, "finish", fail)
+@pytest.mark.parametrize("size", [16, 2000])
+def test_full_disk_is_one_line(size, workplace, capsys, file_size_limit):
     before = {p.name for p in workplace.iterdir()}
-    assert run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "out"]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "error: out: cannot write: No space left on device"
-    assert not left_behind(workplace, before)
+    arguments = ["preprocess", str(MAF), "--tree", str(TREE), "-o", "out", "-q"]
+    with file_size_limit(size):
+        assert run(arguments) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert errors[0].endswith("cannot write: File too large")
+    # What is finished is kept; nothing looks like a store.
+    assert left_behind(workplace, before) <= {"out.work"}
+    assert run(arguments) == 0
+    assert left_behind(workplace, before) == {"out"}
 
 
 def test_inspect_a_store(workplace, capsys):
@@ -169,7 +170,7 @@ def test_inspect_refuses_what_is_not_ours(workplace, capsys):
 
 def test_inspect_verify_notices_damage(workplace, capsys):
     run(["preprocess", "a.maf", "--tree", "t.nh", "-o", "out", "-q"])
-    (workplace / "out/contigs/0/depth/c/0").unlink()
+    (workplace / "out/depth/c.0").unlink()
     capsys.readouterr()
     assert run(["inspect", "out"]) == 0
     assert run(["inspect", "out", "--verify"]) == 1

@@ -13,7 +13,7 @@ from numba.core import caching
 def refuse(self):
     raise PermissionError(13, "read-only")
 caching._CacheLocator.ensure_cache_path = refuse
-from phylotools.phylogeny import compiling
+from phylotools import compiling
 from phylotools.phylogeny.kernels import cpu
 assert not compiling.can_cache()
 """

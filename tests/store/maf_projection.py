@@ -1,75 +1,110 @@
-"""Slow oracle: project a MAF onto its reference one letter at a time, read by Biopython."""
+"""A column store against what it must hold."""
 
 from __future__ import annotations
 
-import io
+import lzma
+import re
+from pathlib import Path
 
 import numpy as np
-from Bio import AlignIO
+from slow_projection import NO_BLOCK, Projection, blocks_by_lines, owner
 
-CODES = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3, "-": 5}
-COMPLEMENT = {0: 3, 1: 2, 2: 1, 3: 0}
+from phylotools.io.regions import Region
+from phylotools.preprocess.build import build_store
+from phylotools.preprocess.plan import PARTITION_BYTES, Settings
+from phylotools.store.read import ColumnStore, open_store
 
-
-def code(letter: str) -> int:
-    """Base code of one letter, as docs/store-format.md defines it."""
-    value = CODES.get(letter.upper(), 4)
-    return value + 8 if letter.islower() else value
-
-
-def complement(value: int) -> int:
-    """Code on the other strand."""
-    base = value % 8
-    return COMPLEMENT.get(base, base) + (value - base)
+#: Positions looked at before and after each interval, where no block may be.
+_AROUND = 3000
 
 
-def project(
-    text: str, species: tuple[str, ...], reference: str
-) -> dict[tuple[str, int], list[int]]:
-    """(contig, 0-based position) -> codes of all species; positions without a block are absent.
-
-    For alignments in which no species has two rows in a block and species names hold no dot.
-    """
-    columns: dict[tuple[str, int], list[int]] = {}
-    for alignment in AlignIO.parse(io.StringIO(text), "maf"):
-        rows = {record.id.split(".")[0]: record for record in alignment}
-        if reference not in rows:
-            continue
-        record = rows[reference]
-        contig = record.id.partition(".")[2]
-        where = record.annotations
-        # Biopython turns the strand into 1 or -1 and leaves the start on the row's own strand.
-        is_reverse = str(where["strand"]) in ("-1", "-")
-        offset = 0
-        for column in range(alignment.get_alignment_length()):
-            if record.seq[column] == "-":
-                continue
-            position = where["start"] + offset
-            offset += 1
-            if is_reverse:
-                position = where["srcSize"] - 1 - position
-            values = [code(str(rows[name].seq[column])) if name in rows else 6 for name in species]
-            if is_reverse:
-                values = [complement(value) for value in values]
-            columns.setdefault((contig, position), values)
-    return columns
+def store_of(
+    alignments,
+    tree,
+    folder: Path,
+    *,
+    force: bool = False,
+    threads: int = 1,
+    partition_bytes: int = PARTITION_BYTES,
+    **settings,
+) -> ColumnStore:
+    """The store of one or several alignments, made in `folder`."""
+    paths = alignments if isinstance(alignments, list) else [alignments]
+    build_store(
+        [str(path) for path in paths],
+        str(tree),
+        folder,
+        Settings(**settings),
+        force=force,
+        threads=threads,
+        partition_bytes=partition_bytes,
+    )
+    return open_store(folder)
 
 
-def stored_columns(store) -> dict[tuple[str, int], list[int]]:
-    """The same dictionary, from a column store."""
-    return {
-        (region.contig, region.start + offset): row
-        for region in store.covered_regions(min_species=0)
-        for offset, row in enumerate(store.bases(region).tolist())
-    }
+def unpacked(path: Path, folder: Path) -> tuple[Path, str]:
+    """An xz-packed alignment of the test data as a plain file in `folder`, and its text."""
+    text = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    plain = folder / path.name.removesuffix(".xz")
+    plain.write_bytes(text)
+    return plain, text.decode("ascii")
 
 
-def assert_derived_arrays(store) -> None:
-    """Reference and depth follow from the bases."""
-    for region in store.covered_regions(min_species=0):
-        bases = store.bases(region)
-        depth = [sum(value % 8 < 4 for value in row) for row in bases.tolist()]
-        assert store.depth(region).tolist() == depth
-        reference = bases[:, store.reference_index]
+def star_tree(text: str, path: Path) -> Path:
+    """A star of the species of a MAF whose names hold no dot, in order of appearance."""
+    names = dict.fromkeys(re.findall(r"(?m)^s[ \t]+([^.\s]+)", text))
+    path.write_text("(" + ",".join(f"{name}:0.1" for name in names) + ");")
+    return path
+
+
+def contig_lengths(text: str, species: tuple[str, ...], reference: str) -> dict[str, int]:
+    """Source sizes of the reference's contigs."""
+    lengths = {}
+    for rows in blocks_by_lines(text):
+        for row in rows:
+            found = owner(row.source, species)
+            if found is not None and found[0] == reference:
+                lengths[found[1]] = row.source_size
+    return lengths
+
+
+def assert_store_equals(store: ColumnStore, expected: Projection) -> None:
+    """Every column that must be there is, and nothing else."""
+    store.verify()
+    regions = store.covered_regions(min_species=0)
+    assert sorted(runs(expected)) == sorted((r.contig, r.start, r.end) for r in regions)
+    reference = store.reference_index
+    for region in regions:
+        columns = expected[region.contig]
+        wanted = np.frombuffer(
+            b"".join(columns[position] for position in range(region.start, region.end)), np.uint8
+        ).reshape(len(region), len(store.species))
+        found = store.bases(region)
+        if not np.array_equal(found, wanted):
+            position, species = np.argwhere(found != wanted)[0].tolist()
+            raise AssertionError(
+                f"{region.contig}:{region.start + position}, {store.species[species]}: "
+                f"{found[position, species]} is stored, {wanted[position, species]} expected"
+            )
+        np.testing.assert_array_equal(store.depth(region), (wanted % 8 < 4).sum(axis=1))
         if store.attributes["reference_source"] == "alignment":
-            np.testing.assert_array_equal(store.reference(region), reference)
+            np.testing.assert_array_equal(store.reference(region), wanted[:, reference])
+        length = store.contigs[region.contig]
+        around = Region(
+            region.contig, max(0, region.start - _AROUND), min(length, region.end + _AROUND)
+        )
+        present = np.array([p in columns for p in range(around.start, around.end)])
+        assert (store.bases(around)[~present] == NO_BLOCK).all()
+        assert not store.depth(around)[~present].any()
+
+
+def runs(expected: Projection) -> list[tuple[str, int, int]]:
+    """(contig, start, end) of every longest stretch of positions."""
+    found = []
+    for contig, columns in expected.items():
+        positions = np.array(sorted(columns))
+        breaks = np.flatnonzero(np.diff(positions) != 1)
+        starts = positions[np.r_[0, breaks + 1]].tolist()
+        ends = positions[np.r_[breaks, len(positions) - 1]].tolist()
+        found += [(contig, start, end + 1) for start, end in zip(starts, ends, strict=True)]
+    return found

@@ -1,4 +1,4 @@
-"""The store equals, column for column, an independent projection of real and random MAFs."""
+"""The store equals, column for column, an independent projection of random and changed MAFs."""
 
 from __future__ import annotations
 
@@ -7,52 +7,78 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from maf_projection import assert_derived_arrays, project, stored_columns
+from maf_projection import assert_store_equals, store_of
+from random_alignments import ANCESTORS, CONTIGS, REFERENCE, TIPS, TREE, RandomAlignment, alignments
+from slow_projection import (
+    NO_BLOCK,
+    POLICIES,
+    N,
+    Row,
+    blocks_by_biopython,
+    consensus,
+    one_row,
+    owner,
+    project,
+)
 
+from phylotools.errors import InputError
 from phylotools.io.regions import Region
-from phylotools.store.preprocess import build_store
-from phylotools.store.read import open_store
+from phylotools.phylogeny.tree import parse_newick
 
 DATA = Path(__file__).parents[1] / "data"
 BIRDS_TREE = DATA / "birds53" / "53birds.nh"
 EDGE_CASES = DATA / "maf_edge_cases"
 
-REAL = [
+CUT = [
     ("mammals671/mtCDS_cut.maf.gz", "mammals671/mammals671.nh", "Homo_sapiens", 973),
     ("birds53/galGal6_cut.maf.gz", "birds53/53birds.nh", "galGal6", None),
     ("multiz30way_chrM/chrM.multiz30way.maf.gz", "multiz30way_chrM/hg38.30way.nh", "hg38", 16569),
+    # The rows of nomLeu3 are nuclear: 90 of 183 lie on the reverse strand.
+    ("multiz30way_chrM/chrM.multiz30way.maf.gz", "multiz30way_chrM/hg38.30way.nh", "nomLeu3", None),
 ]
 
 
-def build(path, tree, folder, **kwargs):
-    build_store(path, tree, folder, **kwargs)
-    return open_store(folder)
-
-
-@pytest.mark.parametrize(("alignment", "tree", "reference", "n_columns"), REAL)
+@pytest.mark.parametrize(("alignment", "tree", "reference", "n_columns"), CUT)
 def test_store_equals_biopython_projection(alignment, tree, reference, n_columns, tmp_path):
-    store = build(DATA / alignment, DATA / tree, tmp_path / "s")
+    store = store_of(DATA / alignment, DATA / tree, tmp_path / "s", reference=reference)
     text = gzip.decompress((DATA / alignment).read_bytes()).decode()
     if not text.startswith("##maf"):
         text = "##maf version=1\n" + text
-    expected = project(text, store.species, reference)
-    assert stored_columns(store) == expected
-    assert n_columns is None or len(expected) == n_columns
-    assert store.reference_species == reference
-    assert_derived_arrays(store)
-    store.verify()
+    expected = project(blocks_by_biopython(text), store.species, reference)
+    assert_store_equals(store, expected)
+    assert n_columns is None or sum(map(len, expected.values())) == n_columns
 
 
-def test_another_reference_species(tmp_path):
-    # The rows of nomLeu3 are nuclear: 90 of 183 lie on the reverse strand.
-    alignment = DATA / "multiz30way_chrM/chrM.multiz30way.maf.gz"
-    tree = DATA / "multiz30way_chrM/hg38.30way.nh"
-    store = build(alignment, tree, tmp_path / "s", reference="nomLeu3")
-    text = gzip.decompress(alignment.read_bytes()).decode()
-    assert stored_columns(store) == project(text, store.species, "nomLeu3")
-    assert store.reference_species == "nomLeu3"
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(alignments(), st.sampled_from(POLICIES), st.sampled_from(["plain", "gzip"]))
+@example(
+    RandomAlignment([[Row("A.1", 3, 1, "-", 4100, "a"), Row("B.1", 0, 0, "+", 0, "-")]], b"a\n"
+    b"s A.1 3 1 - 4100 a\ns B.1 0 0 + 0 -"), "drop", "plain",
+)  # fmt: skip
+def test_random_alignments(tmp_path, alignment, duplicates, packing):
+    (tmp_path / "t.nh").write_text(TREE)
+    path = tmp_path / "r.maf"
+    path.write_bytes(gzip.compress(alignment.text) if packing == "gzip" else alignment.text)
+    expected = project(alignment.blocks, TIPS, REFERENCE, duplicates, ancestors=ANCESTORS)
+    used = [
+        {owner(row.source, (*TIPS, *ANCESTORS, "Zz", "Bo"))[0] for row in block}
+        for block in alignment.blocks
+        if any(codes for codes in project([block], TIPS, REFERENCE).values())
+    ]
+    others = set().union(*used) & set(TIPS) - {REFERENCE}
+    keywords = {"reference": REFERENCE, "duplicates": duplicates, "drop_unknown": True}
+    if not expected or not others:
+        with pytest.raises(InputError):
+            store_of(path, tmp_path / "t.nh", tmp_path / "s", force=True, **keywords)
+        return
+    store = store_of(path, tmp_path / "t.nh", tmp_path / "s", force=True, **keywords)
+    assert store.species == TIPS
+    assert_store_equals(store, expected)
+    assert all(store.contigs[contig] == CONTIGS[contig] for contig in expected)
 
 
 @pytest.mark.parametrize(
@@ -69,113 +95,36 @@ def test_another_reference_species(tmp_path):
     ],
 )
 def test_changes_that_change_nothing(name, tmp_path):
-    plain = build(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "plain")
-    changed = build(EDGE_CASES / f"{name}.maf", BIRDS_TREE, tmp_path / "changed")
+    plain = store_of(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "plain")
+    changed = store_of(EDGE_CASES / f"{name}.maf", BIRDS_TREE, tmp_path / "changed")
     assert changed.fingerprint == plain.fingerprint
-    assert stored_columns(changed) == stored_columns(plain)
 
 
 @pytest.mark.parametrize("name", ["iupac_codes", "star_characters"])
 def test_other_characters_are_n(name, tmp_path):
-    plain = stored_columns(build(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p"))
-    changed = stored_columns(build(EDGE_CASES / f"{name}.maf", BIRDS_TREE, tmp_path / "c"))
-    a, b = (np.array(list(columns.values())) for columns in (plain, changed))
-    assert plain.keys() == changed.keys()
+    plain = store_of(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p")
+    changed = store_of(EDGE_CASES / f"{name}.maf", BIRDS_TREE, tmp_path / "c")
+    regions = plain.covered_regions(min_species=0)
+    assert regions == changed.covered_regions(min_species=0)
+    a, b = (np.concatenate([s.bases(region) for region in regions]) for s in (plain, changed))
     assert (a != b).any()
     assert set((b[a != b] % 8).tolist()) == {4}
 
 
-def test_a_block_without_the_reference_is_passed_over(tmp_path, caplog):
-    plain = stored_columns(build(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p"))
-    changed = stored_columns(
-        build(EDGE_CASES / "block_without_reference.maf", BIRDS_TREE, tmp_path / "c")
-    )
-    assert plain.keys() - changed.keys() == {("chr22", p) for p in range(200168, 200188)}
-
-
-LETTERS = "ACGTacgtNn-RyU*."
-TIPS = ("A", "B.1", "B", "C")
-
-
-@st.composite
-def alignments(draw):
-    """Random blocks on two contigs: any order, overlapping, either strand, gaps anywhere."""
-    blocks = []
-    for _ in range(draw(st.integers(1, 8))):
-        width = draw(st.integers(1, 12))
-        reference = draw(st.text("ACGTacgtN-", min_size=width, max_size=width))
-        others = draw(st.lists(st.sampled_from(TIPS[1:]), unique=True, max_size=3))
-        rows = {"A": reference}
-        for name in others:
-            rows[name] = draw(st.text(LETTERS, min_size=width, max_size=width))
-        contig = draw(st.sampled_from(["1", "x.y"]))
-        start = draw(st.integers(0, 60))
-        blocks.append((contig, start, draw(st.sampled_from("+-")), rows))
-    return blocks
-
-
-def maf_text(blocks, length=80):
-    lines = ["##maf version=1"]
-    for contig, start, strand, rows in blocks:
-        lines.append("a score=0")
-        for name, letters in rows.items():
-            size = len(letters) - letters.count("-")
-            source = f"A.{contig}" if name == "A" else f"{name}.chr.7"
-            lines.append(f"s {source} {start} {size} {strand} {length} {letters}")
-        lines.append("")
-    return "\n".join(lines) + "\n"
-
-
-def direct_projection(blocks, length=80):
-    """What the store must hold, straight from the generated blocks."""
-    table = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3, "-": 5}
-    other = {0: 3, 1: 2, 2: 1, 3: 0, 8: 11, 9: 10, 10: 9, 11: 8}
-    columns = {}
-    for contig, start, strand, rows in blocks:
-        position = start
-        for column, letter in enumerate(rows["A"]):
-            if letter == "-":
-                continue
-            values = []
-            for name in TIPS:
-                if name not in rows:
-                    values.append(6)
-                    continue
-                found = rows[name][column]
-                value = table.get(found.upper(), 4) + (8 if found.islower() else 0)
-                values.append(other.get(value, value) if strand == "-" else value)
-            forward = position if strand == "+" else length - 1 - position
-            columns.setdefault((contig, forward), values)
-            position += 1
-    return columns
-
-
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(alignments())
-def test_random_alignments(tmp_path, blocks):
-    tree = tmp_path / "t.nh"
-    tree.write_text("(A:1,(B.1:1,B:2):1,C:1);")
-    path = tmp_path / "r.maf"
-    path.write_text(maf_text(blocks))
-    expected = direct_projection(blocks)
-    has_others = any(len(rows) > 1 and set(rows["A"]) != {"-"} for _, _, _, rows in blocks)
-    n_with_bases = sum(set(rows["A"]) != {"-"} for *_, rows in blocks)
-    if not expected or not has_others or 2 * n_with_bases < len(blocks):
-        return
-    store = build(path, tree, tmp_path / "s", force=True)
-    assert store.species == TIPS
-    assert stored_columns(store) == expected
-    assert_derived_arrays(store)
+def test_a_block_without_the_reference_is_passed_over(tmp_path):
+    plain = store_of(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p")
+    changed = store_of(EDGE_CASES / "block_without_reference.maf", BIRDS_TREE, tmp_path / "c")
+    bases = plain.bases(Region("chr22", 200000, 200600))
+    bases[168:188] = NO_BLOCK
+    np.testing.assert_array_equal(changed.bases(Region("chr22", 200000, 200600)), bases)
 
 
 def test_block_order_does_not_matter_without_overlap(tmp_path):
     text = (EDGE_CASES / "birds_plain.maf").read_text()
     header, *blocks = text.split("a score=0.0\n")
     (tmp_path / "r.maf").write_text(header + "".join("a score=0.0\n" + b for b in blocks[::-1]))
-    plain = build(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p")
-    turned = build(tmp_path / "r.maf", BIRDS_TREE, tmp_path / "t")
+    plain = store_of(EDGE_CASES / "birds_plain.maf", BIRDS_TREE, tmp_path / "p")
+    turned = store_of(tmp_path / "r.maf", BIRDS_TREE, tmp_path / "t")
     assert plain.fingerprint == turned.fingerprint
 
 
@@ -183,7 +132,9 @@ def test_fasta_fills_the_reference_outside_the_blocks(tmp_path):
     (tmp_path / "t.nh").write_text("(A:1,B:1);")
     (tmp_path / "a.maf").write_text("a\ns A.1 2 4 + 10 CgNA\ns B.1 0 3 + 3 A-GT\n\n")
     (tmp_path / "a.fa").write_text(">chr1\nTTcGTaGGnT\n")
-    store = build(tmp_path / "a.maf", tmp_path / "t.nh", tmp_path / "s", fasta=tmp_path / "a.fa")
+    store = store_of(
+        tmp_path / "a.maf", tmp_path / "t.nh", tmp_path / "s", fasta=str(tmp_path / "a.fa")
+    )
     assert store.reference(Region("1", 0, 10)).tolist() == [3, 3, 9, 2, 3, 8, 2, 2, 12, 3]
     assert store.bases(Region("1", 1, 7)).tolist() == [
         [6, 6],
@@ -194,3 +145,31 @@ def test_fasta_fills_the_reference_outside_the_blocks(tmp_path):
         [6, 6],
     ]
     store.verify()
+
+
+def test_what_the_oracle_says_of_several_rows():
+    a, c, n, gap, soft = 0, 1, N, 5, 8
+    assert consensus((a, a, c)) == a
+    assert consensus((a + soft, a, c)) == a
+    assert consensus((a + soft, a + soft, c)) == a + soft
+    assert consensus((a, c)) == n
+    assert consensus((a + soft, c + soft, gap)) == n + soft
+    assert consensus((n, n, n, c)) == c
+    assert consensus((n + soft, gap)) == n + soft
+    assert consensus((gap, gap)) == gap
+    rows = [bytes([a, c, n]), bytes([a, a + soft, n]), bytes([a, a, n])]
+    reference = bytes([a + soft, a, n])
+    assert one_row(rows, reference, "best-identity") == rows[1]
+    assert one_row(rows, reference, "first") == rows[0]
+    assert one_row(rows, reference, "drop") == bytes([NO_BLOCK] * 3)
+    assert one_row(rows[:1], reference, "drop") == rows[0]
+    # Bases over a gap of the reference are like nothing.
+    assert one_row([bytes([a, gap]), bytes([c, c])], bytes([gap, c]), "best-identity")[1] == c
+
+
+def test_the_oracle_splits_sources_at_the_longest_name():
+    assert owner("B.1.chr", TIPS) == ("B.1", "chr")
+    assert owner("B.1", TIPS) == ("B.1", "B.1")
+    assert owner("B.2.1", TIPS) == ("B", "2.1")
+    assert owner("Bo.1", TIPS) is None
+    assert parse_newick(TREE).tips == TIPS

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import pickle
 import shutil
 
@@ -15,8 +17,9 @@ from phylotools.io.alignments import AlignmentBlock
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord
-from phylotools.store import build, schema
-from phylotools.store.read import merge_intervals, open_store, windows_of
+from phylotools.store import build, schema, shards
+from phylotools.store.intervals import merge_intervals, runs_of, windows_of
+from phylotools.store.read import open_store
 
 TREE = parse_newick("(a:1,b:1,(c:1,d:2):1);")
 
@@ -140,13 +143,18 @@ def change_root(folder, **attributes):
     ("attributes", "message"),
     [
         ({"format": "cooler"}, "is no column store"),
-        ({"format_version": 2}, "format version 2"),
+        ({"format_version": 1}, "format version 1.*make it again"),
+        ({"format_version": 3}, "format version 3"),
         ({"species": ["a", "b", "d", "c"]}, "do not agree"),
         ({"reference_species": "q"}, "do not agree"),
         ({"tree": 5}, "attribute tree"),
         ({"tree": "((("}, "Newick"),
         ({"contigs": [{"name": "x"}]}, "contig 0 is not described"),
-        ({"contigs": [{"name": "x", "length": 5, "sha256": {}}]}, "wrong shape"),
+        ({"contigs": [{"name": "x", "length": 5, "offset": 0}]}, "wrong shape"),
+        ({"contigs": [{"name": "x", "length": 10_000, "offset": 2048}]}, "offsets are wrong"),
+        ({"contigs": [{"name": "x", "length": 10_000, "offset": -1}]}, "offsets are wrong"),
+        ({"contigs": [5]}, "contig 0 is not described"),
+        ({"sha256": None}, "attribute sha256"),
     ],
 )
 def test_a_store_that_is_not_right_is_refused(folder, attributes, message):
@@ -157,7 +165,7 @@ def test_a_store_that_is_not_right_is_refused(folder, attributes, message):
 
 @pytest.mark.parametrize("name", ["bases", "reference", "depth", "intervals"])
 def test_a_missing_array_is_noticed(folder, name):
-    shutil.rmtree(folder / "contigs" / "0" / name)
+    shutil.rmtree(folder / name)
     with pytest.raises(InputError, match=f"array {name}"):
         open_store(folder)
 
@@ -174,24 +182,25 @@ def test_absent_store(tmp_path):
         open_store(tmp_path / "none")
 
 
-def chunk_files(folder, name):
-    return sorted((folder / "contigs" / "0" / name / "c").rglob("*"), key=lambda p: p.is_dir())
+def shard_files(folder, name):
+    return sorted((folder / name).glob("c.*"))
 
 
 def test_damaged_chunk_is_an_input_error(folder):
-    chunk = chunk_files(folder, "bases")[0]
-    data = bytearray(chunk.read_bytes())
+    shard = shard_files(folder, "bases")[0]
+    data = bytearray(shard.read_bytes())
     data[:8] = b"garbage!"
-    chunk.write_bytes(data)
+    shard.write_bytes(data)
     store = open_store(folder)
-    with pytest.raises(InputError, match="damaged"):
-        store.bases(Region("x", 0, 10_000))
+    for read in (lambda: store.bases(Region("x", 0, 10_000)), store.verify):
+        with pytest.raises(InputError, match="array bases of contig x cannot be read"):
+            read()
 
 
 @pytest.mark.parametrize("name", ["bases", "reference", "depth", "intervals"])
 def test_verify_notices_a_lost_chunk(folder, name):
     open_store(folder).verify()
-    chunk_files(folder, name)[0].unlink()
+    shard_files(folder, name)[0].unlink()
     with pytest.raises(InputError, match=r"checksum|damaged"):
         open_store(folder).verify()
 
@@ -206,13 +215,16 @@ def test_merged_intervals_are_the_union(pairs):
 
 
 def test_windows_cover_intervals_once():
-    window = schema.WINDOW
-    intervals = np.array([[5, 9], [10, window + 1], [window * 3, window * 3 + 2]])
-    assert list(windows_of(intervals, window * 3 + 2)) == [
-        (0, window),
-        (window, 2 * window),
-        (3 * window, 3 * window + 2),
-    ]
+    intervals = np.array([[5, 9], [10, 101], [300, 302]])
+    assert list(windows_of(intervals, 302, 100)) == [(0, 100), (100, 200), (300, 302)]
+
+
+@given(st.lists(st.booleans(), max_size=12), st.integers(0, 100))
+def test_runs(flags, start):
+    runs = runs_of(np.array(flags, dtype=bool), start).tolist()
+    found = [p for a, b in runs for p in range(a, b)]
+    assert found == [start + i for i, flag in enumerate(flags) if flag]
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(runs))
 
 
 def test_training_on_a_lost_chunk_is_refused(folder):
@@ -221,7 +233,8 @@ def test_training_on_a_lost_chunk_is_refused(folder):
     start, end = store.intervals("x")[0].tolist()
     region = Region("x", start, end)
     assert len(store.bases(region)) == end - start
-    shutil.rmtree(folder / "contigs" / "0" / schema.BASES / "c")
+    for shard in shard_files(folder, "bases"):
+        shard.unlink()
     with pytest.raises(InputError, match="array bases of contig x cannot be read"):
         open_store(folder).bases(region)
     if start > 0:  # nothing is missing where no block lies
@@ -231,7 +244,7 @@ def test_training_on_a_lost_chunk_is_refused(folder):
 def overwrite(folder, name, change):
     import zarr
 
-    array = zarr.open_array(folder / "contigs" / "0" / name, mode="r+")
+    array = zarr.open_array(folder / name, mode="r+")
     array[:] = change(array[:])
 
 
@@ -246,7 +259,7 @@ def overwrite(folder, name, change):
 )
 def test_impossible_intervals_are_refused(folder, change):
     overwrite(folder, schema.INTERVALS, change)
-    with pytest.raises(InputError, match="array intervals of contig x"):
+    with pytest.raises(InputError, match="array intervals"):
         open_store(folder).covered_regions(min_species=0)
 
 
@@ -267,8 +280,51 @@ def test_impossible_contig_lengths_are_refused(folder, length):
 
 
 def test_two_contigs_of_one_name_are_refused(folder):
-    root = json.loads((folder / "zarr.json").read_text())
-    change_root(folder, contigs=root["attributes"]["contigs"] * 2)
-    shutil.copytree(folder / "contigs" / "0", folder / "contigs" / "1")
+    entry = json.loads((folder / "zarr.json").read_text())["attributes"]["contigs"][0]
+    change_root(folder, contigs=[entry, {**entry, "offset": 10_240}])
     with pytest.raises(InputError, match="two contigs have one name"):
         open_store(folder)
+
+
+def test_a_number_of_intervals_that_fits_no_memory(folder):
+    path = folder / "intervals" / "zarr.json"
+    metadata = json.loads(path.read_text())
+    metadata["shape"][0] = 1 << 45
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match="array intervals"):
+        open_store(folder).covered_regions(min_species=0)
+
+
+def test_a_pipe_for_a_shard_is_not_waited_for(folder):
+    shard = shard_files(folder, "bases")[0]
+    shard.unlink()
+    os.mkfifo(shard)
+    store = open_store(folder)
+    with pytest.raises(InputError, match="array bases"):
+        store.bases(store.covered_regions(0)[0])
+
+
+def test_what_cannot_be_opened_is_no_damage(folder, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(shards, "open", fail, raising=False)
+    with pytest.raises(InputError, match="cannot read array depth: Too many open files"):
+        open_store(folder).depth(Region("x", 0, 5))
+
+
+@pytest.mark.parametrize("position", [0, 9_999])
+def test_verify_notices_a_changed_value(folder, position):
+    def change(bases):
+        bases[position, 0] ^= 8
+        return bases
+
+    start, end = open_store(folder).intervals("x")[0].tolist()
+    position = start if position == 0 else end - 1
+    overwrite(folder, schema.BASES, change)
+    with pytest.raises(InputError, match="checksum of array bases"):
+        open_store(folder).verify(threads=2)
+
+
+def test_a_store_of_version_1_may_be_replaced():
+    assert "contigs" in schema.FOLDER

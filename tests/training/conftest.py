@@ -5,9 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 
+from phylotools.phylogeny.tree import parse_newick
+from phylotools.provenance import RunRecord
+from phylotools.store import schema
+from phylotools.store.assemble import assemble_store
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
 
@@ -51,3 +57,68 @@ def config_file(tmp_path: Path, mammals_store: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+#: Contigs of `many_segments`: whole chunks, parts of chunks, less than a window.
+CONTIGS = [("one", 14_000), ("tiny", 5), ("two", 2048), ("three", 30_001)]
+
+#: Bytes of a buffer of which those 46,000 columns are some dozen groups.
+SMALL = 40_000
+
+
+def random_store(folder: Path, seed: int, *, weights: bool = False) -> Path:
+    """Store of five species: random bases, blocks with holes, some columns with few species."""
+    rng = np.random.default_rng(seed)
+
+    def chunks():
+        for contig, (_, length) in enumerate(CONTIGS):
+            for index in range(-(-length // schema.CHUNK_LENGTH)):
+                size = min(length - index * schema.CHUNK_LENGTH, schema.CHUNK_LENGTH)
+                bases = np.full((5, schema.CHUNK_LENGTH), schema.NO_BLOCK, dtype=np.uint8)
+                bases[:, :size] = rng.integers(0, 4, (5, size)) | rng.choice([0, 8], (5, size))
+                bases[2:, :size][:, rng.random(size) < 0.1] = schema.GAP_IN_BLOCK
+                bases[1, :size][rng.random(size) < 0.1] = schema.GAP_IN_BLOCK
+                for start in rng.integers(0, schema.CHUNK_LENGTH, 3).tolist():
+                    bases[:, start : start + 200] = schema.NO_BLOCK
+                depth = ((bases & schema.CODE_MASK) < schema.N).sum(axis=0).astype(np.uint16)
+                blob, digest = encode_chunk(bases), chunk_digest(bases)
+                yield StoredChunk(contig, index, blob, digest, bases[0], depth)
+
+    assemble_store(
+        folder,
+        tree=parse_newick("((a:0.1,b:0.2):0.1,(c:0.1,d:0.3):0.2,e:0.3);"),
+        reference_species="a",
+        contigs=CONTIGS,
+        chunks=chunks(),
+        weights=_weights if weights else None,
+        statistics={},
+        run=RunRecord(inputs={"alignment": None}),
+    )
+    return folder
+
+
+def _weights(region) -> np.ndarray:
+    positions = np.arange(region.start, region.end)
+    return np.where(positions % 700 < 300, 0, positions % 7 / 4).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def many_segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that a small buffer cuts into dozens of segments."""
+    return random_store(tmp_path_factory.mktemp("segments") / "store", 1)
+
+
+@pytest.fixture(scope="session")
+def weighted_segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise, with weights, many of them 0."""
+    return random_store(tmp_path_factory.mktemp("weights") / "store", 2, weights=True)
+
+
+@pytest.fixture
+def small(config_of):
+    """A configuration with a buffer much smaller than the store."""
+
+    def make(store, **data):
+        return config_of(store, data={"buffer_bytes": SMALL} | data)
+
+    return make

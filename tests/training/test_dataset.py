@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from column_oracle import expected_columns, seen_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
-from phylotools.model.presets import PAD_TOKEN
-from phylotools.store import schema
 from phylotools.store.read import open_store
 from phylotools.training.dataset import TrainingData
 from phylotools.training.held_out import subtract, union
@@ -19,38 +17,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def positions(regions) -> set[tuple[str, int]]:
     return {(r.contig, p) for r in regions for p in range(r.start, r.end)}
-
-
-def seen_in(data: TrainingData, batches, width: int) -> list[tuple]:
-    """Every column of an epoch, told by its bases, its reference and the tokens around it."""
-    half = data.stores[0]._half
-    found = []
-    for batch in batches:
-        for column, site in enumerate(batch.site.tolist()):
-            row, offset = divmod(site, width)
-            around = batch.tokens[row, offset : offset + 2 * half + 1]
-            found.append(
-                (around.numpy().tobytes(), batch.held_out_states[column].numpy().tobytes())
-            )
-    return found
-
-
-def expected_columns(data: TrainingData, held_out: bool) -> list[tuple]:
-    """The same, straight from the store, position by position."""
-    found = []
-    for source in data.stores:
-        for region in source.held_out if held_out else source.training:
-            length = source.store.contigs[region.contig]
-            for position in range(region.start, region.end):
-                around = np.full(2 * source._half + 1, PAD_TOKEN, dtype=np.int64)
-                start, end = position - source._half, position + source._half + 1
-                span = Region(region.contig, max(start, 0), min(end, length))
-                codes = source.store.reference(span) & schema.CODE_MASK
-                around[span.start - start : span.end - start] = codes
-                here = Region(region.contig, position, position + 1)
-                bases = source.store.bases(here)[0] & schema.CODE_MASK
-                found.append((around.tobytes(), bases.tobytes()))
-    return found
 
 
 @pytest.mark.parametrize("seed", [0, 1, 12345])
@@ -70,8 +36,9 @@ def test_each_training_column_once_an_epoch(config_of, mammals_store, seed):
 
 def test_two_contigs_many_blocks(config_of, birds_store):
     data = TrainingData(config_of(birds_store, optimiser={"window_length": 17}))
-    assert len({region.contig for region in data.stores[0].training}) == 2
-    assert len(data.stores[0].training) > 2
+    regions = list(data.stores[0].regions())
+    assert len({region.contig for region in regions}) == 2
+    assert len(regions) > 2
     wanted = sorted(expected_columns(data, held_out=False))
     assert sorted(seen_in(data, data.epoch(3), 17)) == wanted
 
@@ -118,16 +85,16 @@ def test_held_out_contig(config_of, birds_store):
     contigs = list(open_store(birds_store).contigs)
     data = TrainingData(config_of(birds_store, data={"held_out_contigs": [contigs[1]]}))
     (source,) = data.stores
-    assert {region.contig for region in source.training} == {contigs[0]}
-    assert {region.contig for region in source.held_out} == {contigs[1]}
+    assert {region.contig for region in source.regions()} == {contigs[0]}
+    assert {region.contig for region in source.regions(held_out=True)} == {contigs[1]}
 
 
 def test_held_out_regions_of_a_bed_file(config_of, mammals_store, tmp_path):
     (tmp_path / "out.bed").write_text("chrM\t8370\t8380\nchrM\t8375\t8390\nother\t0\t5\n")
     path = str(tmp_path / "out.bed")
     (source,) = TrainingData(config_of(mammals_store, data={"held_out_regions_file": path})).stores
-    assert positions(source.held_out) == {("chrM", p) for p in range(8370, 8390)}
-    assert not positions(source.training) & positions(source.held_out)
+    assert positions(source.regions(held_out=True)) == {("chrM", p) for p in range(8370, 8390)}
+    assert not positions(source.regions()) & positions(source.regions(held_out=True))
 
 
 def test_held_out_species_never_reach_the_loss(config_of, mammals_store):
@@ -152,7 +119,7 @@ def test_held_out_species_never_reach_the_loss(config_of, mammals_store):
 
 def test_reference_is_the_middle_token(config_of, birds_store):
     data = TrainingData(config_of(birds_store))
-    half = data.stores[0]._half
+    half = data.stores[0].maker.half
     own = data.stores[0].store.reference_index
     for batch in data.epoch(1):
         row, offset = batch.site // 48, batch.site % 48
@@ -166,7 +133,7 @@ def test_contig_edges_are_padded(tmp_path, config_of):
     """A contig shorter than the context: every token outside it is the padding."""
     store = tiny_store(tmp_path, "ACGTAC", "ACGTAG", size=6)
     data = TrainingData(config_of(store, optimiser={"window_length": 4}))
-    half = data.stores[0]._half
+    half = data.stores[0].maker.half
     assert sorted(seen_in(data, data.epoch(0), 4)) == sorted(expected_columns(data, False))
     for batch in data.epoch(0):
         text = ["".join("ACGTN-"[t] for t in row) for row in batch.tokens.tolist()]
@@ -203,8 +170,8 @@ def test_minimum_species_and_branch_length(config_of, birds_store):
     store = open_store(birds_store)
     config = config_of(birds_store, data={"minimum_species": 10, "minimum_branch_length": 0.05})
     (source,) = TrainingData(config).stores
-    assert all((store.depth(region) >= 10).all() for region in source.training)
-    assert sum(map(len, source.training)) == sum(
+    assert all((store.depth(region) >= 10).all() for region in source.regions())
+    assert sum(map(len, source.regions())) == sum(
         int((store.depth(region) >= 10).sum()) for region in store.covered_regions(1)
     )
     assert source.tree.branch_length[1:].min() >= 0.05
@@ -216,7 +183,7 @@ def test_two_stores_in_one_run(config_of, mammals_store, birds_store):
     widths = {batch.states.shape[1] for batch in data.epoch(0)}
     assert widths == {len(open_store(mammals_store).species), len(open_store(birds_store).species)}
     total = sum(len(batch.site) for batch in data.epoch(0))
-    assert total == sum(len(r) for source in data.stores for r in source.training)
+    assert total == sum(len(r) for source in data.stores for r in source.regions())
 
 
 @pytest.mark.parametrize(
@@ -247,8 +214,8 @@ def test_held_out_names_may_be_spelled_differently(config_of, mammals_store, tmp
         "held_out_regions_file": str(tmp_path / "held.bed"),
     }
     (source,) = TrainingData(config_of(mammals_store, data=changes)).stores
-    assert sum(map(len, source.held_out)) == 21 + 101
-    assert {region.contig for region in source.held_out} == {"chrM"}
+    assert sum(map(len, source.regions(held_out=True))) == 21 + 101
+    assert {region.contig for region in source.regions(held_out=True)} == {"chrM"}
     with pytest.raises(InputError, match="no column is left"):  # so the contig was found
         TrainingData(config_of(mammals_store, data={"held_out_contigs": [name]}))
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from phylotools.phylogeny.compiling import compiled
+from phylotools.compiling import compiled
 
 #: What draws are for: each purpose has its own stream at every position.
 EVOLUTION, SITE, GAP_EVENTS, DROPOUT_EVENTS, BLOCK_STARTS = range(5)

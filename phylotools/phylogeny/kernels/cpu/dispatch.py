@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phylotools.phylogeny.compiling import can_cache, compiled
+from phylotools.compiling import can_cache, compiled
 from phylotools.phylogeny.kernels.cpu.f81 import F81Family
 from phylotools.phylogeny.kernels.cpu.hky import HKYFamily
 from phylotools.phylogeny.kernels.cpu.lanes import n_lanes

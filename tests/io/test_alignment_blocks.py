@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from phylotools.errors import InputError
-from phylotools.io.alignments import MafReader
+from phylotools.io.alignment.blocks import DUPLICATE_POLICIES, BlockResolver
+from phylotools.io.alignment.letters import CODE_OF_BYTE, COMPLEMENT_OF_BYTE
+from phylotools.io.alignment.maf import MafReader
+from phylotools.io.files import open_input
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 
@@ -15,11 +19,44 @@ EDGE_CASES = Path(__file__).parents[1] / "data" / "maf_edge_cases"
 BIRDS = parse_newick((EDGE_CASES.parent / "birds53" / "53birds.nh").read_text()).tips
 
 
+@dataclass
+class Block:
+    region: Region
+    species: tuple[str, ...]
+    bases: np.ndarray
+    line: int
+
+
+def blocks_of(batch, names, contigs):
+    """The blocks of a batch, letter by letter."""
+    text = batch.buffer.tobytes()
+    for block in range(len(batch)):
+        width, at = int(batch.width[block]), int(batch.reference_at[block])
+        columns = [i for i in range(width) if text[at + i : at + i + 1] != b"-"]
+        table = COMPLEMENT_OF_BYTE if batch.is_reverse[block] else CODE_OF_BYTE
+        rows = slice(int(batch.first_row[block]), int(batch.first_row[block + 1]))
+        bases = [[table[text[start + i]] for i in columns] for start in batch.letters_at[rows]]
+        bases = np.array(bases)[:, :: -1 if batch.is_reverse[block] else 1]
+        start = int(batch.start[block])
+        region = Region(contigs[batch.contig[block]], start, start + int(batch.length[block]))
+        species = tuple(names[index] for index in batch.species[rows])
+        yield Block(region, species, bases, int(batch.line[block]))
+
+
+def read_path(path, species, piece=1 << 20, **kwargs):
+    resolver = BlockResolver(path, species, **kwargs)
+    with open_input(path) as handle:
+        found = []
+        for table in MafReader(handle, str(path), piece=piece):
+            batch = resolver.resolve(table)
+            found += blocks_of(batch, species, list(resolver.contigs))
+    return resolver, found
+
+
 def read(tmp_path, text, species=("A", "B", "C"), **kwargs):
     path = tmp_path / "a.maf"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    reader = MafReader(path, species, **kwargs)
-    return reader, list(reader)
+    return read_path(path, species, **kwargs)
 
 
 def test_reverse_reference_is_turned_forward(tmp_path):
@@ -28,7 +65,6 @@ def test_reverse_reference_is_turned_forward(tmp_path):
     assert block.species == ("B", "A")
     # t N C a -> A N G t complemented, case kept: t(soft)->a, N, C->G, a->t
     assert block.bases.tolist() == [[8, 9, 2, 3], [8, 4, 2, 11]]
-    assert block.contig_length == 10
     assert block.line == 3
 
 
@@ -57,14 +93,60 @@ def test_the_row_most_like_the_reference_stays(tmp_path):
     reader, (block,) = read(tmp_path, text)
     assert block.species == ("A", "B")
     assert block.bases[1].tolist() == [0, 9, 2, 3]
-    assert sum(reader.counts.values()) == 2
+    assert reader.counts.duplicate_rows.tolist() == [0, 2, 0]
+    assert reader.counts.first_case["duplicate"] == "B, line 4"
+
+
+DUPLICATES = {
+    "best-identity": "aCGTN",
+    "first": "ACTTN",
+    # Column 1: A, a, a; column 3: T, G, t; column 5: N, N and a gap.
+    "consensus": "ACTTN",
+    "drop": None,
+}
+
+
+@pytest.mark.parametrize("policy", DUPLICATES)
+def test_duplicate_policies(tmp_path, policy):
+    rows = ["A.1 0 5 + 5 ACGTA", "B.2 0 5 + 9 ACTTN", "B.1 0 5 + 9 aCGTN", "B.3 0 4 + 9 aGtT-"]
+    text = "a\n" + "".join(f"s {row}\n" for row in rows)
+    _, (block,) = read(tmp_path, text, duplicates=policy)
+    expected = DUPLICATES[policy]
+    if expected is None:
+        assert block.species == ("A",)
+        return
+    assert block.species == ("A", "B")
+    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in expected]
+
+
+def test_duplicate_policies_are_those_of_the_command_line():
+    from phylotools.cli.preprocess_options import DUPLICATES as named
+
+    assert tuple(DUPLICATE_POLICIES) == named
+
+
+def test_consensus_ties_gaps_and_masks(tmp_path):
+    rows = ["A.1 0 6 + 9 ACGTAC", "B.1 0 4 + 9 ac--nA", "B.2 0 4 + 9 ga-Tn-"]
+    rows = [row.replace(" 0 4 ", f" 0 {sum(c != '-' for c in row.split()[-1])} ") for row in rows]
+    text = "a\n" + "".join(f"s {row}\n" for row in rows)
+    _, (block,) = read(tmp_path, text, duplicates="consensus")
+    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in "nn-TnA"]
+
+
+def test_the_reference_keeps_its_first_row_whatever_the_policy(tmp_path):
+    text = "a\ns A.1 0 2 + 9 AC\ns A.2 5 2 + 9 GG\ns B.1 0 2 + 9 GG\n"
+    for policy in DUPLICATE_POLICIES:
+        _, (block,) = read(tmp_path, text, duplicates=policy)
+        assert block.species == ("A", "B")
+        assert block.bases[0].tolist() == [0, 1]
+        assert block.region == Region("1", 0, 2)
 
 
 def test_ancestors_are_passed_over(tmp_path):
     text = "a\ns A.1 0 1 + 5 A\ns Anc0.r 0 1 + 5 C\ns B.1 0 1 + 5 C\n"
-    reader, (block,) = read(tmp_path, text, ancestors=("Anc0", ""))
+    reader, (block,) = read(tmp_path, text, ignored=("Anc0", ""))
     assert block.species == ("A", "B")
-    assert not reader.counts
+    assert not reader.counts.unknown_rows
 
 
 def test_unknown_species(tmp_path, caplog):
@@ -73,7 +155,7 @@ def test_unknown_species(tmp_path, caplog):
         read(tmp_path, text)
     reader, (block,) = read(tmp_path, text, drop_unknown=True)
     assert block.species == ("A", "B")
-    assert list(reader.counts.values()) == [2]
+    assert reader.counts.unknown_rows == {"Zz": 1, "Yy": 1}
 
 
 def test_unknown_first_row_cannot_be_the_reference(tmp_path):
@@ -84,18 +166,19 @@ def test_unknown_first_row_cannot_be_the_reference(tmp_path):
     assert len(blocks) == 1
 
 
-def test_a_guessed_reference_that_most_blocks_lack(tmp_path):
+def test_blocks_without_the_reference_are_counted(tmp_path):
     block = "a\ns B.1 0 1 + 5 C\ns C.1 0 1 + 5 A\n\n"
     text = "a\ns A.1 0 1 + 5 A\ns B.1 0 1 + 5 C\n\n" + 2 * block
-    with pytest.raises(InputError, match="only 1 of 3 blocks"):
-        read(tmp_path, text)
-    assert len(read(tmp_path, text, reference="A")[1]) == 1
+    resolver, blocks = read(tmp_path, text)
+    assert len(blocks) == 1
+    assert (resolver.counts.blocks, resolver.counts.blocks_with_reference) == (3, 1)
+    assert list(resolver.counts.notes.values()) == [2]
 
 
 def test_wrong_size_of_another_row_is_counted(tmp_path):
     reader, blocks = read(tmp_path, "a\ns A.1 0 2 + 9 AC\ns B.1 0 7 + 9 A-\n")
     assert len(blocks) == 1
-    assert list(reader.counts.values()) == [1]
+    assert reader.counts.wrong_size_rows.tolist() == [0, 1, 0]
 
 
 def test_a_reference_row_of_gaps_gives_no_block(tmp_path):
@@ -129,6 +212,17 @@ def test_spellings_of_the_same_file(tmp_path, text):
         np.testing.assert_array_equal(a.bases, b.bases)
 
 
+@pytest.mark.parametrize("piece", [1, 20, 300, 5000])
+def test_pieces_of_any_size_give_the_same_blocks(tmp_path, piece):
+    resolver, expected = read(tmp_path, PLAIN, BIRDS)
+    small, found = read(tmp_path, PLAIN, BIRDS, piece=piece)
+    assert [block.line for block in found] == [block.line for block in expected]
+    for a, b in zip(found, expected, strict=True):
+        assert (a.region, a.species) == (b.region, b.species)
+        np.testing.assert_array_equal(a.bases, b.bases)
+    assert small.counts.to_dict() == resolver.counts.to_dict()
+
+
 def test_rows_longer_than_the_read_piece(tmp_path):
     rng = np.random.default_rng(1)
     a, b = ("".join(rng.choice(list("ACGTacgtN"), 300_000)) for _ in range(2))
@@ -143,8 +237,6 @@ def test_rows_longer_than_the_read_piece(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no alignment block"),
-        ("##maf version=1\n", "holds no alignment block"),
         ("s A.1 0 1 + 5 A\n", ":1: a row outside a block"),
         ("a\n\ns A.1 0 1 + 5 A\n", ":3: a row outside a block"),
         ("a\ns A.1 0 1 + 5\n", ":2: a row has 7 fields, this one 6"),
@@ -153,7 +245,12 @@ def test_rows_longer_than_the_read_piece(tmp_path):
         ("a\ns A.1 1_0 1 + 50 A\n", "start '1_0'"),
         ("a\ns A.1 0 x + 5 A\n", "size 'x'"),
         ("a\ns A.1 0 1 + 99999999999999999999 A\n", "source size"),
-        ("a\ns A.1 0 1 + 9999999999999 A\n", "beyond"),
+        ("a\ns A.1 0 1 + 9999999999999 A\n", "source size"),
+        ("a\ns A.1 0 1 + 5 A\ns B.1 0 1 + 5 A A\n", ":3: a row has 7 fields, this one 8"),
+        (
+            "a\ns A.1 0 9 + 9 AC-GT-ACG--\ns B.1 0 2 + 5 A\n\na\n\n#",
+            ":3: the row has 1 columns, the rows above have 11",
+        ),
         ("a\ns A.1 5 1 + 5 A\n", "beyond the source size 5"),
         ("a\ns A.1 0 1 ? 5 A\n", "strand"),
         ("a\ns A.1 0 2 + 5 AC\ns B.1 0 1 + 5 A\n", ":3: the row has 1 columns"),
@@ -165,7 +262,6 @@ def test_rows_longer_than_the_read_piece(tmp_path):
         ("a\rs A.1 0 1 + 5 A\r", "CR only"),
         ("hello\n", ":1: 'hello"),
         (">A\nACGT\n", "begins no line"),
-        ("#taf version:1\n", "is TAF"),
         (b"\x00\x01\xff" * 1000, "begins no line"),
         (b"\xff\xfea\x00\n\x00", "begins no line"),
         (b"a\ns \xff\xfe.1 0 1 + 5 A\n", "no tip of the tree"),
@@ -176,6 +272,8 @@ def test_rows_longer_than_the_read_piece(tmp_path):
 def test_bad_files(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read(tmp_path, text)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text, piece=16)
     assert "a.maf" in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -194,6 +292,6 @@ def test_bad_files(tmp_path, text, message):
 def test_bad_bird_files(name, line):
     path = EDGE_CASES / f"{name}.maf"
     with pytest.raises(InputError) as caught:
-        list(MafReader(path, BIRDS))
+        read_path(path, BIRDS)
     assert caught.value.line == line
     assert caught.value.remedy

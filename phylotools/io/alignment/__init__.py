@@ -1,0 +1,1 @@
+"""Multiple alignments: MAF, TAF and aligned FASTA -> rows of blocks -> reference coordinates."""

@@ -1,0 +1,107 @@
+"""Which format an alignment file has, judged by its first bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal, NoReturn
+
+from phylotools.errors import InputError
+
+_PEEK = 1 << 16
+_REMEDY = "give a MAF, TAF or aligned FASTA file, plain, gzip or bgzip"
+_CONVERT = "convert the alignment to MAF, TAF or aligned FASTA"
+_VARIANTS = "give the alignment of the species here, not variants or reads"
+_UNPACK = "unpack it, or compress it with gzip or bgzip instead"
+#: First bytes of files that are given by mistake -> what they are, and what to do.
+_OTHERS: tuple[tuple[bytes, str, str], ...] = (
+    (
+        b"\x89HDF",
+        "is HDF5, probably a HAL file",
+        "convert it, e.g. with: hal2maf --noAncestors --refGenome NAME FILE.hal stdout, "
+        "and give - here",
+    ),
+    (b"BAM\x01", "is BAM", _VARIANTS),
+    (b"CRAM", "is CRAM", _VARIANTS),
+    (b"BCF\x02", "is BCF", _VARIANTS),
+    (b"##fileformat=VCF", "is VCF", _VARIANTS),
+    (b"@HD\t", "is SAM", _VARIANTS),
+    (b"@SQ\t", "is SAM", _VARIANTS),
+    (b"##gff-version", "is GFF", _REMEDY),
+    (b"chain ", "is a chain file", _REMEDY),
+    (b"\x1a\x41\x27\x43", "is 2bit", _REMEDY),
+    (b"\x43\x27\x41\x1a", "is 2bit", _REMEDY),
+    (b"\xeb\xf2\x89\x87", "is bigBed or bigMaf", "convert it: bigMafToMaf"),
+    (b"\x87\x89\xf2\xeb", "is bigBed or bigMaf", "convert it: bigMafToMaf"),
+    (b"#NEXUS", "is NEXUS", _CONVERT),
+    (b"# STOCKHOLM", "is Stockholm", _CONVERT),
+    (b"CLUSTAL", "is Clustal", _CONVERT),
+    (b"(", "is no alignment, perhaps a Newick tree", _REMEDY),
+    (b"<", "is HTML or XML, perhaps the message of a failed download", "download it again"),
+    (b"BZh", "is compressed with bzip2", _UNPACK),
+    (b"\xfd7zXZ\x00", "is compressed with xz", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", _UNPACK),
+    (b"\x89LZO\x00", "is compressed with lzop", _UNPACK),
+    (b"PK\x03\x04", "is a zip archive", _UNPACK),
+    (b"\x1f\x8b", "is compressed twice", _UNPACK),
+    (b"\xff\xfe", "is UTF-16", "save it as plain text"),
+    (b"\xfe\xff", "is UTF-16", "save it as plain text"),
+)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAF_STARTS = (b"##maf", b"track", b"browser")
+_TEXT_CONTROLS = b"\t\n\v\f\r"
+
+
+def alignment_format(handle: io.BufferedReader, path: str) -> Literal["maf", "taf", "fasta"]:
+    """Tell the format of an alignment without consuming anything of it.
+
+    Parameters
+    ----------
+    handle : BufferedReader
+        Decompressed bytes, at their beginning.
+    path : str
+        For messages.
+
+    Returns
+    -------
+    str
+        ``taf`` where the first line begins with ``#taf``, ``fasta`` with ``>``, ``maf`` with what
+        stands in MAF files; comments and empty lines before it are passed over.
+
+    Raises
+    ------
+    InputError
+        If the file is empty or of another kind.
+    """
+    data = handle.peek(_PEEK)[:_PEEK]
+    if not data:
+        raise InputError("the file is empty", path=path, remedy=_REMEDY)
+    text = data.removeprefix(_BYTE_ORDER_MARK)
+    for magic, problem, remedy in _OTHERS:
+        if text.startswith(magic):
+            raise InputError(f"the file {problem}", path=path, line=1, remedy=remedy)
+    if any(byte < 32 and byte not in _TEXT_CONTROLS for byte in text[:512]):
+        raise InputError("the file is binary, no alignment text", path=path, line=1, remedy=_REMEDY)
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split(maxsplit=1)
+        if not words:
+            continue
+        if words[0] == b"#taf":
+            return "taf"
+        if line.startswith(b">"):
+            return "fasta"
+        if line.startswith(_MAF_STARTS) or words[0] in (b"a", b"s", b"i", b"e", b"q"):
+            return "maf"
+        if not line.startswith(b"#"):
+            _refuse(line, number, path)
+    # Nothing but comments and empty lines as far as one can look ahead.
+    return "maf"
+
+
+def _refuse(line: bytes, number: int, path: str) -> NoReturn:
+    shown = ascii(line[:20].decode("latin-1"))
+    raise InputError(
+        f"{shown} begins no line of a MAF, TAF or FASTA file",
+        path=path,
+        line=number,
+        remedy=_REMEDY,
+    )

@@ -1,0 +1,1 @@
+"""Alignment -> column store: planned, cut into partitions, put together."""

@@ -1,0 +1,342 @@
+"""Pieces -> the store: chunks that several pieces touch are merged, the others copied."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError, PhylotoolsError
+from phylotools.io.alignment.counts import RowCounts
+from phylotools.io.files import atomic_folder
+from phylotools.phylogeny.tree import Tree
+from phylotools.preprocess import projection_kernels as kernels
+from phylotools.preprocess.partition import is_done, piece_folder
+from phylotools.preprocess.pieces import Piece, damaged_piece, open_piece
+from phylotools.preprocess.plan import Plan
+from phylotools.preprocess.projection import encoded
+from phylotools.preprocess.reference import CheckedReference
+from phylotools.store import schema
+from phylotools.store.assemble import assemble_store
+from phylotools.store.chunks import StoredChunk, decode_chunk
+
+logger = logging.getLogger("phylotools")
+
+#: Files of pieces that are open at once.
+_OPEN_FILES = 128
+_DUPLICATE_NOTES = {
+    "best-identity": "dropped, the most similar to the reference kept",
+    "first": "dropped, the first kept",
+    "consensus": "merged into a consensus",
+    "drop": "dropped with the others of that species",
+}
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What was put into a store."""
+
+    blocks: int
+    covered_positions: int
+    overlapping_positions: int
+    contigs: int
+    species: int
+    species_with_rows: int
+    mean_species_per_column: float
+    reference_species: str
+    alignment_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return asdict(self)
+
+
+def finalise(
+    work: Path,
+    plan: Plan,
+    output: str | os.PathLike[str],
+    *,
+    genome: CheckedReference | None = None,
+    force: bool = False,
+) -> BuildSummary:
+    """Make the store of a plan whose partitions are finished; it appears whole or not at all.
+
+    Parameters
+    ----------
+    work : Path
+        The work folder; nothing in it changes.
+    plan : Plan
+    output : str or PathLike
+        Folder to make.
+    genome : CheckedReference, optional
+        What the partitions were checked with, if the plan has a FASTA.
+    force : bool
+        Replace an existing store.
+
+    Raises
+    ------
+    PhylotoolsError
+        If partitions are missing.
+    InputError
+        If the pieces contradict each other, or nothing is left to store.
+    OutputError
+        If `output` exists and `force` is false.
+    """
+    missing = [index for index in range(len(plan.spans)) if not is_done(work, index)]
+    if missing:
+        named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        raise PhylotoolsError(
+            f"{work}: {len(missing)} of {len(plan.spans)} partitions are missing: {named}; "
+            "run `phylotools preprocess-partition` for them"
+        )
+    pieces = [open_piece(piece_folder(work, index)) for index in range(len(plan.spans))]
+    joined = _JoinedPieces(plan, pieces)
+    if genome is not None:
+        for name, length in joined.contigs.items():
+            genome.add_contig(name, length)
+    joined.log_warnings()
+    with atomic_folder(output, force=force, contents=schema.FOLDER) as folder:
+        statistics = assemble_store(
+            folder,
+            tree=joined.tree,
+            reference_species=joined.reference,
+            contigs=list(joined.contigs.items()),
+            chunks=joined.chunks(),
+            reference=None if genome is None else genome.codes,
+            weights=plan.settings.weight_table(),
+            statistics=joined.statistics(),
+            run=plan.run,
+        )
+        if statistics["covered_positions"] == 0:
+            raise InputError(
+                "no column is left to store",
+                path=plan.spans[0].path,
+                remedy="check regions, excluded regions and --minimum-species",
+            )
+    return BuildSummary(
+        blocks=joined.counts.blocks_with_reference,
+        covered_positions=statistics["covered_positions"],
+        overlapping_positions=joined.n_overlapping,
+        contigs=len(joined.contigs),
+        species=joined.tree.n_tips,
+        species_with_rows=int(np.count_nonzero(joined.counts.rows)),
+        mean_species_per_column=statistics["mean_species_per_column"],
+        reference_species=joined.reference,
+        alignment_bytes=joined.n_text_bytes,
+    )
+
+
+class _JoinedPieces:
+    """All pieces of a plan, in order."""
+
+    def __init__(self, plan: Plan, pieces: Sequence[Piece]) -> None:
+        self._plan, self._pieces = plan, pieces
+        self.tree: Tree = plan.tree
+        self.contigs: dict[str, int] = {}
+        self.counts = RowCounts.zero(self.tree.n_tips)
+        self.n_overlapping = self.n_text_bytes = 0
+        self._contig_numbers: list[NDArray[np.int64]] = []
+        references = set()
+        for piece, span in zip(pieces, plan.spans, strict=True):
+            try:
+                summary = piece.summary
+                counts = RowCounts.from_dict(summary["counts"])
+                contigs = [(str(name), int(length)) for name, length in summary["contigs"]]
+                self.n_overlapping += int(summary["overlapping_positions"])
+                self.n_text_bytes += int(summary["text_bytes"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise damaged_piece(piece.folder) from error
+            if summary["reference"] is not None:
+                references.add(summary["reference"])
+            self.counts.add(counts, span.path)
+            self._contig_numbers.append(self._add_contigs(contigs, span.path))
+        self._check_blocks(references)
+        self.reference: str = references.pop()
+        self._reference_index = self.tree.tips.index(self.reference)
+        self.n_overlapping += self._count_overlaps()
+
+    def _add_contigs(self, contigs: list[tuple[str, int]], path: str) -> NDArray[np.int64]:
+        """Numbers in the store of a piece's contigs."""
+        for name, length in contigs:
+            if self.contigs.setdefault(name, length) != length:
+                raise InputError(
+                    f"contig {name} has the source size {length}, but {self.contigs[name]} before",
+                    path=path,
+                    remedy="do not join alignments of different assemblies",
+                )
+        numbers = {name: number for number, name in enumerate(self.contigs)}
+        return np.array([numbers[name] for name, _ in contigs], dtype=np.int64)
+
+    def _check_blocks(self, references: set[str]) -> None:
+        path = self._plan.spans[0].path
+        if self.counts.blocks == 0:
+            raise InputError(
+                "holds no alignment block",
+                path=path,
+                remedy="give a MAF, TAF or aligned FASTA file (plain, gzip or bgzip)",
+            )
+        named = ", ".join(sorted(references)) or self._plan.settings.reference
+        used = self.counts.blocks_with_reference
+        if used == 0 or len(references) != 1:
+            raise InputError(
+                f"no block has bases of the reference {named}",
+                path=path,
+                remedy="give --reference a species that the alignment is projected on",
+            )
+        if self._plan.is_guessed and 2 * used < self.counts.blocks:
+            raise InputError(
+                f"only {used} of {self.counts.blocks} blocks have bases of {named}, the species "
+                "of the first row",
+                path=path,
+                remedy="give --reference",
+            )
+        missing = [
+            name for name, rows in zip(self.tree.tips, self.counts.rows, strict=True) if not rows
+        ]
+        if len(missing) >= self.tree.n_tips - 1:
+            raise InputError(
+                f"of the tree's tips only the reference {named} has rows",
+                path=path,
+                remedy="check that tree and alignment name their species alike",
+            )
+
+    def log_warnings(self) -> None:
+        """Log each kind of oddity once."""
+        settings = self._plan.settings
+        for text in self.counts.warnings(_DUPLICATE_NOTES[settings.duplicates]):
+            logger.warning("%s", text)
+        if self.n_overlapping:
+            logger.warning(
+                "%d reference positions lie in more than one block: the first block was kept",
+                self.n_overlapping,
+            )
+        missing = [
+            name for name, rows in zip(self.tree.tips, self.counts.rows, strict=True) if not rows
+        ]
+        if missing:
+            logger.warning(
+                "%d of the tree's %d tips have no row in the alignment (first: %s)",
+                len(missing),
+                self.tree.n_tips,
+                missing[0],
+            )
+        unmatched = settings.wanted().unmatched(self.contigs)
+        if unmatched:
+            logger.warning(
+                "%d contigs of the regions are not in the alignment (first: %s)",
+                len(unmatched),
+                unmatched[0],
+            )
+
+    def statistics(self) -> dict[str, Any]:
+        """What only the pieces know, for the store's attributes."""
+        return {
+            "blocks": self.counts.blocks_with_reference,
+            "blocks_without_reference": self.counts.blocks - self.counts.blocks_with_reference,
+            "overlapping_positions": self.n_overlapping,
+            "duplicates_policy": self._plan.settings.duplicates,
+            "rows": self.counts.per_species(self.tree.tips),
+            "unknown_sources": dict(self.counts.unknown_rows),
+        }
+
+    def chunks(self) -> Iterator[StoredChunk]:
+        """All chunks in the order of the store; the first piece counts where several cover."""
+        with _OpenFiles(self._pieces) as files:
+            for contig, places in self._groups():
+                parts = [self._pieces[p].read(files[p], row, contig) for p, row in places]
+                yield self._filtered(parts[0] if len(parts) == 1 else self._merged(parts))
+
+    def _count_overlaps(self) -> int:
+        """Positions that several pieces cover."""
+        n_overlapping = 0
+        with _OpenFiles(self._pieces) as files:
+            for contig, places in self._groups():
+                if len(places) == 1:
+                    continue
+                is_covered = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
+                for p, row in places:
+                    part = self._pieces[p].read(files[p], row, contig)
+                    n_overlapping += int((is_covered & (part.reference != schema.NO_BLOCK)).sum())
+                    is_covered |= part.reference != schema.NO_BLOCK
+        return n_overlapping
+
+    def _groups(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Contig and places (piece, row of its index) of every chunk, in the store's order."""
+        sizes = [len(piece.index) for piece in self._pieces]
+        piece = np.repeat(np.arange(len(sizes)), sizes)
+        row = np.concatenate([np.arange(size) for size in sizes])
+        chunk = np.concatenate([part.index["chunk"] for part in self._pieces])
+        contig = np.concatenate(
+            [
+                numbers[part.index["contig"]]
+                for numbers, part in zip(self._contig_numbers, self._pieces, strict=True)
+            ]
+        )
+        order = np.lexsort((piece, chunk, contig))
+        piece, row, contig, chunk = piece[order], row[order], contig[order], chunk[order]
+        changes = np.flatnonzero((np.diff(contig) != 0) | (np.diff(chunk) != 0)) + 1
+        start = 0
+        for end in [*changes.tolist(), len(order)]:
+            if end > start:
+                places = zip(piece[start:end].tolist(), row[start:end].tolist(), strict=True)
+                yield int(contig[start]), list(places)
+            start = end
+
+    def _merged(self, parts: Sequence[StoredChunk]) -> StoredChunk:
+        merged = self._decoded(parts[0])
+        scratch = np.empty(schema.CHUNK_LENGTH, dtype=np.bool_)
+        for part in parts[1:]:
+            kernels.fill_free(merged, self._reference_index, self._decoded(part), scratch)
+        return encoded(parts[0].contig, parts[0].index, merged, self._reference_index)
+
+    def _filtered(self, chunk: StoredChunk) -> StoredChunk:
+        """The chunk without columns that have too few species."""
+        minimum = self._plan.settings.minimum_species
+        is_shallow = (chunk.depth < minimum) & (chunk.reference != schema.NO_BLOCK)
+        if not is_shallow.any():
+            return chunk
+        bases = self._decoded(chunk)
+        bases[:, is_shallow] = schema.NO_BLOCK
+        return encoded(chunk.contig, chunk.index, bases, self._reference_index)
+
+    def _decoded(self, chunk: StoredChunk) -> NDArray[np.uint8]:
+        bases = np.empty((self.tree.n_tips, schema.CHUNK_LENGTH), dtype=np.uint8)
+        try:
+            decode_chunk(chunk.blob, bases)
+        except ValueError as error:
+            raise InputError(
+                "a piece of the work folder is damaged",
+                path=self._pieces[0].folder.parent,
+                remedy="remove the work folder and start anew",
+            ) from error
+        return bases
+
+
+class _OpenFiles:
+    """Files of pieces, opened when they are needed; the least used are closed."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    def __getitem__(self, index: int) -> BinaryIO:
+        if index not in self._open:
+            if len(self._open) >= _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            self._open[index] = self._pieces[index].open()
+        self._open.move_to_end(index)
+        return self._open[index]
+
+    def __enter__(self) -> _OpenFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            file.close()

@@ -1,0 +1,153 @@
+"""Pieces of a store that is being made: the chunks of one partition, in one folder.
+
+A piece is `chunks.bin` (compressed chunks one after the other), `index.npy` (where each is) and
+`piece.json` (what was met on the way). It appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError
+from phylotools.store import schema
+from phylotools.store.chunks import StoredChunk, decode_values, encode_values
+
+PIECE_VERSION = 1
+_CHUNKS, _INDEX, _SUMMARY = "chunks.bin", "index.npy", "piece.json"
+_INDEX_TYPE = np.dtype(
+    [
+        ("contig", "<i8"),
+        ("chunk", "<i8"),
+        ("offset", "<i8"),
+        ("bases", "<i8"),
+        ("sides", "<i8"),
+        ("digest", "V32"),
+    ]
+)
+#: The reference row and the depth of a chunk.
+_SIDES = np.dtype([("reference", "u1"), ("depth", "<u2")])
+
+
+class PieceWriter:
+    """Write a piece into an empty folder; chunks may be written again, the last one counts.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO = open(folder / _CHUNKS, "w+b")  # noqa: SIM115 - closed by finish
+        self._end = 0
+        self._entries: dict[tuple[int, int], tuple[int, int, int, bytes]] = {}
+
+    def add(self, chunk: StoredChunk) -> None:
+        """Append a chunk."""
+        sides = np.empty(schema.CHUNK_LENGTH, dtype=_SIDES)
+        sides["reference"], sides["depth"] = chunk.reference, chunk.depth
+        packed = encode_values(sides.view(np.uint8))
+        self._file.seek(self._end)
+        self._file.write(chunk.blob)
+        self._file.write(packed)
+        entry = self._end, len(chunk.blob), len(packed), chunk.digest
+        self._entries[chunk.contig, chunk.index] = entry
+        self._end += len(chunk.blob) + len(packed)
+
+    def blob(self, contig: int, chunk: int) -> bytes | None:
+        """What was last written of a chunk; None if nothing was."""
+        entry = self._entries.get((contig, chunk))
+        if entry is None:
+            return None
+        self._file.seek(entry[0])
+        return self._file.read(entry[1])
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write index and summary, and close the piece."""
+        self._file.close()
+        index = np.empty(len(self._entries), dtype=_INDEX_TYPE)
+        for row, (key, entry) in enumerate(sorted(self._entries.items())):
+            index[row] = (*key, *entry)
+        np.save(self._folder / _INDEX, index, allow_pickle=False)
+        text = json.dumps({"version": PIECE_VERSION, **summary})
+        (self._folder / _SUMMARY).write_text(text)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A finished piece.
+
+    Attributes
+    ----------
+    folder : Path
+    summary : dict
+    index : structured array [chunks]
+        Fields `contig` (index within this piece), `chunk`, and where it is.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    index: NDArray[Any]
+
+    def open(self) -> BinaryIO:
+        """The file that `read` reads from."""
+        return open(self.folder / _CHUNKS, "rb")
+
+    def read(self, file: BinaryIO, row: int, contig: int) -> StoredChunk:
+        """The chunk of one row of the index, under its contig's number in the store."""
+        entry = self.index[row]
+        data = os.pread(file.fileno(), int(entry["bases"] + entry["sides"]), int(entry["offset"]))
+        sides = np.empty(schema.CHUNK_LENGTH, dtype=_SIDES)
+        try:
+            decode_values(data[int(entry["bases"]) :], sides.view(np.uint8))
+        except ValueError as error:
+            raise damaged_piece(self.folder) from error
+        return StoredChunk(
+            contig,
+            int(entry["chunk"]),
+            data[: int(entry["bases"])],
+            entry["digest"].tobytes(),
+            sides["reference"],
+            sides["depth"],
+        )
+
+
+def open_piece(folder: Path) -> Piece:
+    """Open a finished piece.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    try:
+        summary = json.loads((folder / _SUMMARY).read_text())
+        index = np.load(folder / _INDEX, allow_pickle=False)
+        size = (folder / _CHUNKS).stat().st_size
+    except (OSError, ValueError) as error:
+        raise damaged_piece(folder) from error
+    is_whole = (
+        isinstance(summary, dict)
+        and summary.get("version") == PIECE_VERSION
+        and index.dtype == _INDEX_TYPE
+        and int((index["offset"] + index["bases"] + index["sides"]).max(initial=0)) <= size
+    )
+    if not is_whole:
+        raise damaged_piece(folder)
+    return Piece(folder, summary, index)
+
+
+def damaged_piece(folder: Path) -> InputError:
+    """The error of a piece that cannot be read."""
+    return InputError(
+        "this piece of the work folder is damaged",
+        path=folder,
+        remedy="remove it and run its partition again",
+    )

@@ -1,0 +1,307 @@
+"""What is to be done: inputs, partitions and settings, kept as JSON in a work folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phylotools.errors import InputError, UsageError
+from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
+from phylotools.io.alignment.readers import is_maf, open_tables
+from phylotools.io.alignment.spans import Span, cut, open_span
+from phylotools.io.files import write_atomic
+from phylotools.phylogeny.tree import Tree, parse_newick
+from phylotools.preprocess.wanted import Wanted, WeightTable
+from phylotools.provenance import RunRecord, sha256_file
+from phylotools.store.tree_file import read_tree
+
+PLAN_VERSION = 1
+_FORMAT = "phylotools-preprocess-plan"
+PLAN_FILE = "plan.json"
+#: Stored bytes of a partition: minutes of work at most, so that little is lost with one, and few
+#: enough files for a thousand times the human genome. Measured: 16 MiB costs no speed.
+PARTITION_BYTES = 256 << 20
+#: Larger files are named by size and time only: to hash them would read them twice.
+_LARGEST_HASHED = 1 << 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user chooses.
+
+    Attributes
+    ----------
+    reference : str or None
+        Reference species; by default that of the first row of the first alignment.
+    drop_unknown : bool
+        Leave out rows of species that are not in the tree, instead of an error.
+    duplicates : str
+        One of `phylotools.io.alignment.blocks.DUPLICATE_POLICIES`.
+    species : tuple of str
+        Species to keep; all tips unless given.
+    minimum_species : int
+        Columns with fewer species with A, C, G or T, the reference counted, are not stored.
+    fasta : str or None
+        Sequence of the reference.
+    regions : tuple of str
+    regions_file, exclude, weights : str or None
+        BED files.
+    """
+
+    reference: str | None = None
+    drop_unknown: bool = False
+    duplicates: str = DEFAULT_DUPLICATES
+    species: tuple[str, ...] = ()
+    minimum_species: int = 0
+    fasta: str | None = None
+    regions: tuple[str, ...] = ()
+    regions_file: str | None = None
+    exclude: str | None = None
+    weights: str | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Files that are read beside alignment and tree, by what they are."""
+        named = {
+            "fasta": self.fasta,
+            "regions": self.regions_file,
+            "exclude": self.exclude,
+            "weights": self.weights,
+        }
+        return {name: path for name, path in named.items() if path is not None}
+
+    def wanted(self) -> Wanted:
+        """Which positions are stored."""
+        return Wanted.read(self.regions, self.regions_file, self.exclude)
+
+    def weight_table(self) -> WeightTable | None:
+        """Weights of positions, if there are any."""
+        return None if self.weights is None else WeightTable.read(self.weights)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole job.
+
+    Attributes
+    ----------
+    settings : Settings
+        With the reference, where it could be told.
+    newick : str
+        The tree of the store, pruned to the species that are kept.
+    ignored : tuple of str
+        Names whose rows are passed over in silence: ancestors, and tips that are not kept.
+    spans : tuple of Span
+        Partitions, in the order in which blocks come first.
+    is_guessed : bool
+        Whether nobody named the reference.
+    identities : dict
+        Path -> size and time of every file that can be read twice.
+    run : RunRecord
+        The command that made the plan, with checksums of the inputs.
+    """
+
+    settings: Settings
+    newick: str
+    ignored: tuple[str, ...]
+    spans: tuple[Span, ...]
+    is_guessed: bool
+    identities: dict[str, list[int]]
+    run: RunRecord = field(default_factory=RunRecord)
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the store."""
+        return parse_newick(self.newick)
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether an input cannot be read twice, so that the job cannot be resumed."""
+        return any(span.path not in self.identities for span in self.spans)
+
+    def same_work(self, other: Plan) -> bool:
+        """Whether both make the same store from the same files, however they are cut."""
+        names = ("settings", "newick", "ignored", "is_guessed", "identities")
+        paths = [list(dict.fromkeys(s.path for s in plan.spans)) for plan in (self, other)]
+        return paths[0] == paths[1] and all(
+            getattr(self, name) == getattr(other, name) for name in names
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the plan into a work folder."""
+        document = {"format": _FORMAT, "version": PLAN_VERSION, **dataclasses.asdict(self)}
+        write_atomic(folder / PLAN_FILE, json.dumps(document, indent=1) + "\n", force=True)
+
+    def check_inputs(self) -> None:
+        """Raise `InputError` if a file is no longer what it was when the plan was made."""
+        for path, identity in self.identities.items():
+            if _identity(path) != identity:
+                raise InputError(
+                    "has changed since the plan was made",
+                    path=path,
+                    remedy="remove the work folder and start anew",
+                )
+
+
+def read_plan(folder: str | os.PathLike[str]) -> Plan:
+    """Read the plan of a work folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is damaged or of another version.
+    """
+    path = Path(folder) / PLAN_FILE
+    remedy = "give a folder that `phylotools preprocess-init` made"
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError("holds no plan", path=folder, remedy=remedy) from None
+    except (OSError, ValueError):
+        raise InputError("cannot be read", path=path, remedy=remedy) from None
+    if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
+        raise InputError("is no plan", path=path, remedy=remedy)
+    if document.pop("version", None) != PLAN_VERSION:
+        raise InputError(
+            "is a plan of another version of phylotools", path=path, remedy="start anew"
+        )
+    try:
+        return _from_document(document)
+    except (TypeError, KeyError, ValueError):
+        raise InputError("is damaged", path=path, remedy="start anew") from None
+
+
+def _from_document(document: dict[str, Any]) -> Plan:
+    settings = document["settings"]
+    for name in ("species", "regions"):
+        settings[name] = tuple(settings[name])
+    return Plan(
+        **{
+            **document,
+            "settings": Settings(**settings),
+            "ignored": tuple(document["ignored"]),
+            "spans": tuple(Span(**span) for span in document["spans"]),
+            "run": RunRecord(**document["run"]),
+        }
+    )
+
+
+def make_plan(
+    alignments: list[str],
+    tree_path: str,
+    settings: Settings,
+    *,
+    partition_bytes: int = PARTITION_BYTES,
+) -> Plan:
+    """Plan a job: check what can be checked at once, and cut the inputs.
+
+    Parameters
+    ----------
+    alignments : list of str
+        Where two of them cover a position, the first counts; ``-`` is stdin.
+    tree_path : str
+        Newick with branch lengths; its tips are the species.
+    settings : Settings
+    partition_bytes : int
+        Stored bytes of each partition.
+
+    Raises
+    ------
+    InputError, UsageError
+    """
+    named = [*alignments, tree_path, *settings.files.values()]
+    if named.count("-") > 1:
+        raise UsageError("two inputs cannot both come from stdin")
+    for path in {path for path in alignments if alignments.count(path) > 1}:
+        raise UsageError(f"{path}: the alignment is named twice")
+    whole = read_tree(tree_path)
+    tree = whole
+    if settings.species:
+        tree = whole.prune(_kept(settings, whole, tree_path))
+    if settings.reference is not None and settings.reference not in tree.tips:
+        raise InputError(
+            f"has no tip called {settings.reference}",
+            path=tree_path,
+            remedy="give --reference the name that the species has in the tree",
+        )
+    ignored = tuple(sorted(set(whole.names) - set(tree.tips) - {""}))
+    spans = [
+        span
+        for path in alignments
+        for span in (cut(path, partition_bytes) if is_maf(path) else [Span(path)])
+    ]
+    settings.wanted(), settings.weight_table()
+    is_guessed = settings.reference is None
+    if is_guessed:
+        reference = _first_reference(spans, tree, ignored, settings)
+        settings = dataclasses.replace(settings, reference=reference)
+    files = {"tree": tree_path, **settings.files}
+    if len(alignments) == 1:
+        files["alignment"] = alignments[0]
+    else:
+        files |= {f"alignment_{n}": path for n, path in enumerate(alignments, start=1)}
+    identities = {path: _identity(path) for path in files.values()}
+    return Plan(
+        settings=settings,
+        newick=tree.to_newick(),
+        ignored=ignored,
+        spans=tuple(spans),
+        is_guessed=is_guessed,
+        identities={path: found for path, found in identities.items() if found is not None},
+        run=RunRecord(
+            inputs={name: _checksum(path) for name, path in sorted(files.items())},
+            parameters=dataclasses.asdict(settings),
+        ),
+    )
+
+
+def _kept(settings: Settings, tree: Tree, path: str) -> list[str]:
+    for name in settings.species:
+        if name not in tree.tips:
+            raise InputError(f"has no tip called {name}", path=path, remedy="check --species")
+    if settings.reference is not None and settings.reference not in settings.species:
+        raise UsageError(f"--species leaves out the reference {settings.reference}")
+    return list(dict.fromkeys(settings.species))
+
+
+def _first_reference(
+    spans: list[Span], tree: Tree, ignored: tuple[str, ...], settings: Settings
+) -> str | None:
+    """Species of the first row; None where the first input is a stream, and it is told later."""
+    span = spans[0]
+    if _identity(span.path) is None:
+        if len(spans) > 1:
+            raise UsageError("give --reference where the first of several inputs is a stream")
+        return None
+    resolver = BlockResolver(
+        span.path, tree.tips, ignored=ignored, drop_unknown=settings.drop_unknown
+    )
+    with open_span(span) as handle:
+        for table in open_tables(handle, span.path, first_only=True):
+            resolver.resolve(table)
+            break
+    return resolver.reference
+
+
+def _identity(path: str) -> list[int] | None:
+    """Size and time of change of a regular file; None for a stream."""
+    if path == "-":
+        return None
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", path=path) from error
+    return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else None
+
+
+def _checksum(path: str) -> str | None:
+    """SHA-256 of a file; None for a stream, and for a file too large to be read twice."""
+    identity = _identity(path)
+    if identity is None or identity[0] > _LARGEST_HASHED:
+        return None
+    return sha256_file(path)

@@ -1,0 +1,214 @@
+"""Segments read ahead, in threads or in processes, and batches cut ahead of their use."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from phylotools.errors import PhylotoolsError
+from phylotools.phylogeny.threads import get_threads
+from phylotools.training.segments import Segment, SegmentReader
+
+T = TypeVar("T")
+
+#: Threads that read where there are no worker processes: each decodes what a GPU can eat.
+_MOST_THREADS = 4
+#: Batches that wait for their use.
+_AHEAD = 2
+#: Seconds between looks at whether the batches are still wanted.
+_PATIENCE = 0.1
+
+#: Store, contig, start and end of a segment.
+Part = tuple[int, int, int, int]
+
+
+class Loader:
+    """Reads segments ahead of their use, always in the order that is asked for.
+
+    Parameters
+    ----------
+    readers : sequence of SegmentReader
+        One for each store.
+    workers : int
+        Processes that read; threads of this one if 0. They are spawned, never forked, and end
+        with this process however it ends.
+    """
+
+    def __init__(self, readers: Sequence[SegmentReader], workers: int) -> None:
+        self._readers = readers
+        self._workers = workers
+
+    def read(
+        self, groups: Iterable[tuple[T, Sequence[Part]]], stopped: threading.Event
+    ) -> Generator[tuple[T, list[Segment]]]:
+        """The segments of one group after the other; the next group is read meanwhile.
+
+        Parameters
+        ----------
+        groups : iterable of (T, sequence of Part)
+        stopped : Event
+            Set by another thread to end this soon.
+        """
+        pool: Executor | None = None
+        pending: list[tuple[T, list[Future[Segment]]]] = []
+        try:
+            for group, parts in groups:
+                futures: list[Future[Segment]] = []
+                if parts:
+                    pool = pool or self._start()
+                    futures = [self._submit(pool, part) for part in parts]
+                pending.append((group, futures))
+                if len(pending) > 1 and not stopped.is_set():
+                    yield _finish(pending, stopped)
+            while pending and not stopped.is_set():
+                yield _finish(pending, stopped)
+        except _Stopped:
+            return
+        except BrokenProcessPool:
+            raise PhylotoolsError(
+                "a process that reads the stores was killed, perhaps for want of memory; "
+                "lower data.buffer_bytes or data.workers"
+            ) from None
+        finally:
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> Executor:
+        if self._workers == 0:
+            threads = min(get_threads(), _MOST_THREADS)
+            return ThreadPoolExecutor(threads, thread_name_prefix="reading")
+        return ProcessPoolExecutor(
+            self._workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(pickle.dumps(list(self._readers)),),
+        )
+
+    def _submit(self, pool: Executor, part: Part) -> Future[Segment]:
+        if self._workers == 0:
+            source, *place = part
+            return pool.submit(self._readers[source].load_part, *place)
+        with _as_for_children():  # the first call starts them
+            return pool.submit(_load_in_worker, part)
+
+
+class _Stopped(Exception):
+    """Nobody waits for the segments any more."""
+
+
+def _finish(
+    pending: list[tuple[T, list[Future[Segment]]]], stopped: threading.Event
+) -> tuple[T, list[Segment]]:
+    """The segments of the first group that is pending."""
+    group, futures = pending.pop(0)
+    segments = []
+    for future in futures:
+        while not future.done() and not stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                future.exception(timeout=_PATIENCE)
+        if stopped.is_set():
+            raise _Stopped
+        segments.append(future.result())
+    return group, segments
+
+
+@contextlib.contextmanager
+def _as_for_children() -> Iterator[None]:
+    """What processes inherit that are started meanwhile.
+
+    Their libraries use one thread each, as the environment says. The terminal sends an interruption
+    to every process: they keep it from the first, for this process ends them.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+#: Of a worker process: its readers, pickled until they are used, since an error in its start
+#: could not be told from a crash.
+_pickled = b""
+_opened: list[SegmentReader] = []
+
+
+def _begin_worker(readers: bytes) -> None:
+    global _pickled
+    _pickled = readers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _load_in_worker(part: Part) -> Segment:
+    if not _opened:
+        _opened.extend(pickle.loads(_pickled))
+    source, *place = part
+    return _opened[source].load_part(*place)
+
+
+def in_background(make: Callable[[threading.Event], Generator[T]]) -> Generator[T]:
+    """Iterate in another thread, a little ahead of whoever uses the items.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the iterator; gets an event that is set when no more is wanted.
+    """
+    stopped = threading.Event()
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(_AHEAD)
+
+    def put(kind: str, item: Any) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put((kind, item), timeout=_PATIENCE)
+                return
+
+    def work() -> None:
+        items = make(stopped)
+        try:
+            for item in items:
+                put("item", item)
+                if stopped.is_set():
+                    break
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+        finally:
+            items.close()
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, item = ready.get()
+            if kind == "error":
+                raise item
+            if kind == "end":
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,203 @@
+"""Segments: contiguous parts of a column store, each read whole and once an epoch.
+
+Nothing here imports torch: processes that only read start fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.io.regions import Region
+from phylotools.store import schema
+from phylotools.store.intervals import merge_intervals, runs_of, windows_of
+from phylotools.store.read import ColumnStore
+from phylotools.training.windows import copy_columns, n_columns
+
+#: Positions decoded at once: their bases stay in the processor's cache until they are copied.
+_READ = 4 * schema.CHUNK_LENGTH
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Columns in memory, with the reference around them.
+
+    Attributes
+    ----------
+    runs : int64 array [K, 3]
+        Where the columns lie; see `windows`.
+    bases : uint8 array [C, S]
+        Codes without the soft-mask bit.
+    weight : float32 array [C] or None
+        The store's weights; None if it has none.
+    reference : uint8 array [M]
+        Codes with the soft-mask bit; `outside` where a contig has ended.
+    origin : int64 array [K]
+        Position p near run k is entry ``p + origin[k]`` of `reference`.
+    """
+
+    runs: NDArray[np.int64]
+    bases: NDArray[np.uint8]
+    weight: NDArray[np.float32] | None
+    reference: NDArray[np.uint8]
+    origin: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SegmentReader:
+    """What is read of one store, and how; may be pickled.
+
+    Attributes
+    ----------
+    store : ColumnStore
+    minimum_species : int
+    soft_mask_weight : float
+        Columns of weight 0, by this or by the store's own weights, are not read.
+    held_out : dict of str to int64 array [H, 2]
+        Contig -> sorted and disjoint intervals that are not for training.
+    reach : int
+        Positions of the reference needed on either side of a column.
+    outside : int
+        Code of the reference beyond the ends of a contig.
+    """
+
+    store: ColumnStore
+    minimum_species: int
+    soft_mask_weight: float
+    held_out: dict[str, NDArray[np.int64]]
+    reach: int
+    outside: int
+    contigs: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contigs", tuple(self.store.contigs))
+
+    def segments(self, columns: int) -> Iterator[tuple[int, int, int]]:
+        """Parts (contig, start, end) of about so many covered columns, none in two shards."""
+        index = {name: number for number, name in enumerate(self.contigs)}
+        contig, cover = "", _Cover(np.empty((0, 2), dtype=np.int64))
+        for region in self.store.shard_regions():
+            if region.contig != contig:
+                contig, cover = region.contig, _Cover(self.store.intervals(region.contig))
+            edges = np.arange(region.start, region.end, self.store.chunk_length)
+            share = cover.before(edges) // columns
+            starts = edges[np.flatnonzero(np.diff(share, prepend=-1))].tolist()
+            for start, end in zip(starts, [*starts[1:], region.end], strict=True):
+                yield index[contig], start, end
+
+    def runs(
+        self, contig: int, start: int, end: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Runs of training and of held-out columns in a part of a contig; int64 [K, 3] each."""
+        region = Region(self.contigs[contig], start, end)
+        wanted = self.store.depth(region) >= self.minimum_species
+        weight = self.store.weight(region)
+        if weight is not None:
+            wanted &= weight > 0
+        if self.soft_mask_weight == 0:
+            wanted &= (self.store.reference(region) & schema.SOFT_MASK) == 0
+        out = self._held_out(region)
+        return _rows(contig, runs_of(wanted & ~out, start)), _rows(
+            contig, runs_of(wanted & out, start)
+        )
+
+    def covers(self, region: Region) -> bool:
+        """Whether a region of the store's contigs has a column that is deep enough."""
+        length = self.store.contigs[region.contig]
+        start, end = max(region.start, 0), min(region.end, length)
+        for begin in range(start, end, schema.LINE_CHUNK_LENGTH):
+            part = Region(region.contig, begin, min(begin + schema.LINE_CHUNK_LENGTH, end))
+            if (self.store.depth(part) >= self.minimum_species).any():
+                return True
+        return False
+
+    def load(self, runs: NDArray[np.int64]) -> Segment:
+        """Read the columns of sorted runs, every chunk once."""
+        bases = np.empty((n_columns(runs), len(self.store.species)), dtype=np.uint8)
+        weight = np.empty(len(bases), dtype=np.float32)
+        has_weight = False
+        done = 0
+        for region, rows in self._pieces(runs):
+            mask = np.uint8(schema.CODE_MASK)
+            count = copy_columns(self.store.bases(region), region.start, rows, mask, bases[done:])
+            weights = self.store.weight(region)
+            if weights is not None:
+                has_weight = True
+                inside = np.zeros(len(region), dtype=bool)
+                for start, end in (rows[:, 1:] - region.start).tolist():
+                    inside[max(start, 0) : end] = True
+                weight[done : done + count] = weights[inside]
+            done += count
+        assert done == len(bases)
+        reference, origin = self._reference(runs)
+        return Segment(runs, bases, weight if has_weight else None, reference, origin)
+
+    def load_part(self, contig: int, start: int, end: int) -> Segment:
+        """Read the training columns of a part of a contig."""
+        return self.load(self.runs(contig, start, end)[0])
+
+    def _pieces(self, runs: NDArray[np.int64]) -> Iterator[tuple[Region, NDArray[np.int64]]]:
+        """Regions to be read at once, with the runs that reach into each."""
+        for contig, own in _by_contig(runs):
+            name = self.contigs[contig]
+            for begin, stop in windows_of(own[:, 1:], self.store.contigs[name], _READ):
+                first = np.searchsorted(own[:, 2], begin, side="right")
+                last = np.searchsorted(own[:, 1], stop, side="left")
+                rows = own[first:last]
+                start, end = max(begin, int(rows[0, 1])), min(stop, int(rows[-1, 2]))
+                yield Region(name, start, end), rows
+
+    def _held_out(self, region: Region) -> NDArray[np.bool_]:
+        out = np.zeros(len(region), dtype=bool)
+        intervals = self.held_out.get(region.contig)
+        if intervals is not None:
+            first = np.searchsorted(intervals[:, 1], region.start, side="right")
+            last = np.searchsorted(intervals[:, 0], region.end, side="left")
+            for start, end in (intervals[first:last] - region.start).tolist():
+                out[max(start, 0) : end] = True
+        return out
+
+    def _reference(self, runs: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The reference around runs, and where in it the positions of each run lie."""
+        spans, origins, size = [], [np.empty(0, dtype=np.int64)], 0
+        for contig, own in _by_contig(runs):
+            name = self.contigs[contig]
+            length = self.store.contigs[name]
+            wide = merge_intervals(own[:, 1:] + np.array([-self.reach, self.reach]))
+            offset = size + np.cumsum(np.diff(wide, axis=1)[:, 0]) - wide[:, 1]
+            origins.append(offset[np.searchsorted(wide[:, 1], own[:, 1])])
+            for start, end in wide.tolist():
+                inner = Region(name, max(start, 0), min(end, length))
+                span = np.full(end - start, self.outside, dtype=np.uint8)
+                span[inner.start - start : inner.end - start] = self.store.reference(inner)
+                spans.append(span)
+                size += end - start
+        return np.concatenate([np.empty(0, dtype=np.uint8), *spans]), np.concatenate(origins)
+
+
+class _Cover:
+    """How many positions of sorted, disjoint intervals lie before others."""
+
+    def __init__(self, intervals: NDArray[np.int64]) -> None:
+        self._starts = np.append(intervals[:, 0], np.iinfo(np.int64).max)
+        self._ends = intervals[:, 1]
+        self._sums = np.append(0, np.cumsum(intervals[:, 1] - intervals[:, 0]))
+
+    def before(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        whole = np.searchsorted(self._ends, positions, side="right")
+        begun = np.maximum(positions - self._starts[whole], 0)
+        counts: NDArray[np.int64] = self._sums[whole] + begun
+        return counts
+
+
+def _rows(contig: int, intervals: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.insert(intervals, 0, contig, axis=1)
+
+
+def _by_contig(runs: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    edges = np.flatnonzero(np.diff(runs[:, 0], prepend=-1)).tolist()
+    for first, last in zip(edges, [*edges[1:], len(runs)], strict=True):
+        yield int(runs[first, 0]), runs[first:last]

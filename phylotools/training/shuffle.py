@@ -1,0 +1,239 @@
+"""Which columns there are, and in what order an epoch reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.phylogeny.threads import map_in_threads
+from phylotools.training.segments import SegmentReader
+from phylotools.training.windows import (
+    N_PHASES,
+    count_windows,
+    join_touching,
+    n_columns,
+    regular_phase,
+)
+
+#: Segments that share a buffer: so many places of the genome meet in its batches.
+SEGMENTS_PER_BUFFER = 64
+#: Segments scanned between two looks at how much there is.
+_SCANNED = 256
+
+_NO_RUNS = np.empty((0, 3), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ColumnTable:
+    """The training or the held-out columns of one store: where they lie, not what they are.
+
+    Attributes
+    ----------
+    place : int64 array [G, 3]
+        Contig, start and end of every segment that has such columns.
+    columns : int64 array [G]
+    windows : int32 array [G, P]
+        Number of windows of a segment in each of its phases.
+    runs : int64 array [K, 3] or None
+        All columns, of a store that is held in memory as one; see `windows`.
+    """
+
+    place: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    windows: NDArray[np.int32]
+    runs: NDArray[np.int64] | None
+
+    @property
+    def n_columns(self) -> int:
+        """Columns in all segments."""
+        return int(self.columns.sum())
+
+    def by_segment(self) -> ColumnTable:
+        """The same, to be read segment by segment."""
+        return dataclasses.replace(self, runs=None)
+
+
+def scan(
+    reader: SegmentReader, width: int, segment_columns: int, most_columns: int
+) -> tuple[ColumnTable, ColumnTable]:
+    """Count training and held-out columns of a store, segment by segment.
+
+    Only the number of species at each position is read, not the species.
+
+    Parameters
+    ----------
+    reader : SegmentReader
+    width : int
+        Length of a window.
+    segment_columns : int
+        About so many columns in a segment.
+    most_columns : int
+        The tables of no more columns than these come with their runs.
+    """
+    parts = reader.segments(segment_columns)
+    makers = (_TableMaker(width, N_PHASES, most_columns), _TableMaker(width, 1, most_columns))
+    while block := list(itertools.islice(parts, _SCANNED)):
+        found: list[tuple[NDArray[np.int64], ...]] = [(_NO_RUNS, _NO_RUNS)] * len(block)
+
+        def read(
+            index: int,
+            block: list[tuple[int, int, int]] = block,
+            found: list[tuple[NDArray[np.int64], ...]] = found,
+        ) -> None:
+            found[index] = reader.runs(*block[index])
+
+        map_in_threads(read, range(len(block)))
+        for place, kinds in zip(block, found, strict=True):
+            for maker, runs in zip(makers, kinds, strict=True):
+                maker.add(place, runs)
+    training, held_out = (maker.table() for maker in makers)
+    return training, held_out
+
+
+class _TableMaker:
+    """A `ColumnTable` from the runs of one segment after the other."""
+
+    def __init__(self, width: int, n_phases: int, most_columns: int) -> None:
+        self._width = width
+        self._phases = [regular_phase(number, width) for number in range(n_phases)]
+        self._most = most_columns
+        self._places: list[tuple[int, int, int]] = []
+        self._columns: list[int] = []
+        self._windows: list[list[int]] = []
+        self._runs: list[NDArray[np.int64]] = []
+        self._total = 0
+
+    def add(self, place: tuple[int, int, int], runs: NDArray[np.int64]) -> None:
+        if not len(runs):
+            return
+        self._places.append(place)
+        self._columns.append(n_columns(runs))
+        self._windows.append(
+            [count_windows(runs, np.full(len(runs), phase), self._width) for phase in self._phases]
+        )
+        self._total += self._columns[-1]
+        if self._total <= self._most:
+            self._runs.append(runs)
+        else:
+            self._runs.clear()
+
+    def table(self) -> ColumnTable:
+        runs = join_touching(np.concatenate([_NO_RUNS, *self._runs]))
+        return ColumnTable(
+            np.array(self._places, dtype=np.int64).reshape(-1, 3),
+            np.array(self._columns, dtype=np.int64),
+            np.array(self._windows, dtype=np.int32).reshape(-1, len(self._phases)),
+            runs if self._total <= self._most else None,
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Segments whose windows are shuffled together.
+
+    Attributes
+    ----------
+    epoch, number : int
+        The number is the group's within the epoch.
+    source : int array [G]
+        The store of each segment, rising; empty if all stores are held in memory.
+    segment : int array [G]
+        Its row in the store's `ColumnTable`.
+    phase : int array [G]
+        Which of the `N_PHASES` phases it is cut with.
+    first_batch : int
+        Batches of the epoch before this group.
+    skipped : int
+        Batches of this group to leave out.
+    """
+
+    epoch: int
+    number: int
+    source: NDArray[np.int64]
+    segment: NDArray[np.int64]
+    phase: NDArray[np.int64]
+    first_batch: int = 0
+    skipped: int = 0
+
+    def generator(self, seed: int) -> np.random.Generator:
+        """What shuffles the windows: of an epoch's first group, what (seed, epoch) alone gives."""
+        place = (self.epoch, self.number) if self.number else (self.epoch,)
+        return np.random.default_rng((seed, *place))
+
+
+_NONE = np.empty(0, dtype=np.int64)
+
+
+class EpochOrder:
+    """The groups of every epoch, by arithmetic alone.
+
+    Parameters
+    ----------
+    tables : sequence of ColumnTable
+        The training columns of each store; either all of them have runs or none.
+    n_species : sequence of int
+        Of each store: bytes of a column.
+    per_batch : int
+        Windows in a batch.
+    group_bytes : int
+        Of the columns of a group, unless a single segment has more.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[ColumnTable],
+        n_species: Sequence[int],
+        per_batch: int,
+        group_bytes: int,
+        seed: int,
+    ) -> None:
+        self.is_one_group = all(table.runs is not None for table in tables)
+        self._per_batch, self._group_bytes, self._seed = per_batch, group_bytes, seed
+        sizes = [len(table.columns) for table in tables]
+        self._source = np.repeat(np.arange(len(tables)), sizes)
+        self._segment = np.concatenate([np.arange(size) for size in sizes])
+        self._windows = np.concatenate([table.windows for table in tables])
+        self._bytes = np.concatenate(
+            [table.columns * n for table, n in zip(tables, n_species, strict=True)]
+        )
+
+    def groups(self, epoch: int, first_batch: int = 0) -> Iterator[Group]:
+        """The groups of an epoch, without those whose batches all lie before one."""
+        if self.is_one_group:
+            yield Group(epoch, 0, _NONE, _NONE, _NONE, 0, first_batch)
+            return
+        # Apart from the groups' own random numbers.
+        rng = np.random.default_rng((self._seed, epoch, 0, 1))
+        order = rng.permutation(len(self._source))
+        phases = rng.integers(N_PHASES, size=len(order))
+        ends = np.cumsum(self._bytes[order])
+        first = before = number = 0
+        while first < len(order):
+            limit = (ends[first - 1] if first else 0) + self._group_bytes
+            last = max(int(np.searchsorted(ends, limit, side="right")), first + 1)
+            # By store, and in the order of its columns.
+            chosen = np.sort(order[first:last])
+            phase = phases[chosen]
+            n_batches = self._count(self._source[chosen], self._windows[chosen, phase])
+            if before + n_batches > first_batch:
+                yield Group(
+                    epoch,
+                    number,
+                    self._source[chosen],
+                    self._segment[chosen],
+                    phase,
+                    before,
+                    max(first_batch - before, 0),
+                )
+            before += n_batches
+            first, number = last, number + 1
+
+    def _count(self, source: NDArray[np.int64], windows: NDArray[np.int32]) -> int:
+        totals = np.bincount(source, weights=windows).astype(np.int64)
+        return int((-(-totals // self._per_batch)).sum())

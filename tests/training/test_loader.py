@@ -1,0 +1,201 @@
+"""Stores larger than the buffer, which are read by segments."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+from column_oracle import expected_columns, seen_in
+from conftest import SMALL
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_order import PARTS, digest
+
+from phylotools.io.regions import Region
+from phylotools.training import loader
+from phylotools.training.dataset import TrainingData
+from phylotools.training.windows import count_windows, join_touching, n_columns, tile
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def groups_of(data: TrainingData, epoch: int, first: int = 0):
+    return list(data._order.groups(epoch, first))
+
+
+def same(a, b) -> bool:
+    return digest([a]) == digest([b])
+
+
+def test_each_column_once_whatever_the_buffer(small, config_of, many_segments):
+    held_out = {"held_out_regions": ["one:3,000-3,500", "three:1-2,222", "three:20000-20001"]}
+    data = TrainingData(small(many_segments, **held_out))
+    assert not data._order.is_one_group
+    assert len(groups_of(data, 0)) > 8
+    wanted = sorted(expected_columns(data, held_out=False))
+    for epoch in (0, 3):
+        assert sorted(seen_in(data, data.epoch(epoch), 48)) == wanted
+    whole = TrainingData(config_of(many_segments, data=held_out))
+    assert whole._order.is_one_group
+    assert list(whole.stores[0].regions()) == list(data.stores[0].regions())
+    assert sorted(seen_in(whole, whole.epoch(0), 48)) == wanted
+    assert whole.stores[0].training.n_columns == len(wanted)
+
+
+def test_epochs_and_seeds_decide_the_order(small, many_segments, config_of):
+    data = TrainingData(small(many_segments))
+    assert digest(data.epoch(1)) == digest(data.epoch(1))
+    assert digest(data.epoch(1)) != digest(data.epoch(2))
+    other = config_of(many_segments, data={"buffer_bytes": SMALL}, run={"seed": 6})
+    assert digest(data.epoch(1)) != digest(TrainingData(other).epoch(1))
+    first, second = (np.concatenate([g.segment for g in groups_of(data, e)]) for e in (1, 2))
+    assert sorted(first) == sorted(second)
+    assert list(first) != list(second)
+
+
+def test_groups_do_not_outgrow_the_buffer(small, many_segments):
+    data = TrainingData(small(many_segments))
+    columns = data.stores[0].training.columns
+    for group in groups_of(data, 0):
+        assert columns[group.segment].sum() * 5 <= SMALL // 2 or len(group.segment) == 1
+
+
+def test_an_epoch_is_entered_without_reading_what_lies_before(small, many_segments, monkeypatch):
+    data = TrainingData(small(many_segments))
+    batches = list(data.epoch(2))
+    ends = [group.first_batch for group in groups_of(data, 2)]
+    assert ends[0] == 0
+    for first in (0, 1, ends[3] - 1, ends[3], ends[3] + 1, len(batches) - 1, len(batches)):
+        groups = groups_of(data, 2, first)
+        read = []
+        original = type(data.stores[0].reader).load_part
+
+        def watched(self, *place, read=read, original=original):
+            read.append(place)
+            return original(self, *place)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(data.stores[0].reader), "load_part", watched)
+            rest = list(data.epoch(2, first))
+        assert len(rest) == len(batches) - first
+        assert all(same(a, b) for a, b in zip(rest, batches[first:], strict=True))
+        wanted = [data.stores[0].training.place[s] for g in groups for s in g.segment]
+        assert sorted(read) == sorted(tuple(place.tolist()) for place in wanted)
+        assert len(read) == len(set(read))
+
+
+def test_the_stream_goes_from_epoch_to_epoch(small, config_of, many_segments):
+    for config in (small(many_segments), config_of(many_segments)):
+        data = TrainingData(config)
+        epochs = [list(data.epoch(number)) for number in (0, 1, 2)]
+        wanted = [((e, i), b) for e, batches in enumerate(epochs) for i, b in enumerate(batches)]
+        first = len(epochs[0]) - 2
+        found = list(islice(data.stream(0, first), len(epochs[1]) + 5))
+        for (place, batch), (its_place, its_batch) in zip(found, wanted[first:], strict=False):
+            assert place == its_place
+            assert same(batch, its_batch)
+
+
+def test_weights_and_columns_without(small, config_of, weighted_segments):
+    """Straight from the store; what a column weighs does not depend on the buffer."""
+    soft = {"soft_mask_weight": 0.5}
+    for config in (small(weighted_segments, **soft), config_of(weighted_segments, data=soft)):
+        data = TrainingData(config)
+        (source,) = data.stores
+        wanted = []
+        for contig, length in source.store.contigs.items():
+            region = Region(contig, 0, length)
+            weight = source.store.weight(region)
+            reference = source.store.reference(region)
+            weight = weight * np.where(reference & 8, np.float32(0.5), np.float32(1))
+            deep = source.store.depth(region) >= 2
+            bases = source.store.bases(region) & 7
+            wanted += [
+                (float(weight[i]), bases[i].tobytes()) for i in np.flatnonzero(deep & (weight > 0))
+            ]
+        found = [
+            (weight, states.numpy().tobytes())
+            for batch in data.epoch(0)
+            for weight, states in zip(batch.weight.tolist(), batch.states, strict=True)
+        ]
+        assert sorted(found) == sorted(wanted)
+        assert all(len(batch.site) for batch in data.epoch(0))
+    masked = TrainingData(small(weighted_segments, soft_mask_weight=0.0))
+    assert all((batch.weight > 0).all() for batch in masked.epoch(0))
+
+
+def test_samples_are_drawn_from_segments(small, config_of, many_segments):
+    changes = {"held_out_regions": ["three:1-9000", "one:13000-14000"]}
+    data = TrainingData(small(many_segments, **changes))
+    for held_out in (False, True):
+        wanted = expected_columns(data, held_out=held_out)
+        everything = seen_in(data, data.evaluation(held_out, 10**6), 48)
+        assert sorted(everything) == sorted(wanted)
+        some = [seen_in(data, data.evaluation(held_out, 700), 48) for _ in range(2)]
+        assert some[0] == some[1]
+        assert 700 <= len(some[0]) < 700 + 4 * 48
+        assert len(set(some[0])) == len(some[0]) or len(set(wanted)) < len(wanted)
+        assert set(some[0]) <= set(wanted)
+
+
+def test_the_background_stops_at_an_error():
+    def items(stopped):
+        yield 1
+        raise ValueError("no more")
+
+    found = loader.in_background(items)
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(found)
+
+
+def test_workers_may_change_but_not_the_buffer(small, many_segments):
+    a, b = (small(many_segments, workers=number).to_dict() for number in (0, 3))
+    assert a == b
+    assert a["data"]["buffer_bytes"] == SMALL
+
+
+some_runs = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 90), st.integers(1, 40)), min_size=1, max_size=8
+)
+
+
+@given(some_runs, st.integers(1, 20), st.integers(0, 10**6))
+@settings(max_examples=200, deadline=None)
+def test_windows_are_those_of_a_plain_loop(found, width, seed):
+    places = sorted({(c, p) for c, start, n in found for p in range(start, start + n)})
+    runs = join_touching(np.array([(c, p, p + 1) for c, p in places], dtype=np.int64))
+    assert n_columns(runs) == len(places)
+    phases = np.random.default_rng(seed).integers(width, size=len(runs))
+    windows = tile(runs, phases, width)
+    expected, contig, reached = [], None, 0
+    for (own, start, end), phase in zip(runs.tolist(), phases.tolist(), strict=True):
+        if own != contig:
+            contig, reached = own, -width
+        for begin in range(max(reached, start - phase), end, width):
+            expected.append((own, begin))
+            reached = begin + width
+    starts = list(zip(runs[windows.run, 0].tolist(), windows.start.tolist(), strict=True))
+    assert starts == expected
+    assert count_windows(runs, phases, width) == len(windows)
+    columns = []
+    for (own, begin), (first, last) in zip(
+        starts, pairwise(windows.first_column.tolist()), strict=True
+    ):
+        here = [(c, p) for c, p in places if c == own and begin <= p < begin + width]
+        assert len(here) == last - first > 0
+        columns += here
+    assert columns == places
+
+
+def test_parts_of_a_batch_are_all_compared():
+    assert set(PARTS) | {"plan"} == set(loader_batch_fields())
+
+
+def loader_batch_fields():
+    from dataclasses import fields
+
+    from phylotools.training.batch import Batch
+
+    return [field.name for field in fields(Batch)]

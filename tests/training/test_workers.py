@@ -1,0 +1,113 @@
+"""Processes that read for a training run: the same batches, one-line errors, no orphans."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import tomli_w
+from conftest import SMALL, tables
+from test_order import digest
+
+from phylotools.errors import InputError, PhylotoolsError
+from phylotools.training.dataset import TrainingData
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_workers(small, many_segments, birds_store, workers):
+    stores = {"stores": [str(many_segments), str(birds_store)]}
+    alone, helped = (
+        TrainingData(small(many_segments, workers=number, **stores)) for number in (0, workers)
+    )
+    assert digest(alone.epoch(4, 9)) == digest(helped.epoch(4, 9))
+
+
+def test_nothing_is_left_running(small, many_segments):
+    data = TrainingData(small(many_segments, workers=1))
+    batches = data.epoch(0)
+    next(batches)
+    assert any(thread.name == "batches" for thread in threading.enumerate())
+    children = children_of(os.getpid())
+    assert children
+    batches.close()
+    assert not any(thread.name == "batches" for thread in threading.enumerate())
+    assert not is_alive(children)
+
+
+def children_of(pid: int) -> set[int]:
+    """Worker processes; the tracker of multiprocessing's resources may stay."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    return {int(line.split()[0]) for line in found if "spawn_main" in line}
+
+
+def is_alive(pids: set[int]) -> bool:
+    """Whether any process is there and no zombie."""
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", ",".join(map(str, pids))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return any(not state.startswith("Z") for state in shown.stdout.split())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_arrive_as_they_are(small, many_segments, tmp_path, workers):
+    copy = tmp_path / "store"
+    subprocess.run(["cp", "-r", str(many_segments), str(copy)], check=True)
+    data = TrainingData(small(copy, workers=workers))
+    for shard in (copy / "bases").rglob("*"):
+        if shard.is_file() and shard.name != "zarr.json":
+            content = bytearray(shard.read_bytes())
+            content[: len(content) // 2] = bytes(len(content) // 2)
+            shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"store: array bases.*the store is damaged"):
+        list(data.epoch(0))
+
+
+def test_a_killed_worker_is_told(small, many_segments):
+    data = TrainingData(small(many_segments, workers=1))
+    batches = data.epoch(0)
+    next(batches)
+    for child in children_of(os.getpid()):
+        os.kill(child, signal.SIGKILL)
+    with pytest.raises(PhylotoolsError, match="was killed"):
+        list(batches)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_run_that_ends_leaves_no_process(many_segments, tmp_path, how, steps):
+    """Whether its workers are about to start, or at work."""
+    config = tmp_path / "config.toml"
+    values = tables(
+        many_segments, optimiser={"steps": 10**6}, run={"log_every": 1, "checkpoint_every": 1}
+    )
+    values["data"] |= {"buffer_bytes": SMALL, "workers": 2}
+    config.write_text(tomli_w.dumps(values))
+    command = [sys.executable, "-m", "phylotools", "train", str(config), "-o", str(tmp_path / "r")]
+    with open(tmp_path / "errors", "w") as errors:
+        # A group of its own, which the interruption goes to as from a terminal.
+        run = subprocess.Popen(command, stderr=errors, start_new_session=True)
+        wait_for(lambda: len(children_of(run.pid)) == 2)
+        children = children_of(run.pid)
+        metrics = tmp_path / "r" / "metrics.tsv"
+        wait_for(lambda: not steps or len(metrics.read_text().splitlines()) > steps)
+        (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
+        run.wait(timeout=20)
+    wait_for(lambda: not is_alive(children))
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
