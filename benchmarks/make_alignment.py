@@ -86,7 +86,7 @@ class Blocks:
         reference = match[1].split(b".")[0]
         before = b"".join(lines[:first]) + b"s\t" + reference + b".chr"
         behind = b"\t%s\t+\t%d\t%s\n" % (match[3], CONTIG_LENGTH, match[6])
-        rows = lines[first + 1 :]
+        rows = [_with_true_size(line) for line in lines[first + 1 :]]
         twins = [twin for line in rows if (twin := self._twin(line)) is not None]
         self.blocks.append((before, int(match[3]), behind + b"".join([*rows, *twins]) + b"\n"))
 
@@ -145,6 +145,14 @@ def number_of_bytes(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text} is no size such as 100MB or 10GB")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _with_true_size(line: bytes) -> bytes:
+    """A row cut from a longer block may still state the size that it had."""
+    match = _ROW.match(line)
+    if match is None or (size := len(match[6]) - match[6].count(b"-")) == int(match[3]):
+        return line
+    return line[: match.start(3)] + b"%d" % size + line[match.end(3) :]
 
 
 def _paragraphs(lines: BinaryIO) -> Iterator[list[bytes]]:

@@ -19,13 +19,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phylogeny": {"errors", "compiling"},
 }
 MAY_IMPORT["store"] = {"errors", "provenance", "compiling", "drawing", "io", "phylogeny"}
+MAY_IMPORT["preprocess"] = MAY_IMPORT["store"] | {"store"}
 MAY_IMPORT["model"] = MAY_IMPORT["store"] | {"store"}
 MAY_IMPORT["training"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["evaluate"] = MAY_IMPORT["predict"] | {"predict", "training"}
 MAY_IMPORT["sites"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "engine"}
+MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "preprocess", "engine"}
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import lzma
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def simulated_alignment(length: int, model: SubstitutionModel, seed: int) -> Ali
         drawn[[place[f"{name}/half"] for name in tree.tips]],
         drawn[place["/root"]],
     )
+
+
+def seen_from_afar(alignment: Alignment) -> Alignment:
+    """The same with the species farthest from the root as the reference."""
+    tree = alignment.tree
+    height = np.zeros(len(tree.names))
+    for node in tree.postorder[::-1][1:].tolist():
+        height[node] = height[tree.parent[node]] + tree.branch_length[node]
+    return dataclasses.replace(alignment, reference=int(height[tree.tip_nodes].argmax()))
 
 
 def real_alignment(

@@ -74,8 +74,13 @@ def draw_copies(alignment: Alignment, stretch: int, seed: int) -> Copies:
         "haplotype": each(alignment.rows, np.full(n_species, HAPLOTYPE), alignment.theta),
         "recent": each(alignment.halfway, half, alignment.theta),
         "pseudogene": each(alignment.halfway, half, neutral),
+        # Gaps and missing stretches are those of the orthologue.
         "old": [
-            evolution.down(alignment.tree, alignment.root, OLD_STEM, alignment.theta)
+            np.where(
+                alignment.rows > 3,
+                alignment.rows,
+                evolution.down(alignment.tree, alignment.root, OLD_STEM, alignment.theta),
+            )
             for _ in range(2)
         ],
     }

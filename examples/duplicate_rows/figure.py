@@ -42,7 +42,11 @@ _MEASURES = {
 
 def draw(table: list[dict[str, str]], path: Path) -> None:
     """Damage by kind of copy, length of blocks and policy, on simulated mammals."""
-    rows = [row for row in table if "simulated" in row["alignment"] and float(row["share"]) > 0.1]
+    rows = [
+        row
+        for row in table
+        if row["alignment"] == "mammals, simulated" and float(row["share"]) > 0.1
+    ]
     mpl.rcParams.update(
         {"font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
          "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from alignments import Alignment, real_alignment, simulated_alignment
+from alignments import Alignment, real_alignment, seen_from_afar, simulated_alignment
 from copies import (
     Copies,
     Copy,
@@ -52,7 +52,7 @@ BLOCKS, QUICK_BLOCKS = (10, 80, 1000), (10, 1000)
 #: Share of the species that have copies at a place, and how far copies reach, in columns.
 SHARE, STRETCH = 0.2, 2000
 ALL_KINDS = ("mixed", "haplotype", "recent", "pseudogene", "old", "fragment", "pieces")
-FEW_KINDS = ("mixed", "recent", "old", "pieces")
+REAL_KINDS, QUICK_KINDS = ("mixed", "recent", "old"), ("recent", "old", "pieces")
 
 
 def main() -> None:
@@ -80,12 +80,16 @@ def compute(*, quick: bool, seed: int) -> Iterator[Row]:
     began = time.monotonic()
     model = make_substitution_model("hky").requires_grad_(False)
     length = 2_000 if quick else 18_000
-    simulated = "mammals, simulated", simulated_alignment(length, model, seed)
-    plans = [(*simulated, FEW_KINDS, SHARE)]
+    simulated = simulated_alignment(length, model, seed)
+    plans = [("mammals, simulated", simulated, QUICK_KINDS, SHARE)]
     if not quick:
-        plans = [(*simulated, ALL_KINDS, SHARE), (*simulated, ("mixed",), SHARE / 4)]
+        plans = [
+            ("mammals, simulated", simulated, ALL_KINDS, SHARE),
+            ("mammals, simulated", simulated, ("mixed",), SHARE / 4),
+            ("mammals, far reference", seen_from_afar(simulated), ("mixed", "old"), SHARE),
+        ]
         for name, (maf, tree) in REAL.items():
-            plans.append((name, real_alignment(maf, tree, length, model, seed), FEW_KINDS, SHARE))
+            plans.append((name, real_alignment(maf, tree, length, model, seed), REAL_KINDS, SHARE))
     for name, alignment, kinds, share in plans:
         blocks, fitted = (QUICK_BLOCKS, 150) if quick else (BLOCKS, 1_000)
         for row in damages(alignment, kinds, share, blocks, fitted=fitted, seed=seed):

@@ -8,8 +8,10 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from isal import isal_zlib
+
 from phylotools.errors import InputError
-from phylotools.io.files import BGZF_EOF, TRUNCATED, TRUNCATED_REMEDY
+from phylotools.io.files import BGZF_EOF, INFLATE_ERROR, TRUNCATED, TRUNCATED_REMEDY
 
 #: Uncompressed bytes a block, as bgzip chooses: any 64 KiB deflate output then fits the format.
 BLOCK_SIZE = 0xFF00
@@ -130,10 +132,10 @@ def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, byt
             raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
         checksum, length = struct.unpack("<II", rest[-8:])
         try:
-            text = zlib.decompress(rest[:-8], wbits=-15, bufsize=max(length & 0x1FFFF, 1))
-        except zlib.error as error:
+            text = isal_zlib.decompress(rest[:-8], wbits=-15, bufsize=max(length & 0x1FFFF, 1))
+        except INFLATE_ERROR as error:
             raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY) from error
-        if len(text) != length or zlib.crc32(text) != checksum:
+        if len(text) != length or isal_zlib.crc32(text) != checksum:
             raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
         yield at, text
         at += size

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import io
 import os
 import shutil
 import sys
 import tempfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+# Inflates four times as fast as zlib, which would be slower than what reads the text.
+from isal import igzip, isal_zlib
 
 from phylotools.errors import InputError, OutputError, UsageError
 
@@ -27,6 +28,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_SIZE = 1 << 20
 _LARGEST_TEXT = 4 << 20
+#: What `isal` raises for damaged data; its stub calls the class an instance.
+INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 TRUNCATED = "the compressed file is truncated or damaged"
 TRUNCATED_REMEDY = "copy or download it again"
 
@@ -58,7 +61,9 @@ class _CompressedReader(io.RawIOBase):
 
     def __init__(self, raw: BinaryIO, path: str, is_bgzf: bool) -> None:
         self._source = _TailReader(raw)
-        self._gzip = gzip.GzipFile(fileobj=io.BufferedReader(self._source, _READ_SIZE), mode="rb")
+        self._gzip = igzip.IGzipFile(
+            fileobj=io.BufferedReader(self._source, _READ_SIZE), mode="rb"
+        )
         self._path = path
         self._is_bgzf = is_bgzf
 
@@ -68,7 +73,7 @@ class _CompressedReader(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
             count = self._gzip.readinto(buffer)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, INFLATE_ERROR, igzip.BadGzipFile) as error:
             raise InputError(TRUNCATED, path=self._path, remedy=TRUNCATED_REMEDY) from error
         if count == 0 and len(buffer) and self._is_bgzf and self._source.tail != BGZF_EOF:
             raise InputError(

@@ -126,7 +126,7 @@ def finalise(
         overlapping_positions=joined.n_overlapping,
         contigs=len(joined.contigs),
         species=joined.tree.n_tips,
-        species_with_rows=int(np.count_nonzero(joined.counts.rows)),
+        species_with_rows=joined.tree.n_tips - len(joined.missing),
         mean_species_per_column=statistics["mean_species_per_column"],
         reference_species=joined.reference,
         alignment_bytes=joined.n_text_bytes,
@@ -157,6 +157,8 @@ class _JoinedPieces:
                 references.add(summary["reference"])
             self.counts.add(counts, span.path)
             self._contig_numbers.append(self._add_contigs(contigs, span.path))
+        rows = self.counts.of_species(self.tree.tips)
+        self.missing = [name for name, found in rows.items() if not found["rows"]]
         self._check_blocks(references)
         self.reference: str = references.pop()
         self._reference_index = self.tree.tips.index(self.reference)
@@ -197,10 +199,7 @@ class _JoinedPieces:
                 path=path,
                 remedy="give --reference",
             )
-        missing = [
-            name for name, rows in zip(self.tree.tips, self.counts.rows, strict=True) if not rows
-        ]
-        if len(missing) >= self.tree.n_tips - 1:
+        if len(self.missing) >= self.tree.n_tips - 1:
             raise InputError(
                 f"of the tree's tips only the reference {named} has rows",
                 path=path,
@@ -217,15 +216,12 @@ class _JoinedPieces:
                 "%d reference positions lie in more than one block: the first block was kept",
                 self.n_overlapping,
             )
-        missing = [
-            name for name, rows in zip(self.tree.tips, self.counts.rows, strict=True) if not rows
-        ]
-        if missing:
+        if self.missing:
             logger.warning(
                 "%d of the tree's %d tips have no row in the alignment (first: %s)",
-                len(missing),
+                len(self.missing),
                 self.tree.n_tips,
-                missing[0],
+                self.missing[0],
             )
         unmatched = settings.wanted().unmatched(self.contigs)
         if unmatched:
@@ -242,7 +238,7 @@ class _JoinedPieces:
             "blocks_without_reference": self.counts.blocks - self.counts.blocks_with_reference,
             "overlapping_positions": self.n_overlapping,
             "duplicates_policy": self._plan.settings.duplicates,
-            "rows": self.counts.per_species(self.tree.tips),
+            "rows": self.counts.of_species(self.tree.tips),
             "unknown_sources": dict(self.counts.unknown_rows),
         }
 

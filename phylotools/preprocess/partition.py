@@ -157,7 +157,7 @@ class _Partition:
         projector = None
         resolver = self._resolver
         with open_span(self._span) as handle:
-            reader = open_tables(handle, self._span.path)
+            reader = open_tables(handle, self._span)
             for table in reader:
                 if stop.is_set():
                     raise Stopped

@@ -131,7 +131,7 @@ def open_piece(folder: Path) -> Piece:
         summary = json.loads((folder / _SUMMARY).read_text())
         index = np.load(folder / _INDEX, allow_pickle=False)
         size = (folder / _CHUNKS).stat().st_size
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise damaged_piece(folder) from error
     is_whole = (
         isinstance(summary, dict)

@@ -27,7 +27,7 @@ PLAN_FILE = "plan.json"
 #: enough files for a thousand times the human genome. Measured: 16 MiB costs no speed.
 PARTITION_BYTES = 256 << 20
 #: Larger files are named by size and time only: to hash them would read them twice.
-_LARGEST_HASHED = 1 << 30
+_LARGEST_HASHED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _first_reference(
         span.path, tree.tips, ignored=ignored, drop_unknown=settings.drop_unknown
     )
     with open_span(span) as handle:
-        for table in open_tables(handle, span.path, first_only=True):
+        for table in open_tables(handle, span, first_only=True):
             resolver.resolve(table)
             break
     return resolver.reference

@@ -179,13 +179,14 @@ class _Parts:
     def add(self, chunk: StoredChunk) -> None:
         """Take in the next chunk."""
         is_covered = chunk.reference != schema.NO_BLOCK
-        if not is_covered.any():
-            return
         start = self._offsets[chunk.contig] + chunk.index * schema.CHUNK_LENGTH
+        runs = runs_of(is_covered, start)
+        if not len(runs):
+            return
         index = start // schema.CHUNK_LENGTH
         self._bases.append(index, chunk.blob)
         self.digest.add(index, chunk.digest)
-        self._add_runs(chunk.contig, runs_of(is_covered, start))
+        self._add_runs(chunk.contig, runs)
         self.n_bases += int(chunk.depth.sum(dtype=np.int64))
         self._lines[schema.DEPTH].put_window(index, chunk.depth)
         if schema.REFERENCE in self._lines:

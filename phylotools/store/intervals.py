@@ -38,8 +38,27 @@ def runs_of(flags: NDArray[np.bool_], start: int = 0) -> NDArray[np.int64]:
     start : int
         Position of the first.
     """
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    bordered = np.zeros(len(flags) + 2, dtype=bool)
+    bordered[1:-1] = flags
+    edges = np.flatnonzero(bordered[1:] != bordered[:-1])
     return edges.reshape(-1, 2).astype(np.int64) + start
+
+
+def cut_intervals(intervals: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cut sorted, disjoint intervals at positions; int64 [M, 2].
+
+    Parameters
+    ----------
+    intervals : int64 array [K, 2]
+    at : int64 array
+        Rising. An interval that holds such a position and the one before it becomes two.
+    """
+    first, last = intervals[:, 0], intervals[:, 1]
+    # Inside: more intervals have begun before the position than have ended up to it.
+    began = np.searchsorted(first, at, side="left")
+    is_inside = began > np.searchsorted(last, at, side="right")
+    cuts = np.repeat(at[is_inside], 2)
+    return np.sort(np.concatenate([intervals.ravel(), cuts])).reshape(-1, 2)
 
 
 def windows_of(intervals: NDArray[np.int64], length: int, window: int) -> Iterator[tuple[int, int]]:

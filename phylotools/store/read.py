@@ -16,27 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.regions import MAX_COORDINATE, Region
+from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
-from phylotools.store.intervals import merge_intervals, runs_of, windows_of
-from phylotools.store.shards import ShardReader, read_json, read_layout
+from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
+from phylotools.store.opening import DAMAGED, checked_length, open_arrays, read_attributes
+from phylotools.store.shards import ShardReader
 
-_REMEDY = "give a folder that `phylotools preprocess` made"
-_DAMAGED = "restore it or make it again; `phylotools inspect --verify` names the damaged part"
-_REQUIRED = {
-    "reference_species": str,
-    "reference_source": str,
-    "species": list,
-    "tree": str,
-    "contigs": list,
-    "sha256": dict,
-    "inputs": dict,
-    "statistics": dict,
-    "run": dict,
-}
 #: Positions whose depths are looked at together.
 _DEPTHS = 1 << 18
 #: Windows of the checksums that are looked at together.
@@ -151,13 +139,14 @@ class ColumnStore:
         list of Region
             In contig order, then by position.
         """
-        regions = []
-        for contig in self.contigs:
-            intervals = self.intervals(contig)
-            if min_species > 0:
-                intervals = self._deep_intervals(contig, intervals, min_species)
-            regions += [Region(contig, start, end) for start, end in intervals.tolist()]
-        return regions
+        runs = self._intervals if min_species < 1 else self._deep_intervals(min_species)
+        names, offsets = [*self._offsets], np.array([*self._offsets.values()], dtype=np.int64)
+        contig = np.searchsorted(offsets, runs[:, 0], side="right") - 1
+        within = (runs - offsets[contig, None]).tolist()
+        return [
+            Region(names[index], start, end)
+            for index, (start, end) in zip(contig.tolist(), within, strict=True)
+        ]
 
     def shard_regions(self) -> list[Region]:
         """The parts of contigs that lie in one file of `bases` each, in the order of the files.
@@ -210,14 +199,19 @@ class ColumnStore:
         here = positions + self._offsets[contig]
         return np.searchsorted(bounds, here, side="right") % 2 == 1
 
-    def _deep_intervals(
-        self, contig: str, intervals: NDArray[np.int64], min_species: int
-    ) -> NDArray[np.int64]:
-        runs: list[NDArray[np.int64]] = []
-        for start, end in windows_of(intervals, self.contigs[contig], _DEPTHS):
-            deep = self.depth(Region(contig, start, end)) >= min_species
-            runs.append(runs_of(deep, start))
-        return merge_intervals(np.concatenate(runs)) if runs else intervals
+    def _deep_intervals(self, min_species: int) -> NDArray[np.int64]:
+        """As `_intervals`, of the positions with enough species."""
+        reader = self.arrays[schema.DEPTH]
+        runs: list[NDArray[np.int64]] = [np.empty((0, 2), dtype=np.int64)]
+        # Not by the contig: of a draft genome, many lie in one chunk.
+        for start, end in windows_of(self._intervals, reader.layout.length, _DEPTHS):
+            try:
+                depth = reader.read(start, end)
+            except (DamagedError, OSError) as error:
+                raise self._unreadable(error, schema.DEPTH) from error
+            runs.append(runs_of(depth >= min_species, start))
+        offsets = np.array([*self._offsets.values()], dtype=np.int64)
+        return cut_intervals(merge_intervals(np.concatenate(runs)), offsets)
 
     def verify(self, *, threads: int = 1) -> None:
         """Compare every array with the checksums made when the store was built.
@@ -347,76 +341,11 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
         If the path is no column store, is of another format version, or lacks a part.
     """
     folder = Path(path)
-    attributes = _root_attributes(folder)
-    if attributes.get("format") != schema.FORMAT:
-        raise InputError("is no column store", path=path, remedy=_REMEDY)
-    version = attributes.get("format_version")
-    if version != schema.FORMAT_VERSION:
-        raise InputError(
-            f"is a column store of format version {version}; this phylotools reads version "
-            f"{schema.FORMAT_VERSION}",
-            path=path,
-            remedy="make it again with `phylotools preprocess`, or use the version that made it",
-        )
-    for key, kind in _REQUIRED.items():
-        if not isinstance(attributes.get(key), kind):
-            raise InputError(f"the attribute {key} is missing", path=path, remedy=_DAMAGED)
+    attributes = read_attributes(folder)
     tree = parse_newick(attributes["tree"], path=f"{path} (its tree)")
     if list(tree.tips) != attributes["species"] or (
         attributes["reference_species"] not in tree.tips
     ):
-        raise InputError("species and tree do not agree", path=path, remedy=_DAMAGED)
-    length = _check_contigs(folder, attributes["contigs"])
-    return ColumnStore(folder, attributes, tree, _open_arrays(folder, length, tree.n_tips))
-
-
-def _root_attributes(folder: Path) -> dict[str, Any]:
-    if not folder.exists():
-        raise InputError("does not exist", path=folder, remedy=_REMEDY)
-    metadata = read_json(folder / "zarr.json")
-    attributes = None if metadata is None else metadata.get("attributes")
-    if not isinstance(attributes, dict):
-        raise InputError("is no column store", path=folder, remedy=_REMEDY)
-    return attributes
-
-
-def _check_contigs(folder: Path, contigs: list[Any]) -> int:
-    """Length of the arrays that hold the contigs."""
-    for index, entry in enumerate(contigs):
-        is_complete = (
-            isinstance(entry, dict)
-            and isinstance(entry.get("name"), str)
-            and type(entry.get("length")) is int
-            and 0 < entry["length"] <= MAX_COORDINATE
-            and type(entry.get("offset")) is int
-        )
-        if not is_complete:
-            raise InputError(f"contig {index} is not described", path=folder, remedy=_DAMAGED)
-    offsets, length = schema.contig_offsets(entry["length"] for entry in contigs)
-    if offsets != [entry["offset"] for entry in contigs] or length > schema.MOST_POSITIONS:
-        raise InputError("the contigs' offsets are wrong", path=folder, remedy=_DAMAGED)
-    if len({entry["name"] for entry in contigs}) < len(contigs):
-        raise InputError("two contigs have one name", path=folder, remedy=_DAMAGED)
-    return length
-
-
-def _open_arrays(folder: Path, length: int, n_species: int) -> dict[str, ShardReader]:
-    expected = [
-        schema.bases_layout(length, n_species),
-        schema.line_layout(schema.REFERENCE, length),
-        schema.line_layout(schema.DEPTH, length),
-        schema.intervals_layout(-1),
-    ]
-    if (folder / schema.WEIGHT).exists():
-        expected.append(schema.line_layout(schema.WEIGHT, length))
-    readers = {}
-    for wanted in expected:
-        layout = read_layout(folder, wanted)
-        if layout is None:
-            raise InputError(
-                f"array {wanted.name} is missing or of the wrong shape",
-                path=folder,
-                remedy=_DAMAGED,
-            )
-        readers[wanted.name] = ShardReader(folder, layout)
-    return readers
+        raise InputError("species and tree do not agree", path=path, remedy=DAMAGED)
+    length = checked_length(folder, attributes["contigs"])
+    return ColumnStore(folder, attributes, tree, open_arrays(folder, length, tree.n_tips))

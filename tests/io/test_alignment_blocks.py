@@ -93,8 +93,8 @@ def test_the_row_most_like_the_reference_stays(tmp_path):
     reader, (block,) = read(tmp_path, text)
     assert block.species == ("A", "B")
     assert block.bases[1].tolist() == [0, 9, 2, 3]
-    assert reader.counts.duplicate_rows.tolist() == [0, 2, 0]
-    assert reader.counts.first_case["duplicate"] == "B, line 4"
+    assert reader.counts.per_species[1].tolist() == [0, 2, 0]
+    assert reader.counts.first_case["duplicate_rows"] == "B, line 4"
 
 
 DUPLICATES = {
@@ -131,6 +131,14 @@ def test_consensus_ties_gaps_and_masks(tmp_path):
     text = "a\n" + "".join(f"s {row}\n" for row in rows)
     _, (block,) = read(tmp_path, text, duplicates="consensus")
     assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in "nn-TnA"]
+
+
+@pytest.mark.parametrize("policy", DUPLICATE_POLICIES)
+def test_pieces_of_one_sequence_are_joined(tmp_path, policy):
+    rows = ["A.1 0 6 + 9 ACGTAC", "B.1 0 2 + 9 Ac----", "B.2 4 1 - 9 -----g", "B.1 3 2 + 9 ---NA-"]
+    reader, (block,) = read(tmp_path, "a\n" + "".join(f"s {r}\n" for r in rows), duplicates=policy)
+    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in "Ac-NAg"]
+    assert reader.counts.per_species[:, 1].tolist() == [3, 0, 2, 0]
 
 
 def test_the_reference_keeps_its_first_row_whatever_the_policy(tmp_path):
@@ -178,7 +186,7 @@ def test_blocks_without_the_reference_are_counted(tmp_path):
 def test_wrong_size_of_another_row_is_counted(tmp_path):
     reader, blocks = read(tmp_path, "a\ns A.1 0 2 + 9 AC\ns B.1 0 7 + 9 A-\n")
     assert len(blocks) == 1
-    assert reader.counts.wrong_size_rows.tolist() == [0, 1, 0]
+    assert reader.counts.per_species[3].tolist() == [0, 1, 0]
 
 
 def test_a_reference_row_of_gaps_gives_no_block(tmp_path):

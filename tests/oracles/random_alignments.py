@@ -87,3 +87,22 @@ def _spellings(draw: st.DrawFn, blocks: list[list[Row]]) -> bytes:
         lines += draw(st.sampled_from([[], [""], [between], ["", "", between]]))
     text = end.join(lines) + draw(st.sampled_from([end, "", end + end, end + "##eof maf"]))
     return draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"])) + text.encode()
+
+
+#: What damage puts into a file: what stands there anyway, and what never should.
+WORDS = (
+    *(b"\n", b"\r", b"\t", b" ", b"\0", b"\x0b", b"\n\n", b"a\n", b"s ", b"-", b"+", b"#", b"9"),
+    *(b"track", b"\nbrow", b"9" * 20, b"0" * 20, b"1099511627777", b"s A.1 0 1 + 9 A\n"),
+)
+SCRAPS = st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from(WORDS))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A file of which a few bytes were lost, changed or added."""
+    text = bytearray(draw(alignments()).text)
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(text)))
+        cut = draw(st.sampled_from([0, 0, 1, 1, 2, 5, 40]))
+        text[at : at + cut] = draw(st.one_of(st.just(b""), SCRAPS))
+    return bytes(text)

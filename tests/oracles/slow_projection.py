@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -135,6 +137,18 @@ def blocks_by_rules(data: bytes) -> list[list[Row]]:
 def _refuse(is_broken: bool) -> None:
     if is_broken:
         raise ValueError
+
+
+def bgzip(text: bytes, block: int) -> bytes:
+    """BGZF (SAM specification, section 4.1) in blocks of so many bytes of text."""
+    out = []
+    for start in [*range(0, len(text), block), len(text)]:
+        packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+        part = text[start : start + block]
+        data = packer.compress(part) + packer.flush()
+        header = struct.pack("<4BI2BH2BHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, len(data) + 25)
+        out.append(header + data + struct.pack("<II", zlib.crc32(part), len(part)))
+    return b"".join(out)
 
 
 def owner(source: str, names: Iterable[str]) -> tuple[str, str] | None:

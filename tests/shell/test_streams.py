@@ -86,8 +86,8 @@ def test_terminate_leaves_nothing(folder: Path) -> None:
         stderr=subprocess.PIPE,
     )  # fmt: skip
     with open(folder / "pipe", "w") as alignment:
-        # The temporary folder stands before the alignment is opened.
-        assert any(path.name.startswith(".out.") for path in folder.iterdir())
+        # The work folder stands before the alignment is opened.
+        assert (folder / "out.work" / "plan.json").exists()
         alignment.write("##maf version=1\n")
         alignment.flush()
         time.sleep(0.2)

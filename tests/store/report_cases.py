@@ -116,6 +116,7 @@ def made_quality(n_species=12, statistics=None, contigs=None, names=None, **chan
             np.array([row.comparable for row in others]),
             reference[:4],
         ),
+        misplaced=(),
         statistics={} if statistics is None else statistics,
     )
 

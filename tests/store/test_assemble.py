@@ -19,6 +19,7 @@ from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
 from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.intervals import runs_of
 from phylotools.store.read import open_store
 
 C = schema.CHUNK_LENGTH
@@ -114,6 +115,10 @@ def test_every_array(tmp_path_factory, seed, has_fasta, has_weights, shard_bytes
             np.testing.assert_array_equal(found[is_covered], weight_of(whole)[is_covered])
         else:
             assert store.weight(whole) is None
+        for minimum in (1, 3):
+            found = [r for r in store.covered_regions(minimum) if r.contig == name]
+            deep = runs_of(depth >= minimum).tolist()
+            assert found == [Region(name, start, end) for start, end in deep]
         n_covered += is_covered.sum()
         n_bases += depth.sum()
     assert statistics == store.attributes["statistics"]

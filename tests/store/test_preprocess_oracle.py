@@ -10,13 +10,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from maf_projection import assert_store_equals, store_of
-from random_alignments import ANCESTORS, CONTIGS, REFERENCE, TIPS, TREE, RandomAlignment, alignments
+from random_alignments import (
+    ANCESTORS,
+    CONTIGS,
+    REFERENCE,
+    TIPS,
+    TREE,
+    RandomAlignment,
+    alignments,
+    damaged,
+)
 from slow_projection import (
     NO_BLOCK,
     POLICIES,
     N,
     Row,
+    bgzip,
     blocks_by_biopython,
+    blocks_by_rules,
     consensus,
     one_row,
     owner,
@@ -40,6 +51,12 @@ CUT = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch):
+    """Hundreds of small stores: waiting for the disk would take most of the time."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 @pytest.mark.parametrize(("alignment", "tree", "reference", "n_columns"), CUT)
 def test_store_equals_biopython_projection(alignment, tree, reference, n_columns, tmp_path):
     store = store_of(DATA / alignment, DATA / tree, tmp_path / "s", reference=reference)
@@ -51,18 +68,27 @@ def test_store_equals_biopython_projection(alignment, tree, reference, n_columns
     assert n_columns is None or sum(map(len, expected.values())) == n_columns
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+#: One reference base on the reverse strand, and a row that is nothing but a gap.
+LONELY = RandomAlignment(
+    [[Row("A.1", 3, 1, "-", 4100, "a"), Row("B.1", 0, 0, "+", 0, "-")]],
+    b"a\ns A.1 3 1 - 4100 a\ns B.1 0 0 + 0 -",
 )
-@given(alignments(), st.sampled_from(POLICIES), st.sampled_from(["plain", "gzip"]))
-@example(
-    RandomAlignment([[Row("A.1", 3, 1, "-", 4100, "a"), Row("B.1", 0, 0, "+", 0, "-")]], b"a\n"
-    b"s A.1 3 1 - 4100 a\ns B.1 0 0 + 0 -"), "drop", "plain",
-)  # fmt: skip
-def test_random_alignments(tmp_path, alignment, duplicates, packing):
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    alignments(),
+    st.sampled_from(POLICIES),
+    st.sampled_from([bytes, gzip.compress, lambda text: bgzip(text, 45)]),
+    st.sampled_from([1 << 20, 1 << 20, 20, 60, 150]),
+)
+@example(LONELY, "drop", bytes, 7)
+def test_random_alignments(tmp_path, alignment, duplicates, packed, partition_bytes):
     (tmp_path / "t.nh").write_text(TREE)
     path = tmp_path / "r.maf"
-    path.write_bytes(gzip.compress(alignment.text) if packing == "gzip" else alignment.text)
+    path.write_bytes(packed(alignment.text))
     expected = project(alignment.blocks, TIPS, REFERENCE, duplicates, ancestors=ANCESTORS)
     used = [
         {owner(row.source, (*TIPS, *ANCESTORS, "Zz", "Bo"))[0] for row in block}
@@ -70,15 +96,41 @@ def test_random_alignments(tmp_path, alignment, duplicates, packing):
         if any(codes for codes in project([block], TIPS, REFERENCE).values())
     ]
     others = set().union(*used) & set(TIPS) - {REFERENCE}
-    keywords = {"reference": REFERENCE, "duplicates": duplicates, "drop_unknown": True}
+    keywords = {
+        "reference": REFERENCE,
+        "duplicates": duplicates,
+        "drop_unknown": True,
+        "partition_bytes": partition_bytes,
+        "force": True,
+    }
     if not expected or not others:
         with pytest.raises(InputError):
-            store_of(path, tmp_path / "t.nh", tmp_path / "s", force=True, **keywords)
+            store_of(path, tmp_path / "t.nh", tmp_path / "s", **keywords)
         return
-    store = store_of(path, tmp_path / "t.nh", tmp_path / "s", force=True, **keywords)
+    store = store_of(path, tmp_path / "t.nh", tmp_path / "s", **keywords)
     assert store.species == TIPS
     assert_store_equals(store, expected)
     assert all(store.contigs[contig] == CONTIGS[contig] for contig in expected)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(damaged(), st.sampled_from([1 << 20, 1 << 20, 70]))
+def test_damaged_alignments_give_no_wrong_column(tmp_path, text, partition_bytes):
+    (tmp_path / "t.nh").write_text(TREE)
+    (tmp_path / "r.maf").write_bytes(text)
+    keywords = {"reference": REFERENCE, "drop_unknown": True, "partition_bytes": partition_bytes}
+    try:
+        store = store_of(
+            tmp_path / "r.maf", tmp_path / "t.nh", tmp_path / "s", force=True, **keywords
+        )
+    except InputError:
+        return
+    expected = project(blocks_by_rules(text), TIPS, REFERENCE, ancestors=ANCESTORS)
+    assert_store_equals(
+        store, {name.encode("latin-1").decode(): codes for name, codes in expected.items()}
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_counts_are_those_of_a_plain_loop(seed, n_species, lengths):
     np.testing.assert_array_equal(counts.contig_bases, bases)
 
 
-def test_more_species_and_columns_than_a_byte_holds():
+def test_more_species_and_columns_than_a_byte_counts():
     bases = np.zeros((1000, 600), dtype=np.uint8)
     counts = count_columns(MemoryStore(comb(600), {"chr1": bases}))
     assert (counts.species[[counting.BASES, counting.IDENTICAL]] == 1000).all()

@@ -221,6 +221,25 @@ def test_damaged_files(tmp_path, damage):
         ShardReader(tmp_path, layout).read(0, 10)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 255), st.booleans())
+def test_any_changed_byte_is_noticed(tmp_path_factory, place, difference, is_bases):
+    folder = tmp_path_factory.mktemp("store")
+    layout = dataclasses.replace(BASES, length=3 * C) if is_bases else SMALL_LINES
+    values = np.random.default_rng(1).integers(0, 6, (layout.length, *layout.row))
+    values = values.astype(layout.dtype)
+    write(folder, layout, values)
+    path = folder / layout.shard_file(0)
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= difference
+    path.write_bytes(data)
+    try:
+        found = ShardReader(folder, layout).read(0, layout.length)
+    except DamagedError:
+        return
+    np.testing.assert_array_equal(found, values)  # a bit of a frame that decides nothing
+
+
 def test_entries_are_not_read_from_elsewhere(tmp_path):
     """Another chunk of the same file, by a changed index, is what only `verify` can notice."""
     layout = dataclasses.replace(BASES, length=4 * C)

@@ -18,7 +18,7 @@ from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord
 from phylotools.store import build, schema, shards
-from phylotools.store.intervals import merge_intervals, runs_of, windows_of
+from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.read import open_store
 
 TREE = parse_newick("(a:1,b:1,(c:1,d:2):1);")
@@ -217,6 +217,20 @@ def test_merged_intervals_are_the_union(pairs):
 def test_windows_cover_intervals_once():
     intervals = np.array([[5, 9], [10, 101], [300, 302]])
     assert list(windows_of(intervals, 302, 100)) == [(0, 100), (100, 200), (300, 302)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=10),
+    st.sets(st.integers(0, 60), max_size=10),
+)
+def test_cut_intervals(pairs, at):
+    whole = merge_intervals(np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2))
+    cut = cut_intervals(whole, np.array(sorted(at), dtype=np.int64)).tolist()
+    assert [p for s, e in cut for p in range(s, e)] == [
+        p for s, e in whole.tolist() for p in range(s, e)
+    ]
+    assert all(not (s < p < e) for s, e in cut for p in at)
+    assert {s for s, _ in cut} <= {s for s, _ in whole.tolist()} | at
 
 
 @given(st.lists(st.booleans(), max_size=12), st.integers(0, 100))

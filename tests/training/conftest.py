@@ -60,9 +60,9 @@ def config_file(tmp_path: Path, mammals_store: Path) -> Callable[..., Path]:
 
 
 #: Contigs of `many_segments`: whole chunks, parts of chunks, less than a window.
-CONTIGS = [("one", 14_000), ("tiny", 5), ("two", 2048), ("three", 30_001)]
+CONTIGS = [("one", 11_000), ("tiny", 5), ("two", 2048), ("three", 17_001)]
 
-#: Bytes of a buffer of which those 46,000 columns are some dozen groups.
+#: Bytes of a buffer of which those 30,000 columns are several groups.
 SMALL = 40_000
 
 

@@ -10,7 +10,10 @@ from column_oracle import expected_columns, seen_in
 from conftest import SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_runs import resumes_to_the_same
 from test_order import PARTS, digest
+
+from phylotools.errors import InputError
 
 from phylotools.io.regions import Region
 from phylotools.training import loader
@@ -29,10 +32,10 @@ def same(a, b) -> bool:
 
 
 def test_each_column_once_whatever_the_buffer(small, config_of, many_segments):
-    held_out = {"held_out_regions": ["one:3,000-3,500", "three:1-2,222", "three:20000-20001"]}
+    held_out = {"held_out_regions": ["one:3,000-3,500", "three:1-2,222", "three:15000-15001"]}
     data = TrainingData(small(many_segments, **held_out))
     assert not data._order.is_one_group
-    assert len(groups_of(data, 0)) > 8
+    assert len(groups_of(data, 0)) > 5
     wanted = sorted(expected_columns(data, held_out=False))
     for epoch in (0, 3):
         assert sorted(seen_in(data, data.epoch(epoch), 48)) == wanted
@@ -97,6 +100,34 @@ def test_the_stream_goes_from_epoch_to_epoch(small, config_of, many_segments):
             assert same(batch, its_batch)
 
 
+def test_stores_share_the_buffer(config_of, many_segments, weighted_segments):
+    """Each fits by itself, both do not."""
+    stores = [str(many_segments), str(weighted_segments)]
+    sizes = [
+        TrainingData(config_of(store)).stores[0].training.n_columns * 5
+        for store in (many_segments, weighted_segments)
+    ]
+    for spare, is_one_group in ((0, True), (-1, False)):
+        changes = {"stores": stores, "buffer_bytes": sum(sizes) + spare}
+        data = TrainingData(config_of(many_segments, data=changes))
+        assert data._order.is_one_group is is_one_group
+        assert sum(len(batch.site) for batch in data.epoch(0)) == sum(sizes) // 5
+    assert {store for group in groups_of(data, 0) for store in group.source.tolist()} == {0, 1}
+
+
+def test_a_killed_run_goes_on_in_the_same_segments(small, many_segments, tmp_path):
+    resumes_to_the_same(small(many_segments), tmp_path, [7, 13])
+
+
+def test_a_store_that_changes_is_noticed(small, many_segments, weighted_segments):
+    data = TrainingData(small(many_segments))
+    (source,) = data.stores
+    other = TrainingData(small(weighted_segments)).stores[0]
+    object.__setattr__(source.reader, "store", other.store)
+    with pytest.raises(InputError, match="changed while it was read"):
+        list(data.epoch(0))
+
+
 def test_weights_and_columns_without(small, config_of, weighted_segments):
     """Straight from the store; what a column weighs does not depend on the buffer."""
     soft = {"soft_mask_weight": 0.5}
@@ -126,7 +157,7 @@ def test_weights_and_columns_without(small, config_of, weighted_segments):
 
 
 def test_samples_are_drawn_from_segments(small, config_of, many_segments):
-    changes = {"held_out_regions": ["three:1-9000", "one:13000-14000"]}
+    changes = {"held_out_regions": ["three:1-9000", "one:10000-11000"]}
     data = TrainingData(small(many_segments, **changes))
     for held_out in (False, True):
         wanted = expected_columns(data, held_out=held_out)

@@ -82,9 +82,10 @@ def test_a_killed_worker_is_told(small, many_segments):
         list(batches)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("steps", [0, 3])
-def test_a_run_that_ends_leaves_no_process(many_segments, tmp_path, how, steps):
+@pytest.mark.parametrize(
+    ("steps", "how"), [(0, signal.SIGINT), (3, signal.SIGTERM), (3, signal.SIGKILL)]
+)
+def test_a_run_that_ends_leaves_no_process(many_segments, tmp_path, steps, how):
     """Whether its workers are about to start, or at work."""
     config = tmp_path / "config.toml"
     values = tables(

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.alignment import row_kernels as kernels
 from phylotools.io.alignment.counts import (
-    DUPLICATE,
     EMPTY_REFERENCE,
+    PER_SPECIES,
     UNKNOWN,
     WITHOUT_REFERENCE,
-    WRONG_SIZE,
     RowCounts,
 )
 from phylotools.io.alignment.maf import DAMAGED, shown
@@ -167,7 +166,7 @@ class BlockResolver:
         reference_row = np.empty(n_blocks, dtype=np.int64)
         keep = np.empty(len(table.line), dtype=np.uint8)
         totals = np.zeros(kernels.N_TOTALS, dtype=np.int64)
-        example = np.full(kernels.N_TOTALS + 2, -1, dtype=np.int64)
+        example = np.full(kernels.N_TOTALS + len(PER_SPECIES) - 1, -1, dtype=np.int64)
         status, row = kernels.choose(
             table.buffer,
             table.first_row,
@@ -179,9 +178,7 @@ class BlockResolver:
             self._policy,
             reference_row,
             keep,
-            counts.rows,
-            counts.duplicate_rows,
-            counts.wrong_size_rows,
+            counts.per_species,
             totals,
             example,
         )
@@ -341,7 +338,7 @@ class BlockResolver:
             if totals[which]:
                 self.counts.notes[text] += int(totals[which])
                 self._note_first(text, f"line {table.line[example[which]]}")
-        for offset, kind in enumerate((DUPLICATE, WRONG_SIZE)):
+        for offset, kind in enumerate(PER_SPECIES[1:]):
             row = int(example[kernels.N_TOTALS + offset])
             if row >= 0:
                 species = self._species[int(owners.species[row])]

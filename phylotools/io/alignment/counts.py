@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 WITHOUT_REFERENCE = "blocks without a row of the reference passed over"
 EMPTY_REFERENCE = "blocks in which the reference has no base passed over"
 #: Keys of `RowCounts.first_case` beside the notes.
-DUPLICATE, WRONG_SIZE, UNKNOWN = "duplicate", "wrong size", "unknown"
-_PER_SPECIES = ("rows", "duplicate_rows", "wrong_size_rows")
+UNKNOWN = "unknown_rows"
+#: In the order of `row_kernels.ROWS` and those after it.
+PER_SPECIES = ("rows", "duplicate_rows", "joined_rows", "wrong_size_rows")
 
 
 @dataclass
@@ -26,9 +27,10 @@ class RowCounts:
     ----------
     blocks, blocks_with_reference : int
         Blocks with a row of a known species, and those of use.
-    rows, duplicate_rows, wrong_size_rows : int64 arrays [S]
-        Of the blocks of use: all rows, further rows of a species in a block, and rows whose size
-        is not their number of bases.
+    per_species : int64 array [4, S]
+        Of the blocks of use: all rows; further rows of a species in a block; further rows that
+        were joined, because no column has a base in two of them; and rows whose size is not their
+        number of bases. `PER_SPECIES` names them.
     unknown_rows : Counter
         Rows of species that are not in the tree, by name up to the first dot.
     notes : Counter
@@ -39,9 +41,7 @@ class RowCounts:
 
     blocks: int
     blocks_with_reference: int
-    rows: NDArray[np.int64]
-    duplicate_rows: NDArray[np.int64]
-    wrong_size_rows: NDArray[np.int64]
+    per_species: NDArray[np.int64]
     unknown_rows: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     first_case: dict[str, str] = field(default_factory=dict)
@@ -49,14 +49,13 @@ class RowCounts:
     @classmethod
     def zero(cls, n_species: int) -> RowCounts:
         """No row yet."""
-        return cls(0, 0, *(np.zeros(n_species, dtype=np.int64) for _ in _PER_SPECIES))
+        return cls(0, 0, np.zeros((len(PER_SPECIES), n_species), dtype=np.int64))
 
     def add(self, other: RowCounts, path: str) -> None:
         """Add the counts of a later part, which was read from `path`."""
         self.blocks += other.blocks
         self.blocks_with_reference += other.blocks_with_reference
-        for name in _PER_SPECIES:
-            getattr(self, name).__iadd__(getattr(other, name))
+        self.per_species = self.per_species + other.per_species
         self.unknown_rows += other.unknown_rows
         self.notes += other.notes
         for kind, case in other.first_case.items():
@@ -70,40 +69,32 @@ class RowCounts:
         duplicates : str
             The policy, for the text.
         """
-        kinds = [
-            (
-                DUPLICATE,
-                self.duplicate_rows.sum(),
-                f"further rows of a species in a block, {duplicates}",
-            ),
-            (
-                WRONG_SIZE,
-                self.wrong_size_rows.sum(),
-                "rows whose size is not their number of bases",
-            ),
-            (
-                UNKNOWN,
-                self.unknown_rows.total(),
-                "rows of species that are not in the tree dropped",
-            ),
+        texts = [
+            f"further rows of a species in a block, {duplicates}",
+            "rows that are pieces of one sequence joined",
+            "rows whose size is not their number of bases",
+            "rows of species that are not in the tree dropped",
         ]
-        for kind, count, text in kinds + [
-            (text, count, text) for text, count in self.notes.items()
-        ]:
+        kinds = [*PER_SPECIES[1:], UNKNOWN]
+        numbers = [*self.per_species[1:].sum(axis=1).tolist(), self.unknown_rows.total()]
+        found = list(zip(kinds, numbers, texts, strict=True))
+        found += [(text, count, text) for text, count in self.notes.items()]
+        for kind, count, text in found:
             if count:
                 yield f"{count} {text} (first: {self.first_case.get(kind, '-')})"
 
-    def per_species(self, species: Sequence[str]) -> dict[str, dict[str, int]]:
+    def of_species(self, species: Sequence[str]) -> dict[str, dict[str, int]]:
         """Species -> its counts of rows."""
+        columns = self.per_species.T.tolist()
         return {
-            name: {kind: int(getattr(self, kind)[index]) for kind in _PER_SPECIES}
-            for index, name in enumerate(species)
+            name: dict(zip(PER_SPECIES, column, strict=True))
+            for name, column in zip(species, columns, strict=True)
         }
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
         return {
-            **{name: getattr(self, name).tolist() for name in _PER_SPECIES},
+            "per_species": self.per_species.tolist(),
             **{name: dict(getattr(self, name)) for name in ("unknown_rows", "notes", "first_case")},
             "blocks": self.blocks,
             "blocks_with_reference": self.blocks_with_reference,
@@ -115,7 +106,7 @@ class RowCounts:
         return cls(
             int(document["blocks"]),
             int(document["blocks_with_reference"]),
-            *(np.array(document[name], dtype=np.int64) for name in _PER_SPECIES),
+            np.array(document["per_species"], dtype=np.int64).reshape(len(PER_SPECIES), -1),
             unknown_rows=Counter(document["unknown_rows"]),
             notes=Counter(document["notes"]),
             first_case=dict(document["first_case"]),

@@ -112,7 +112,7 @@ class MultiFastaReader:
             self._fail("letters stand before the first header", "begin the file with >species")
         self._letters += letters
         if len(self._letters) > MOST_LETTERS:
-            self._fail(f"the alignment has more than {MOST_LETTERS >> 20} million letters", _TO_MAF)
+            self._fail(f"there are more than {MOST_LETTERS // 10**6} million letters", _TO_MAF)
 
     def _end_sequence(self) -> None:
         """Check the length of the sequence that was read last."""

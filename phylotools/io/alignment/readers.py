@@ -9,7 +9,7 @@ from typing import Protocol
 from phylotools.io.alignment.formats import alignment_format
 from phylotools.io.alignment.maf import MafReader
 from phylotools.io.alignment.rows import RowTable
-from phylotools.io.alignment.spans import STREAM, storage_of
+from phylotools.io.alignment.spans import STREAM, Span, storage_of
 from phylotools.io.files import open_input
 
 #: Text that is scanned to find the first rows.
@@ -32,15 +32,14 @@ def is_maf(path: str) -> bool:
         return alignment_format(handle, path) == "maf"
 
 
-def open_tables(handle: io.BufferedReader, path: str, *, first_only: bool = False) -> TableReader:
+def open_tables(handle: io.BufferedReader, span: Span, *, first_only: bool = False) -> TableReader:
     """Rows of an alignment in whichever format it is.
 
     Parameters
     ----------
     handle : BufferedReader
-        Decompressed bytes; not read from yet.
-    path : str
-        For messages.
+        Decompressed bytes of the span; not read from yet.
+    span : Span
     first_only : bool
         Only the first table is wanted, and it may be small.
 
@@ -49,7 +48,9 @@ def open_tables(handle: io.BufferedReader, path: str, *, first_only: bool = Fals
     InputError
         If it is no alignment, or a damaged one.
     """
-    kind = alignment_format(handle, path)
+    path = span.path
+    # Only MAF is cut, and a span may hold no block: nothing to be told from its first bytes.
+    kind = alignment_format(handle, path) if span.is_whole else "maf"
     # The other formats are compiled only where they are read.
     if kind == "taf":
         from phylotools.io.alignment.taf import TafReader

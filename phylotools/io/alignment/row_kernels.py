@@ -14,6 +14,8 @@ DROP, BEST_IDENTITY, FIRST, CONSENSUS = range(4)
 GOOD, BAD_LETTER, WRONG_REFERENCE_SIZE = range(3)
 #: Entries of the totals of `choose`.
 WITHOUT_REFERENCE, EMPTY_REFERENCE, N_TOTALS = 0, 1, 2
+#: Rows of the counts of `choose`.
+ROWS, FURTHER, JOINED, WRONG_SIZE = range(4)
 
 _DOT, _GAP, _STAR, _N = 46, 45, 42, 78
 _OFFSET, _PRIME = np.uint64(14695981039346656037), np.uint64(1099511628211)
@@ -124,6 +126,58 @@ def _identity(text, first, second, width):
 
 
 @compiled
+def _are_pieces(text, letters_at, row, next_row, width, taken):
+    """Whether no column has a base in two rows of a chain; `taken` is scratch."""
+    taken[:width] = 0
+    while row >= 0:
+        at = letters_at[row]
+        clash = np.uint8(0)
+        for i in range(width):
+            has_base = np.uint8(text[at + i] != np.uint8(_GAP))
+            clash |= has_base & taken[i]
+            taken[i] |= has_base
+        if clash:
+            return False
+        row = next_row[row]
+    return True
+
+
+@compiled
+def _keep_of_chain(text, letters_at, row, next_row, width, own, policy, keep):
+    """Decide about several rows of a species, given as a chain, by a policy."""
+    if policy == BEST_IDENTITY:
+        best, best_identity = -1, -1
+        while row >= 0:
+            identity = _identity(text, letters_at[row], letters_at[own], width)
+            if identity > best_identity:
+                best, best_identity = row, identity
+            row = next_row[row]
+        keep[best] = 1
+        return
+    if policy == FIRST:
+        keep[row] = 1
+        return
+    while row >= 0:
+        keep[row] = 2 if policy == CONSENSUS else 0
+        row = next_row[row]
+
+
+@compiled
+def _link(owner, begin, end, last_of, next_row):
+    """Chain the rows of each species of a block; `last_of` is -1 before and after."""
+    for row in range(begin, end):
+        next_row[row] = -1
+        species = owner[row]
+        if species >= 0:
+            if last_of[species] >= 0:
+                next_row[last_of[species]] = row
+            last_of[species] = row
+    for row in range(begin, end):
+        if owner[row] >= 0:
+            last_of[owner[row]] = -1
+
+
+@compiled
 def choose(
     text,
     first_row,
@@ -135,9 +189,7 @@ def choose(
     policy,
     reference_row,
     keep,
-    n_rows,
-    n_duplicates,
-    n_wrong,
+    counts,
     totals,
     example,
 ):
@@ -155,27 +207,27 @@ def choose(
         Filled: the reference's first row; -1 where the block is of no use.
     keep : uint8 array (R,)
         Filled: 1 where a row stays; 2 where it is one of several that a consensus replaces.
-    n_rows, n_duplicates, n_wrong : int64 arrays (S,)
-        Added to: rows, further rows, rows whose size is not their number of bases.
+    counts : int64 array (4, S)
+        Added to: rows; further rows; further rows that are joined, because no column has a base
+        in two of them; rows whose size is not their number of bases.
     totals : int64 array (N_TOTALS,)
         Added to: blocks without a row of the reference, or with an empty one.
-    example : int64 array (N_TOTALS + 2,)
-        Filled where it is -1: first row of such a block, then the first further row, then the
-        first row of wrong size.
+    example : int64 array (N_TOTALS + 3,)
+        Filled where it is -1: first row of such a block, then the first row of each count but the
+        first.
 
     Returns
     -------
     status, row : int
         The first row that cannot be right.
     """
-    n_species = len(n_rows)
-    seen_in = np.full(n_species, -1, np.int64)
-    kept_row = np.empty(n_species, np.int64)
-    kept_identity = np.empty(n_species, np.int64)
+    last_of = np.full(counts.shape[1], -1, np.int64)
+    next_row = np.empty(len(owner), np.int64)
+    taken = np.empty(width.max() if len(width) else 0, np.uint8)
+    is_further = np.zeros(len(owner), np.bool_)
     for block in range(len(width)):
         begin, end = first_row[block], first_row[block + 1]
-        own = -1
-        known = -1
+        own = known = -1
         for row in range(begin, end):
             keep[row] = 0
             if owner[row] >= 0 and known < 0:
@@ -191,6 +243,7 @@ def choose(
                     example[which] = known
             continue
         reference_row[block] = own
+        _link(owner, begin, end, last_of, next_row)
         for row in range(begin, end):
             species = owner[row]
             if species < 0:
@@ -198,40 +251,36 @@ def choose(
             gaps, bad = _check(text, letters_at[row], width[block])
             if bad:
                 return BAD_LETTER, row
-            n_rows[species] += 1
+            counts[ROWS, species] += 1
             if width[block] - gaps != size[row]:
                 if row == own:
                     return WRONG_REFERENCE_SIZE, row
-                n_wrong[species] += 1
-                if example[N_TOTALS + 1] < 0:
-                    example[N_TOTALS + 1] = row
-            if seen_in[species] != block:
-                seen_in[species] = block
-                kept_row[species] = row
-                kept_identity[species] = -1
+                counts[WRONG_SIZE, species] += 1
+                if example[N_TOTALS + WRONG_SIZE - 1] < 0:
+                    example[N_TOTALS + WRONG_SIZE - 1] = row
+            if next_row[row] >= 0:
+                is_further[next_row[row]] = True
+        for row in range(begin, end):
+            species = owner[row]
+            if species < 0 or is_further[row]:
+                continue
+            if next_row[row] < 0:
                 keep[row] = 1
                 continue
-            n_duplicates[species] += 1
-            if example[N_TOTALS] < 0:
-                example[N_TOTALS] = row
-            if species == reference or policy == FIRST:
-                continue
-            if policy == DROP:
-                keep[kept_row[species]] = 0
-            elif policy == CONSENSUS:
-                keep[kept_row[species]] = 2
-                keep[row] = 2
+            kind = FURTHER
+            if species == reference:
+                keep[row] = 1
+            elif _are_pieces(text, letters_at, row, next_row, width[block], taken):
+                kind = JOINED
+                _keep_of_chain(text, letters_at, row, next_row, width[block], own, CONSENSUS, keep)
             else:
-                if kept_identity[species] < 0:
-                    kept_identity[species] = _identity(
-                        text, letters_at[kept_row[species]], letters_at[own], width[block]
-                    )
-                identity = _identity(text, letters_at[row], letters_at[own], width[block])
-                if identity > kept_identity[species]:
-                    keep[kept_row[species]] = 0
-                    keep[row] = 1
-                    kept_row[species] = row
-                    kept_identity[species] = identity
+                _keep_of_chain(text, letters_at, row, next_row, width[block], own, policy, keep)
+            further = next_row[row]
+            if example[N_TOTALS + kind - 1] < 0:
+                example[N_TOTALS + kind - 1] = further
+            while further >= 0:
+                counts[kind, species] += 1
+                further = next_row[further]
     return GOOD, -1
 
 

@@ -30,10 +30,11 @@ _TABLE_ROWS = 1 << 18
 _TEXT = 1 << 22
 
 _DAMAGED = "the file may be cut or damaged: make or download it again"
+_CUT_REMEDY = "make or download the file again, or end the line if you wrote it yourself"
 _NOT_TAF = "give a TAF file (plain, gzip or bgzip), as taffy writes it"
 _PROBLEMS = {
     kernels.NOT_TAF: "the file does not begin with a line #taf",
-    kernels.CUT: "the last line has no line end, so that its coordinates or tags may be cut",
+    kernels.CUT: "the last line has no line end, so that its coordinates may be cut off",
     kernels.NO_ROWS: "a column stands here, but there are no rows: no coordinates were given",
     kernels.MARK: "';' and '@' must stand alone, ';' once and before '@'",
     kernels.EXTRA: "{word} stands behind the letters of the column, without ';' or '@'",
@@ -50,6 +51,11 @@ _PROBLEMS = {
     kernels.BEYOND: "row {found} of the block that begins here ends beyond its source size",
     kernels.LATE: "row {found} is moved beyond its source size",
     kernels.TOO_MANY: f"there are more than {MOST_ROWS} rows",
+}
+_REMEDIES = {
+    kernels.NOT_TAF: _NOT_TAF,
+    kernels.TOO_MANY: _NOT_TAF,
+    kernels.CUT: _CUT_REMEDY,
 }
 
 
@@ -217,8 +223,8 @@ class TafReader:
         )
         is_block = status == kernels.BEYOND
         line = self._state[kernels.BLOCK_LINE] if is_block else self._state[kernels.LINES] + 1
-        is_other = status in (kernels.NOT_TAF, kernels.TOO_MANY)
-        self._raise(problem, _NOT_TAF if is_other else _DAMAGED, line=int(line))
+        remedy = _REMEDIES.get(status, _DAMAGED)
+        self._raise(problem, remedy, line=int(line))
 
     def _raise(self, problem: str, remedy: str, line: int | None = None) -> NoReturn:
         line = int(self._state[kernels.LINES]) + 1 if line is None else line

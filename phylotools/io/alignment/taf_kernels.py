@@ -329,12 +329,12 @@ def _find_mark(text, at, end):
 @compiled
 def _read_column(text, at, end, state, rows, columns, table):
     """A line that may have coordinates and tags."""
+    if state[IS_UNFINISHED]:
+        # A number may be cut short, or coordinates be gone altogether; nothing else would tell.
+        return CUT
     mark, odd = _find_mark(text, at, end)
     if odd >= 0:
         return _fail(state, MARK, odd, odd + 1)
-    if mark < end and state[IS_UNFINISHED]:
-        # A number or tag may be cut short; nothing else would tell.
-        return CUT
     has_coordinates = mark < end and text[mark] == _SEMICOLON
     if has_coordinates or (state[WIDTH] + 1) * state[N_ROWS] > len(columns):
         status = close_block(state, rows, columns, table)
@@ -369,7 +369,7 @@ def _plain_column(text, at, end, state, columns):
     """Take a line that is nothing but the letters; where the next line begins, or -1."""
     n_rows = state[N_ROWS]
     to = state[WIDTH] * n_rows
-    if n_rows == 0 or to + n_rows > len(columns):
+    if n_rows == 0 or to + n_rows > len(columns) or state[IS_UNFINISHED]:
         return -1
     if state[IS_RUN_LENGTH]:
         status, stop, _, filled = _read_runs(text, at, columns, to, n_rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from phylotools.store.read import ColumnStore
 BASES, UNKNOWN, GAPS, MASKED, COMPARABLE, IDENTICAL = range(6)
 #: Cells read at once by each thread: few enough to be held, enough to make a read worth it.
 _CELLS = 1 << 24
-#: A species' counts of so many columns fit in a byte: a register adds up 16 species or more.
-_COLUMNS_OF_A_BYTE = 255
+#: Values of a code and its soft-mask bit.
+_CODES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,8 @@ class ColumnCounts:
         Covered columns of each contig.
     contig_bases : int64 array [K]
         Sum over them of the species with A, C, G or T.
+    sample : uint8 array [n, S]
+        Covered columns at even steps; none where not asked for.
     """
 
     species: NDArray[np.int64]
@@ -47,9 +49,10 @@ class ColumnCounts:
     reference: NDArray[np.int64]
     contig_columns: NDArray[np.int64]
     contig_bases: NDArray[np.int64]
+    sample: NDArray[np.uint8]
 
 
-def count_columns(store: ColumnStore, *, threads: int = 1) -> ColumnCounts:
+def count_columns(store: ColumnStore, *, threads: int = 1, sampled: int = 0) -> ColumnCounts:
     """Count over every covered column of a store.
 
     Memory is bounded: each thread holds one window of some megabytes.
@@ -59,6 +62,8 @@ def count_columns(store: ColumnStore, *, threads: int = 1) -> ColumnCounts:
     store : ColumnStore
     threads : int
         No result depends on it.
+    sampled : int
+        About so many columns to keep as a sample; at most twice as many are.
 
     Returns
     -------
@@ -66,12 +71,16 @@ def count_columns(store: ColumnStore, *, threads: int = 1) -> ColumnCounts:
     """
     n_species, n_contigs = len(store.species), len(store.contigs)
     total = _empty_counts(n_species, n_contigs)
+    step = _sampling_step(store, sampled)
 
     def count(task: tuple[int, Region]) -> tuple[int, ColumnCounts]:
         contig, region = task
-        counted = _empty_counts(n_species, 1)
+        bases = store.bases(region)
+        chosen = bases[-region.start % step :: step] if sampled else bases[:0]
+        covered = chosen[:, store.reference_index] != schema.NO_BLOCK
+        counted = _empty_counts(n_species, 1, chosen[covered])
         add_columns(
-            store.bases(region),
+            bases,
             store.reference(region),
             store.reference_index,
             counted.species,
@@ -81,6 +90,7 @@ def count_columns(store: ColumnStore, *, threads: int = 1) -> ColumnCounts:
         return contig, counted
 
     tasks = list(_windows(store))
+    samples = [total.sample]
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="report") as pool:
         for contig, counted in pool.map(count, tasks):
             total.species[:] += counted.species
@@ -88,16 +98,27 @@ def count_columns(store: ColumnStore, *, threads: int = 1) -> ColumnCounts:
             total.reference[:] += counted.reference
             total.contig_columns[contig] += counted.depth.sum()
             total.contig_bases[contig] += counted.species[BASES].sum()
-    return total
+            samples.append(counted.sample)
+    return replace(total, sample=np.concatenate(samples))
 
 
-def _empty_counts(n_species: int, n_contigs: int) -> ColumnCounts:
+def _sampling_step(store: ColumnStore, sampled: int) -> int:
+    covered = sum(int(np.diff(store.intervals(name)).sum()) for name in store.contigs)
+    step = max(1, covered // max(sampled, 1))
+    # A multiple of 3 would see one codon position only.
+    return step + 1 if step > 1 and step % 3 == 0 else step
+
+
+def _empty_counts(
+    n_species: int, n_contigs: int, sample: NDArray[np.uint8] | None = None
+) -> ColumnCounts:
     return ColumnCounts(
         np.zeros((6, n_species), dtype=np.int64),
         np.zeros(n_species + 1, dtype=np.int64),
         np.zeros(5, dtype=np.int64),
         np.zeros(n_contigs, dtype=np.int64),
         np.zeros(n_contigs, dtype=np.int64),
+        np.zeros((0, n_species), dtype=np.uint8) if sample is None else sample,
     )
 
 
@@ -132,70 +153,47 @@ def add_columns(
     Parameters
     ----------
     bases : uint8 array [L, S]
-        C-contiguous.
+        C-contiguous; L below 2 ** 31.
     reference : uint8 array [L]
     reference_index : int
         Where it is `NO_BLOCK`, the column is not covered.
     species, depth, reference_counts : int64 arrays [6, S], [S + 1], [5]
     """
     length, n_species = bases.shape
-    held = np.zeros((6, n_species), dtype=np.uint8)
-    n_held = 0
+    # By code; apart for columns in which the reference has a base and has none. Half as wide as the
+    # counts: those of 450 species stay in the first cache.
+    tally = np.zeros((2, n_species, _CODES), dtype=np.int32)
+    identical = np.zeros(n_species, dtype=np.int32)
+    mask, n = np.uint8(schema.CODE_MASK), np.uint8(schema.N)
     for position in range(length):
         row = bases[position]
         if row[reference_index] == schema.NO_BLOCK:
             continue
-        expected = np.uint8(reference[position] & schema.CODE_MASK)
-        reference_counts[expected if expected < schema.N else schema.N] += 1
-        depth[_add_row(row, expected, held)] += 1
-        n_held += 1
-        if n_held == _COLUMNS_OF_A_BYTE:
-            _empty_into(held, species)
-            n_held = 0
-    _empty_into(held, species)
-
-
-@compiled
-def _add_row(row: NDArray[np.uint8], expected: np.uint8, held: NDArray[np.uint8]) -> int:
-    """Add one column; the number of species with A, C, G or T.
-
-    One loop a count: a compiler turns each into a few vector instructions, but gives up on a loop
-    that writes to many arrays which might overlap.
-    """
-    n_species = len(row)
-    mask = np.uint8(schema.CODE_MASK)
-    one, zero = np.uint8(1), np.uint8(0)
-    target = held[BASES]
-    for s in range(n_species):
-        target[s] += one if (row[s] & mask) < schema.N else zero
-    target = held[UNKNOWN]
-    for s in range(n_species):
-        target[s] += one if (row[s] & mask) == schema.N else zero
-    target = held[GAPS]
-    for s in range(n_species):
-        target[s] += one if row[s] == schema.GAP_IN_BLOCK else zero
-    target = held[MASKED]
-    for s in range(n_species):
-        target[s] += one if row[s] >= schema.SOFT_MASK else zero
-    if expected < schema.N:
-        target = held[COMPARABLE]
+        expected = reference[position] & mask
+        is_base = expected < n
+        reference_counts[expected if is_base else n] += 1
+        if not is_base:
+            expected = np.uint8(_CODES)  # equal to no base
+        of_columns = tally[1 if is_base else 0]
+        present = 0
         for s in range(n_species):
-            target[s] += one if (row[s] & mask) < schema.N else zero
-        target = held[IDENTICAL]
-        for s in range(n_species):
-            target[s] += one if (row[s] & mask) == expected else zero
-    present = 0
-    for start in range(0, n_species, _COLUMNS_OF_A_BYTE):
-        part = zero
-        for s in range(start, min(start + _COLUMNS_OF_A_BYTE, n_species)):
-            part += one if (row[s] & mask) < schema.N else zero
-        present += int(part)
-    return present
-
-
-@compiled
-def _empty_into(held: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
-    for kind in range(held.shape[0]):
-        for s in range(held.shape[1]):
-            counts[kind, s] += held[kind, s]
-            held[kind, s] = 0
+            code = row[s] & np.uint8(_CODES - 1)
+            base = code & mask
+            of_columns[s, code] += 1
+            identical[s] += base == expected
+            present += base < n
+        depth[present] += 1
+    for s in range(n_species):
+        species[IDENTICAL, s] += identical[s]
+        for code in range(_CODES):
+            base = code & schema.CODE_MASK
+            number = tally[0, s, code] + tally[1, s, code]
+            if base < schema.N:
+                species[BASES, s] += number
+                species[COMPARABLE, s] += tally[1, s, code]
+            elif base == schema.N:
+                species[UNKNOWN, s] += number
+            elif base == schema.GAP_IN_BLOCK:
+                species[GAPS, s] += number
+            if code >= schema.SOFT_MASK:
+                species[MASKED, s] += number

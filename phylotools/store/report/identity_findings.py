@@ -54,10 +54,17 @@ def identity_outliers(quality: AlignmentQuality) -> list[Outlier]:
     return outliers
 
 
+def unusual_species(quality: AlignmentQuality) -> set[str]:
+    """Names of the species that a picture should mark."""
+    return {o.species.name for o in identity_outliers(quality)} | set(_misplaced_names(quality))
+
+
 def identity_findings(quality: AlignmentQuality) -> Iterator[Finding]:
     """Findings about identity to the reference."""
     yield from _reference_findings(quality)
-    outliers = identity_outliers(quality)
+    yield from _misplaced_finding(quality)
+    misplaced = _misplaced_names(quality)
+    outliers = [o for o in identity_outliers(quality) if o.species.name not in misplaced]
     for first, second in _swapped(quality.divergence, outliers):
         outliers = [o for o in outliers if o not in (first, second)]
         yield Finding(
@@ -88,6 +95,32 @@ def identity_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             _names(at_random),
         )
     yield from _high_and_low(quality, [o for o in outliers if o not in at_random])
+
+
+def _misplaced_names(quality: AlignmentQuality) -> tuple[str, ...]:
+    return tuple(quality.species[found.species].name for found in quality.misplaced)
+
+
+def _misplaced_finding(quality: AlignmentQuality) -> Iterator[Finding]:
+    found = quality.misplaced
+    if not found:
+        return
+    tips = quality.tree.tips
+    yield Finding(
+        "misplaced_species",
+        True,
+        f"the sequence of {counted(len(found), 'species', 'species')} fits another place in the "
+        "tree better: "
+        + listed(
+            f"{tips[m.species]} that of {tips[m.place]} (it agrees with {m.conflicts:,} other "
+            f"species more or less than the tree predicts, there with {m.conflicts_there:,})"
+            for m in found
+        ),
+        "names exchanged or wrong, in the tree or in the alignment, or contamination with the "
+        "other species",
+        "compare these species with sequence of known origin, and rename or leave them out",
+        _misplaced_names(quality),
+    )
 
 
 def _reference_findings(quality: AlignmentQuality) -> Iterator[Finding]:
@@ -208,4 +241,4 @@ def _like(quality: AlignmentQuality, outlier: Outlier) -> str:
     misfit = np.abs(at - outlier.species.identity)
     if not len(misfit) or misfit.min() > outlier.allowed / 2:
         return ""
-    return f", as for {others[int(misfit.argmin())].name}"
+    return f", as at the distance of {others[int(misfit.argmin())].name}"

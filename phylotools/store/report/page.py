@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phylotools import __version__
-from phylotools.store.report.finding import Finding
+from phylotools.store.report.finding import Finding, counted
 from phylotools.store.report.quality import AlignmentQuality
 
 #: A page with a hundred thousand contigs would not open; contigs.tsv has all.
@@ -68,7 +68,7 @@ def report_page(
             f"<title>{name}: alignment report</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
             f"<h1>Alignment report: {name}</h1>",
             _overview(quality, fingerprint),
-            f"<h2>Findings: {warnings} warnings, {notes} notes</h2>",
+            f"<h2>Findings: {counted(warnings, 'warning')}, {counted(notes, 'note')}</h2>",
             *(_finding(finding) for finding in findings),
             '<h2>Picture</h2>\n<div class="picture">',
             _inline(picture),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phylotools.drawing import COLOURS, GREY, fitting_name
 from phylotools.store.report.divergence import FEWEST_COLUMNS
-from phylotools.store.report.identity_findings import identity_outliers
+from phylotools.store.report.identity_findings import unusual_species
 from phylotools.store.report.quality import AlignmentQuality, SpeciesQuality
 
 BLUE, VERMILLION = COLOURS[0], COLOURS[1]
@@ -38,7 +38,7 @@ def draw_depth(axes: Any, quality: AlignmentQuality) -> None:
     width = 0.8 if last - first <= _FEW_BARS else 1.0
     axes.bar(n_species, quality.depth, width=width, color=BLUE, linewidth=0)
     axes.set_title("Columns by number of species")
-    note = f" ({left_out:,} columns beyond)" if left_out else ""
+    note = f" ({left_out:,} columns lie outside)" if left_out else ""
     axes.set(xlabel=f"Species with A, C, G or T, of {len(n_species) - 1}{note}", ylabel="Columns")
     axes.set_xlim(first - 1.5, last + 1.5)
     axes.set_ylim(0, 1.12 * max(int(quality.depth.max()), 1))
@@ -97,7 +97,7 @@ def draw_identity(axes: Any, quality: AlignmentQuality) -> None:
         linestyle=(0, (4, 3)),
         label="every site at the tree's rate",
     )
-    odd = {outlier.species.name for outlier in identity_outliers(quality)}
+    odd = unusual_species(quality)
     sparse = [row for row in shown if row.comparable < FEWEST_COLUMNS]
     usual = [row for row in shown if row.name not in odd and row.comparable >= FEWEST_COLUMNS]
     unusual = [row for row in shown if row.name in odd]
@@ -110,7 +110,7 @@ def draw_identity(axes: Any, quality: AlignmentQuality) -> None:
     axes.set_ylim(max(0.0, min(lowest - 0.05, divergence.chance_identity)), 1.02)
     axes.legend(loc="best", borderaxespad=0.2, handlelength=1.8, fontsize=7)
     far = sorted(
-        (row for row in usual + unusual if _surprise(quality, row) > _LABELLED),
+        (row for row in usual + unusual if row in unusual or _surprise(quality, row) > _LABELLED),
         key=lambda row: -_surprise(quality, row),
     )
     label_points(

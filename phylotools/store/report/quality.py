@@ -14,6 +14,13 @@ from phylotools.store.read import ColumnStore
 from phylotools.store.report import counting
 from phylotools.store.report.counting import count_columns
 from phylotools.store.report.divergence import Divergence, fit_divergence
+from phylotools.store.report.placement import (
+    MOST_SPECIES,
+    SAMPLED_COLUMNS,
+    Misplaced,
+    PairCounts,
+    find_misplaced,
+)
 
 #: What preprocessing records of each species.
 _RECORDED = ("rows", "duplicate_rows", "wrong_size_rows")
@@ -142,6 +149,8 @@ class AlignmentQuality:
         Columns by reference base: A, C, G, T, other.
     divergence : Divergence
         Identity to the reference by distance.
+    misplaced : tuple of Misplaced
+        Species whose sequence fits another place in the tree.
     statistics : dict
         What `phylotools preprocess` recorded.
     """
@@ -154,6 +163,7 @@ class AlignmentQuality:
     depth: NDArray[np.int64]
     reference: NDArray[np.int64]
     divergence: Divergence
+    misplaced: tuple[Misplaced, ...]
     statistics: dict[str, Any]
 
     @property
@@ -195,7 +205,8 @@ def measure_quality(store: ColumnStore, *, threads: int = 1) -> AlignmentQuality
     InputError
         If the store is damaged.
     """
-    counts = count_columns(store, threads=threads)
+    is_small = len(store.species) <= MOST_SPECIES
+    counts = count_columns(store, threads=threads, sampled=SAMPLED_COLUMNS if is_small else 0)
     statistics = store.attributes.get("statistics", {})
     species = _species_qualities(store, counts, statistics)
     others = [row for row in species if row.name != store.reference_species]
@@ -213,6 +224,9 @@ def measure_quality(store: ColumnStore, *, threads: int = 1) -> AlignmentQuality
             np.array([row.comparable for row in others]),
             counts.reference[:4],
         ),
+        misplaced=tuple(find_misplaced(store.tree, PairCounts.of(counts.sample)))
+        if is_small
+        else (),
         statistics=statistics,
     )
 

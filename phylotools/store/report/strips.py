@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from phylotools.drawing import COLOURS, GREY, fitting_name
 from phylotools.phylogeny.tree import Tree
 from phylotools.store.report.divergence import FEWEST_COLUMNS
-from phylotools.store.report.identity_findings import identity_outliers
+from phylotools.store.report.identity_findings import unusual_species
 from phylotools.store.report.quality import AlignmentQuality, SpeciesQuality
 
 #: Content of a species' columns: label, colour, and the part of all columns.
@@ -107,7 +107,7 @@ def draw_strips(
     left, top, width : float
         In inches; `width` beyond the layout's own goes to the bars.
     """
-    outliers = {o.species.name for o in identity_outliers(quality)}
+    outliers = unusual_species(quality)
     step = width / layout.n_columns
     stretch = step - layout.width / layout.n_columns
     for column in range(layout.n_columns):

@@ -1,0 +1,103 @@
+"""Whether a folder is a column store, with all its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from phylotools.errors import InputError
+from phylotools.io.regions import MAX_COORDINATE
+from phylotools.store import schema
+from phylotools.store.shards import ShardReader, read_json, read_layout
+
+_REMEDY = "give a folder that `phylotools preprocess` made"
+DAMAGED = "restore it or make it again; `phylotools inspect --verify` names the damaged part"
+_REQUIRED = {
+    "reference_species": str,
+    "reference_source": str,
+    "species": list,
+    "tree": str,
+    "contigs": list,
+    "sha256": dict,
+    "inputs": dict,
+    "statistics": dict,
+    "run": dict,
+}
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """The attributes of a store of this format version.
+
+    Raises
+    ------
+    InputError
+        If the folder is no column store, is of another format version, or lacks an attribute.
+    """
+    attributes = _root_attributes(folder)
+    if attributes.get("format") != schema.FORMAT:
+        raise InputError("is no column store", path=folder, remedy=_REMEDY)
+    version = attributes.get("format_version")
+    if version != schema.FORMAT_VERSION:
+        raise InputError(
+            f"is a column store of format version {version}; this phylotools reads version "
+            f"{schema.FORMAT_VERSION}",
+            path=folder,
+            remedy="make it again with `phylotools preprocess`, or use the version that made it",
+        )
+    for key, kind in _REQUIRED.items():
+        if not isinstance(attributes.get(key), kind):
+            raise InputError(f"the attribute {key} is missing", path=folder, remedy=DAMAGED)
+    return attributes
+
+
+def _root_attributes(folder: Path) -> dict[str, Any]:
+    if not folder.exists():
+        raise InputError("does not exist", path=folder, remedy=_REMEDY)
+    metadata = read_json(folder / "zarr.json")
+    attributes = None if metadata is None else metadata.get("attributes")
+    if not isinstance(attributes, dict):
+        raise InputError("is no column store", path=folder, remedy=_REMEDY)
+    return attributes
+
+
+def checked_length(folder: Path, contigs: list[Any]) -> int:
+    """Length of the arrays that hold the contigs; `InputError` if these cannot be right."""
+    for index, entry in enumerate(contigs):
+        is_complete = (
+            isinstance(entry, dict)
+            and isinstance(entry.get("name"), str)
+            and type(entry.get("length")) is int
+            and 0 < entry["length"] <= MAX_COORDINATE
+            and type(entry.get("offset")) is int
+        )
+        if not is_complete:
+            raise InputError(f"contig {index} is not described", path=folder, remedy=DAMAGED)
+    offsets, length = schema.contig_offsets(entry["length"] for entry in contigs)
+    if offsets != [entry["offset"] for entry in contigs] or length > schema.MOST_POSITIONS:
+        raise InputError("the contigs' offsets are wrong", path=folder, remedy=DAMAGED)
+    if len({entry["name"] for entry in contigs}) < len(contigs):
+        raise InputError("two contigs have one name", path=folder, remedy=DAMAGED)
+    return length
+
+
+def open_arrays(folder: Path, length: int, n_species: int) -> dict[str, ShardReader]:
+    """The arrays by their names; `InputError` if one is missing or of another shape."""
+    expected = [
+        schema.bases_layout(length, n_species),
+        schema.line_layout(schema.REFERENCE, length),
+        schema.line_layout(schema.DEPTH, length),
+        schema.intervals_layout(-1),
+    ]
+    if (folder / schema.WEIGHT).exists():
+        expected.append(schema.line_layout(schema.WEIGHT, length))
+    readers = {}
+    for wanted in expected:
+        layout = read_layout(folder, wanted)
+        if layout is None:
+            raise InputError(
+                f"array {wanted.name} is missing or of the wrong shape",
+                path=folder,
+                remedy=DAMAGED,
+            )
+        readers[wanted.name] = ShardReader(folder, layout)
+    return readers
