@@ -4,6 +4,7 @@ python benchmarks/preprocess_memory.py [--sizes 100MB 1GB 10GB] [--blocks birds]
 
 The text goes through a pipe and is never on disk. Memory is the resident set of the command and all
 its child processes together, 20 times a second; pages that processes share count for each.
+Seconds include making the text.
 """
 
 from __future__ import annotations

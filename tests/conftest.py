@@ -75,8 +75,9 @@ def birds_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _pruned_store(factory, folder: str, tree: str, alignment: str, kept: set[str]) -> Path:
+    from small_stores import build_store
+
     from phylotools.phylogeny.tree import parse_newick
-    from phylotools.store.preprocess import build_store
 
     place = factory.mktemp(folder)
     pruned = parse_newick((DATA / folder / tree).read_text()).prune(kept)

@@ -26,7 +26,8 @@ MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["evaluate"] = MAY_IMPORT["predict"] | {"predict", "training"}
 MAY_IMPORT["sites"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "preprocess", "engine"}
+MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "engine"}
+MAY_IMPORT["cli"] |= {"preprocess"}
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
 )

@@ -88,7 +88,7 @@ def build_store(
         plan = _resumed(folder, plan)
         try:
             run_partitions(folder, plan, threads, genome=genome, on_columns=on_columns)
-            summary = finalise(folder, plan, output, genome=genome, force=force)
+            summary = finalise(folder, plan, output, genome=genome, threads=threads, force=force)
         except InputError:
             # Another input or another option is needed: then the parts are of no use.
             _remove(folder, lock)

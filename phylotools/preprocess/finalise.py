@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,10 @@ from phylotools.store.chunks import StoredChunk, decode_chunk
 
 logger = logging.getLogger("phylotools")
 
-#: Files of pieces that are open at once.
-_OPEN_FILES = 128
+#: Chunks that each thread may be ahead of the writer.
+_READ_AHEAD = 8
+#: Contig of a chunk, and where its parts are: piece and row of its index.
+_Group = tuple[int, list[tuple[int, int]]]
 _DUPLICATE_NOTES = {
     "best-identity": "dropped, the most similar to the reference kept",
     "first": "dropped, the first kept",
@@ -64,6 +67,7 @@ def finalise(
     output: str | os.PathLike[str],
     *,
     genome: CheckedReference | None = None,
+    threads: int = 1,
     force: bool = False,
 ) -> BuildSummary:
     """Make the store of a plan whose partitions are finished; it appears whole or not at all.
@@ -77,6 +81,8 @@ def finalise(
         Folder to make.
     genome : CheckedReference, optional
         What the partitions were checked with, if the plan has a FASTA.
+    threads : int
+        Read and merge pieces while one writes.
     force : bool
         Replace an existing store.
 
@@ -108,7 +114,7 @@ def finalise(
             tree=joined.tree,
             reference_species=joined.reference,
             contigs=list(joined.contigs.items()),
-            chunks=joined.chunks(),
+            chunks=joined.chunks(threads),
             reference=None if genome is None else genome.codes,
             weights=plan.settings.weight_table(),
             statistics=joined.statistics(),
@@ -242,28 +248,39 @@ class _JoinedPieces:
             "unknown_sources": dict(self.counts.unknown_rows),
         }
 
-    def chunks(self) -> Iterator[StoredChunk]:
+    def chunks(self, threads: int) -> Iterator[StoredChunk]:
         """All chunks in the order of the store; the first piece counts where several cover."""
-        with _OpenFiles(self._pieces) as files:
-            for contig, places in self._groups():
-                parts = [self._pieces[p].read(files[p], row, contig) for p, row in places]
-                yield self._filtered(parts[0] if len(parts) == 1 else self._merged(parts))
+        if threads == 1:
+            yield from map(self._joined, self._groups())
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="join") as pool:
+            ahead: deque[Future[StoredChunk]] = deque()
+            for group in self._groups():
+                ahead.append(pool.submit(self._joined, group))
+                if len(ahead) > _READ_AHEAD * threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _joined(self, group: _Group) -> StoredChunk:
+        contig, places = group
+        parts = [self._pieces[piece].read(row, contig) for piece, row in places]
+        return self._filtered(parts[0] if len(parts) == 1 else self._merged(parts))
 
     def _count_overlaps(self) -> int:
         """Positions that several pieces cover."""
         n_overlapping = 0
-        with _OpenFiles(self._pieces) as files:
-            for contig, places in self._groups():
-                if len(places) == 1:
-                    continue
-                is_covered = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
-                for p, row in places:
-                    part = self._pieces[p].read(files[p], row, contig)
-                    n_overlapping += int((is_covered & (part.reference != schema.NO_BLOCK)).sum())
-                    is_covered |= part.reference != schema.NO_BLOCK
+        for contig, places in self._groups():
+            if len(places) == 1:
+                continue
+            is_covered = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
+            for piece, row in places:
+                part = self._pieces[piece].read(row, contig)
+                n_overlapping += int((is_covered & (part.reference != schema.NO_BLOCK)).sum())
+                is_covered |= part.reference != schema.NO_BLOCK
         return n_overlapping
 
-    def _groups(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    def _groups(self) -> Iterator[_Group]:
         """Contig and places (piece, row of its index) of every chunk, in the store's order."""
         sizes = [len(piece.index) for piece in self._pieces]
         piece = np.repeat(np.arange(len(sizes)), sizes)
@@ -313,26 +330,3 @@ class _JoinedPieces:
                 remedy="remove the work folder and start anew",
             ) from error
         return bases
-
-
-class _OpenFiles:
-    """Files of pieces, opened when they are needed; the least used are closed."""
-
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self._pieces = pieces
-        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
-
-    def __getitem__(self, index: int) -> BinaryIO:
-        if index not in self._open:
-            if len(self._open) >= _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            self._open[index] = self._pieces[index].open()
-        self._open.move_to_end(index)
-        return self._open[index]
-
-    def __enter__(self) -> _OpenFiles:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._open.values():
-            file.close()

@@ -96,14 +96,16 @@ class Piece:
     summary: dict[str, Any]
     index: NDArray[Any]
 
-    def open(self) -> BinaryIO:
-        """The file that `read` reads from."""
-        return open(self.folder / _CHUNKS, "rb")
-
-    def read(self, file: BinaryIO, row: int, contig: int) -> StoredChunk:
+    def read(self, row: int, contig: int) -> StoredChunk:
         """The chunk of one row of the index, under its contig's number in the store."""
         entry = self.index[row]
-        data = os.pread(file.fileno(), int(entry["bases"] + entry["sides"]), int(entry["offset"]))
+        # Opened each time: a job of ten thousand pieces has more than may be open at once.
+        descriptor = os.open(self.folder / _CHUNKS, os.O_RDONLY)
+        try:
+            size = int(entry["bases"] + entry["sides"])
+            data = os.pread(descriptor, size, int(entry["offset"]))
+        finally:
+            os.close(descriptor)
         sides = np.empty(schema.CHUNK_LENGTH, dtype=_SIDES)
         try:
             decode_values(data[int(entry["bases"]) :], sides.view(np.uint8))

@@ -80,7 +80,11 @@ def run_planned(
 
 
 def finalise_planned(
-    work: str | os.PathLike[str], output: str | os.PathLike[str], *, force: bool = False
+    work: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    force: bool = False,
 ) -> BuildSummary:
     """Make the store of a plan whose partitions are finished.
 
@@ -89,7 +93,7 @@ def finalise_planned(
     PhylotoolsError, InputError, OutputError
     """
     plan = read_plan(work)
-    return finalise(Path(work), plan, output, genome=_genome(plan), force=force)
+    return finalise(Path(work), plan, output, genome=_genome(plan), threads=threads, force=force)
 
 
 def _genome(plan: Plan) -> CheckedReference | None:

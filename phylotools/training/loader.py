@@ -27,9 +27,6 @@ _AHEAD = 2
 #: Seconds between looks at whether the batches are still wanted.
 _PATIENCE = 0.1
 
-#: Store, contig, start and end of a segment.
-Part = tuple[int, int, int, int]
-
 
 class Loader:
     """Reads segments ahead of their use, always in the order that is asked for.
@@ -41,16 +38,24 @@ class Loader:
     workers : int
         Processes that read; threads of this one if 0. They are spawned, never forked, and end
         with this process however it ends.
+    group_bytes : int
+        Most bytes of columns in a group.
     """
 
-    def __init__(self, readers: Sequence[SegmentReader], workers: int) -> None:
+    def __init__(
+        self, readers: Sequence[SegmentReader], workers: int, group_bytes: int
+    ) -> None:
         self._readers = readers
         self._workers = workers
+        self._group_bytes = group_bytes
 
     def read(
         self, groups: Iterable[tuple[T, Sequence[Part]]], stopped: threading.Event
     ) -> Generator[tuple[T, list[Segment]]]:
         """The segments of one group after the other; the next group is read meanwhile.
+
+        A group's segments must be forgotten before the next ones are asked for: worker processes
+        read the one after those into the same memory.
 
         Parameters
         ----------
@@ -58,14 +63,13 @@ class Loader:
         stopped : Event
             Set by another thread to end this soon.
         """
-        pool: Executor | None = None
+        pool: _Threads | _Processes | None = None
         pending: list[tuple[T, list[Future[Segment]]]] = []
         try:
-            for group, parts in groups:
-                futures: list[Future[Segment]] = []
-                if parts:
-                    pool = pool or self._start()
-                    futures = [self._submit(pool, part) for part in parts]
+            for number, (group, parts) in enumerate(groups):
+                if parts and pool is None:
+                    pool = self._start()
+                futures = pool.submit(parts, number % 2) if pool is not None else []
                 pending.append((group, futures))
                 if len(pending) > 1 and not stopped.is_set():
                     yield _finish(pending, stopped)
@@ -80,25 +84,53 @@ class Loader:
             ) from None
         finally:
             if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.executor.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self) -> Executor:
+    def _start(self) -> _Threads | _Processes:
         if self._workers == 0:
-            threads = min(get_threads(), _MOST_THREADS)
-            return ThreadPoolExecutor(threads, thread_name_prefix="reading")
-        return ProcessPoolExecutor(
-            self._workers,
+            return _Threads(self._readers)
+        return _Processes(self._readers, self._workers, self._group_bytes)
+
+
+class _Threads:
+    """Segments read by threads of this process."""
+
+    def __init__(self, readers: Sequence[SegmentReader]) -> None:
+        self._readers = readers
+        threads = min(get_threads(), _MOST_THREADS)
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix="reading")
+
+    def submit(self, parts: Sequence[Part], half: int) -> list[Future[Segment]]:
+        return [self.executor.submit(self._readers[part.source].load_part, part) for part in parts]
+
+
+class _Processes:
+    """Segments read by other processes, into memory of which each half holds a group."""
+
+    def __init__(self, readers: Sequence[SegmentReader], workers: int, group_bytes: int) -> None:
+        self._readers = readers
+        self._group_bytes = group_bytes
+        self._memory = SharedMemory(2 * group_bytes)
+        self.executor = ProcessPoolExecutor(
+            workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin_worker,
-            initargs=(pickle.dumps(list(self._readers)),),
+            initargs=(pickle.dumps(list(readers)), self._memory),
         )
 
-    def _submit(self, pool: Executor, part: Part) -> Future[Segment]:
-        if self._workers == 0:
-            source, *place = part
-            return pool.submit(self._readers[source].load_part, *place)
+    def submit(self, parts: Sequence[Part], half: int) -> list[Future[Segment]]:
+        futures: list[Future[Segment]] = []
+        start = half * self._group_bytes
         with _as_for_children():  # the first call starts them
-            return pool.submit(_load_in_worker, part)
+            for part in parts:
+                shape = part.columns, self._readers[part.source].n_species
+                future = _Attached(
+                    self.executor.submit(_load_in_worker, part, start),
+                    self._memory.array(start, shape),
+                )
+                futures.append(future)
+                start += shape[0] * shape[1]
+        return futures
 
 
 class _Stopped(Exception):

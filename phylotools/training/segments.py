@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.store import schema
 from phylotools.store.intervals import merge_intervals, runs_of, windows_of
@@ -46,6 +48,16 @@ class Segment:
     origin: NDArray[np.int64]
 
 
+class Part(NamedTuple):
+    """A segment that is to be read: of a store, so many training columns of a part of a contig."""
+
+    source: int
+    contig: int
+    start: int
+    end: int
+    columns: int
+
+
 @dataclass(frozen=True)
 class SegmentReader:
     """What is read of one store, and how; may be pickled.
@@ -74,6 +86,11 @@ class SegmentReader:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "contigs", tuple(self.store.contigs))
+
+    @property
+    def n_species(self) -> int:
+        """Bytes of a column."""
+        return len(self.store.species)
 
     def segments(self, columns: int) -> Iterator[tuple[int, int, int]]:
         """Parts (contig, start, end) of about so many covered columns, none in two shards."""
@@ -114,9 +131,16 @@ class SegmentReader:
                 return True
         return False
 
-    def load(self, runs: NDArray[np.int64]) -> Segment:
-        """Read the columns of sorted runs, every chunk once."""
-        bases = np.empty((n_columns(runs), len(self.store.species)), dtype=np.uint8)
+    def load(self, runs: NDArray[np.int64], out: NDArray[np.uint8] | None = None) -> Segment:
+        """Read the columns of sorted runs, every chunk once.
+
+        Parameters
+        ----------
+        runs : int64 array [K, 3]
+        out : uint8 array [C, S], optional
+            Where the bases go.
+        """
+        bases = np.empty((n_columns(runs), self.n_species), dtype=np.uint8) if out is None else out
         weight = np.empty(len(bases), dtype=np.float32)
         has_weight = False
         done = 0
@@ -135,9 +159,12 @@ class SegmentReader:
         reference, origin = self._reference(runs)
         return Segment(runs, bases, weight if has_weight else None, reference, origin)
 
-    def load_part(self, contig: int, start: int, end: int) -> Segment:
-        """Read the training columns of a part of a contig."""
-        return self.load(self.runs(contig, start, end)[0])
+    def load_part(self, part: Part, out: NDArray[np.uint8] | None = None) -> Segment:
+        """Read the training columns of a part of a contig, the bases into `out` if given."""
+        runs, _ = self.runs(part.contig, part.start, part.end)
+        if n_columns(runs) != part.columns:
+            raise InputError("the store was changed while it was read", path=self.store.path)
+        return self.load(runs, out)
 
     def _pieces(self, runs: NDArray[np.int64]) -> Iterator[tuple[Region, NDArray[np.int64]]]:
         """Regions to be read at once, with the runs that reach into each."""

@@ -6,20 +6,17 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from small_stores import Block, build_store, write_store
 
 from phylotools.errors import InputError
-from phylotools.io.alignments import AlignmentBlock
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import F81
 from phylotools.phylogeny.tree import parse_newick
-from phylotools.provenance import RunRecord
 from phylotools.simulate.estimate import estimate_missing_data
 from phylotools.simulate.run import SimulationOutputs, simulate_alignment
 from phylotools.simulate.sources import RandomSites
-from phylotools.store.build import StoreWriter
-from phylotools.store.preprocess import build_store
 from phylotools.store.read import ColumnStore, open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,13 +53,10 @@ def test_a_real_alignment_lacks_most_where_it_is_far(birds_store):
 
 def store_of(tmp_path, rows: dict[str, list[int]]) -> ColumnStore:
     tree = parse_newick("(R:1,(A:1,B:2):1);")
-    (tmp_path / "s").mkdir()
-    writer = StoreWriter(tmp_path / "s", tree, "R")
     codes = np.array(list(rows.values()), dtype=np.uint8)
     region = Region("c", 0, codes.shape[1])
-    writer.add(AlignmentBlock(region, tuple(rows), codes, codes.shape[1]))
-    writer.finish(RunRecord(), None)
-    return open_store(tmp_path / "s")
+    block = Block(region, tuple(rows), codes, codes.shape[1])
+    return write_store(tmp_path / "s", tree, "R", [block])
 
 
 def test_nothing_missing_is_no_rate(tmp_path):

@@ -11,6 +11,7 @@ import pysam
 import pytest
 import torch
 from Bio import AlignIO
+from small_stores import build_store
 
 from phylotools.errors import InputError, OutputError, UsageError
 from phylotools.io.genome import ReferenceGenome
@@ -27,7 +28,6 @@ from phylotools.simulate.run import PIECE, SimulationOutputs, simulate_alignment
 from phylotools.simulate.sources import RandomSites, base_codes
 from phylotools.simulate.truth import COLUMNS
 from phylotools.store import schema
-from phylotools.store.preprocess import build_store
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

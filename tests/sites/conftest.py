@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from small_stores import build_store
 
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.substitution import make_substitution_model
-from phylotools.store.preprocess import build_store
 
 SPEC = ModelSpec(channels=8, bottleneck=4, dilations=(1, 2))
 

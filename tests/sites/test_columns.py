@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_stores import build_store
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.sites import columns as module
 from phylotools.sites.columns import Columns, columns_in_order, covered, sample_columns
-from phylotools.store.preprocess import build_store
 from phylotools.store.read import ColumnStore, open_store
 
 Column = tuple[int, bytes]

@@ -7,6 +7,7 @@ import numpy as np
 import pyBigWig
 import pytest
 import torch
+from small_stores import build_store
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region
@@ -20,7 +21,6 @@ from phylotools.sites import columns as columns_module
 from phylotools.sites.columns import columns_in_order
 from phylotools.sites.preparation import FitSettings, prepare
 from phylotools.sites.run import FitOutputs, fit_store
-from phylotools.store.preprocess import build_store
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

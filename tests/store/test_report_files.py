@@ -185,7 +185,8 @@ def test_names_do_no_harm(tmp_path):
     ids=["one species", "N only", "no block", "gaps only"],
 )
 def test_stores_with_next_to_nothing_get_a_report(bases, tmp_path):
-    store = MemoryStore(comb(bases.shape[1]), {"chr1": bases})
+    statistics = {"blocks": float("nan"), "rows": {"reference": {"rows": [float("inf")]}}}
+    store = MemoryStore(comb(bases.shape[1]), {"chr1": bases}, statistics=statistics)
     summary = write_report(store, tmp_path / "r")
     assert summary.species == bases.shape[1]
     json.loads((tmp_path / "r" / "report.json").read_text())

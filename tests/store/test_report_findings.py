@@ -79,7 +79,9 @@ def test_rows_without_tip_are_summed_by_species():
     assert finding.names == ("mm10",)
 
 
-@pytest.mark.parametrize("garbage", [[], "x", {"species1": 3}, None, 3.5])
+@pytest.mark.parametrize(
+    "garbage", [[], "x", {"species1": 3}, {"species1": {"rows": "x"}}, None, 3.5, float("inf")]
+)
 def test_statistics_of_another_shape_are_survived(garbage):
     keys = ("unknown_sources", "rows", "overlapping_positions", "blocks", "duplicates_policy")
     find_problems(made_quality(statistics=dict.fromkeys(keys, garbage)))

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_stores import Block, write_store
 
 from phylotools.errors import InputError
-from phylotools.io.alignments import AlignmentBlock
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
-from phylotools.provenance import RunRecord
-from phylotools.store import build, schema, shards
+from phylotools.store import schema, shards
 from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.read import open_store
 
@@ -34,38 +33,18 @@ def random_blocks(n_blocks, length, seed=1):
         bases = rng.integers(0, 6, (1 + len(others), size)).astype(np.uint8)
         bases[0] %= 5
         names = ("b", *others)
-        blocks.append(AlignmentBlock(Region("x", start, start + size), names, bases, length))
+        blocks.append(Block(Region("x", start, start + size), names, bases, length))
     return blocks
 
 
 def written(folder, blocks):
-    writer = build.StoreWriter(folder, TREE, "b")
-    for block in blocks:
-        writer.add(block)
-    writer.finish(RunRecord())
-    return open_store(folder)
+    return write_store(folder, TREE, "b", blocks)
 
 
-def expected_bases(blocks, length):
-    whole = np.full((length, 4), schema.NO_BLOCK, dtype=np.uint8)
-    for block in blocks:
-        for offset in range(len(block.region)):
-            position = block.region.start + offset
-            if whole[position, 1] == schema.NO_BLOCK:
-                for name, row in zip(block.species, block.bases, strict=True):
-                    whole[position, "abcd".index(name)] = row[offset]
-    return whole
-
-
-@pytest.mark.parametrize("buffered_bytes", [1, 1 << 28])
-def test_blocks_in_any_order_first_wins(tmp_path, monkeypatch, buffered_bytes):
-    # With almost no buffer every chunk is written, read back and written again.
-    monkeypatch.setattr(build, "BUFFER_BYTES", buffered_bytes)
+def test_covered_regions_of_every_depth(tmp_path):
     length = 70_001
-    blocks = random_blocks(150, length)
-    store = written(tmp_path, blocks)
-    whole = expected_bases(blocks, length)
-    np.testing.assert_array_equal(store.bases(Region("x", 0, length)), whole)
+    store = written(tmp_path, random_blocks(150, length))
+    whole = store.bases(Region("x", 0, length))
     depth = ((whole & 7) < 4).sum(axis=1)
     np.testing.assert_array_equal(store.depth(Region("x", 0, length)), depth)
     store.verify()
@@ -79,13 +58,6 @@ def test_blocks_in_any_order_first_wins(tmp_path, monkeypatch, buffered_bytes):
         np.testing.assert_array_equal(covered, deep)
 
 
-def test_buffer_size_does_not_change_the_store(tmp_path, monkeypatch):
-    blocks = random_blocks(60, 20_000)
-    large = written(tmp_path / "large", blocks).fingerprint
-    monkeypatch.setattr(build, "BUFFER_BYTES", 1)
-    assert written(tmp_path / "small", blocks).fingerprint == large
-
-
 def test_a_window_reads_as_a_slice(tmp_path):
     blocks = random_blocks(40, 10_000)
     store = written(tmp_path, blocks)
@@ -94,16 +66,6 @@ def test_a_window_reads_as_a_slice(tmp_path):
         region = Region("x", start, start + 500)
         np.testing.assert_array_equal(store.bases(region), whole[start : start + 500])
     assert store.bases(Region("x", 7, 7)).shape == (0, 4)
-
-
-def test_a_far_contig_end_costs_nothing(tmp_path):
-    length = 1 << 40
-    block = AlignmentBlock(
-        Region("x", length - 3, length), ("b", "a"), np.zeros((2, 3), dtype=np.uint8), length
-    )
-    store = written(tmp_path, [block])
-    assert store.covered_regions() == [Region("x", length - 3, length)]
-    store.verify()
 
 
 @pytest.mark.parametrize(
@@ -120,11 +82,6 @@ def test_pickled_store_reads_the_same(tmp_path):
     again = pickle.loads(pickle.dumps(store))
     assert again.fingerprint == store.fingerprint
     assert again.tree.to_newick() == TREE.to_newick()
-
-
-def test_reference_must_be_a_tip(tmp_path):
-    with pytest.raises(InputError, match="no tip called z"):
-        build.StoreWriter(tmp_path, TREE, "z")
 
 
 @pytest.fixture

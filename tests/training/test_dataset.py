@@ -142,7 +142,7 @@ def test_contig_edges_are_padded(tmp_path, config_of):
 
 
 def tiny_store(folder, reference: str, other: str, size: int):
-    from phylotools.store.preprocess import build_store
+    from small_stores import build_store
 
     (folder / "tiny.nh").write_text("(ref:0.1,oth:0.2);")
     (folder / "tiny.maf").write_text(

@@ -14,7 +14,6 @@ from killed_runs import resumes_to_the_same
 from test_order import PARTS, digest
 
 from phylotools.errors import InputError
-
 from phylotools.io.regions import Region
 from phylotools.training import loader
 from phylotools.training.dataset import TrainingData
@@ -115,8 +114,13 @@ def test_stores_share_the_buffer(config_of, many_segments, weighted_segments):
     assert {store for group in groups_of(data, 0) for store in group.source.tolist()} == {0, 1}
 
 
-def test_a_killed_run_goes_on_in_the_same_segments(small, many_segments, tmp_path):
-    resumes_to_the_same(small(many_segments), tmp_path, [7, 13])
+def test_a_killed_run_goes_on_in_the_same_segments(config_of, many_segments, tmp_path):
+    config = config_of(
+        many_segments,
+        data={"buffer_bytes": SMALL, "held_out_species_fraction": 0.5},
+        run={"select_by": "held_out_species", "evaluation_columns": 300},
+    )
+    resumes_to_the_same(config, tmp_path, [7, 13])
 
 
 def test_a_store_that_changes_is_noticed(small, many_segments, weighted_segments):

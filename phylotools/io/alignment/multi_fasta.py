@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.alignment.maf import shown
 from phylotools.io.alignment.rows import RowTable
 
 #: The whole alignment is held in memory.
@@ -93,7 +94,7 @@ class MultiFastaReader:
         name = words[0]
         if name in self._sources:
             self._fail(
-                f"{_shown(name)} stands here again, first in line {self._sources[name]}",
+                f"{shown(name)} stands here again, first in line {self._sources[name]}",
                 "give each sequence its own name: >species or >species.contig",
             )
         if len(self._sources) == MOST_SEQUENCES:
@@ -107,7 +108,7 @@ class MultiFastaReader:
             letters = letters.rstrip()
             odd = letters.translate(None, _LETTERS)
         if odd:
-            self._fail(f"{_shown(odd[:1])} is no letter of an alignment", _LETTER_REMEDY)
+            self._fail(f"{shown(odd[:1])} is no letter of an alignment", _LETTER_REMEDY)
         if letters and not self._sources:
             self._fail("letters stand before the first header", "begin the file with >species")
         self._letters += letters
@@ -122,10 +123,10 @@ class MultiFastaReader:
         length = len(self._letters) - n_before * self._width
         name, line = next(reversed(self._sources.items()))
         if length == 0:
-            self._fail(f"the sequence {_shown(name)} is empty", _NOT_ALIGNED, line)
+            self._fail(f"the sequence {shown(name)} is empty", _NOT_ALIGNED, line)
         if n_before and length != self._width:
             self._fail(
-                f"the sequence {_shown(name)} has {length} letters, those before it {self._width}",
+                f"the sequence {shown(name)} has {length} letters, those before it {self._width}",
                 _NOT_ALIGNED,
                 line,
             )
@@ -166,8 +167,3 @@ class MultiFastaReader:
 def _count_bases(letters: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Letters of each row that are no gaps."""
     return np.array([np.count_nonzero(row != ord("-")) for row in letters], dtype=np.int64)
-
-
-def _shown(text: bytes) -> str:
-    """Bytes of a file as a short quoted text for a message."""
-    return ascii(text[:100].decode("latin-1"))

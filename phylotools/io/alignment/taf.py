@@ -16,6 +16,7 @@ import numpy as np
 
 from phylotools.errors import InputError
 from phylotools.io.alignment import taf_kernels as kernels
+from phylotools.io.alignment.maf import DAMAGED, shown
 from phylotools.io.alignment.rows import RowTable
 from phylotools.io.alignment.taf_state import Rows, Table
 
@@ -24,12 +25,11 @@ MOST_ROWS = 1 << 16
 _LONGEST_NAME = 1024
 _LONGEST_LINE = 1 << 26
 #: Letters of one block; a longer block is cut in two.
-_BLOCK_LETTERS = 1 << 22
+_BLOCK_LETTERS = 1 << 24
 _TABLE_BYTES = 1 << 23
 _TABLE_ROWS = 1 << 18
 _TEXT = 1 << 22
 
-_DAMAGED = "the file may be cut or damaged: make or download it again"
 _CUT_REMEDY = "make or download the file again, or end the line if you wrote it yourself"
 _NOT_TAF = "give a TAF file (plain, gzip or bgzip), as taffy writes it"
 _PROBLEMS = {
@@ -62,7 +62,7 @@ _REMEDIES = {
 class TafReader:
     """Iterate over the blocks of a TAF file.
 
-    Blocks of more than 4 MiB of letters are cut in two. ``RowTable.line`` is the line of the
+    Blocks of more than 16 MiB of letters are cut in two. ``RowTable.line`` is the line of the
     coordinates with which the row's block begins, for both parts of such a block too. Another
     line ``#taf`` begins the file anew, so that files may be joined with ``cat``.
 
@@ -165,9 +165,9 @@ class TafReader:
         version = tags.get(b"version", b"1")
         is_run_length = tags.get(b"run_length_encode_bases", b"0")
         if version != b"1":
-            problem = problem or f"TAF version {_shown(version)} is not known"
+            problem = problem or f"TAF version {shown(version)} is not known"
         if is_run_length not in (b"0", b"1"):
-            problem = problem or f"run_length_encode_bases is {_shown(is_run_length)}, not 0 or 1"
+            problem = problem or f"run_length_encode_bases is {shown(is_run_length)}, not 0 or 1"
         if problem:
             self._raise(problem, _NOT_TAF, line=int(self._state[kernels.LINES]))
         self._state[kernels.IS_RUN_LENGTH] = is_run_length == b"1"
@@ -217,20 +217,15 @@ class TafReader:
         word = self._word()
         is_missing = self._state[kernels.ERROR_AT] == self._state[kernels.ERROR_END]
         problem = _PROBLEMS[status].format(
-            word="what is missing" if is_missing else _shown(word),
+            word="what is missing" if is_missing else shown(word),
             found=self._state[kernels.FOUND],
             rows=self._state[kernels.N_ROWS],
         )
         is_block = status == kernels.BEYOND
         line = self._state[kernels.BLOCK_LINE] if is_block else self._state[kernels.LINES] + 1
-        remedy = _REMEDIES.get(status, _DAMAGED)
+        remedy = _REMEDIES.get(status, DAMAGED)
         self._raise(problem, remedy, line=int(line))
 
     def _raise(self, problem: str, remedy: str, line: int | None = None) -> NoReturn:
         line = int(self._state[kernels.LINES]) + 1 if line is None else line
         raise InputError(problem, path=self._path, line=line, remedy=remedy)
-
-
-def _shown(text: bytes) -> str:
-    """Bytes of a file as a short quoted text for a message."""
-    return ascii(text[:100].decode("latin-1"))

@@ -9,7 +9,7 @@ import numpy as np
 from phylotools.store.report.finding import Finding, counted, listed
 from phylotools.store.report.identity_findings import identity_findings
 from phylotools.store.report.names import kind_of_names, species_part, suggest_names
-from phylotools.store.report.quality import AlignmentQuality
+from phylotools.store.report.quality import AlignmentQuality, recorded_number
 
 #: A species in fewer of the columns adds nothing to a likelihood but work.
 _SCARCE = 0.01
@@ -167,7 +167,7 @@ def _row_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "(cactus-hal2maf --dupeMode single)",
             tuple(row.name for row in duplicated),
         )
-    overlapping = _number(quality.statistics.get("overlapping_positions"))
+    overlapping = recorded_number(quality.statistics.get("overlapping_positions"))
     if overlapping > _MANY_OVERLAPS * quality.columns:
         yield Finding(
             "overlapping_blocks",
@@ -178,8 +178,8 @@ def _row_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "single-coverage on the reference",
             "give each region once (mafDuplicateFilter, or disjoint files)",
         )
-    skipped = _number(quality.statistics.get("blocks_without_reference"))
-    blocks = skipped + _number(quality.statistics.get("blocks"))
+    skipped = recorded_number(quality.statistics.get("blocks_without_reference"))
+    blocks = skipped + recorded_number(quality.statistics.get("blocks"))
     if skipped > blocks / 2:
         yield Finding(
             "blocks_without_reference",
@@ -257,11 +257,7 @@ def _mask_findings(quality: AlignmentQuality) -> Iterator[Finding]:
         )
 
 
-def _number(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
-
-
 def _numbers(value: object) -> dict[str, int]:
     if not isinstance(value, dict):
         return {}
-    return {str(name): _number(number) for name, number in value.items()}
+    return {str(name): recorded_number(number) for name, number in value.items()}

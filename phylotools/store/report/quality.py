@@ -231,6 +231,11 @@ def measure_quality(store: ColumnStore, *, threads: int = 1) -> AlignmentQuality
     )
 
 
+def recorded_number(value: object) -> int:
+    """A count that preprocessing recorded; 0 for anything that is none."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
+
+
 def tree_distances(tree: Tree, tip: str) -> NDArray[np.float64]:
     """Distance along the tree from one tip to every tip.
 
@@ -270,7 +275,7 @@ def _species_qualities(
         if isinstance(recorded, dict):
             of_name = recorded.get(name)
             found = of_name if isinstance(of_name, dict) else {}
-            rows = {key: _whole(found.get(key)) for key in _RECORDED}
+            rows = {key: recorded_number(found.get(key)) for key in _RECORDED}
         made.append(
             SpeciesQuality(
                 name=name,
@@ -307,10 +312,6 @@ def _contig_qualities(
             )
         )
     return tuple(made)
-
-
-def _whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -208,7 +208,7 @@ def _report_json(
             {key: _json_number(value) for key, value in zip(header, row, strict=True)}
             for row in rows
         ],
-        "recorded": quality.statistics,
+        "recorded": _json_number(quality.statistics),
         "run": RunRecord(inputs={}, parameters={}).to_dict(),
     }
 
@@ -227,4 +227,9 @@ def _tsv_cell(value: Any) -> str:
 
 
 def _json_number(value: Any) -> Any:
+    """None instead of a number that JSON has not, inside lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {key: _json_number(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_number(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
