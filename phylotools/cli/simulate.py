@@ -133,7 +133,7 @@ def simulate_command(
     from phylotools.phylogeny.threads import n_cores
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
-    from phylotools.store.preprocess import read_tree
+    from phylotools.store.tree_file import read_tree
 
     if seed < 0:
         raise UsageError("--seed must not be negative")

@@ -20,8 +20,8 @@ from phylotools.store.read import ColumnStore, open_store
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out import HeldOutColumns
-from phylotools.training.loader import Loader, Part, in_background
-from phylotools.training.segments import Segment, SegmentReader
+from phylotools.training.loader import Loader, in_background
+from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shuffle import (
     SEGMENTS_PER_BUFFER,
     ColumnTable,
@@ -193,7 +193,11 @@ class TrainingData:
             config.data.buffer // 2,
             self._seed,
         )
-        self._loader = Loader([source.reader for source in self.stores], config.data.workers or 0)
+        self._loader = Loader(
+            [source.reader for source in self.stores],
+            config.data.workers or 0,
+            self._order.largest_group,
+        )
         logger.info(
             "training on %d columns of %d store(s); %d columns and %d species held out",
             sum(source.training.n_columns for source in self.stores),
@@ -249,10 +253,12 @@ class TrainingData:
 
     def _parts(self, group: Group) -> list[Part]:
         """What is to be read of a group."""
-        return [
-            (source, *self.stores[source].training.place[segment].tolist())
-            for source, segment in zip(group.source.tolist(), group.segment.tolist(), strict=True)
-        ]
+        parts = []
+        for source, row in zip(group.source.tolist(), group.segment.tolist(), strict=True):
+            table = self.stores[source].training
+            contig, start, end = table.place[row].tolist()
+            parts.append(Part(source, contig, start, end, int(table.columns[row])))
+        return parts
 
     def _cut(self, group: Group, segments: list[Segment]) -> Iterator[tuple[Place, Batch]]:
         """Shuffle the windows of a group, and the batches cut from them."""
@@ -283,8 +289,7 @@ class TrainingData:
         for row in np.flatnonzero(group.source == number).tolist():
             segment, phase = segments[row], int(group.phase[row])
             windows = tile(segment.runs, regular_phase(phase, source.width), source.width)
-            if len(windows) != source.training.windows[group.segment[row], phase]:
-                raise InputError("the store was changed while it was read", path=source.store.path)
+            assert len(windows) == source.training.windows[group.segment[row], phase]
             found.append((segment, windows))
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -10,15 +11,22 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.threads import get_threads
-from phylotools.training.segments import Segment, SegmentReader
+from phylotools.training.segments import Part, Segment, SegmentReader
+from phylotools.training.shared_memory import SharedMemory
 
 T = TypeVar("T")
+#: A segment that is being read, and its bases if they come apart.
+_Awaited = tuple["Future[Segment]", "NDArray[np.uint8] | None"]
 
 #: Threads that read where there are no worker processes: each decodes what a GPU can eat.
 _MOST_THREADS = 4
@@ -42,9 +50,7 @@ class Loader:
         Most bytes of columns in a group.
     """
 
-    def __init__(
-        self, readers: Sequence[SegmentReader], workers: int, group_bytes: int
-    ) -> None:
+    def __init__(self, readers: Sequence[SegmentReader], workers: int, group_bytes: int) -> None:
         self._readers = readers
         self._workers = workers
         self._group_bytes = group_bytes
@@ -64,7 +70,7 @@ class Loader:
             Set by another thread to end this soon.
         """
         pool: _Threads | _Processes | None = None
-        pending: list[tuple[T, list[Future[Segment]]]] = []
+        pending: list[tuple[T, list[_Awaited]]] = []
         try:
             for number, (group, parts) in enumerate(groups):
                 if parts and pool is None:
@@ -100,8 +106,11 @@ class _Threads:
         threads = min(get_threads(), _MOST_THREADS)
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="reading")
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[Future[Segment]]:
-        return [self.executor.submit(self._readers[part.source].load_part, part) for part in parts]
+    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+        return [
+            (self.executor.submit(self._readers[part.source].load_part, part), None)
+            for part in parts
+        ]
 
 
 class _Processes:
@@ -118,19 +127,16 @@ class _Processes:
             initargs=(pickle.dumps(list(readers)), self._memory),
         )
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[Future[Segment]]:
-        futures: list[Future[Segment]] = []
+    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+        awaited: list[_Awaited] = []
         start = half * self._group_bytes
         with _as_for_children():  # the first call starts them
             for part in parts:
+                future = self.executor.submit(_load_in_worker, part, start)
                 shape = part.columns, self._readers[part.source].n_species
-                future = _Attached(
-                    self.executor.submit(_load_in_worker, part, start),
-                    self._memory.array(start, shape),
-                )
-                futures.append(future)
+                awaited.append((future, self._memory.array(start, shape)))
                 start += shape[0] * shape[1]
-        return futures
+        return awaited
 
 
 class _Stopped(Exception):
@@ -138,18 +144,19 @@ class _Stopped(Exception):
 
 
 def _finish(
-    pending: list[tuple[T, list[Future[Segment]]]], stopped: threading.Event
+    pending: list[tuple[T, list[_Awaited]]], stopped: threading.Event
 ) -> tuple[T, list[Segment]]:
     """The segments of the first group that is pending."""
-    group, futures = pending.pop(0)
+    group, awaited = pending.pop(0)
     segments = []
-    for future in futures:
+    for future, bases in awaited:
         while not future.done() and not stopped.is_set():
             with contextlib.suppress(TimeoutError):
                 future.exception(timeout=_PATIENCE)
         if stopped.is_set():
             raise _Stopped
-        segments.append(future.result())
+        segment = future.result()
+        segments.append(segment if bases is None else dataclasses.replace(segment, bases=bases))
     return group, segments
 
 
@@ -175,15 +182,25 @@ def _as_for_children() -> Iterator[None]:
                 os.environ[name] = value
 
 
-#: Of a worker process: its readers, pickled until they are used, since an error in its start
-#: could not be told from a crash.
-_pickled = b""
-_opened: list[SegmentReader] = []
+@dataclass
+class _Worker:
+    """State of a worker process.
+
+    The readers are pickled until they are used: an error in its start could not be told from a
+    crash.
+    """
+
+    pickled: bytes
+    memory: SharedMemory
+    readers: list[SegmentReader] | None = None
 
 
-def _begin_worker(readers: bytes) -> None:
-    global _pickled
-    _pickled = readers
+_worker: _Worker | None = None
+
+
+def _begin_worker(pickled: bytes, memory: SharedMemory) -> None:
+    global _worker
+    _worker = _Worker(pickled, memory)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -194,11 +211,14 @@ def _end_with_parent() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _load_in_worker(part: Part) -> Segment:
-    if not _opened:
-        _opened.extend(pickle.loads(_pickled))
-    source, *place = part
-    return _opened[source].load_part(*place)
+def _load_in_worker(part: Part, start: int) -> Segment:
+    """The segment without its bases, which lie in the memory from `start` on."""
+    assert _worker is not None
+    if _worker.readers is None:
+        _worker.readers = pickle.loads(_worker.pickled)
+    reader = _worker.readers[part.source]
+    bases = _worker.memory.array(start, (part.columns, reader.n_species))
+    return dataclasses.replace(reader.load_part(part, bases), bases=bases[:0])
 
 
 def in_background(make: Callable[[threading.Event], Generator[T]]) -> Generator[T]:

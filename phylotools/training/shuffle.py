@@ -203,6 +203,11 @@ class EpochOrder:
             [table.columns * n for table, n in zip(tables, n_species, strict=True)]
         )
 
+    @property
+    def largest_group(self) -> int:
+        """No group has more bytes of columns."""
+        return max(self._group_bytes, int(self._bytes.max(initial=0)))
+
     def groups(self, epoch: int, first_batch: int = 0) -> Iterator[Group]:
         """The groups of an epoch, without those whose batches all lie before one."""
         if self.is_one_group:

@@ -144,7 +144,7 @@ def test_impossible_wishes_are_one_line(case, workplace, capsys):
 
 
 BAD = {
-    "no lengths": ("(A,B);", [], "t.nh: Newick: the branch above A has no length"),
+    "no lengths": ("(A,B);", [], "t.nh:1: Newick: the branch above A has no length"),
     "negative length": ("(A:1,B:-1);", [], "must be finite and not negative"),
     "one tip": ("A;", [], "one tip only"),
     "no tree": ("hello (", [], "t.nh"),

@@ -3,8 +3,9 @@
 Nothing here is shared with the package. Blocks come from bx-python, from Biopython, or from the
 few lines of `blocks_by_lines`; the tests compare the three with each other too.
 
-One row per species and block, by a named policy (the reference always keeps the first row of the
-block that is its own, the one that gives the coordinates):
+One row per species and block. The reference keeps its first row of the block, the one that gives
+the coordinates. Rows of another species that are nowhere both more than a gap are pieces of one
+sequence, and are joined. Of others, a named policy decides:
 
 - ``first``: the first row in the file;
 - ``best-identity``: the row with most positions that have the same of A, C, G, T as the reference,
@@ -207,6 +208,10 @@ def project(
 
 def one_row(rows: list[bytes], reference: bytes, duplicates: str) -> bytes:
     """The codes of one species in one block."""
+    if len(rows) > 1 and all(
+        sum(code % 8 != GAP for code in column) < 2 for column in zip(*rows, strict=True)
+    ):
+        duplicates = "consensus"
     if not rows or (len(rows) > 1 and duplicates == "drop"):
         return bytes([NO_BLOCK]) * len(reference)
     if len(rows) == 1 or duplicates == "first":

@@ -217,6 +217,10 @@ def test_what_the_oracle_says_of_several_rows():
     assert one_row(rows[:1], reference, "drop") == rows[0]
     # Bases over a gap of the reference are like nothing.
     assert one_row([bytes([a, gap]), bytes([c, c])], bytes([gap, c]), "best-identity")[1] == c
+    for policy in POLICIES:
+        assert one_row([bytes([gap, c, gap]), bytes([a, gap, gap])], reference, policy) == bytes(
+            [a, c, gap]
+        )
 
 
 def test_the_oracle_splits_sources_at_the_longest_name():

@@ -48,9 +48,9 @@ def inside(intervals, contig: str, position: int) -> bool:
 _intervals = st.lists(
     st.tuples(
         st.sampled_from(["1", "x.y", "none"]),
-        st.sampled_from([0, 2, 5, 2040, 2047, 2048, 4090, (1 << 40) - 10]),
+        st.sampled_from([0, 2, 5, 2040, 2047, 2048, 4090]),
         st.integers(1, 20),
-    ).map(lambda drawn: (drawn[0], drawn[1], min(drawn[1] + drawn[2], 1 << 40))),
+    ).map(lambda drawn: (drawn[0], drawn[1], drawn[1] + drawn[2])),
     min_size=1,
     max_size=5,
 )

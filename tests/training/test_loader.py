@@ -73,9 +73,9 @@ def test_an_epoch_is_entered_without_reading_what_lies_before(small, many_segmen
         read = []
         original = type(data.stores[0].reader).load_part
 
-        def watched(self, *place, read=read, original=original):
-            read.append(place)
-            return original(self, *place)
+        def watched(self, part, read=read, original=original):
+            read.append((part.contig, part.start, part.end))
+            return original(self, part)
 
         with monkeypatch.context() as patch:
             patch.setattr(type(data.stores[0].reader), "load_part", watched)
