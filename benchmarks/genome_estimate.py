@@ -80,15 +80,15 @@ def table(rates: Rates, *, genome: float = GENOME, species: int = SPECIES) -> st
     ]
     for cores in (1, 16, 64):
         found = estimate(rates, cores=cores, genome=genome)
-        lines.append(f"| {cores} | {found.hours:.1f} | {found.read_rate:,.0f} |")
+        lines.append(f"| {cores} | {found.hours:.2f} | {found.read_rate:,.0f} |")
     lines += [
         "",
         "| | TB |",
         "|---|---|",
-        f"| MAF text (never on disk) | {found.maf / 1e12:.2f} |",
-        f"| bgzipped MAF | {found.packed / 1e12:.2f} |",
-        f"| pieces, until the end | {found.pieces / 1e12:.2f} |",
-        f"| column store | {found.store / 1e12:.2f} |",
+        f"| MAF text (never on disk) | {found.maf / 1e12:.3f} |",
+        f"| bgzipped MAF | {found.packed / 1e12:.3f} |",
+        f"| pieces, until the end | {found.pieces / 1e12:.3f} |",
+        f"| column store | {found.store / 1e12:.3f} |",
     ]
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 python benchmarks/store_reading.py STORE [RUNS]
 
-The buffer is a sixteenth of the store, so that every epoch decodes all of it. The map is what has
+The buffer is an eighth of the store, so that every epoch decodes all of it. The map is what has
 the columns ready, uncompressed and in the page cache, and does nothing but copy them. The loader's
 batches hold sequence, weights and sites besides; each call takes an epoch of them from a stream
 that goes on, as in training. Last, decompression by itself.
@@ -24,11 +24,19 @@ from phylotools.io.regions import Region
 from phylotools.phylogeny.threads import set_threads
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore, open_store
-from phylotools.training.config import DataConfig, OptimiserConfig, TrainingConfig
+from phylotools.training import dataset
+from phylotools.training.config import (
+    DEFAULT_BUFFER,
+    DataConfig,
+    OptimiserConfig,
+    TrainingConfig,
+)
 from phylotools.training.dataset import TrainingData
 
-#: Groups of segments in an epoch.
-GROUPS = 32
+#: Groups of segments in an epoch. What is read ahead of a timed call is at most one of them.
+GROUPS = 16
+#: Bytes of a segment by default.
+SEGMENT = DEFAULT_BUFFER // 2 // dataset.SEGMENTS_PER_BUFFER
 PER_BATCH = 8
 
 
@@ -39,6 +47,8 @@ def main() -> None:
     data = TrainingData(configuration(path, 1 << 40))
     columns, n_species = data.stores[0].training.n_columns, len(store.species)
     buffer = columns * n_species // GROUPS * 2
+    # Segments as long as by default, though of a smaller buffer: fewer share it.
+    dataset.SEGMENTS_PER_BUFFER = max(buffer // 2 // SEGMENT, 1)
     print(f"{columns} columns of {n_species} species, {sum(store.contigs.values())} positions")
     with tempfile.TemporaryDirectory() as folder:
         mapped = memory_map(data, Path(folder) / "columns.u8")

@@ -1,4 +1,4 @@
-"""Pieces -> the store: chunks that several pieces touch are merged, the others copied."""
+"""Pieces -> the store: chunks that were written several times are merged, the others copied."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ class _JoinedPieces:
         return self._filtered(parts[0] if len(parts) == 1 else self._merged(parts))
 
     def _count_overlaps(self) -> int:
-        """Positions that several pieces cover."""
+        """Positions that several pieces, or several layers of one, cover."""
         n_overlapping = 0
         for contig, places in self._groups():
             if len(places) == 1:
@@ -292,7 +292,7 @@ class _JoinedPieces:
                 for numbers, part in zip(self._contig_numbers, self._pieces, strict=True)
             ]
         )
-        order = np.lexsort((piece, chunk, contig))
+        order = np.lexsort((row, piece, chunk, contig))
         piece, row, contig, chunk = piece[order], row[order], contig[order], chunk[order]
         changes = np.flatnonzero((np.diff(contig) != 0) | (np.diff(chunk) != 0)) + 1
         start = 0

@@ -36,7 +36,10 @@ _SIDES = np.dtype([("reference", "u1"), ("depth", "<u2")])
 
 
 class PieceWriter:
-    """Write a piece into an empty folder; chunks may be written again, the last one counts.
+    """Write a piece into an empty folder.
+
+    A chunk may be added several times, each time with other positions: the first that covers a
+    position counts when the store is put together.
 
     Parameters
     ----------
@@ -45,36 +48,29 @@ class PieceWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: BinaryIO = open(folder / _CHUNKS, "w+b")  # noqa: SIM115 - closed by finish
+        self._file: BinaryIO = open(folder / _CHUNKS, "wb")  # noqa: SIM115 - closed by finish
         self._end = 0
-        self._entries: dict[tuple[int, int], tuple[int, int, int, bytes]] = {}
+        # Blocks in random order make millions of entries: as bytes, not as objects.
+        self._entries = bytearray()
 
     def add(self, chunk: StoredChunk) -> None:
         """Append a chunk."""
         sides = np.empty(schema.CHUNK_LENGTH, dtype=_SIDES)
         sides["reference"], sides["depth"] = chunk.reference, chunk.depth
         packed = encode_values(sides.view(np.uint8))
-        self._file.seek(self._end)
         self._file.write(chunk.blob)
         self._file.write(packed)
-        entry = self._end, len(chunk.blob), len(packed), chunk.digest
-        self._entries[chunk.contig, chunk.index] = entry
+        entry = np.zeros((), dtype=_INDEX_TYPE)
+        entry["contig"], entry["chunk"], entry["offset"] = chunk.contig, chunk.index, self._end
+        entry["bases"], entry["sides"] = len(chunk.blob), len(packed)
+        entry["digest"] = np.void(chunk.digest)
+        self._entries += entry.tobytes()
         self._end += len(chunk.blob) + len(packed)
-
-    def blob(self, contig: int, chunk: int) -> bytes | None:
-        """What was last written of a chunk; None if nothing was."""
-        entry = self._entries.get((contig, chunk))
-        if entry is None:
-            return None
-        self._file.seek(entry[0])
-        return self._file.read(entry[1])
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write index and summary, and close the piece."""
         self._file.close()
-        index = np.empty(len(self._entries), dtype=_INDEX_TYPE)
-        for row, (key, entry) in enumerate(sorted(self._entries.items())):
-            index[row] = (*key, *entry)
+        index = np.frombuffer(self._entries, dtype=_INDEX_TYPE)
         np.save(self._folder / _INDEX, index, allow_pickle=False)
         text = json.dumps({"version": PIECE_VERSION, **summary})
         (self._folder / _SUMMARY).write_text(text)
@@ -89,7 +85,8 @@ class Piece:
     folder : Path
     summary : dict
     index : structured array [chunks]
-        Fields `contig` (index within this piece), `chunk`, and where it is.
+        In the order of writing; fields `contig` (index within this piece), `chunk`, and where it
+        is.
     """
 
     folder: Path

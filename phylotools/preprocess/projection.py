@@ -15,10 +15,10 @@ from phylotools.io.alignment.letters import CODE_OF_BYTE, COMPLEMENT_OF_BYTE
 from phylotools.preprocess import projection_kernels as kernels
 from phylotools.preprocess.pieces import PieceWriter
 from phylotools.store import schema
-from phylotools.store.chunks import StoredChunk, chunk_digest, decode_chunk, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
 
 #: Bytes of chunks that are open. A sorted alignment touches a few chunks at a time; blocks in any
-#: order make chunks be written and read back, the more the smaller this is.
+#: order make chunks be written in several layers, the more the smaller this is.
 BUFFER_BYTES = 128 << 20
 #: Fewer would have the chunks of one block push each other out.
 _FEWEST_SLOTS = 4
@@ -173,20 +173,16 @@ class Projector:
         return slots
 
     def _open_chunk(self, key: _Key) -> int:
-        while self._encoding and (
-            not self._free or any(key == waiting for waiting, _, _ in self._encoding)
-        ):
+        while self._encoding and not self._free:
             self._write_oldest()
         while not self._free:
             self._close_oldest()
             # One of the threads may still be busy; the next chunk waits for the oldest.
             self._write_oldest()
         slot = self._free.pop()
-        blob = self._writer.blob(key.contig, key.chunk)
-        if blob is None:
-            self._chunks[slot] = schema.NO_BLOCK
-        else:
-            decode_chunk(blob, self._chunks[slot])
+        # Empty, even if the chunk was written before: to read it back would cost more than to
+        # merge both at the end, and leave its first version behind as waste.
+        self._chunks[slot] = schema.NO_BLOCK
         self._open[key] = slot
         return slot
 

@@ -12,13 +12,17 @@ from phylotools.phylogeny.tree import Tree, parse_newick
 #: How a .mod file of phyloFit begins.
 _PHAST_MODEL = re.compile(r"\s*ALPHABET:")
 #: A tree of ten thousand species takes less than a megabyte.
-_LARGEST_TREE = 1 << 28
+_LARGEST_TREE = 1 << 26
 
 
 def read_tree(path: str | os.PathLike[str]) -> Tree:
     """Read one Newick tree with branch lengths; plain, gzip or bgzip, ``-`` is stdin."""
     with open_input(path) as handle:
-        data = handle.read(_LARGEST_TREE)
+        data = handle.read(_LARGEST_TREE + 1)
+    if len(data) > _LARGEST_TREE:
+        raise InputError(
+            f"is larger than {_LARGEST_TREE >> 20} MiB", path=path, remedy="give a Newick tree"
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError:

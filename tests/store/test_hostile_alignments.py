@@ -154,6 +154,17 @@ def test_a_file_that_is_bad_in_two_ways(tmp_path):
         store_of(path, tree_for("", text, tmp_path), tmp_path / "s", reference="mm9")
 
 
+@pytest.mark.parametrize("size", [0, 3, 5])
+def test_a_reference_row_of_another_size_is_refused(size, tmp_path):
+    (tmp_path / "t.nh").write_text(TREE)
+    good = "a\ns A.1 5 1 + 99 A\ns B.1 0 1 + 9 A\n\n"
+    (tmp_path / "a.maf").write_text(
+        f"{good}a\ns A.1 2 {size} + 99 AC-GT\ns B.1 0 5 + 9 ACGGT\n\n{good}"
+    )
+    with pytest.raises(InputError, match=f":6: size is {size}, but the reference row has 4 bases"):
+        store_of(tmp_path / "a.maf", tmp_path / "t.nh", tmp_path / "s")
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_trees(name, tmp_path, capsys):
     (tmp_path / "a.maf").write_text(
@@ -263,19 +274,16 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_bombs_burn_neither_time_nor_memory(name, tmp_path):
-    text, message = BOMBS[name]
-    (tmp_path / "t.nh").write_text(TREE)
-    (tmp_path / "a.maf.gz").write_bytes(gzip.compress(text, 1))
+def assert_survived(folder: Path, message: str | None) -> None:
+    """Preprocess a.maf.gz with t.nh.gz in a process of its own, in less than 1 GiB."""
     code = (
         "import resource, sys; from phylotools.cli.main import run;"
         "status = run(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss);"
         "sys.exit(status)"
     )
-    command = [sys.executable, "-c", code, "preprocess", "a.maf.gz", "--tree", "t.nh", "-o", "s"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", code, "preprocess", "a.maf.gz", "--tree", "t.nh.gz", "-o", "s"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     if message is None:
         assert done.returncode == 0, done.stderr[-2000:]
@@ -286,8 +294,32 @@ def test_bombs_burn_neither_time_nor_memory(name, tmp_path):
         assert len(errors[0]) < 500
         assert "internal error" not in errors[0]
     assert int(done.stdout) < 1 << 20  # KiB
-    stored = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert stored < 50_000_000
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_burn_neither_time_nor_memory(name, tmp_path):
+    text, message = BOMBS[name]
+    (tmp_path / "t.nh.gz").write_bytes(gzip.compress(TREE.encode()))
+    (tmp_path / "a.maf.gz").write_bytes(gzip.compress(text, 1))
+    assert_survived(tmp_path, message)
+
+
+TREE_BOMBS = {
+    "a tree too large": (b"(" * 90_000_000, "t.nh.gz: is larger than 64 MiB; "),
+    "a tree of opening parentheses": (b"(" * 60_000_000, "t.nh.gz:1: Newick: more than"),
+    "a long name": (b"(A:1,'" + b"B" * 60_000_000 + b"':1);", "only the reference A has rows"),
+    "open quotes": (b"(A:1,'" + b"''" * 30_000_000, "t.nh.gz:1: "),
+}
+
+
+@pytest.mark.parametrize("name", TREE_BOMBS)
+def test_trees_that_are_bombs(name, tmp_path):
+    text, message = TREE_BOMBS[name]
+    (tmp_path / "t.nh.gz").write_bytes(gzip.compress(text, 1))
+    (tmp_path / "a.maf.gz").write_bytes(gzip.compress(b"a\ns A.1 0 1 + 9 A\n"))
+    assert_survived(tmp_path, message)
 
 
 def test_bzip2_is_named_with_the_way_out(tmp_path):

@@ -17,7 +17,9 @@ import pytest
 from maf_projection import assert_store_equals, star_tree, store_of, unpacked
 from slow_projection import bgzip, blocks_by_lines, project
 
+from phylotools.cli.main import run
 from phylotools.errors import InputError, OutputError
+from phylotools.preprocess import workers
 from phylotools.store.read import open_store
 
 DATA = Path(__file__).parents[1] / "data"
@@ -208,3 +210,49 @@ def test_where_files_overlap_the_first_counts(partition_bytes, tmp_path):
     assert project(blocks_by_lines(joined), store.species, "galGal2") != project(
         blocks_by_lines(turned), store.species, "galGal2"
     )
+
+
+def test_stages_in_any_order_killed_and_repeated(tmp_path, capsys):
+    plain, _ = unpacked(REAL / "birds53.galGal6.maf.xz", tmp_path)
+    store_of(plain, BIRDS_TREE, tmp_path / "whole")
+    work, out = tmp_path / "work", tmp_path / "out"
+    init = ["preprocess-init", str(plain), "--tree", str(BIRDS_TREE), "--work", str(work)]
+    assert run([*init, "--partition-size", "3", "-q"]) == 0
+    n_parts = int(capsys.readouterr().out)
+    assert n_parts == 7
+    chance = random.Random(1)
+    order = [*range(n_parts)]
+    chance.shuffle(order)
+    command = [sys.executable, "-m", "phylotools"]
+    for index in order[:2]:
+        process = subprocess.Popen([*command, "preprocess-partition", str(work), str(index), "-q"])
+        while process.poll() is None and not list(work.glob("pieces/.*/*")):
+            time.sleep(0.0005)
+        process.kill()
+        process.wait()
+    assert run(["preprocess-finalise", str(work), "-o", str(out), "-q"]) == 1
+    assert "partitions are missing" in capsys.readouterr().err
+    assert not out.exists()
+    # The same partition twice at once, and once more.
+    twice = [*command, "preprocess-partition", str(work), str(order[0]), "-q"]
+    for process in [subprocess.Popen(twice) for _ in range(2)]:
+        assert process.wait() == 0
+    assert run(["preprocess-partition", str(work), *map(str, order), "-q"]) == 0
+    assert run(["preprocess-finalise", str(work), "-o", str(out), "-q"]) == 0
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_in_random_order_with_hardly_any_memory(threads, tmp_path, monkeypatch):
+    """Chunks are closed and met again all the time, and in overlaps the first block still counts."""
+    _, text = unpacked(REAL / "phast.chr22.hg17.maf.xz", tmp_path)
+    tree = star_tree(text, tmp_path / "t.nh")
+    header, *blocks = text.split("\na score")
+    random.Random(2).shuffle(blocks)
+    text = header + "".join(f"\na score{block}" for block in blocks)
+    (tmp_path / "a.maf").write_text(text)
+    whole = store_of(tmp_path / "a.maf", tree, tmp_path / "whole", reference="hg17")
+    assert_store_equals(whole, project(blocks_by_lines(text), whole.species, "hg17"))
+    monkeypatch.setattr(workers, "BUFFER_BYTES", 1)
+    store_of(tmp_path / "a.maf", tree, tmp_path / "small", reference="hg17", threads=threads)
+    assert contents(tmp_path / "small") == contents(tmp_path / "whole")

@@ -235,6 +235,10 @@ def choose(
             if owner[row] == reference and own < 0:
                 own = row
         reference_row[block] = -1
+        if own >= 0 and size[own] == 0:
+            gaps, bad = _check(text, letters_at[own], width[block])
+            if bad or gaps < width[block]:
+                return BAD_LETTER if bad else WRONG_REFERENCE_SIZE, own
         if own < 0 or size[own] == 0:
             if known >= 0:
                 which = WITHOUT_REFERENCE if own < 0 else EMPTY_REFERENCE
