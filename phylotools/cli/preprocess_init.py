@@ -19,7 +19,7 @@ from phylotools.cli.preprocess_options import alignment_options, make_settings
     "--partition-size",
     type=click.IntRange(1),
     metavar="MB",
-    help="Stored megabytes of a partition [default: 268].",
+    help="Megabytes of text of a partition [default: 268].",
 )
 @options.logging_options
 def preprocess_init_command(

@@ -15,11 +15,11 @@ from phylotools.io.locks import lock_folder
 from phylotools.preprocess.finalise import BuildSummary, finalise
 from phylotools.preprocess.partition import is_done, piece_folder
 from phylotools.preprocess.plan import (
-    PARTITION_BYTES,
     PLAN_FILE,
     Plan,
     Settings,
     make_plan,
+    partition_bytes_for,
     read_plan,
 )
 from phylotools.preprocess.reference import CheckedReference
@@ -41,7 +41,7 @@ def build_store(
     on_columns: Callable[[int], None] = lambda n_columns: None,
     work: str | os.PathLike[str] | None = None,
     threads: int = 1,
-    partition_bytes: int = PARTITION_BYTES,
+    partition_bytes: int | None = None,
 ) -> BuildSummary:
     """Build a column store; it appears whole or not at all.
 
@@ -64,8 +64,8 @@ def build_store(
     work : str or PathLike, optional
         Work folder; by default ``OUTPUT.work``. It is removed at the end.
     threads : int
-    partition_bytes : int
-        See `make_plan`.
+    partition_bytes : int, optional
+        See `make_plan`; by default as the threads need it.
 
     Returns
     -------
@@ -81,7 +81,9 @@ def build_store(
     refuse_existing_folder(output, force, schema.FOLDER)
     settings = settings or Settings()
     folder = Path(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
-    plan = make_plan(list(alignments), tree, settings, partition_bytes=partition_bytes)
+    paths = list(alignments)
+    partition_bytes = partition_bytes or partition_bytes_for(paths, threads)
+    plan = make_plan(paths, tree, settings, partition_bytes=partition_bytes)
     # A genome that cannot be read is known before the alignment is.
     genome = None if settings.fasta is None else CheckedReference(settings.fasta)
     with _work_folder(folder) as lock:

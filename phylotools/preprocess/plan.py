@@ -23,9 +23,11 @@ from phylotools.store.tree_file import read_tree
 PLAN_VERSION = 1
 _FORMAT = "phylotools-preprocess-plan"
 PLAN_FILE = "plan.json"
-#: Stored bytes of a partition: minutes of work at most, so that little is lost with one, and few
-#: enough files for a thousand times the human genome. Measured: 16 MiB costs no speed.
+#: Bytes of MAF text of a partition: little is lost with one, and a thousand times the human genome
+#: makes no more than a file system bears. Each costs some 0.05 s for making its files safe.
 PARTITION_BYTES = 256 << 20
+#: Smaller ones only cost.
+_SMALLEST_PARTITION = 16 << 20
 #: Larger files are named by size and time only: to hash them would read them twice.
 _LARGEST_HASHED = 256 << 20
 
@@ -208,7 +210,7 @@ def make_plan(
         Newick with branch lengths; its tips are the species.
     settings : Settings
     partition_bytes : int
-        Stored bytes of each partition.
+        Text of each partition.
 
     Raises
     ------
@@ -258,6 +260,12 @@ def make_plan(
             parameters=dataclasses.asdict(settings),
         ),
     )
+
+
+def partition_bytes_for(alignments: list[str], threads: int) -> int:
+    """Bytes of a partition that keep all threads busy to the end."""
+    total = sum((_identity(path) or [0])[0] for path in alignments)
+    return min(PARTITION_BYTES, max(_SMALLEST_PARTITION, total // (4 * threads)))
 
 
 def _kept(settings: Settings, tree: Tree, path: str) -> list[str]:

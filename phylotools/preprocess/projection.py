@@ -22,6 +22,9 @@ from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
 BUFFER_BYTES = 128 << 20
 #: Fewer would have the chunks of one block push each other out.
 _FEWEST_SLOTS = 4
+#: Chunks that stay open while blocks come in order: what was just written is still in the cache
+#: when it is compressed.
+_FEW_OPEN = 16
 
 #: Gets contig and chunk index and the chunk before it is written; may change or refuse it.
 Check = Callable[[int, int, NDArray[np.uint8]], None]
@@ -73,6 +76,8 @@ class Projector:
         self._chunks = np.empty((n_slots, n_species, schema.CHUNK_LENGTH), dtype=np.uint8)
         self._free = list(range(n_slots))[::-1]
         self._open: OrderedDict[_Key, int] = OrderedDict()
+        self._most_open = min(_FEW_OPEN, n_slots)
+        self._written: set[_Key] = set()
         self._encoding: deque[tuple[_Key, int, Future[StoredChunk] | StoredChunk]] = deque()
 
     def add(self, batch: BlockBatch) -> None:
@@ -86,6 +91,8 @@ class Projector:
             stop = self._fitting(batch.contig, first, last, at)
             self._add_fitting(batch, at, stop, first, last)
             at = stop
+            while len(self._open) > self._most_open:
+                self._close_oldest()
 
     def finish(self) -> None:
         """Write every chunk that is open."""
@@ -180,6 +187,9 @@ class Projector:
             # One of the threads may still be busy; the next chunk waits for the oldest.
             self._write_oldest()
         slot = self._free.pop()
+        if key in self._written:
+            # Blocks do not come in order: more chunks must wait for the rest of theirs.
+            self._most_open = min(2 * self._most_open, len(self._chunks))
         # Empty, even if the chunk was written before: to read it back would cost more than to
         # merge both at the end, and leave its first version behind as waste.
         self._chunks[slot] = schema.NO_BLOCK
@@ -188,6 +198,7 @@ class Projector:
 
     def _close_oldest(self) -> None:
         key, slot = self._open.popitem(last=False)
+        self._written.add(key)
         if self._executor is None:
             self._encoding.append((key, slot, self._encode(key, slot)))
         else:

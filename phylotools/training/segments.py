@@ -100,7 +100,11 @@ class SegmentReader:
             if region.contig != contig:
                 contig, cover = region.contig, _Cover(self.store.intervals(region.contig))
             edges = np.arange(region.start, region.end, self.store.chunk_length)
-            share = cover.before(edges) // columns
+            covered = cover.before(np.append(edges, region.end))
+            covered -= covered[0]
+            # Of equal size, rather than with a small one at the end.
+            parts = max(round(int(covered[-1]) / columns), 1)
+            share = covered[:-1] * parts // max(int(covered[-1]), 1)
             starts = edges[np.flatnonzero(np.diff(share, prepend=-1))].tolist()
             for start, end in zip(starts, [*starts[1:], region.end], strict=True):
                 yield index[contig], start, end

@@ -11,7 +11,7 @@ from slow_projection import NO_BLOCK, Projection, blocks_by_lines, owner
 
 from phylotools.io.regions import Region
 from phylotools.preprocess.build import build_store
-from phylotools.preprocess.plan import PARTITION_BYTES, Settings
+from phylotools.preprocess.plan import Settings
 from phylotools.store.read import ColumnStore, open_store
 
 #: Positions looked at before and after each interval, where no block may be.
@@ -25,7 +25,7 @@ def store_of(
     *,
     force: bool = False,
     threads: int = 1,
-    partition_bytes: int = PARTITION_BYTES,
+    partition_bytes: int | None = None,
     **settings,
 ) -> ColumnStore:
     """The store of one or several alignments, made in `folder`."""

@@ -244,7 +244,7 @@ def test_stages_in_any_order_killed_and_repeated(tmp_path, capsys):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blocks_in_random_order_with_hardly_any_memory(threads, tmp_path, monkeypatch):
-    """Chunks are closed and met again all the time, and in overlaps the first block still counts."""
+    """Chunks are closed and met again all the time; in overlaps the first block still counts."""
     _, text = unpacked(REAL / "phast.chr22.hg17.maf.xz", tmp_path)
     tree = star_tree(text, tmp_path / "t.nh")
     header, *blocks = text.split("\na score")

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 from column_oracle import expected_columns, seen_in
-from conftest import SMALL
+from conftest import SMALL, random_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed_runs import resumes_to_the_same
@@ -15,8 +15,10 @@ from test_order import PARTS, digest
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
+from phylotools.store import schema
 from phylotools.training import loader
 from phylotools.training.dataset import TrainingData
+from phylotools.training.shuffle import ColumnTable, EpochOrder
 from phylotools.training.windows import count_windows, join_touching, n_columns, tile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,6 +99,85 @@ def test_the_stream_goes_from_epoch_to_epoch(small, config_of, many_segments):
         for (place, batch), (its_place, its_batch) in zip(found, wanted[first:], strict=False):
             assert place == its_place
             assert same(batch, its_batch)
+
+
+@pytest.mark.parametrize("columns", [1, 3000, 10**6])
+def test_segments_are_parts_of_files(tmp_path, monkeypatch, config_of, columns):
+    """Every covered chunk lies in one segment, every segment in one file of the store."""
+    monkeypatch.setattr(schema, "SHARD_BYTES", 4 * schema.CHUNK_LENGTH * 5)
+    reader = TrainingData(config_of(random_store(tmp_path / "store", 3))).stores[0].reader
+    shards = [
+        (reader.contigs.index(r.contig), r.start, r.end) for r in reader.store.shard_regions()
+    ]
+    assert len(shards) > len(reader.contigs)
+    segments = list(reader.segments(columns))
+    chunks = sum(-(-end // schema.CHUNK_LENGTH) for end in reader.store.contigs.values())
+    assert len(shards) < chunks
+    fewest, most = {1: (chunks, chunks), 3000: (len(shards) + 1, chunks - 1)}.get(
+        columns, (len(shards), len(shards))
+    )
+    assert fewest <= len(segments) <= most
+    for contig, start, end in segments:
+        assert start % schema.CHUNK_LENGTH == 0
+        assert any(c == contig and a <= start < end <= b for c, a, b in shards)
+    found = np.concatenate([reader.runs(*segment)[0] for segment in segments])
+    wanted = reader.store.covered_regions(2)
+    joined = join_touching(found).tolist()
+    assert joined == [[reader.contigs.index(r.contig), r.start, r.end] for r in wanted]
+
+
+some_tables = st.lists(
+    st.lists(st.tuples(st.integers(1, 900), st.integers(1, 30)), min_size=1, max_size=9),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(some_tables, st.integers(1, 7), st.integers(1, 3000), st.integers(0, 2**70))
+@settings(max_examples=100, deadline=None)
+def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed):
+    """Each segment once; from any batch on, the groups are the end of the epoch's."""
+    tables = [
+        ColumnTable(
+            np.zeros((len(rows), 3), dtype=np.int64),
+            np.array([columns for columns, _ in rows]),
+            np.array([[windows + p for p in range(8)] for _, windows in rows], dtype=np.int32),
+            None,
+        )
+        for rows in counts
+    ]
+    n_species = [2 + number for number in range(len(tables))]
+    order = EpochOrder(tables, n_species, per_batch, group_bytes, seed)
+    groups = list(order.groups(3))
+    places = [place for g in groups for place in zip(g.source, g.segment, strict=True)]
+    assert sorted(places) == [(s, i) for s, rows in enumerate(counts) for i in range(len(rows))]
+    reached, batches = 0, []
+    for group in groups:
+        assert (group.first_batch, group.skipped) == (reached, 0)
+        own = zip(group.source.tolist(), group.segment.tolist(), group.phase.tolist(), strict=True)
+        windows, size = [0] * len(tables), 0
+        for source, segment, phase in own:
+            windows[source] += counts[source][segment][1] + phase
+            size += counts[source][segment][0] * n_species[source]
+        assert size <= group_bytes or len(group.source) == 1
+        assert size <= order.largest_group
+        n_batches = sum(-(-n // per_batch) for n in windows)
+        batches += [(group.number, reached, index) for index in range(n_batches)]
+        reached += n_batches
+    for first in {0, 1, reached // 2, reached - 1, reached}:
+        rest = list(order.groups(3, first))
+        if first == reached:
+            assert rest == []
+        else:
+            number, before, skipped = batches[first]
+            assert (rest[0].number, rest[0].first_batch, rest[0].skipped) == (
+                number, before, skipped,
+            )  # fmt: skip
+            assert [g.number for g in rest] == list(range(number, len(groups)))
+            assert all(
+                np.array_equal(a.segment, b.segment) and np.array_equal(a.phase, b.phase)
+                for a, b in zip(rest, groups[number:], strict=True)
+            )
 
 
 def test_stores_share_the_buffer(config_of, many_segments, weighted_segments):

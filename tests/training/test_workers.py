@@ -112,3 +112,10 @@ def wait_for(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_no_process_is_started_where_everything_fits(config_of, many_segments):
+    batches = TrainingData(config_of(many_segments, data={"workers": 2})).epoch(0)
+    next(batches)
+    assert children_of(os.getpid()) == set()
+    batches.close()
