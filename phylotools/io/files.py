@@ -61,9 +61,7 @@ class _CompressedReader(io.RawIOBase):
 
     def __init__(self, raw: BinaryIO, path: str, is_bgzf: bool) -> None:
         self._source = _TailReader(raw)
-        self._gzip = igzip.IGzipFile(
-            fileobj=io.BufferedReader(self._source, _READ_SIZE), mode="rb"
-        )
+        self._gzip = igzip.IGzipFile(fileobj=io.BufferedReader(self._source, _READ_SIZE), mode="rb")
         self._path = path
         self._is_bgzf = is_bgzf
 
