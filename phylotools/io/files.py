@@ -266,7 +266,11 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
 
 @contextlib.contextmanager
 def atomic_folder(
-    path: str | os.PathLike[str], *, force: bool = False, contents: Collection[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    contents: Collection[str] = (),
+    token: str | None = None,
 ) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` on success.
 
@@ -280,6 +284,9 @@ def atomic_folder(
         Replace an existing folder, if it is empty or holds nothing but `contents`.
     contents : collection of str
         Names that such a folder may hold.
+    token : str, optional
+        Names the temporary folder, so that what a killed run of the same token left is removed.
+        Nobody else may use the token.
 
     Raises
     ------
@@ -289,9 +296,14 @@ def atomic_folder(
     refuse_existing_folder(path, force, contents)
     final = Path(path).absolute()
     with _made_aside(path):
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
-        )
+        if token is None:
+            temporary = Path(
+                tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+            )
+        else:
+            temporary = final.parent / f".{final.name}.{token}.part"
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
     os.chmod(temporary, _default_mode(is_folder=True))
     try:
         with naming_output(path):

@@ -330,6 +330,11 @@ def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str,
     return {name: resolved[name] for name in wanted if name in resolved}
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """The names that may mean the same contig, the name itself first."""
+    return tuple(dict.fromkeys((name, *_chr_spellings(name), *_mitochondrial_spellings(name))))
+
+
 def _chr_spellings(name: str) -> tuple[str, ...]:
     return (name[3:],) if name.startswith("chr") else (f"chr{name}",)
 

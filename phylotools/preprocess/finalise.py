@@ -108,7 +108,7 @@ def finalise(
         for name, length in joined.contigs.items():
             genome.add_contig(name, length)
     joined.log_warnings()
-    with atomic_folder(output, force=force, contents=schema.FOLDER) as folder:
+    with atomic_folder(output, force=force, contents=schema.FOLDER, token=plan.token) as folder:
         statistics = assemble_store(
             folder,
             tree=joined.tree,
@@ -324,9 +324,5 @@ class _JoinedPieces:
         try:
             decode_chunk(chunk.blob, bases)
         except ValueError as error:
-            raise InputError(
-                "a piece of the work folder is damaged",
-                path=self._pieces[0].folder.parent,
-                remedy="remove the work folder and start anew",
-            ) from error
+            raise damaged_piece(self._pieces[0].folder.parent) from error
         return bases

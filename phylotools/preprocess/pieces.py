@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError
+from phylotools.errors import PhylotoolsError
 from phylotools.store import schema
 from phylotools.store.chunks import StoredChunk, decode_values, encode_values
 
@@ -123,7 +123,7 @@ def open_piece(folder: Path) -> Piece:
 
     Raises
     ------
-    InputError
+    PhylotoolsError
         If it is damaged.
     """
     try:
@@ -143,10 +143,8 @@ def open_piece(folder: Path) -> Piece:
     return Piece(folder, summary, index)
 
 
-def damaged_piece(folder: Path) -> InputError:
+def damaged_piece(folder: Path) -> PhylotoolsError:
     """The error of a piece that cannot be read."""
-    return InputError(
-        "this piece of the work folder is damaged",
-        path=folder,
-        remedy="remove it and run its partition again",
+    return PhylotoolsError(
+        f"{folder}: this part of the work folder is damaged; remove it and run it again"
     )

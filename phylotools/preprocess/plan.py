@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +108,8 @@ class Plan:
         Path -> size and time of every file that can be read twice.
     run : RunRecord
         The command that made the plan, with checksums of the inputs.
+    token : str
+        Tells the temporary files of this job from those of others.
     """
 
     settings: Settings
@@ -115,6 +119,7 @@ class Plan:
     is_guessed: bool
     identities: dict[str, list[int]]
     run: RunRecord = field(default_factory=RunRecord)
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def tree(self) -> Tree:
@@ -173,6 +178,8 @@ def read_plan(folder: str | os.PathLike[str]) -> Plan:
             "is a plan of another version of phylotools", path=path, remedy="start anew"
         )
     try:
+        if not re.fullmatch("[0-9a-f]{16}", document["token"]):
+            raise ValueError
         return _from_document(document)
     except (TypeError, KeyError, ValueError):
         raise InputError("is damaged", path=path, remedy="start anew") from None

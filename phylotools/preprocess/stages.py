@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from phylotools.errors import UsageError
-from phylotools.io.files import refuse_existing_folder
+from phylotools.errors import OutputError, UsageError
+from phylotools.io.locks import lock_folder
 from phylotools.preprocess.finalise import BuildSummary, finalise
 from phylotools.preprocess.plan import PARTITION_BYTES, Plan, Settings, make_plan, read_plan
 from phylotools.preprocess.reference import CheckedReference
@@ -36,7 +36,10 @@ def init_work(
     InputError, UsageError, OutputError
     """
     folder = Path(work)
-    refuse_existing_folder(folder, False, ())
+    if folder.exists():
+        raise OutputError(f"{folder}: already exists; remove it or choose another name")
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"{folder}: the folder above it does not exist; create it first")
     plan = make_plan(list(alignments), tree, settings, partition_bytes=partition_bytes)
     if plan.has_streams:
         raise UsageError("partitions are read when they run: give files, not streams")
@@ -92,8 +95,9 @@ def finalise_planned(
     ------
     PhylotoolsError, InputError, OutputError
     """
-    plan = read_plan(work)
-    return finalise(Path(work), plan, output, genome=_genome(plan), threads=threads, force=force)
+    folder, plan = Path(work), read_plan(work)
+    with lock_folder(folder):
+        return finalise(folder, plan, output, genome=_genome(plan), threads=threads, force=force)
 
 
 def _genome(plan: Plan) -> CheckedReference | None:

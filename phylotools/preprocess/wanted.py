@@ -17,7 +17,7 @@ from phylotools.io.regions import (
     parse_region,
     read_bed,
     read_bed_weights,
-    resolve_contigs,
+    spellings,
 )
 from phylotools.store import schema
 from phylotools.store.intervals import merge_intervals
@@ -95,8 +95,8 @@ class Wanted:
 
     def unmatched(self, contigs: Iterable[str]) -> list[str]:
         """Contigs of the regions that the alignment has not."""
-        found = resolve_contigs(list(contigs), self.regions or {}).values()
-        return [name for name in self.regions or {} if name not in set(found)]
+        known = {spelling for contig in contigs for spelling in spellings(contig)}
+        return [name for name in self.regions or {} if name not in known]
 
 
 def _region(text: str) -> Region:
@@ -118,8 +118,11 @@ def _by_contig(regions: Iterable[Region]) -> _Intervals:
 
 
 def _of(intervals: _Intervals, contig: str) -> NDArray[np.int64]:
-    name = resolve_contigs([contig], intervals).get(contig)
-    return np.empty((0, 2), dtype=np.int64) if name is None else intervals[name]
+    """Intervals of a contig, under whatever names; int64 [K, 2]."""
+    found = [intervals[name] for name in spellings(contig) if name in intervals]
+    if len(found) == 1:
+        return found[0]
+    return merge_intervals(np.concatenate([*found, np.empty((0, 2), dtype=np.int64)]))
 
 
 def _mark(intervals: NDArray[np.int64], start: int, marked: NDArray[np.bool_]) -> None:
@@ -176,7 +179,7 @@ class WeightTable:
     def __call__(self, region: Region) -> NDArray[np.float32]:
         """Weights of a region; float32 [L]."""
         weight = np.ones(len(region), dtype=np.float32)
-        name = resolve_contigs([region.contig], self.intervals).get(region.contig)
+        name = next((name for name in spellings(region.contig) if name in self.intervals), None)
         if name is None:
             return weight
         rows = self.intervals[name]

@@ -14,6 +14,7 @@ import torch
 
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
+from phylotools.io.locks import lock_folder
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
 from phylotools.phylogeny.threads import n_cores
@@ -36,7 +37,6 @@ from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.run_folder import (
     CHECKPOINT,
     METRICS,
-    lock_folder,
     refuse_run,
     start_anew,
 )

@@ -301,3 +301,31 @@ def test_report_folder(workplace, capsys):
     assert Path("report/report.html").is_file()
     assert "report/report.html" in capsys.readouterr().err
     assert run([*arguments[:-1], "out", "--force"]) == 2
+
+
+def test_regions_under_two_spellings(workplace):
+    whole = columns("whole")
+    contig, first = min(whole)
+    base = ["preprocess", "a.maf", "--tree", str(TREE), "-q", "-o", "part"]
+    regions = f"{contig}:{first + 1}-{first + 2},{contig[3:]}:{first + 4}-{first + 4}"
+    assert run([*base, "-r", regions]) == 0
+    assert {position - first for _, position in columns("part")} == {0, 1, 3}
+
+
+def test_what_a_kill_left_beside_the_output_is_removed(workplace, monkeypatch):
+    from phylotools.preprocess import build
+
+    finalise = build.finalise
+
+    def killed(work, plan, output, **options):
+        Path(f".out.{plan.token}.part").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "finalise", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build.build_store(["a.maf"], str(TREE), "out", partition_bytes=3000)
+    Path(".out.someone.part").mkdir()
+    monkeypatch.setattr(build, "finalise", finalise)
+    build.build_store(["a.maf"], str(TREE), "out")
+    hidden = {path.name for path in Path().iterdir() if path.name.startswith(".out")}
+    assert hidden == {".out.someone.part"}

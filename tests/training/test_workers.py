@@ -44,7 +44,10 @@ def test_nothing_is_left_running(small, many_segments):
 def children_of(pid: int) -> set[int]:
     """Worker processes; the tracker of multiprocessing's resources may stay."""
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.splitlines()
     return {int(line.split()[0]) for line in found if "spawn_main" in line}
 
