@@ -32,6 +32,8 @@ logger = logging.getLogger("phylotools")
 
 #: Chunks that each thread may be ahead of the writer.
 _READ_AHEAD = 8
+#: Parts of a chunk on average from which on threads merge them.
+_MANY_LAYERS = 2
 #: Contig of a chunk, and where its parts are: piece and row of its index.
 _Group = tuple[int, list[tuple[int, int]]]
 _DUPLICATE_NOTES = {
@@ -250,7 +252,11 @@ class _JoinedPieces:
 
     def chunks(self, threads: int) -> Iterator[StoredChunk]:
         """All chunks in the order of the store; the first piece counts where several cover."""
-        if threads == 1:
+        n_chunks = sum(1 for _ in self._groups())
+        n_parts = sum(len(piece.index) for piece in self._pieces)
+        # To copy chunks is so little work that threads cost more than they do (measured: 1.6
+        # times the time); to merge the layers of blocks in random order is not.
+        if threads == 1 or n_parts < _MANY_LAYERS * n_chunks:
             yield from map(self._joined, self._groups())
             return
         with ThreadPoolExecutor(threads, thread_name_prefix="join") as pool:

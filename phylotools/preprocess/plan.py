@@ -272,7 +272,7 @@ def make_plan(
 def partition_bytes_for(alignments: list[str], threads: int) -> int:
     """Bytes of a partition that keep all threads busy to the end."""
     total = sum((_identity(path) or [0])[0] for path in alignments)
-    return min(PARTITION_BYTES, max(_SMALLEST_PARTITION, total // (4 * threads)))
+    return min(PARTITION_BYTES, max(_SMALLEST_PARTITION, -(-total // (4 * threads))))
 
 
 def _kept(settings: Settings, tree: Tree, path: str) -> list[str]:

@@ -23,6 +23,7 @@ _BLOCK_START = re.compile(rb"\na[ \t\r\n]")
 #: Shorter by one than what `_BLOCK_START` matches.
 _OVERLAP = 2
 _READ = 1 << 20
+_Piece = bytes | memoryview
 #: How the bytes of a file are stored.
 PLAIN, BGZIP, STREAM = "plain", "bgzip", "stream"
 
@@ -127,16 +128,25 @@ def lines_before(span: Span) -> int:
         return sum(piece.count(b"\n") for piece in iter(lambda: handle.read(_READ), b""))
 
 
-def _plain_pieces(handle: BinaryIO, span: Span) -> Iterator[tuple[bytes, bool]]:
-    """Text from the start of a span on, and whether it lies beyond the span's end."""
+def _plain_pieces(handle: BinaryIO, span: Span) -> Iterator[tuple[_Piece, bool]]:
+    """Text from the start of a span on, and whether it lies beyond the span's end.
+
+    Each piece is overwritten by the next: memory that is taken anew each time costs as much time
+    as the reading.
+    """
     at = span.start
     handle.seek(at)
-    while data := handle.read(_READ if at >= span.end else min(_READ, span.end - at)):
-        yield data, at >= span.end
-        at += len(data)
+    buffer = memoryview(bytearray(_READ))
+    while (
+        count := handle.readinto(  # type: ignore[attr-defined]
+            buffer[: _READ if at >= span.end else min(_READ, span.end - at)]
+        )
+    ):
+        yield buffer[:count], at >= span.end
+        at += count
 
 
-def _bgzip_pieces(handle: BinaryIO, span: Span) -> Iterator[tuple[bytes, bool]]:
+def _bgzip_pieces(handle: BinaryIO, span: Span) -> Iterator[tuple[_Piece, bool]]:
     start = find_block(handle, span.start)
     if start is None:
         return
@@ -144,19 +154,19 @@ def _bgzip_pieces(handle: BinaryIO, span: Span) -> Iterator[tuple[bytes, bool]]:
         yield text, at >= span.end
 
 
-def _whole_blocks(pieces: Iterable[tuple[bytes, bool]], *, from_middle: bool) -> Iterator[bytes]:
+def _whole_blocks(pieces: Iterable[tuple[_Piece, bool]], *, from_middle: bool) -> Iterator[_Piece]:
     """Text from the first block that starts in a span to the first that starts beyond it."""
     pieces = iter(pieces)
     inside, beyond = _from_first_block(pieces) if from_middle else (b"", b"")
     if from_middle and not inside and not beyond:
         return
     yield inside
-    for data, is_beyond in itertools.chain([(beyond, True)], pieces):
+    first: tuple[_Piece, bool] = (b"", True)
+    for piece, is_beyond in itertools.chain([first], pieces):
         if not is_beyond:
-            yield data
+            yield piece
             continue
-        if data is not beyond:
-            data = beyond + data
+        data = beyond + piece
         found = _BLOCK_START.search(data)
         if found is not None:
             yield data[: found.start() + 1]
@@ -166,7 +176,7 @@ def _whole_blocks(pieces: Iterable[tuple[bytes, bool]], *, from_middle: bool) ->
     yield beyond
 
 
-def _from_first_block(pieces: Iterator[tuple[bytes, bool]]) -> tuple[bytes, bytes]:
+def _from_first_block(pieces: Iterator[tuple[_Piece, bool]]) -> tuple[bytes, bytes]:
     """What is read up to the first block of a span and from it on: inside the span, and beyond.
 
     Both are empty where no block begins in the span.
@@ -190,7 +200,7 @@ def _from_first_block(pieces: Iterator[tuple[bytes, bool]]) -> tuple[bytes, byte
 class _PieceReader(io.RawIOBase):
     """Bytes of an iterator, as a raw stream."""
 
-    def __init__(self, pieces: Iterator[bytes], handle: BinaryIO) -> None:
+    def __init__(self, pieces: Iterator[_Piece], handle: BinaryIO) -> None:
         self._pieces = pieces
         self._handle = handle
         self._piece = memoryview(b"")
