@@ -14,11 +14,12 @@ import torch
 from killed_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
+from phylotools.io.locks import lock_folder
 from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
 from phylotools.training.config import OptimiserConfig
 from phylotools.training.loop import Trainer, learning_rate_share
 from phylotools.training.metrics import MetricsFile
-from phylotools.training.run_folder import CHECKPOINT, METRICS, lock_folder
+from phylotools.training.run_folder import CHECKPOINT, METRICS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -225,7 +226,7 @@ def test_one_run_in_a_folder_at_a_time(config, tmp_path):
 
 
 def test_a_killed_run_gives_its_lock_back(tmp_path):
-    code = "import sys, pathlib, time; from phylotools.training.run_folder import lock_folder\n"
+    code = "import sys, pathlib, time; from phylotools.io.locks import lock_folder\n"
     code += (
         "kept = lock_folder(pathlib.Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
     )
