@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -160,4 +159,3 @@ def test_a_far_position_costs_nothing(tmp_path):
     projector.finish()
     writer.finish({})
     assert open_piece(folder).index["chunk"].tolist() == [int(far[0]) // 2048]
-    assert json.loads((folder / "piece.json").read_text())["version"] == 1
