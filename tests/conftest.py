@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 DATA = Path(__file__).parent / "data"
 sys.path.insert(0, str(Path(__file__).parent / "oracles"))
+# A shell without job control starts what it puts in the background with Ctrl-C ignored, and the
+# processes of tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
