@@ -1,4 +1,4 @@
-# make demo   score a real VCF with the shipped model, and evaluate the scores
+# make demo   score a real VCF with the shipped model, evaluate the scores, draw tracks
 # make test   run all tests
 # make lint   check style and types
 #

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Score a real VCF with the shipped model and measure the scores against clinical labels.
+# Score a real VCF with the shipped model, measure the scores against clinical labels, draw tracks.
 # Usage: examples/demo.sh [OUTPUT_FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,9 @@ phylotools evaluate "$out/labelled_snvs.scored.vcf.gz" \
     --score PHYLOGPN_LLR:low --score PHYLOP:high --class-column CLASS \
     -R "$data/genes.bed" -o "$out/evaluation" --force
 
+# What the model says of every position, for genome browsers.
+phylotools tracks --assembly hg38 -o "$out/tracks" --force
+
 cat <<TEXT
 
 Done. Where the results are:
@@ -24,4 +27,5 @@ Done. Where the results are:
   its index       $out/gnomad_chrM.scored.vcf.gz.tbi
   table           $out/evaluation/metrics.tsv      (AUROC and AUPRC with 95 % intervals, by class)
   picture         $out/evaluation/curves.png
+  tracks          $out/tracks/igv.html             (opens by a double click; bigWigs, hub.txt, all SNVs beside it)
 TEXT

@@ -1,3 +1,77 @@
-"""phylotools: genomic language models trained by phylogenetic likelihood."""
+"""phylotools: genomic language models trained by phylogenetic likelihood.
+
+From Python: `load_model`, then functions over the model, `predict_sites`, `score_variants` and
+`embed`; `read_vectors` reads what `phylotools embed` wrote. docs/python.md has examples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phylotools.api.sites import SitePrediction, predict_sites
+    from phylotools.api.variants import VariantScores, score_variants
+    from phylotools.api.vectors import embed
+    from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageError
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.io.regions import Region
+    from phylotools.io.vector_reading import VectorTable, read_vectors
+    from phylotools.model.folder import Model
+    from phylotools.model.registry import list_models, load_model
 
 __version__ = "0.1.0"
+
+#: Name -> the module that has it, imported when it is first used: torch takes seconds.
+_HOMES = {
+    "InputError": "errors",
+    "Model": "model.folder",
+    "OutputError": "errors",
+    "PhylotoolsError": "errors",
+    "ReferenceGenome": "io.genome",
+    "Region": "io.regions",
+    "SitePrediction": "api.sites",
+    "UsageError": "errors",
+    "VariantScores": "api.variants",
+    "VectorTable": "io.vector_reading",
+    "embed": "api.vectors",
+    "list_models": "model.registry",
+    "load_model": "model.registry",
+    "predict_sites": "api.sites",
+    "read_vectors": "io.vector_reading",
+    "score_variants": "api.variants",
+}
+
+__all__ = [
+    "InputError",
+    "Model",
+    "OutputError",
+    "PhylotoolsError",
+    "ReferenceGenome",
+    "Region",
+    "SitePrediction",
+    "UsageError",
+    "VariantScores",
+    "VectorTable",
+    "__version__",
+    "embed",
+    "list_models",
+    "load_model",
+    "predict_sites",
+    "read_vectors",
+    "score_variants",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'phylotools' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"phylotools.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,23 +11,28 @@ PACKAGE = Path(__file__).parents[1] / "phylotools"
 #: Room -> the rooms that it may import, beside itself and the version.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "engine": set(),
     "compiling": set(),
     "drawing": set(),
     "provenance": {"errors"},
     "io": {"errors", "provenance", "compiling"},
     "phylogeny": {"errors", "compiling"},
 }
+MAY_IMPORT["engine"] = {"errors", "provenance", "compiling", "io"}
 MAY_IMPORT["store"] = {"errors", "provenance", "compiling", "drawing", "io", "phylogeny"}
-MAY_IMPORT["preprocess"] = MAY_IMPORT["store"] | {"store"}
+MAY_IMPORT["preprocess"] = MAY_IMPORT["store"] | {"store", "engine"}
 MAY_IMPORT["model"] = MAY_IMPORT["store"] | {"store"}
 MAY_IMPORT["training"] = MAY_IMPORT["model"] | {"model"}
 MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}
+MAY_IMPORT["embedding"] = MAY_IMPORT["predict"] | {"predict"}
+MAY_IMPORT["api"] = MAY_IMPORT["embedding"] | {"embedding"}
 MAY_IMPORT["simulate"] = MAY_IMPORT["predict"] | {"predict"}
 MAY_IMPORT["evaluate"] = MAY_IMPORT["predict"] | {"predict", "training"}
+MAY_IMPORT["plots"] = MAY_IMPORT["evaluate"] | {"evaluate", "embedding"}
 MAY_IMPORT["sites"] = MAY_IMPORT["predict"] | {"predict"}
+MAY_IMPORT["tracks"] = MAY_IMPORT["predict"] | {"predict", "engine", "browser"}
 MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "engine"}
-MAY_IMPORT["cli"] |= {"preprocess"}
+MAY_IMPORT["browser"] = {"errors", "io"}
+MAY_IMPORT["cli"] |= {"embedding", "tracks", "preprocess", "plots", "browser"}
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
 )

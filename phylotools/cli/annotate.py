@@ -9,6 +9,7 @@ import click
 
 from phylotools.cli.options import (
     Stopwatch,
+    batch_size_option,
     check_summary,
     device_option,
     fasta_option,
@@ -17,6 +18,9 @@ from phylotools.cli.options import (
     logging_options,
     model_option,
     output_option,
+    precision_option,
+    regions_file_option,
+    regions_option,
     summary_option,
     threads_option,
     write_summary,
@@ -53,14 +57,29 @@ if TYPE_CHECKING:
     help="REF is not the reference base: stop, leave without a score, or score REF as written.",
 )
 @force_option
-@threads_option(help="CPU threads [default: one or every core, whichever a trial finds faster].")
-@device_option
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Tiles in one pass of an accelerator [default: 16]; a CPU takes one at a time.",
+@regions_option(
+    help="Only records that overlap contig or contig:begin-end; may be given again. With an "
+    "index little else is read, without one the whole file.",
 )
+@regions_file_option(help="Only records that overlap these regions.")
+@click.option(
+    "--scores",
+    metavar="TABLE.tsv.gz",
+    help="Look scores up in this table of `phylotools tracks` first; the rest is computed.",
+)
+@click.option(
+    "--indels/--no-indels",
+    default=True,
+    show_default=True,
+    help="Score insertions and deletions, which is experimental; without, their status is indel.",
+)
+@threads_option(
+    help="CPU threads that compute, and that compress [default: one or every core compute, "
+    "whichever a trial finds faster; every core compresses]."
+)
+@device_option
+@batch_size_option
+@precision_option
 @summary_option
 @logging_options
 def annotate_command(
@@ -73,9 +92,14 @@ def annotate_command(
     tag: str,
     on_ref_mismatch: Literal["error", "skip", "warn"],
     force: bool,
+    regions: tuple[str, ...],
+    regions_file: str | None,
+    scores: str | None,
+    indels: bool,
     threads: int | None,
     device: str,
     batch_size: int | None,
+    precision: str,
     summary_json: str | None,
 ) -> None:
     """Add per-allele scores to a VCF or BCF.
@@ -86,31 +110,36 @@ def annotate_command(
     """
     if variants == "-" and sys.stdin.isatty():
         raise click.UsageError("give a VCF or BCF, or pipe one in")
-    check_summary(summary_json, force=force, inputs=[variants, fasta], output=output)
+    if variants == regions_file == "-":
+        raise click.UsageError("variants and --regions-file cannot both be stdin")
+    inputs = [variants, fasta, regions_file, scores]
+    check_summary(summary_json, force=force, inputs=inputs, output=output)
     import gc
 
     from phylotools.model.registry import load_model
-    from phylotools.predict.annotate import annotate_file
+    from phylotools.predict.annotate import AnnotationSettings, annotate_file
 
     stopwatch = Stopwatch()
     loaded = load_model(model, device)
     # Millions of short-lived records make the collector walk over torch's objects again and again.
     gc.freeze()
     with Progress("records") as progress:
-        summary = annotate_file(
-            loaded,
-            variants,
-            output,
+        settings = AnnotationSettings(
             fasta=fasta,
             output_type=output_type,
             write_index=write_index,
             tag=tag,
             on_ref_mismatch=on_ref_mismatch,
+            regions=regions,
+            regions_file=regions_file,
+            scores=scores,
+            score_indels=indels,
             force=force,
             threads=threads,
             batch_size=batch_size,
-            on_batch=progress.update,
+            precision=precision,
         )
+        summary = annotate_file(loaded, variants, output, settings, on_batch=progress.update)
     _report(summary, loaded, variants, output, stopwatch.seconds, summary_json)
 
 
@@ -142,6 +171,7 @@ def _report(
         "records": summary.n_records,
         "alleles": summary.n_alleles,
         "alleles_scored": summary.n_scored,
+        "changes_looked_up": summary.n_looked_up,
         "alleles_by_status": summary.statuses,
         "ref_checked": summary.n_ref_checked,
         "ref_mismatches": summary.n_ref_mismatches,

@@ -254,16 +254,9 @@ def _check_substitution(named: str | None, model: Model) -> None:
 
 
 def _open_genome(model: Model, fasta: str | None) -> ReferenceGenome:
-    from phylotools.errors import InputError
     from phylotools.io.genome import ReferenceGenome
 
-    path = fasta if fasta is not None else model.reference_fasta
-    if path is None:
-        raise InputError(
-            f"model {model.name} does not ship its reference sequence",
-            remedy="give the assembly of the store's reference species with --fasta",
-        )
-    return ReferenceGenome.open(path)
+    return ReferenceGenome.open(model.choose_reference(fasta))
 
 
 def _conclude(

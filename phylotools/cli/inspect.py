@@ -1,4 +1,4 @@
-"""`phylotools inspect`: describe a column store, a model or a checkpoint."""
+"""`phylotools inspect`: describe a column store, a model, tracks or a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,12 +36,22 @@ def _describe_checkpoint(path: str, verify: bool) -> dict[str, Any]:
     return describe_checkpoint(path)
 
 
+def _describe_tracks(path: str, verify: bool) -> dict[str, Any]:
+    from phylotools.tracks.describe import describe_tracks
+
+    return describe_tracks(path)
+
+
 def _is_store(path: Path) -> bool:
     return (path / "zarr.json").is_file()
 
 
 def _is_model(path: Path) -> bool:
     return (path / "manifest.json").is_file()
+
+
+def _is_tracks(path: Path) -> bool:
+    return (path / "tracks.json").is_file()
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -52,6 +62,7 @@ def _is_checkpoint(path: Path) -> bool:
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]]], ...] = (
     (_is_store, _describe_store),
     (_is_model, _describe_model),
+    (_is_tracks, _describe_tracks),
     (_is_checkpoint, _describe_checkpoint),
 )
 
@@ -69,7 +80,7 @@ _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]
 def inspect_command(
     path: str, as_json: bool, verify: bool, report: str | None, threads: int, force: bool
 ) -> None:
-    """Describe a column store, a model folder or a checkpoint.
+    """Describe a column store, a model folder, a folder of tracks or a checkpoint.
 
     With --report, also say how good the alignment in a column store is: coverage, identity and gaps
     of every species, a picture, and what is odd, with its likely cause.
@@ -119,7 +130,7 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
         if is_kind(Path(path)):
             return describe_kind(path, verify)
     raise InputError(
-        "is no column store, model folder or checkpoint",
+        "is no column store, model folder, folder of tracks or checkpoint",
         path=path,
         remedy="give something that phylotools made",
     )

@@ -23,11 +23,17 @@ VERBS = {
     "preprocess-finalise": "The same in parts: put the store together.",
     "train": "Train a model on column stores, as a TOML file says.",
     "annotate": "Add per-allele scores to a VCF or BCF.",
+    "tracks": "What a model says of every position: bigWigs, a table, browser pages.",
+    "tracks-init": "The same in parts: plan them.",
+    "tracks-partition": "The same in parts: run some.",
+    "tracks-finalise": "The same in parts: put the tracks together.",
+    "embed": "Regions to embedding vectors: Parquet, npz, zarr or text.",
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
+    "plot": "Logos, embeddings, scores by class or frequency: SVG, PNG and TSV.",
     "model": "List, describe, verify and export models.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
-    "inspect": "Describe a column store, a model or a checkpoint.",
+    "inspect": "Describe a column store, a model, tracks or a checkpoint.",
 }
 
 

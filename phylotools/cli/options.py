@@ -27,6 +27,36 @@ SUBSTITUTION_NAMES = ("f81", "hky", "gtr", "mutation-selection")
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
+regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
+#: Arithmetics; named here too so that --help imports no torch.
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the network on an accelerator; auto is float32.",
+)
+
+
+def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """``auto`` (None) or a whole number from 1."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise click.BadParameter(f"{text!r} is neither auto nor a whole number from 1")
+    return int(text)
+
+
+batch_size_option = click.option(
+    "--batch-size",
+    callback=_batch_size,
+    default="auto",
+    show_default=True,
+    metavar="N",
+    help="Tiles in one pass of an accelerator; auto: by its memory. A CPU takes one at a time.",
+)
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 summary_option = click.option(
     "--summary-json", metavar="FILE", help="Write what was done, as JSON."

@@ -275,7 +275,7 @@ def _missing_data(given: dict[str, Any]) -> MissingData:
 def _model_sites(
     stack: contextlib.ExitStack, given: dict[str, Any], tips: tuple[str, ...], threads: int | None
 ) -> tuple[SiteSource, str]:
-    from phylotools.errors import InputError, UsageError
+    from phylotools.errors import UsageError
     from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import Region, choose_regions
     from phylotools.model.registry import load_model
@@ -287,12 +287,7 @@ def _model_sites(
     reference = given["reference"] or next((name for name in trained_on if name in tips), None)
     if reference is None:
         raise UsageError("give --reference: which tip of the tree the sequence belongs to")
-    fasta = given["fasta"] or model.reference_fasta
-    if fasta is None:
-        raise InputError(
-            f"model {model.name} does not ship its reference sequence",
-            remedy="give a sequence with --fasta",
-        )
+    fasta = model.choose_reference(given["fasta"])
     genome = stack.enter_context(ReferenceGenome.open(fasta))
     regions = choose_regions(
         given["regions"], given["regions_file"], genome.contigs, path=genome.path

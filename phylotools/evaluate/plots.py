@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.drawing import COLOURS, GREY, STYLE, fitting_name, save_figure
+from phylotools.drawing import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    PALE,
+    fitting_name,
+    new_figure,
+    picture_style,
+    save_figure,
+)
 from phylotools.evaluate.comparison import OVERALL, Evaluation
 from phylotools.evaluate.metrics import Comparison, Estimate, Ranking, cumulative_counts
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
-_MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _FOREST_WIDTH = 2.7
 _MAX_POINTS = 2000
 _MAX_CLASSES = 20
@@ -29,14 +37,9 @@ def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
     evaluation : Evaluation
     paths : sequence of Path
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     classes = _drawable_classes(evaluation)
     n_scores = len(evaluation.scores)
-    with mpl.rc_context(STYLE):
+    with picture_style():
         panel_height = 4.3 + 0.19 * n_scores
         forest_height = (0.11 + 0.085 * n_scores) * (len(classes) + 1) + 0.9
         # A long list of classes stands beside both curves, one above the other.
@@ -49,9 +52,7 @@ def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
                 else [["roc", "curve", "forest"]]
             )
         height = max(panel_height * len(rows), forest_height if classes else 0.0)
-        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-        figure = Figure(figsize=(3.7 * len(rows[0]) + 0.3, height), layout=layout)
-        FigureCanvasAgg(figure)
+        figure = new_figure(3.7 * len(rows[0]) + 0.3, height)
         axes = figure.subplot_mosaic(rows)
         _draw_roc(axes["roc"], evaluation)
         _draw_precision_recall(axes["curve"], evaluation)
@@ -160,7 +161,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
     lowest = 0.5
     for place, (_, comparison) in enumerate(rows):
         if place % 2 == 0:
-            axes.axhspan(place - 0.5, place + 0.5, color="#f3f4f6", linewidth=0, zorder=0)
+            axes.axhspan(place - 0.5, place + 0.5, color=PALE, linewidth=0, zorder=0)
         for index, metrics in enumerate(comparison.metrics):
             estimate = metrics.auroc
             y = place + offsets[index]
@@ -170,7 +171,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
             axes.plot(
                 estimate.value,
                 y,
-                marker=_MARKERS[index % len(_MARKERS)],
+                marker=MARKERS[index % len(MARKERS)],
                 markersize=3.8,
                 color=colour,
                 # Hollow: too few sites for an interval.

@@ -16,6 +16,8 @@ _MAX_POSITION = 1 << 40
 _CONTIG_NAMES = ("contig", "chrom", "#chrom", "chr", "#chr", "#contig")
 _ALLELE_COLUMNS = ("pos", "ref", "alt")
 _FIXED_COLUMNS = {"ID": 2, "QUAL": 5, "FILTER": 6}
+_NOTE = "##phylotools_"
+_MAX_NOTES = 100
 _INFO_ID = re.compile(r"##INFO=<(?:[^\"]*,)?ID=([^,>]+)")
 _INFO_NUMBER = re.compile(r"[<,]Number=([^,>]+)")
 _TABLE_REMEDY = (
@@ -71,6 +73,8 @@ class VariantTable:
         ``VCF``, ``TSV`` or ``CSV``.
     columns : tuple of str
         What `value` can be asked for.
+    notes : tuple of str
+        Header lines in which phylotools says how it made the file.
     """
 
     kind = ""
@@ -78,6 +82,7 @@ class VariantTable:
     def __init__(self, path: str, lines: Lines) -> None:
         self.path = path
         self.columns: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self._lines = lines
 
     def variants(self) -> Iterator[Variant]:
@@ -136,6 +141,8 @@ class VcfTable(VariantTable):
             if declared := _INFO_ID.match(line):
                 number = _INFO_NUMBER.search(line)
                 self._number[declared[1]] = number[1] if number else "."
+            elif line.startswith(_NOTE):
+                self.notes = (*self.notes, line)[-_MAX_NOTES:]
             line = next(lines, None)
         if line is None:
             raise InputError("the VCF header has no #CHROM line: it is cut short", path=path)
@@ -273,7 +280,10 @@ def open_table(path: str) -> VariantTable:
     first = next(lines, None)
     if first is not None and first.startswith("##fileformat=VCF"):
         return VcfTable(path, lines, first)
+    notes: tuple[str, ...] = ()
     while first is not None and (first.startswith("##") or not first):
+        if first.startswith(_NOTE):
+            notes = (*notes, first)[-_MAX_NOTES:]
         first = next(lines, None)
     if first is None:
         raise InputError("is empty", path=path, remedy=_TABLE_REMEDY)
@@ -284,7 +294,9 @@ def open_table(path: str) -> VariantTable:
             line=lines.number,
             remedy="put ##fileformat=VCFv4.2 and the ##INFO lines at its top",
         )
-    return DelimitedTable(path, lines, first)
+    table = DelimitedTable(path, lines, first)
+    table.notes = notes
+    return table
 
 
 def trim_alleles(position: int, ref: str, alt: str) -> tuple[int, str, str]:

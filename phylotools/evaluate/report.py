@@ -65,7 +65,7 @@ def metrics_tsv(evaluation: Evaluation) -> str:
     """All numbers, one line per class and score; ``NA`` where there is none."""
     records = _records(evaluation)
     lines = ["\t".join(records[0])]
-    lines += ["\t".join(_tsv_cell(value) for value in record.values()) for record in records]
+    lines += ["\t".join(tsv_cell(value) for value in record.values()) for record in records]
     return "\n".join(lines) + "\n"
 
 
@@ -153,7 +153,8 @@ def _named(name: str, estimate: Estimate | None) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _tsv_cell(value: Any) -> str:
+def tsv_cell(value: Any) -> str:
+    """A value as a table holds it: six digits, ``NA`` for NaN, no tab or line break."""
     if isinstance(value, float):
         return "NA" if math.isnan(value) else f"{value:.6g}"
     return " ".join(str(value).split("\t")).replace("\n", " ").replace("\r", " ")

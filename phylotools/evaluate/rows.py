@@ -201,7 +201,7 @@ class LabelledRows:
 
     def _take(self, table: VariantTable, variant: Variant, row: int, wanted: Wanted) -> None:
         for number, name in wanted.scores:
-            value = _parse_score(table, variant, name)
+            value = score_value(table, variant, name)
             if math.isnan(value):
                 continue
             known = self.scores[number][row]
@@ -296,8 +296,14 @@ class LabelledRows:
         return "contig names agree, but no position and alleles do: compare their assemblies"
 
 
-def _parse_score(table: VariantTable, variant: Variant, column: str) -> float:
-    """A score as a number; NaN where there is none."""
+def score_value(table: VariantTable, variant: Variant, column: str) -> float:
+    """A score as a number; NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        If the text is no number.
+    """
     text = table.value(variant, column)
     if text is None or text.lower() in MISSING_SCORE:
         return math.nan

@@ -92,12 +92,16 @@ def _open_plain(name: str) -> io.BufferedReader:
     return cast(io.BufferedReader, open(name, "rb", buffering=_READ_SIZE))
 
 
-def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
+def open_input(
+    path: str | os.PathLike[str], *, source: io.BufferedReader | None = None
+) -> io.BufferedReader:
     """Open a plain, gzip or bgzip file, or ``-`` for stdin, as decompressed bytes.
 
     Parameters
     ----------
     path : str or PathLike
+    source : BufferedReader, optional
+        Its bytes, where they are open already; `path` is for messages then.
 
     Returns
     -------
@@ -110,7 +114,12 @@ def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
     """
     name = os.fspath(path)
     try:
-        raw = cast(io.BufferedReader, sys.stdin.buffer) if name == "-" else _open_plain(name)
+        if source is not None:
+            raw = source
+        elif name == "-":
+            raw = cast(io.BufferedReader, sys.stdin.buffer)
+        else:
+            raw = _open_plain(name)
         magic = raw.peek(18)[:18]
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", path=name) from error

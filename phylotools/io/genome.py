@@ -11,7 +11,7 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -125,6 +125,21 @@ class ReferenceGenome:
             )
         return cls(_FlatFasta(data, name, False), name)
 
+    @classmethod
+    def from_sequences(
+        cls, sequences: Mapping[str, bytes], *, path: str = "<memory>"
+    ) -> ReferenceGenome:
+        """A genome whose contigs are in memory.
+
+        Parameters
+        ----------
+        sequences : mapping of str to bytes
+            Contig name -> letters.
+        path : str
+            What messages call it.
+        """
+        return cls(_MemorySource(dict(sequences)), path)
+
     def fetch(self, region: Region) -> NDArray[np.uint8]:
         """Base codes of a region.
 
@@ -193,6 +208,20 @@ def _map_file(path: str) -> mmap.mmap | bytes:
         if os.fstat(handle.fileno()).st_size == 0:
             return b""
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class _MemorySource:
+    """Letters given by a caller."""
+
+    def __init__(self, sequences: dict[str, bytes]) -> None:
+        self._sequences = sequences
+        self.contigs = {name: len(letters) for name, letters in sequences.items()}
+
+    def letters(self, contig: str, start: int, end: int) -> bytes:
+        return self._sequences[contig][start:end]
+
+    def close(self) -> None:
+        pass
 
 
 class _FlatFasta:

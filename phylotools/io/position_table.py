@@ -10,19 +10,19 @@ from typing import BinaryIO, cast
 
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path, fsync_path, open_text_output, refuse_existing_file
-from phylotools.io.variant_output import INDEX_SUFFIXES, LONGEST_TBI_CONTIG
+from phylotools.io.vcf.writer import INDEX_SUFFIXES, LONGEST_TBI_CONTIG
 
 _COMPRESSED = (".gz", ".bgz")
 
 
 @contextlib.contextmanager
 def open_position_table(
-    path: str, *, longest_contig: int, force: bool = False
+    path: str, *, longest_contig: int, force: bool = False, is_bed: bool = False
 ) -> Iterator[BinaryIO]:
     """Yield a binary handle for text; the file appears whole, then its index.
 
     The table has the contig in its first column and the 1-based position in its second, is sorted
-    within contigs, and begins with lines that start with ``#``.
+    within contigs, and begins with lines that start with ``#``. Or it is BED.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def open_position_table(
         In bases; decides between the kinds of index.
     force : bool
         Replace an existing file and its index.
+    is_bed : bool
 
     Raises
     ------
@@ -42,14 +43,16 @@ def open_position_table(
         with open_text_output(path, force=force) as handle:
             yield handle
         return
-    with open_indexed(path, longest_contig=longest_contig, force=force) as raw:
+    with open_indexed(path, longest_contig=longest_contig, force=force, is_bed=is_bed) as raw:
         writer = BgzfWriter(raw)
         yield cast(BinaryIO, writer)
         writer.finish()
 
 
 @contextlib.contextmanager
-def open_indexed(path: str, *, longest_contig: int, force: bool = False) -> Iterator[BinaryIO]:
+def open_indexed(
+    path: str, *, longest_contig: int, force: bool = False, is_bed: bool = False
+) -> Iterator[BinaryIO]:
     """As `open_position_table`, for BGZF blocks that the caller makes, end marker included."""
     indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
     for index in indexes:
@@ -58,7 +61,7 @@ def open_indexed(path: str, *, longest_contig: int, force: bool = False) -> Iter
         with atomic_path(path, force=force) as temporary:
             with open(temporary, "wb") as raw:
                 yield raw
-            new_index = _make_index(temporary, longest_contig)
+            new_index = _make_index(temporary, longest_contig, is_bed)
             unfinished.callback(new_index.unlink, missing_ok=True)
             for index in indexes:
                 index.unlink(missing_ok=True)
@@ -66,7 +69,7 @@ def open_indexed(path: str, *, longest_contig: int, force: bool = False) -> Iter
         os.replace(new_index, path + new_index.suffix)
 
 
-def _make_index(table: Path, longest_contig: int) -> Path:
+def _make_index(table: Path, longest_contig: int, is_bed: bool) -> Path:
     import pysam
 
     use_csi = longest_contig >= LONGEST_TBI_CONTIG
@@ -74,8 +77,8 @@ def _make_index(table: Path, longest_contig: int) -> Path:
     verbosity = pysam.set_verbosity(0)
     try:
         pysam.tabix_index(
-            str(table), force=True, seq_col=0, start_col=1, end_col=1, meta_char="#",
-            keep_original=True, index=str(index), csi=use_csi,
+            str(table), force=True, seq_col=0, start_col=1, end_col=2 if is_bed else 1,
+            zerobased=is_bed, meta_char="#", keep_original=True, index=str(index), csi=use_csi,
         )  # fmt: skip
     finally:
         pysam.set_verbosity(verbosity)

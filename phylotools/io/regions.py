@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown_path
 from phylotools.io.files import open_input
 
 logger = logging.getLogger("phylotools")
@@ -122,7 +122,7 @@ def read_bed(path: str | os.PathLike[str]) -> list[Region]:
     InputError
         If a line is no BED line, or no interval is left.
     """
-    return [region for region, _, _ in _bed_rows(os.fspath(path))]
+    return [region for region, _, _ in bed_rows(os.fspath(path))]
 
 
 def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]:
@@ -145,7 +145,7 @@ def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]
     """
     name = os.fspath(path)
     weighted = []
-    for region, fields, number in _bed_rows(name):
+    for region, fields, number in bed_rows(name):
         try:
             weight = float(fields[3])
         except (IndexError, ValueError):
@@ -161,8 +161,11 @@ def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]
     return weighted
 
 
-def _bed_rows(name: str) -> Iterator[tuple[Region, list[str], int]]:
-    """Intervals of a BED file, with their fields and line numbers."""
+def bed_rows(name: str) -> Iterator[tuple[Region, list[str], int]]:
+    """Yield the intervals of a BED file with their fields and 1-based line numbers.
+
+    As `read_bed`, which keeps the intervals alone.
+    """
     n_found = n_empty = 0
     with open_input(name) as handle:
         number = 0
@@ -250,7 +253,8 @@ def choose_regions(
     Raises
     ------
     InputError
-        If a region is none, or does not lie within the contigs.
+        If a region is none, or does not lie within its contig; if a file has no region on any of
+        the contigs. Where it has some, others are left out with a warning.
     """
     # Each text by itself: `1` and `chr1` are one contig, but for two contigs of one file.
     sources = [[parse_region(text, _with_spelling(text, contigs))] for text in texts]
@@ -272,10 +276,24 @@ def choose_regions(
 def _within(
     regions: Sequence[Region], contigs: Mapping[str, int], path: str | None
 ) -> Iterator[Region]:
-    """Regions of one source, on the contigs' own names."""
+    """Regions of one source, on the contigs' own names.
+
+    Those on other contigs are left out and counted, unless all of them are.
+    """
     names = resolve_contigs((region.contig for region in regions), contigs)
+    missing = dict.fromkeys(region.contig for region in regions if region.contig not in names)
+    if missing and names:
+        logger.warning(
+            "%d of %d regions left out: they are on %s, which %s does not have",
+            sum(region.contig in missing for region in regions),
+            len(regions),
+            ", ".join(list(missing)[:5]) + (" ..." if len(missing) > 5 else ""),
+            "the reference" if path is None else shown_path(path),
+        )
     for region in regions:
         contig = names.get(region.contig)
+        if contig is None and names:
+            continue
         if contig is None or region.end > contigs[contig]:
             raise InputError(
                 f"{region} does not lie within its contigs",

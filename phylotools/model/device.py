@@ -1,10 +1,26 @@
-"""Where a network runs."""
+"""Where a network runs, and in which arithmetic."""
 
 from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from phylotools.errors import UsageError
+
+#: Arithmetic of a network's matrix products. `auto` is float32 wherever it runs: see
+#: `resolve_precision`.
+PRECISIONS = ("float32", "bfloat16", "float16", "auto")
+#: Most windows that an automatic batch has: with tiles of 512 positions 32,768 of them, which give
+#: every product of a network more rows than a large GPU works on at once.
+LARGEST_AUTOMATIC_BATCH = 64
+#: Share of a GPU's free memory that an automatic batch may need.
+_MEMORY_SHARE = 0.5
+#: Without a way to ask for free memory.
+_DEFAULT_BATCH = 16
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -23,3 +39,87 @@ def resolve_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"there is no device '{name}' here; try --device auto") from None
     return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """The arithmetic that a name stands for on a device.
+
+    ``auto`` is float32: scores are written with four decimals, which no other arithmetic gives, and
+    tables of scores have to agree with them. The narrow types are for whom ranks suffice. Measured
+    on the shipped model, LLRs of SNVs in bfloat16 and float16 differ from those in float32 by 0.025
+    and 0.003 nats (root mean square; at most 0.30 and 0.05), with rank correlations of 0.9992 and
+    0.9999.
+
+    Returns
+    -------
+    {'float32', 'bfloat16', 'float16'}
+
+    Raises
+    ------
+    UsageError
+        If there is no such precision, or the device is slower in it: CPUs.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"there is no precision '{name}'; choose among {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "float32"
+    if name != "float32" and device.type != "cuda":
+        raise UsageError(
+            f"precision {name} needs a CUDA device, not {device.type}; "
+            "choose --precision float32 or auto"
+        )
+    if name == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise UsageError("this GPU has no bfloat16; choose --precision float16 or float32")
+    return name
+
+
+def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which matrix products use a precision of `resolve_precision`.
+
+    Norms and the sums of the residual stream stay float32.
+    """
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+def automatic_batch_size(trial: Callable[[], object], device: torch.device) -> int:
+    """Windows of one pass on an accelerator.
+
+    On a GPU the largest power of two, at most `LARGEST_AUTOMATIC_BATCH`, that needs no more than
+    half of the free memory, by what one window is seen to need.
+
+    Parameters
+    ----------
+    trial : callable
+        Makes a pass of one window.
+    device : torch.device
+    """
+    if device.type != "cuda":
+        return _DEFAULT_BATCH
+    trial()  # what stays in memory from the first pass on is no part of a window's need
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    trial()
+    needed = torch.cuda.max_memory_allocated(device) - before
+    return largest_fitting_batch(needed, torch.cuda.mem_get_info(device)[0])
+
+
+def largest_fitting_batch(needed: int, free: int) -> int:
+    """`automatic_batch_size` where a window needs `needed` bytes and `free` are free."""
+    fitting = int(_MEMORY_SHARE * free / max(1, needed))
+    return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH, fitting)).bit_length() - 1)
+
+
+def fastest_thread_count(trial: Callable[[], object]) -> int:
+    """One CPU thread or all cores, whichever passes sooner: small networks lose by threads."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    seconds = {}
+    for n_threads in sorted({1, n_cores}):
+        torch.set_num_threads(n_threads)
+        trial()
+        start = time.perf_counter()
+        trial()
+        seconds[n_threads] = time.perf_counter() - start
+    return min(seconds, key=lambda n_threads: seconds[n_threads])

@@ -6,10 +6,12 @@ a file is never opened.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +69,13 @@ class Model:
         """The network alone, before a fixed rate is imposed."""
         return self.site_model.network
 
-    @property
+    @cached_property
     def substitution(self) -> SubstitutionModel:
-        """What gives theta its meaning: frequencies, rates, allele scores."""
-        return self.site_model.substitution
+        """What gives theta its meaning: frequencies, rates, allele scores.
+
+        On the CPU, wherever the network is: that is where theta arrives and is made use of.
+        """
+        return copy.deepcopy(self.site_model.substitution).cpu()
 
     @property
     def rate(self) -> RateAssumption:
@@ -90,6 +95,22 @@ class Model:
         """The reference sequence that the folder ships, if it does."""
         path = self.folder / REFERENCE
         return path if path.is_file() else None
+
+    def choose_reference(self, fasta: str | None) -> str:
+        """The FASTA that a user gives, else the one that the folder ships.
+
+        Raises
+        ------
+        InputError
+            If there is neither.
+        """
+        found = fasta if fasta is not None else self.reference_fasta
+        if found is None:
+            raise InputError(
+                f"model {self.name} does not ship its reference sequence",
+                remedy="give the assembly with --fasta",
+            )
+        return str(found)
 
 
 @dataclass(frozen=True)

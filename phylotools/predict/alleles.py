@@ -1,4 +1,4 @@
-"""What an ALT allele is, after trimming, and whether a substitution model can score it.
+"""What an ALT allele is, after trimming, and whether and how it can be scored.
 
 Pure functions on bytes; alleles are compared without regard to case.
 """
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NUCLEOTIDES = b"ACGT"
+#: Most bases of REF or ALT, after trimming, that are scored: a change of more is a structural
+#: variant, and no sum over its bases says what it does.
+LONGEST_CHANGE = 1000
 _NOT_NUCLEOTIDES = re.compile(rb"[^ACGT]")
 
 
@@ -25,15 +28,25 @@ class Status(StrEnum):
     REF_MISMATCH = "ref_mismatch"
     NON_ACGT = "non_acgt"
     REF_EQUALS_ALT = "ref_equals_alt"
+    TOO_LONG = "too_long"
     INDEL = "indel"
-    MNV = "mnv"
     OUTSIDE_TRAINING = "outside_training"
     EDGE_PADDED = "edge_padded"
+    EXPERIMENTAL_INDEL = "experimental_indel"
+    MNV = "mnv"
     OK = "ok"
 
 
 #: Statuses of alleles that have a number.
-SCORED_STATUSES = frozenset({Status.OK, Status.EDGE_PADDED, Status.OUTSIDE_TRAINING})
+SCORED_STATUSES = frozenset(
+    {
+        Status.OUTSIDE_TRAINING,
+        Status.EDGE_PADDED,
+        Status.EXPERIMENTAL_INDEL,
+        Status.MNV,
+        Status.OK,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -53,13 +66,48 @@ class Substitution:
     alt: int
 
 
-def trim(ref: bytes, alt: bytes) -> tuple[int, bytes, bytes]:
-    """Minimal form of two alleles: shared suffix off, then shared prefix, one base left of each.
+@dataclass(frozen=True)
+class MultiSubstitution:
+    """Several bases changed, none inserted or deleted: its LLR is the sum of those of its sites.
+
+    Attributes
+    ----------
+    offset : int
+        Bases between POS and the first changed site.
+    sites : tuple of Substitution
+        The changed sites, two or more, in order.
+    """
+
+    offset: int
+    sites: tuple[Substitution, ...]
+
+
+@dataclass(frozen=True)
+class Indel:
+    """Bases deleted, inserted, or some replaced by a different number of others.
+
+    Attributes
+    ----------
+    offset : int
+        Bases between POS and the first base that is not kept.
+    ref, alt : bytes
+        Without shared ends: either is empty, or their first bases and their last bases differ.
+    """
+
+    offset: int
+    ref: bytes
+    alt: bytes
+
+
+def trim(ref: bytes, alt: bytes, n_kept: int = 1) -> tuple[int, bytes, bytes]:
+    """Minimal form of two alleles: shared suffix off, then shared prefix.
 
     Parameters
     ----------
     ref, alt : bytes
-        Upper case, not empty.
+        Upper case, of `n_kept` bases or more.
+    n_kept : int
+        Bases to be left of each: 1 as in a VCF, or 0.
 
     Returns
     -------
@@ -67,15 +115,22 @@ def trim(ref: bytes, alt: bytes) -> tuple[int, bytes, bytes]:
         Bases removed at the front.
     ref, alt : bytes
     """
-    end = 0
-    longest = min(len(ref), len(alt)) - 1
-    while end < longest and ref[-1 - end] == alt[-1 - end]:
-        end += 1
-    start = 0
-    longest -= end
-    while start < longest and ref[start] == alt[start]:
-        start += 1
-    return start, ref[start : len(ref) - end], alt[start : len(alt) - end]
+    end = shared_prefix(ref[::-1], alt[::-1], n_kept)
+    ref, alt = ref[: len(ref) - end], alt[: len(alt) - end]
+    start = shared_prefix(ref, alt, n_kept)
+    return start, ref[start:], alt[start:]
+
+
+def shared_prefix(first: bytes, second: bytes, n_kept: int = 0) -> int:
+    """Bases that two alleles begin with alike, at most all but `n_kept` of the shorter."""
+    low, high = 0, max(0, min(len(first), len(second)) - n_kept)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def kind_without_sequence(alt: bytes) -> Status | None:
@@ -91,8 +146,8 @@ def kind_without_sequence(alt: bytes) -> Status | None:
     return None
 
 
-def classify(ref: bytes, alt: bytes) -> Substitution | Status:
-    """The substitution that an allele is, or why it is none that can be scored.
+def classify(ref: bytes, alt: bytes) -> Substitution | MultiSubstitution | Indel | Status:
+    """The change that an allele is, or why it is none that can be scored.
 
     Parameters
     ----------
@@ -103,19 +158,25 @@ def classify(ref: bytes, alt: bytes) -> Substitution | Status:
 
     Returns
     -------
-    Substitution or Status
-        Place and neighbours are not looked at: no contig or training status comes out of here.
+    Substitution, MultiSubstitution, Indel or Status
+        Place and neighbours are not looked at: no contig or training status comes out of here,
+        and an `Indel` of repeated sequence has the place that its spelling says.
     """
     kind = kind_without_sequence(alt)
     if kind is not None:
         return kind
-    offset, ref, alt = trim(ref, alt)
+    offset, ref, alt = trim(ref, alt, n_kept=0 if len(ref) != len(alt) else 1)
     if _NOT_NUCLEOTIDES.search(ref) or _NOT_NUCLEOTIDES.search(alt):
         return Status.NON_ACGT
     if ref == alt:
         return Status.REF_EQUALS_ALT
+    if max(len(ref), len(alt)) > LONGEST_CHANGE:
+        return Status.TOO_LONG
     if len(ref) != len(alt):
-        return Status.INDEL
-    if len(ref) > 1:
-        return Status.MNV
-    return Substitution(offset, NUCLEOTIDES.index(ref), NUCLEOTIDES.index(alt))
+        return Indel(offset, ref, alt)
+    sites = tuple(
+        Substitution(offset + index, NUCLEOTIDES.index(old), NUCLEOTIDES.index(new))
+        for index, (old, new) in enumerate(zip(ref, alt, strict=True))
+        if old != new
+    )
+    return sites[0] if len(sites) == 1 else MultiSubstitution(offset, sites)

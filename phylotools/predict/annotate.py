@@ -1,28 +1,37 @@
-"""A file of variants through a model: reader, annotator and writer put together."""
+"""A file of variants through a model: reader, annotator and writer put together.
+
+Reading, judging, scoring and writing of lines each have a thread; the caller's own hands the lines
+to the threads that compress them. Little waits between two of them, so memory is flat in the size
+of the file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phylotools import __version__
-from phylotools.errors import InputError
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.variant_output import (
-    choose_output_type,
-    open_variant_output,
-)
-from phylotools.io.variants import VariantStream, open_variants
-from phylotools.io.vcf_text import quote
+from phylotools.io.pipeline import Pipeline
+from phylotools.io.regions import choose_regions
+from phylotools.io.vcf.reader import VariantStream, open_variants
+from phylotools.io.vcf.records import LineBlock
+from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
+from phylotools.io.vcf.text import VcfHeader, quote
+from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
+from phylotools.phylogeny.threads import n_cores
+from phylotools.predict.allele_scores import BatchScores
 from phylotools.predict.info_fields import DEFAULT_TAG, InfoFields
+from phylotools.predict.judging import JudgedBatch, OnRefMismatch
+from phylotools.predict.precomputed import ScoreTable
 from phylotools.predict.scorer import Scorer
-from phylotools.predict.variants import AnnotatedBatch, OnRefMismatch, VariantAnnotator
+from phylotools.predict.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.provenance import command_line
 
 if TYPE_CHECKING:
@@ -30,10 +39,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("phylotools")
 
-#: Enough records for the network to get whole tiles, few enough to be held in memory.
-BATCH_RECORDS = 8192
-#: Wide records (thousands of samples) end a batch sooner.
-BATCH_BYTES = 32 << 20
+
+#: Tiles of a million bases: enough for sorted files, and those nearly sorted.
+CACHE_BYTES = 16 << 20
+#: Tiles of 128 million bases, for files in no order.
+DISK_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,8 @@ class AnnotationSummary:
 
     Attributes
     ----------
-    n_records, n_alleles, n_scored : int
+    n_records, n_alleles, n_scored, n_looked_up : int
+        Those looked up came out of a table of scores.
     statuses : dict of str to int
         Alleles by status.
     skipped : dict of str to int
@@ -56,6 +67,7 @@ class AnnotationSummary:
     n_records: int
     n_alleles: int
     n_scored: int
+    n_looked_up: int
     statuses: dict[str, int]
     skipped: dict[str, int]
     n_ref_checked: int
@@ -64,28 +76,12 @@ class AnnotationSummary:
     reference: str
 
 
-def annotate_file(
-    model: Model,
-    variants: str,
-    output: str,
-    *,
-    fasta: str | None = None,
-    output_type: str | None = None,
-    write_index: bool | None = None,
-    tag: str = DEFAULT_TAG,
-    on_ref_mismatch: OnRefMismatch = "skip",
-    force: bool = False,
-    threads: int | None = None,
-    batch_size: int | None = None,
-    on_batch: Callable[[int], None] = lambda n_records: None,
-) -> AnnotationSummary:
-    """Annotate a VCF or BCF.
+@dataclass(frozen=True)
+class AnnotationSettings:
+    """What `annotate_file` may be told.
 
-    Parameters
+    Attributes
     ----------
-    model : Model
-    variants, output : str
-        ``-`` is stdin, stdout.
     fasta : str, optional
         By default the model's own reference.
     output_type : {'v', 'z', 'b'}, optional
@@ -95,10 +91,54 @@ def annotate_file(
     tag : str
         Prefix of the INFO keys.
     on_ref_mismatch : {'error', 'skip', 'warn'}
+    regions : sequence of str
+        Only records that overlap these: contig, contig:begin or contig:begin-end.
+    regions_file : str, optional
+        Or these: BED.
+    scores : str, optional
+        Table of scores of this model to look into first.
+    score_indels : bool
+        Whether insertions and deletions are scored.
     force : bool
         Replace an existing output.
-    threads, batch_size : int, optional
+    threads : int, optional
+        That compute, and that compress; by default every core compresses.
+    batch_size : int, optional
+    precision : str
         As for `Scorer`.
+    """
+
+    fasta: str | None = None
+    output_type: str | None = None
+    write_index: bool | None = None
+    tag: str = DEFAULT_TAG
+    on_ref_mismatch: OnRefMismatch = "skip"
+    regions: Sequence[str] = ()
+    regions_file: str | None = None
+    scores: str | None = None
+    score_indels: bool = True
+    force: bool = False
+    threads: int | None = None
+    batch_size: int | None = None
+    precision: str = "auto"
+
+
+def annotate_file(
+    model: Model,
+    variants: str,
+    output: str,
+    settings: AnnotationSettings | None = None,
+    *,
+    on_batch: Callable[[int], None] = lambda n_records: None,
+) -> AnnotationSummary:
+    """Annotate a VCF or BCF.
+
+    Parameters
+    ----------
+    model : Model
+    variants, output : str
+        ``-`` is stdin, stdout.
+    settings : AnnotationSettings, optional
     on_batch : callable
         Gets the number of records of every finished batch.
 
@@ -111,82 +151,125 @@ def annotate_file(
     InputError, OutputError, UsageError
         No output is left behind.
     """
-    fields = InfoFields(tag)
-    kind = choose_output_type(output, output_type)
-    reference = _reference_path(model, fasta)
-    refuse_same_file(output, [variants, reference])
-    with (
-        open_variants(variants) as source,
-        ReferenceGenome.open(reference) as genome,
-        open_variant_output(output, kind, write_index=write_index, force=force) as sink,
-    ):
+    settings = settings or AnnotationSettings()
+    fields = InfoFields(settings.tag)
+    kind = choose_output_type(output, settings.output_type)
+    reference = model.choose_reference(settings.fasta)
+    inputs = [variants, reference, settings.regions_file, settings.scores]
+    refuse_same_file(output, [name for name in inputs if name is not None])
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_variants(variants))
+        genome = stack.enter_context(ReferenceGenome.open(reference))
+        scorer = Scorer(
+            model,
+            genome,
+            threads=settings.threads,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            cache_bytes=CACHE_BYTES,
+            disk_bytes=DISK_BYTES,
+        )
+        table = None
+        if settings.scores is not None:
+            table = stack.enter_context(
+                ScoreTable.open(settings.scores, model, genome, precision=scorer.precision)
+            )
         annotator = VariantAnnotator(
-            Scorer(model, genome, threads=threads, batch_size=batch_size),
+            scorer,
             source.header,
             source.path,
             fields=fields,
-            on_ref_mismatch=on_ref_mismatch,
+            on_ref_mismatch=settings.on_ref_mismatch,
             training_regions=model.training_regions,
             advice=_advice(),
+            score_indels=settings.score_indels,
+            table=table,
         )
+        blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.with_lines(
             [
                 *fields.header_lines(model.substitution.score_meaning),
-                _provenance_line(model, reference, tag),
+                _provenance_line(scorer, reference, settings.tag),
             ]
         )
-        # One batch is held back, so that a small file that turns out to be bad writes nothing.
-        held: AnnotatedBatch | None = None
-        is_first = True
-        for batch in _batches(source):
-            finished = annotator.annotate(batch)
-            if held is not None:
-                if is_first:
-                    sink.write_header(header.to_bytes())
-                    is_first = False
-                sink.write_records(held.lines, held.places)
-            held = finished
-            on_batch(len(batch))
-        annotator.finish()
-        if is_first:
-            sink.write_header(header.to_bytes())
-        if held is not None:
-            sink.write_records(held.lines, held.places)
+        sink = stack.enter_context(
+            open_variant_output(
+                output,
+                kind,
+                write_index=settings.write_index,
+                force=settings.force,
+                threads=settings.threads or n_cores(),
+            )
+        )
+        with Pipeline(on_stop=source.cancel) as pipeline:
+            _write(_annotated(pipeline, annotator, blocks), annotator, sink, header, on_batch)
     return _summarise(annotator, reference)
 
 
-def _reference_path(model: Model, fasta: str | None) -> str:
-    if fasta is not None:
-        return fasta
-    if model.reference_fasta is None:
-        raise InputError(
-            f"model {model.name} does not ship its reference sequence",
-            remedy="give the assembly of the variants with --fasta",
-        )
-    return str(model.reference_fasta)
+def _annotated(
+    pipeline: Pipeline, annotator: VariantAnnotator, blocks: Iterable[LineBlock]
+) -> Iterable[AnnotatedBatch]:
+    """The stages, each in its thread."""
+
+    def score(judged: JudgedBatch) -> tuple[JudgedBatch, BatchScores]:
+        return judged, annotator.score(judged, pipeline.check)
+
+    read = pipeline.stage(blocks, "read")
+    judged = pipeline.stage(map(annotator.judge, read), "judge")
+    scored = pipeline.stage(map(score, judged), "score")
+    return pipeline.stage((annotator.write(*each) for each in scored), "write")
 
 
-def _batches(source: VariantStream) -> Iterator[list[tuple[int, bytes]]]:
-    while True:
-        batch: list[tuple[int, bytes]] = []
-        n_bytes = 0
-        for item in islice(source.records, BATCH_RECORDS):
-            batch.append(item)
-            n_bytes += len(item[1])
-            if n_bytes >= BATCH_BYTES:
-                break
-        if not batch:
-            return
-        yield batch
+def _write(
+    batches: Iterable[AnnotatedBatch],
+    annotator: VariantAnnotator,
+    sink: VariantSink,
+    header: VcfHeader,
+    on_batch: Callable[[int], None],
+) -> None:
+    # One batch is held back, so that a small file that turns out to be bad writes nothing.
+    held: AnnotatedBatch | None = None
+    is_first = True
+    for batch in batches:
+        if held is not None:
+            if is_first:
+                sink.write_header(header.to_bytes())
+                is_first = False
+            sink.write_records(held.text, held.records)
+        held = batch
+        on_batch(len(batch.records))
+    annotator.finish()
+    if is_first:
+        sink.write_header(header.to_bytes())
+    if held is not None:
+        sink.write_records(held.text, held.records)
 
 
-def _provenance_line(model: Model, reference: str, tag: str) -> bytes:
+def _wanted_blocks(
+    source: VariantStream, annotator: VariantAnnotator, settings: AnnotationSettings
+) -> Iterable[LineBlock]:
+    """The blocks of the file, or only those that hold the regions asked for."""
+    if not settings.regions and settings.regions_file is None:
+        return source.blocks
+    names = annotator.contig_names
+    lengths = names.lengths(source.header.contigs)
+    regions = choose_regions(settings.regions, settings.regions_file, lengths, path=source.path)
+    wanted = RegionFilter(regions or (), names.name)
+    annotator.regions = wanted
+    header = source.header
+    found = indexed_blocks(source.path, wanted, list(header.contigs), header.line_end)
+    return source.blocks if found is None else found
+
+
+def _provenance_line(scorer: Scorer, reference: str, tag: str) -> bytes:
+    model = scorer.model
     values = {
         "Version": __version__,
         "Model": model.name,
         "Revision": model.revision,
         "Sha256": model.sha256,
         "Reference": Path(reference).name,
+        "Precision": scorer.precision,
         "Command": command_line(),
     }
     text = ",".join(f"{key}={quote(str(value))}" for key, value in values.items())
@@ -209,12 +292,12 @@ def _advice() -> str:
 
 
 def _summarise(annotator: VariantAnnotator, reference: str) -> AnnotationSummary:
-    n_scored = annotator.n_scored
     statuses = {str(status): count for status, count in annotator.statuses.most_common()}
     return AnnotationSummary(
         n_records=annotator.n_records,
         n_alleles=sum(statuses.values()),
-        n_scored=n_scored,
+        n_scored=annotator.n_scored,
+        n_looked_up=annotator.n_looked_up,
         statuses=statuses,
         skipped={
             status: count

@@ -7,15 +7,17 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.regions import MAX_COORDINATE, Region, resolve_contigs
 
 logger = logging.getLogger("phylotools")
 
-_BLOCK_SHIFT = 16
-_BLOCKS_KEPT = 64
+#: Short enough for variants far apart, which need a block each.
+_BLOCK_SHIFT = 12
+_BLOCKS_KEPT = 1024
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _ACGT = frozenset(b"ACGT")
 _NAMES_SHOWN = 5
@@ -48,16 +50,42 @@ class ReferenceLetters:
         index = start >> _BLOCK_SHIFT
         if end > (index + 1) << _BLOCK_SHIFT:
             return self._read(contig, start, end)
-        block = self._blocks.get((contig, index))
-        if block is None:
-            block_start = index << _BLOCK_SHIFT
-            block_end = min(block_start + (1 << _BLOCK_SHIFT), self._genome.contigs[contig])
-            block = self._read(contig, block_start, block_end)
-            self._blocks[contig, index] = block
-            if len(self._blocks) > _BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
+        block = self._block(contig, index)
         block_offset = start - (index << _BLOCK_SHIFT)
         return block[block_offset : block_offset + end - start]
+
+    def _block(self, contig: str, index: int) -> bytes:
+        block = self._blocks.get((contig, index))
+        if block is None:
+            start = index << _BLOCK_SHIFT
+            end = min(start + (1 << _BLOCK_SHIFT), self._genome.contigs[contig])
+            block = self._blocks[contig, index] = self._read(contig, start, end)
+            if len(self._blocks) > _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+        return block
+
+    def at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Letters of single positions within the contig, 0-based, in any order.
+
+        Parameters
+        ----------
+        contig : str
+        positions : int64 array [K]
+
+        Returns
+        -------
+        uint8 array [K]
+            ASCII.
+        """
+        letters = np.empty(len(positions), dtype=np.uint8)
+        blocks = positions >> _BLOCK_SHIFT
+        order = np.argsort(blocks, kind="stable")
+        starts = np.flatnonzero(np.diff(blocks[order], prepend=-1))
+        for chosen in np.split(order, starts[1:]) if len(order) else ():
+            index = int(blocks[chosen[0]])
+            block = np.frombuffer(self._block(contig, index), dtype=np.uint8)
+            letters[chosen] = block[positions[chosen] - (index << _BLOCK_SHIFT)]
+        return letters
 
     def _read(self, contig: str, start: int, end: int) -> bytes:
         return _LETTERS[self._genome.fetch(Region(contig, start, end)) & 7].tobytes()
@@ -123,6 +151,18 @@ class ContigNames:
         except KeyError:
             self._add([_decode(name)])
             return self._resolved[name]
+
+    def name(self, chrom: bytes) -> str:
+        """The reference's name of a record's contig, or the record's own if it has none."""
+        return self.resolve(chrom) or _decode(chrom)
+
+    def lengths(self, declared: Mapping[str, int | None]) -> dict[str, int]:
+        """Lengths of the reference's contigs, and of others that the file declares."""
+        lengths = dict(self._genome.contigs)
+        for name, length in declared.items():
+            if self._resolved[_encode(name)] is None:
+                lengths[name] = MAX_COORDINATE if length is None else length
+        return lengths
 
     def count(self, n_records: Mapping[bytes, int]) -> None:
         """Count the records of a batch by the name of their contig."""

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO
 
-from phylotools.errors import InputError, OutputError
+from phylotools.engine.work_folder import WorkFolder, other_work
+from phylotools.errors import InputError
 from phylotools.io.files import refuse_existing_folder
-from phylotools.io.locks import lock_folder
 from phylotools.preprocess.finalise import BuildSummary, finalise
-from phylotools.preprocess.partition import is_done, piece_folder
 from phylotools.preprocess.plan import (
-    PLAN_FILE,
     Plan,
     Settings,
     make_plan,
     partition_bytes_for,
     read_plan,
+    work_folder,
 )
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.preprocess.workers import run_partitions
 from phylotools.store import schema
-
-logger = logging.getLogger("phylotools")
-
-_WORK_NAMES = {PLAN_FILE, "pieces", ".lock"}
 
 
 def build_store(
@@ -80,94 +72,48 @@ def build_store(
     """
     refuse_existing_folder(output, force, schema.FOLDER)
     settings = settings or Settings()
-    folder = Path(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
+    folder = work_folder(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
     paths = list(alignments)
     partition_bytes = partition_bytes or partition_bytes_for(paths, threads)
     plan = make_plan(paths, tree, settings, partition_bytes=partition_bytes)
     # A genome that cannot be read is known before the alignment is.
     genome = None if settings.fasta is None else CheckedReference(settings.fasta)
-    with _work_folder(folder) as lock:
+    with folder.locked() as lock:
         plan = _resumed(folder, plan)
         try:
             run_partitions(folder, plan, threads, genome=genome, on_columns=on_columns)
             summary = finalise(folder, plan, output, genome=genome, threads=threads, force=force)
         except InputError:
             # Another input or another option is needed: then the parts are of no use.
-            _remove(folder, lock)
+            folder.remove(lock)
             raise
         except BaseException:
             _leave(folder, plan, lock)
             raise
-        _remove(folder, lock)
+        folder.remove(lock)
     return summary
 
 
-class _work_folder:
-    """Context manager: a work folder that no other process works in."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock: IO[bytes] | None = None
-
-    def __enter__(self) -> IO[bytes]:
-        if self._folder.is_dir():
-            foreign = sorted(set(os.listdir(self._folder)) - _WORK_NAMES)
-            if foreign:
-                raise OutputError(
-                    f"{self._folder}: holds {foreign[0]!r} and is no work folder; choose another "
-                    "with --work"
-                )
-        self._lock = lock_folder(self._folder)
-        return self._lock
-
-    def __exit__(self, *_: object) -> None:
-        assert self._lock is not None
-        self._lock.close()
-
-
-def _resumed(folder: Path, plan: Plan) -> Plan:
+def _resumed(folder: WorkFolder, plan: Plan) -> Plan:
     """The plan of the folder, if there is one of the same work; else the new one, written."""
-    if not (folder / PLAN_FILE).exists():
+    if not folder.has_plan:
         plan.write(folder)
         return plan
     earlier = read_plan(folder)
     if not earlier.same_work(plan):
-        raise OutputError(
-            f"{folder}: holds parts of another run (other inputs or options); remove it, or give "
-            "another --work"
-        )
+        raise other_work(folder.path)
     if earlier.has_streams:
         # A stream begins anew, and what is there may be of another one.
         for index in range(len(earlier.spans)):
-            shutil.rmtree(piece_folder(folder, index), ignore_errors=True)
+            folder.remove_piece(index)
     else:
-        n_done = sum(is_done(folder, index) for index in range(len(earlier.spans)))
-        logger.info("%s: %d of %d partitions are done", folder, n_done, len(earlier.spans))
+        folder.log_done(len(earlier.spans))
     return earlier
 
 
-def _leave(folder: Path, plan: Plan, lock: IO[bytes]) -> None:
+def _leave(folder: WorkFolder, plan: Plan, lock: IO[bytes]) -> None:
     """Keep what is finished, if there is anything that can be used again."""
-    n_done = sum(is_done(folder, index) for index in range(len(plan.spans)))
-    if n_done == 0 or plan.has_streams:
-        _remove(folder, lock)
-        return
-    logger.warning(
-        "%s keeps %d of %d partitions: the same command goes on from there; remove it to start "
-        "anew",
-        folder,
-        n_done,
-        len(plan.spans),
-    )
-
-
-def _remove(folder: Path, lock: IO[bytes]) -> None:
-    """Delete what this module makes in a work folder, and the folder if nothing else is there."""
-    shutil.rmtree(folder / "pieces", ignore_errors=True)
-    (folder / PLAN_FILE).unlink(missing_ok=True)
-    (folder / ".lock").unlink(missing_ok=True)
-    lock.close()
-    try:
-        folder.rmdir()
-    except OSError:
-        logger.warning("%s: not removed, because something else is in it", folder)
+    if plan.has_streams:
+        folder.remove(lock)
+    else:
+        folder.leave(len(plan.spans), lock)

@@ -8,18 +8,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError, PhylotoolsError
+from phylotools.engine.work_folder import WorkFolder
+from phylotools.errors import InputError
 from phylotools.io.alignment.counts import RowCounts
 from phylotools.io.files import atomic_folder
 from phylotools.phylogeny.tree import Tree
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.partition import is_done, piece_folder
 from phylotools.preprocess.pieces import Piece, damaged_piece, open_piece
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import encoded
@@ -64,7 +63,7 @@ class BuildSummary:
 
 
 def finalise(
-    work: Path,
+    work: WorkFolder,
     plan: Plan,
     output: str | os.PathLike[str],
     *,
@@ -76,8 +75,8 @@ def finalise(
 
     Parameters
     ----------
-    work : Path
-        The work folder; nothing in it changes.
+    work : WorkFolder
+        Nothing in it changes.
     plan : Plan
     output : str or PathLike
         Folder to make.
@@ -97,14 +96,8 @@ def finalise(
     OutputError
         If `output` exists and `force` is false.
     """
-    missing = [index for index in range(len(plan.spans)) if not is_done(work, index)]
-    if missing:
-        named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise PhylotoolsError(
-            f"{work}: {len(missing)} of {len(plan.spans)} partitions are missing: {named}; "
-            "run `phylotools preprocess-partition` for them"
-        )
-    pieces = [open_piece(piece_folder(work, index)) for index in range(len(plan.spans))]
+    work.require_all(len(plan.spans))
+    pieces = [open_piece(work.piece(index)) for index in range(len(plan.spans))]
     joined = _JoinedPieces(plan, pieces)
     if genome is not None:
         for name, length in joined.contigs.items():

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -16,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError, UsageError
+from phylotools.engine.work_folder import WorkFolder
+from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockResolver
 from phylotools.io.alignment.readers import open_tables
 from phylotools.io.alignment.spans import Span, lines_before, open_span
-from phylotools.io.files import fsync_path, naming_output
 from phylotools.preprocess.pieces import PieceWriter
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import BUFFER_BYTES, Projector
@@ -28,25 +25,13 @@ from phylotools.preprocess.reference import CheckedReference
 from phylotools.preprocess.wanted import Wanted
 from phylotools.store.assemble import check_species
 
-_PIECES = "pieces"
-
 
 class Stopped(Exception):
     """The caller wants no more of it."""
 
 
-def piece_folder(work: Path, index: int) -> Path:
-    """Where the piece of a partition stands when it is finished."""
-    return work / _PIECES / f"{index:06d}"
-
-
-def is_done(work: Path, index: int) -> bool:
-    """Whether a partition is finished."""
-    return piece_folder(work, index).is_dir()
-
-
 def run_partition(
-    work: Path,
+    work: WorkFolder,
     plan: Plan,
     index: int,
     *,
@@ -60,8 +45,7 @@ def run_partition(
 
     Parameters
     ----------
-    work : Path
-        The work folder.
+    work : WorkFolder
     plan : Plan
     index : int
         0-based.
@@ -83,32 +67,15 @@ def run_partition(
     UsageError
         If there is no such partition.
     """
-    if not 0 <= index < len(plan.spans):
-        raise UsageError(f"there is no partition {index}: they are 0 to {len(plan.spans) - 1}")
-    if is_done(work, index):
+    work.require_index(index, len(plan.spans))
+    if work.is_done(index):
         return
     span = plan.spans[index]
-    final = piece_folder(work, index)
-    final.parent.mkdir(exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
-    try:
-        with naming_output(work), _lines_of_file(span):
-            projecting = functools.partial(Projector, executor=executor, buffer_bytes=buffer_bytes)
-            _Partition(plan, span, temporary, genome, projecting).run(
-                on_columns, stop or threading.Event()
-            )
-            for name in os.listdir(temporary):
-                fsync_path(temporary / name)
-            fsync_path(temporary)
-        try:
-            os.rename(temporary, final)
-        except OSError:
-            # Another process may have finished the same partition meanwhile: one is as good.
-            if not final.is_dir():
-                raise
-        fsync_path(final.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with work.finishing(index) as folder, _lines_of_file(span):
+        projecting = functools.partial(Projector, executor=executor, buffer_bytes=buffer_bytes)
+        _Partition(plan, span, folder, genome, projecting).run(
+            on_columns, stop or threading.Event()
+        )
 
 
 @contextlib.contextmanager

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import re
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phylotools.engine.identity import check_identities, file_identity
+from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError, UsageError
 from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
 from phylotools.io.alignment.readers import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
-from phylotools.io.files import write_atomic
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.preprocess.wanted import Wanted, WeightTable
 from phylotools.provenance import RunRecord, sha256_file
 from phylotools.store.tree_file import read_tree
 
-PLAN_VERSION = 1
-_FORMAT = "phylotools-preprocess-plan"
-PLAN_FILE = "plan.json"
+VERB, PLAN_VERSION = "preprocess", 1
 #: Bytes of MAF text of a partition: little is lost with one, and a thousand times the human genome
 #: makes no more than a file system bears. Each costs some 0.05 s for making its files safe.
 PARTITION_BYTES = 256 << 20
@@ -139,23 +135,21 @@ class Plan:
             getattr(self, name) == getattr(other, name) for name in names
         )
 
-    def write(self, folder: Path) -> None:
-        """Write the plan into a work folder."""
-        document = {"format": _FORMAT, "version": PLAN_VERSION, **dataclasses.asdict(self)}
-        write_atomic(folder / PLAN_FILE, json.dumps(document, indent=1) + "\n", force=True)
+    def write(self, work: WorkFolder) -> None:
+        """Keep the plan in a work folder."""
+        work.write_plan(dataclasses.asdict(self))
 
     def check_inputs(self) -> None:
         """Raise `InputError` if a file is no longer what it was when the plan was made."""
-        for path, identity in self.identities.items():
-            if _identity(path) != identity:
-                raise InputError(
-                    "has changed since the plan was made",
-                    path=path,
-                    remedy="remove the work folder and start anew",
-                )
+        check_identities(self.identities)
 
 
-def read_plan(folder: str | os.PathLike[str]) -> Plan:
+def work_folder(path: str | os.PathLike[str]) -> WorkFolder:
+    """The work folder of a column store at a path."""
+    return WorkFolder(Path(path), VERB, PLAN_VERSION)
+
+
+def read_plan(work: WorkFolder) -> Plan:
     """Read the plan of a work folder.
 
     Raises
@@ -163,26 +157,11 @@ def read_plan(folder: str | os.PathLike[str]) -> Plan:
     InputError
         If there is none, or it is damaged or of another version.
     """
-    path = Path(folder) / PLAN_FILE
-    remedy = "give a folder that `phylotools preprocess-init` made"
+    document = work.read_plan()
     try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError("holds no plan", path=folder, remedy=remedy) from None
-    except (OSError, ValueError):
-        raise InputError("cannot be read", path=path, remedy=remedy) from None
-    if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
-        raise InputError("is no plan", path=path, remedy=remedy)
-    if document.pop("version", None) != PLAN_VERSION:
-        raise InputError(
-            "is a plan of another version of phylotools", path=path, remedy="start anew"
-        )
-    try:
-        if not re.fullmatch("[0-9a-f]{16}", document["token"]):
-            raise ValueError
         return _from_document(document)
     except (TypeError, KeyError, ValueError):
-        raise InputError("is damaged", path=path, remedy="start anew") from None
+        raise work.damaged_plan() from None
 
 
 def _from_document(document: dict[str, Any]) -> Plan:
@@ -254,7 +233,7 @@ def make_plan(
         files["alignment"] = alignments[0]
     else:
         files |= {f"alignment_{n}": path for n, path in enumerate(alignments, start=1)}
-    identities = {path: _identity(path) for path in files.values()}
+    identities = {path: file_identity(path) for path in files.values()}
     return Plan(
         settings=settings,
         newick=tree.to_newick(),
@@ -271,7 +250,7 @@ def make_plan(
 
 def partition_bytes_for(alignments: list[str], threads: int) -> int:
     """Bytes of a partition that keep all threads busy to the end."""
-    total = sum((_identity(path) or [0])[0] for path in alignments)
+    total = sum((file_identity(path) or [0])[0] for path in alignments)
     return min(PARTITION_BYTES, max(_SMALLEST_PARTITION, -(-total // (4 * threads))))
 
 
@@ -289,7 +268,7 @@ def _first_reference(
 ) -> str | None:
     """Species of the first row; None where the first input is a stream, and it is told later."""
     span = spans[0]
-    if _identity(span.path) is None:
+    if file_identity(span.path) is None:
         if len(spans) > 1:
             raise UsageError("give --reference where the first of several inputs is a stream")
         return None
@@ -303,20 +282,9 @@ def _first_reference(
     return resolver.reference
 
 
-def _identity(path: str) -> list[int] | None:
-    """Size and time of change of a regular file; None for a stream."""
-    if path == "-":
-        return None
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from error
-    return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else None
-
-
 def _checksum(path: str) -> str | None:
     """SHA-256 of a file; None for a stream, and for a file too large to be read twice."""
-    identity = _identity(path)
+    identity = file_identity(path)
     if identity is None or identity[0] > _LARGEST_HASHED:
         return None
     return sha256_file(path)

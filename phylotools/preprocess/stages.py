@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from phylotools.errors import OutputError, UsageError
-from phylotools.io.locks import lock_folder
+from phylotools.errors import UsageError
 from phylotools.preprocess.finalise import BuildSummary, finalise
-from phylotools.preprocess.plan import PARTITION_BYTES, Plan, Settings, make_plan, read_plan
+from phylotools.preprocess.plan import (
+    PARTITION_BYTES,
+    Plan,
+    Settings,
+    make_plan,
+    read_plan,
+    work_folder,
+)
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.preprocess.workers import run_partitions
 
@@ -35,15 +40,12 @@ def init_work(
     ------
     InputError, UsageError, OutputError
     """
-    folder = Path(work)
-    if folder.exists():
-        raise OutputError(f"{folder}: already exists; remove it or choose another name")
-    if not folder.absolute().parent.is_dir():
-        raise OutputError(f"{folder}: the folder above it does not exist; create it first")
+    folder = work_folder(work)
+    folder.refuse_existing()
     plan = make_plan(list(alignments), tree, settings, partition_bytes=partition_bytes)
     if plan.has_streams:
         raise UsageError("partitions are read when they run: give files, not streams")
-    folder.mkdir()
+    folder.make()
     plan.write(folder)
     return plan
 
@@ -66,10 +68,10 @@ def run_planned(
     ------
     InputError, UsageError
     """
-    folder, plan = Path(work), read_plan(work)
+    folder = work_folder(work)
+    plan = read_plan(folder)
     for index in indices:
-        if index >= len(plan.spans):
-            raise UsageError(f"there is no partition {index}: they are 0 to {len(plan.spans) - 1}")
+        folder.require_index(index, len(plan.spans))
     plan.check_inputs()
     n_columns = 0
 
@@ -95,8 +97,9 @@ def finalise_planned(
     ------
     PhylotoolsError, InputError, OutputError
     """
-    folder, plan = Path(work), read_plan(work)
-    with lock_folder(folder):
+    folder = work_folder(work)
+    plan = read_plan(folder)
+    with folder.locked(others_may_stay=True):
         return finalise(folder, plan, output, genome=_genome(plan), threads=threads, force=force)
 
 

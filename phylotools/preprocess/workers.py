@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from pathlib import Path
 
-from phylotools.preprocess.partition import is_done, run_partition
+from phylotools.engine.work_folder import WorkFolder
+from phylotools.preprocess.partition import run_partition
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import BUFFER_BYTES
 from phylotools.preprocess.reference import CheckedReference
@@ -17,7 +17,7 @@ _ALL_BUFFERS = 4 * BUFFER_BYTES
 
 
 def run_partitions(
-    work: Path,
+    work: WorkFolder,
     plan: Plan,
     threads: int,
     *,
@@ -29,7 +29,7 @@ def run_partitions(
 
     Parameters
     ----------
-    work : Path
+    work : WorkFolder
     plan : Plan
     threads : int
         Partitions at a time; where there are fewer, the others compress.
@@ -44,7 +44,7 @@ def run_partitions(
         The first that a partition raises; the others are stopped.
     """
     wanted = range(len(plan.spans)) if indices is None else sorted(set(indices))
-    pending = [index for index in wanted if not is_done(work, index)]
+    pending = [index for index in wanted if not work.is_done(index)]
     n_workers = max(1, min(threads, len(pending)))
     stop, counting = threading.Event(), threading.Lock()
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import refuse_existing_file, refuse_same_file
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import Region
-from phylotools.io.signal import open_bigwig
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.sites.columns import columns_in_order, covered
 from phylotools.sites.fits import SiteFits, fit_columns

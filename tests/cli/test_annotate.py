@@ -215,7 +215,7 @@ def test_output_rules(model_folder: str, tmp_path: Path, capfd) -> None:
 
 def test_summary_and_last_line(model_folder: str, tmp_path: Path, capfd) -> None:
     summary = tmp_path / "s.json"
-    options = ("--summary-json", str(summary))
+    options = ("--summary-json", str(summary), "--no-indels")
     assert annotate(model_folder, EDGE_CASES / "indels.vcf", tmp_path / "a.vcf", *options) == 0
     last = capfd.readouterr().err.splitlines()[-1]
     assert "annotated 8 records (5 of 8 alleles scored; not scored: 3 indel) in " in last
@@ -231,3 +231,90 @@ def test_unknown_contigs_say_what_to_do(model_folder: str, tmp_path: Path, capfd
     complaint = capfd.readouterr().err
     for part in ("has chrM", "chrNope", "models at hand", "--model", "phylotools train"):
         assert part in complaint
+
+
+@pytest.mark.parametrize("kind", ["indexed", "stream", "bcf"])
+@pytest.mark.parametrize(
+    ("options", "oracle"),
+    [
+        (["-r", "chrM:1000-1500"], ["-r", "chrM:1000-1500"]),
+        (["-r", "MT:1,000-1500", "-r", "chrM:16000"], ["-r", "chrM:1000-1500,chrM:16000-"]),
+        (["-R", "BED"], ["-R", "BED"]),
+        (["-r", "chrM:16569"], ["-r", "chrM:16569-"]),
+    ],
+)
+def test_regions_are_those_of_bcftools(
+    model_folder: str, tmp_path: Path, kind: str, options: list[str], oracle: list[str]
+) -> None:
+    (tmp_path / "r.bed").write_text("chrM\t99\t300\nchrM\t7000\t7001\nchrM\t200\t400\n")
+    options, oracle = (
+        [str(tmp_path / "r.bed") if each == "BED" else each for each in listed]
+        for listed in (options, oracle)
+    )
+    indexed = tmp_path / "in.bcf"
+    bcftools("view", "-Ob", "-o", indexed, GNOMAD)
+    bcftools("index", indexed)
+    source = indexed
+    if kind == "indexed":
+        source = tmp_path / "in.vcf.gz"
+        bcftools("view", "--no-version", "-Oz", "-o", source, GNOMAD)
+        bcftools("index", "-t", source)
+    elif kind == "stream":
+        source = GNOMAD
+    output = tmp_path / "a.vcf"
+    assert annotate(model_folder, source, output, *options) == 0
+    removed = ",".join(f"INFO/{name}" for name in FIELDS)
+    found = bcftools("annotate", "--no-version", "-x", removed, output)
+    expected = bcftools("view", "-H", *oracle, indexed)
+    assert [line for line in found.splitlines() if line[0] != "#"] == expected.splitlines()
+    # Only part of the file was scored: the numbers are the same.
+    whole = tmp_path / "whole.vcf"
+    assert annotate(model_folder, source, whole) == 0
+    assert set(output.read_text().splitlines()[-20:]) <= set(whole.read_text().splitlines())
+
+
+def test_regions_that_are_none(model_folder: str, tmp_path: Path, capfd) -> None:
+    for options, code, complaint in (
+        (["-r", "chr7:1-5"], 1, "names the unknown contig chr7"),
+        (["-r", "chrM:9-5"], 1, "is empty or lies outside"),
+        (["-R", str(tmp_path / "none.bed")], 1, "none.bed"),
+    ):
+        assert annotate(model_folder, GNOMAD, tmp_path / "a.vcf", *options) == code
+        assert complaint in capfd.readouterr().err
+    assert annotate(model_folder, "-", tmp_path / "a.vcf", "-R", "-") == 2
+    assert "both be stdin" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_indels(model_folder: str, tmp_path: Path) -> None:
+    output = tmp_path / "a.vcf"
+    assert annotate(model_folder, EDGE_CASES / "indels.vcf", output, "--no-indels") == 0
+    rows = bcftools("query", "-f", r"%PHYLOGPN_STATUS %PHYLOGPN_LLR\n", output).splitlines()
+    assert sorted(row for row in rows if row.startswith("indel")) == ["indel ."] * 3
+    assert annotate(model_folder, EDGE_CASES / "indels.vcf", tmp_path / "b.vcf") == 0
+    rows = bcftools("query", "-f", r"%PHYLOGPN_STATUS %PHYLOGPN_LLR\n", tmp_path / "b.vcf")
+    assert rows.count("experimental_indel") == 3
+    assert " .\n" not in rows
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "9" * 30])
+def test_batch_size_is_auto_or_a_number(model_folder: str, tmp_path: Path, text: str) -> None:
+    output = tmp_path / "a.vcf"
+    assert annotate(model_folder, EDGE_CASES / "plain.vcf", output, "--batch-size", text) == 2
+
+
+def test_batch_size_and_precision_change_nothing_on_a_cpu(
+    model_folder: str, tmp_path: Path
+) -> None:
+    texts = []
+    for name, options in (
+        ("a", []),
+        ("b", ["--batch-size", "3", "--precision", "float32", "--device", "cpu"]),
+        ("c", ["--batch-size", "auto", "-@", "3"]),
+    ):
+        output = tmp_path / f"{name}.vcf"
+        assert annotate(model_folder, CLINVAR, output, *options) == 0
+        lines = output.read_text().splitlines()
+        texts.append([line for line in lines if not line.startswith("##phylotools")])
+    assert texts[0] == texts[1] == texts[2]
+    assert annotate(model_folder, CLINVAR, tmp_path / "d.vcf", "--precision", "bfloat16") == 2

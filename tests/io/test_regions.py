@@ -164,3 +164,13 @@ def test_a_bed_interval_beyond_its_contig_is_refused(tmp_path):
     bed.write_text("chr1\t10\t101\n")
     with pytest.raises(InputError, match="does not lie within"):
         choose_regions([], str(bed), {"chr1": 100}, path="columns.store")
+
+
+def test_bed_intervals_on_other_contigs_are_left_out_and_counted(tmp_path, caplog):
+    bed = tmp_path / "r.bed"
+    bed.write_text("1\t10\t20\nchr7\t1\t2\nchr7\t5\t6\nchrUn\t1\t2\n")
+    assert choose_regions([], str(bed), {"chr1": 100, "chr2": 50}) == [Region("chr1", 10, 20)]
+    assert "3 of 4 regions left out: they are on chr7, chrUn" in caplog.text
+    bed.write_text("chr7\t1\t2\n")
+    with pytest.raises(InputError, match="chr7:2-2 does not lie within"):
+        choose_regions([], str(bed), {"chr1": 100})

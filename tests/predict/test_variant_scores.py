@@ -11,8 +11,9 @@ from slow_substitution import frequencies, rate_matrix
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region
-from phylotools.io.vcf_text import VcfHeader
+from phylotools.io.vcf.text import VcfHeader
 from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.predict.alleles import SCORED_STATUSES
 from phylotools.predict.info_fields import InfoFields
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variants import VariantAnnotator
@@ -96,9 +97,13 @@ def test_scores_are_those_of_the_substitution_model(
         ("chr1", "35", "T", "C", "edge_padded", 1),
         ("chr1", "3", "A", "G", "ref_mismatch", 0),
         ("chr1", "3", "A", "<DEL>,G", "symbolic,ref_mismatch", 0),
-        ("chr1", "3", "GT", "A", "indel", 0),
-        ("chr1", "3", "G", "GA,T", "indel,ok", 1),
-        ("chr1", "3", "GT", "CA", "mnv", 0),
+        ("chr1", "3", "GT", "A", "experimental_indel", 1),
+        ("chr1", "3", "G", "GA,T", "experimental_indel,ok", 2),
+        ("chr1", "3", "GT", "CA", "mnv", 1),
+        ("chr1", "3", "GTT", "CTA", "mnv", 1),
+        ("chr1", "1", "AC", "CA", "edge_padded", 1),
+        ("chr1", "35", "T", "TA", "edge_padded", 1),
+        ("chr1", "3", "G", "G" + "A" * 1001, "too_long", 0),
         ("chr1", "9", "N", "A", "non_acgt", 0),
         ("chr1", "9", "A", "C", "ref_mismatch", 0),
         ("chr1", "3", "N", "<DEL>", "symbolic", 0),
@@ -123,7 +128,11 @@ def test_status_truth_table(
     numbers = [value for value in fields["LLR"].split(",") if value != "."]
     assert len(numbers) == n_scored == annotator.n_scored
     assert len(fields["LLR"].split(",")) == len(alt.split(","))
-    assert (fields["RATE"] == ".") == (fields["ENTROPY"] == ".") == (n_scored == 0)
+    has_site = any(
+        len(each) == len(ref) and number != "."
+        for each, number in zip(alt.split(","), fields["LLR"].split(","), strict=True)
+    )
+    assert (fields["RATE"] != ".") == (fields["ENTROPY"] != ".") == has_site
 
 
 def test_padded_spelling_gets_the_same_llr_but_no_site_fields(make_annotator) -> None:
@@ -284,7 +293,7 @@ def test_generated_files(make_annotator, generated: list) -> None:
         llr, status = (entry.split("=")[1].split(",") for entry in written[len(kept) :][:2])
         assert len(llr) == len(status) == len(alts)
         for ratio, why in zip(llr, status, strict=True):
-            assert (ratio != ".") == (why in ("ok", "edge_padded"))
+            assert (ratio != ".") == (why in SCORED_STATUSES)
     again = make_annotator().annotate(list(enumerate(first, start=3))).lines
     assert again == first
     alone = [make_annotator().annotate([item]).lines[0] for item in batch]

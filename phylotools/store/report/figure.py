@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from phylotools.drawing import STYLE, fitting_name, save_figure
+from phylotools.drawing import STYLE, fitting_name, new_figure, save_figure
 from phylotools.store.report.panels import draw_depth, draw_gaps, draw_identity
 from phylotools.store.report.quality import AlignmentQuality
 from phylotools.store.report.strips import content_legend, draw_strips, plan_strips
@@ -42,9 +42,6 @@ def draw_report(quality: AlignmentQuality, paths: Sequence[Path]) -> None:
 
 def make_figure(quality: AlignmentQuality) -> Any:
     """The figure, not yet saved; within `rc_context(STYLE)`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     layout = plan_strips(quality)
     panel_width = _LEFT_OF_PANEL + _PANEL_WIDTH
     panel_height = _ABOVE_PANEL + _PANEL_HEIGHT + _BELOW_PANEL
@@ -59,8 +56,7 @@ def make_figure(quality: AlignmentQuality) -> Any:
         height = panel_height + 0.25 + layout.height
     top = _EDGE + _TITLE
     total = top + height + _LEGEND + _EDGE
-    figure = Figure(figsize=(width, total))
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, total, is_arranged=False)
 
     def place(left: float, top: float, width_: float, height_: float) -> Any:
         return figure.add_axes(

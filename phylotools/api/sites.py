@@ -1,0 +1,162 @@
+"""What a model says of every position of sequences or regions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phylotools.api.inputs import (
+    Reference,
+    SequenceLike,
+    is_single,
+    letters_of,
+    reference_genome,
+    region_table,
+    tile_groups,
+    whole_sequences,
+)
+from phylotools.errors import UsageError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.predict.scorer import TILE_LENGTH, Scorer
+
+if TYPE_CHECKING:
+    from phylotools.model.folder import Model
+
+_CODE_MASK = 7
+
+
+@dataclass(frozen=True)
+class SitePrediction:
+    """What a model says of L positions; A, C, G, T are the last axis.
+
+    Attributes
+    ----------
+    codes : uint8 array [L]
+        The sequence: A=0, C=1, G=2, T=3, any other letter 4.
+    theta : float32 array [L, 4]
+        The network's numbers; `Model.substitution` says what they mean.
+    frequencies : float64 array [L, 4]
+        Equilibrium frequencies.
+    scores : float64 array [L, 4]
+        Allele scores: the LLR of a change is the difference of two of them, as `annotate` has it.
+    rate : float64 array [L]
+        Expected substitutions per unit of branch length; 1 at a neutral site.
+    entropy : float64 array [L]
+        Of the frequencies, in nats.
+    """
+
+    codes: NDArray[np.uint8]
+    theta: NDArray[np.float32]
+    frequencies: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def llr(self) -> NDArray[np.float64]:
+        """LLR of every base against the one that stands there, [L, 4]; NaN where that is none."""
+        known = self.codes < 4
+        own = np.full(len(self), np.nan)
+        own[known] = self.scores[known, self.codes[known]]
+        return self.scores - own[:, None]
+
+
+def predict_sites(
+    model: Model,
+    sequences: SequenceLike | Sequence[SequenceLike] | None = None,
+    *,
+    regions: Any = None,
+    fasta: Reference | None = None,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    precision: str = "auto",
+) -> SitePrediction | list[SitePrediction]:
+    """Predict how every position evolves.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    sequences : str, bytes, uint8 array of base codes, or a sequence of these
+        Nothing is known beyond their ends: they are padded with the token the model was trained
+        with. So give half a receptive field more on each side, or regions of a genome.
+    regions
+        Instead of sequences: see `phylotools.embed`.
+    fasta : path or ReferenceGenome, optional
+        Where regions lie; by default the model's own reference.
+    threads, batch_size, precision
+        As for `phylotools annotate`.
+
+    Returns
+    -------
+    SitePrediction or list of SitePrediction
+        One for one sequence, a list for several or for regions.
+
+    Raises
+    ------
+    UsageError, InputError
+    """
+
+    def scorer_of(genome: ReferenceGenome, tile_length: int = TILE_LENGTH) -> Scorer:
+        return Scorer(
+            model,
+            genome,
+            threads=threads,
+            batch_size=batch_size,
+            precision=precision,
+            tile_length=tile_length,
+        )
+
+    if (sequences is None) == (regions is None):
+        raise UsageError("give sequences or regions, one of the two")
+    if regions is not None:
+        with reference_genome(model, fasta) as genome:
+            table = region_table(regions, genome)
+            wanted = [
+                Region(table.targets[contig], start, end)
+                for contig, start, end in zip(
+                    table.contig.tolist(), table.start.tolist(), table.end.tolist(), strict=True
+                )
+            ]
+            return list(_predict(scorer_of(genome), genome, wanted))
+    assert sequences is not None
+    letters = letters_of([sequences] if is_single(sequences) else sequences)  # type: ignore[list-item, arg-type]
+    found: dict[int, SitePrediction] = {}
+    for tile_length, members in tile_groups(model, [len(text) for text in letters]):
+        genome, _ = whole_sequences([letters[k] for k in members])
+        scorer = scorer_of(genome, tile_length)
+        wanted = [Region(name, 0, length) for name, length in genome.contigs.items()]
+        found.update(zip(members, _predict(scorer, genome, wanted), strict=True))
+    results = [found[k] for k in range(len(letters))]
+    return results[0] if is_single(sequences) else results
+
+
+def _predict(
+    scorer: Scorer, genome: ReferenceGenome, regions: Sequence[Region]
+) -> Iterator[SitePrediction]:
+    substitution = scorer.model.substitution
+    for region in regions:
+        values = scorer.theta(region)
+        with torch.inference_mode():
+            theta = torch.from_numpy(values).double()
+            log_pi = substitution.log_equilibrium_frequencies(theta)
+            numbers = [
+                tensor.double().numpy()
+                for tensor in (
+                    log_pi.exp(),
+                    substitution.allele_scores(theta),
+                    substitution.site_rate(theta),
+                    substitution.entropy(theta),
+                )
+            ]
+        codes = np.minimum(genome.fetch(region) & _CODE_MASK, 4).astype(np.uint8)
+        yield SitePrediction(codes, values, *numbers)

@@ -1,0 +1,156 @@
+"""Scores of variants given from Python, as `phylotools annotate` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.api.inputs import Reference, reference_genome
+from phylotools.errors import UsageError
+from phylotools.io.vcf.records import LineBlock
+from phylotools.io.vcf.text import VcfHeader
+from phylotools.predict.judging import STATUSES
+from phylotools.predict.scorer import Scorer
+from phylotools.predict.variants import VariantAnnotator
+
+if TYPE_CHECKING:
+    from phylotools.model.folder import Model
+
+_COLUMNS = ("contig", "pos", "ref", "alt")
+_HEADER = VcfHeader((b"##fileformat=VCFv4.3",), b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
+_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """Scores of K variants, in the order given.
+
+    Attributes
+    ----------
+    llr : float64 array [K]
+        NaN where there is none.
+    status : list of str
+        Why, in the words of docs/annotate.md; ``ok`` where all is well.
+    rate, entropy : float64 array [K]
+        Of the site at `pos`; NaN where it was not scored.
+    """
+
+    llr: NDArray[np.float64]
+    status: list[str]
+    rate: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.llr)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns, as ``pandas.DataFrame`` takes them."""
+        return {
+            "llr": self.llr, "status": self.status, "rate": self.rate, "entropy": self.entropy,
+        }  # fmt: skip
+
+
+def score_variants(
+    model: Model,
+    variants: Any,
+    *,
+    fasta: Reference | None = None,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    precision: str = "auto",
+) -> VariantScores:
+    """Score variants.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    variants
+        A sequence of tuples (contig, pos, ref, alt), or a data frame or mapping with these
+        columns; `pos` is 1-based, and each has one ALT, as in a VCF.
+    fasta : path or ReferenceGenome, optional
+        By default the model's own reference.
+    threads, batch_size, precision
+        As for `phylotools annotate`.
+
+    Returns
+    -------
+    VariantScores
+
+    Raises
+    ------
+    UsageError
+        If a variant is none.
+    InputError
+        If the variants are plainly of another assembly.
+    """
+    lines = list(_lines(_rows(variants)))
+    if not lines:
+        raise UsageError("no variant was given")
+    parts: list[VariantScores] = []
+    with reference_genome(model, fasta) as genome:
+        annotator = VariantAnnotator(
+            Scorer(model, genome, threads=threads, batch_size=batch_size, precision=precision),
+            _HEADER,
+            "<variants>",
+            training_regions=model.training_regions,
+            advice="give the reference that they belong to as fasta=",
+        )
+        for begin in range(0, len(lines), _BATCH):
+            judged = annotator.judge(LineBlock(b"".join(lines[begin : begin + _BATCH]), begin + 1))
+            scores = annotator.score(judged)
+            parts.append(
+                VariantScores(
+                    _chosen(scores.llr, judged.numbers),
+                    [str(STATUSES[code]) for code in judged.statuses.tolist()],
+                    _chosen(scores.rate, judged.sites),
+                    _chosen(scores.entropy, judged.sites),
+                )
+            )
+        annotator.finish()
+    return VariantScores(
+        np.concatenate([part.llr for part in parts]),
+        [status for part in parts for status in part.status],
+        np.concatenate([part.rate for part in parts]),
+        np.concatenate([part.entropy for part in parts]),
+    )
+
+
+def _chosen(values: NDArray[np.float64], indices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values by index; NaN where it is negative."""
+    chosen = np.full(len(indices), np.nan)
+    known = indices >= 0
+    chosen[known] = values[indices[known]]
+    return chosen
+
+
+def _rows(variants: Any) -> Iterable[Any]:
+    columns = (
+        list(variants) if isinstance(variants, Mapping) else getattr(variants, "columns", None)
+    )
+    if columns is None:
+        return iter(variants)
+    for name in _COLUMNS:
+        if name not in columns:
+            raise UsageError(f"the variants have no column {name!r}")
+    return zip(*(list(variants[name]) for name in _COLUMNS), strict=True)
+
+
+def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
+    """Variants as lines of a VCF."""
+    for k, row in enumerate(rows):
+        try:
+            contig, pos, ref, alt = row
+            texts = (str(contig), str(int(pos)), str(ref), str(alt))
+        except (TypeError, ValueError):
+            raise UsageError(f"variant {k} is not (contig, pos, ref, alt): {row!r:.80}") from None
+        if any(not text or not text.isprintable() or " " in text for text in texts):
+            raise UsageError(f"variant {k} has an empty or unprintable part: {row!r:.80}")
+        if "," in texts[3]:
+            raise UsageError(f"variant {k} has several ALTs; give each by itself")
+        line = "\t".join((texts[0], texts[1], ".", texts[2], texts[3], ".", ".", "."))
+        yield line.encode() + b"\n"

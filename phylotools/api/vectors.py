@@ -1,0 +1,121 @@
+"""Embeddings of sequences or regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.api.inputs import (
+    Reference,
+    SequenceLike,
+    is_single,
+    letters_of,
+    reference_genome,
+    region_table,
+    tile_groups,
+    whole_sequences,
+)
+from phylotools.embedding.layers import find_layer
+from phylotools.embedding.pooling import POOLINGS
+from phylotools.embedding.regions import RegionTable
+from phylotools.embedding.source import EmbeddingSource, NetworkOptions
+from phylotools.embedding.sweep import STRANDS, row_starts, sweep
+from phylotools.errors import UsageError
+from phylotools.io.genome import ReferenceGenome
+
+if TYPE_CHECKING:
+    from phylotools.model.folder import Model
+
+_Vectors = NDArray[np.float32]
+
+
+def embed(
+    model: Model,
+    sequences: SequenceLike | Sequence[SequenceLike] | None = None,
+    *,
+    regions: Any = None,
+    fasta: Reference | None = None,
+    pool: str = "mean",
+    layer: str | int = "last",
+    strand: str = "forward",
+    context_pooling: bool = False,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    precision: str = "auto",
+) -> _Vectors | list[_Vectors]:
+    """Embed sequences, or regions of a genome.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    sequences : str, bytes, uint8 array of base codes, or a sequence of these
+        Padded at their ends; see `predict_sites`.
+    regions
+        Instead of sequences: the path of a BED; a data frame or mapping with the columns contig
+        (or chrom), start, end, maybe name and strand; or a sequence of `Region`, of tuples
+        (contig, start, end[, name[, strand]]), 0-based and half-open, or of texts
+        ``contig:begin-end``, 1-based.
+    fasta : path or ReferenceGenome, optional
+        Where regions lie; by default the model's own reference.
+    pool : {'mean', 'max', 'centre', 'none'}
+    layer : str or int
+    strand : {'forward', 'bed', 'invariant'}
+    context_pooling : bool
+    threads, batch_size, precision
+        As the options of `phylotools embed`.
+
+    Returns
+    -------
+    float32 array [N, H], or list of float32 arrays [L, H]
+        A list with ``pool="none"``. Of one sequence, the array [H] or [L, H].
+
+    Raises
+    ------
+    UsageError, InputError
+    """
+    if (sequences is None) == (regions is None):
+        raise UsageError("give sequences or regions, one of the two")
+    for name, value, known in (("pool", pool, POOLINGS), ("strand", strand, STRANDS)):
+        if value not in known:
+            raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    place = find_layer(str(layer), model.spec)
+
+    def vectors(table: RegionTable, genome: ReferenceGenome, tile_length: int) -> list[_Vectors]:
+        source = EmbeddingSource(
+            model,
+            genome,
+            place,
+            NetworkOptions(threads, batch_size, precision, tile_length),
+            with_reverse=strand != "forward",
+            with_context=context_pooling,
+        )
+        bounds = row_starts(table, pool)
+        rows = np.empty((int(bounds[-1]), model.spec.channels), dtype=np.float32)
+
+        def keep(places: NDArray[np.int64], values: _Vectors) -> None:
+            rows[places] = values
+
+        sweep(source, table, genome, keep, pool=pool, strand=strand)
+        return np.split(rows, bounds[1:-1]) if pool == "none" else list(rows)
+
+    if regions is not None:
+        with reference_genome(model, fasta) as genome:
+            table = region_table(regions, genome)
+            found = vectors(table, genome, NetworkOptions().tile_length)
+    else:
+        if strand == "bed":
+            raise UsageError("sequences have no strand of a BED: give regions, or another strand")
+        assert sequences is not None
+        letters = letters_of([sequences] if is_single(sequences) else sequences)  # type: ignore[list-item, arg-type]
+        by_number: dict[int, _Vectors] = {}
+        for tile_length, members in tile_groups(model, [len(text) for text in letters]):
+            genome, table = whole_sequences([letters[k] for k in members])
+            by_number.update(zip(members, vectors(table, genome, tile_length), strict=True))
+        found = [by_number[k] for k in range(len(letters))]
+        if is_single(sequences):
+            return found[0]
+    return found if pool == "none" else np.stack(found)

@@ -1,0 +1,1 @@
+"""Embeddings: what the layers of a network say of regions, as vectors."""

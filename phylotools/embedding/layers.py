@@ -1,0 +1,122 @@
+"""Which numbers of a network are an embedding, and how they turn with the strand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phylotools.errors import UsageError
+from phylotools.model.network import ByteNet
+from phylotools.model.presets import ModelSpec
+from phylotools.model.site_model import SiteModel
+
+LAST = "last"
+TOKENS = "embedding"
+_BLOCK = "block."
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network.
+
+    Attributes
+    ----------
+    name : str
+        ``embedding``, ``block.1`` to ``block.N``, or ``last``.
+    n_blocks : int
+        Residual blocks before it.
+    is_normed : bool
+        Whether the output norm follows.
+    """
+
+    name: str
+    n_blocks: int
+    is_normed: bool
+
+
+def find_layer(text: str, spec: ModelSpec) -> Layer:
+    """The layer that a user names.
+
+    Parameters
+    ----------
+    text : str
+        ``last`` (after the output norm), ``embedding`` (of the tokens), ``block.K`` (after K
+        blocks), or an index into these in order: 0 is ``embedding``, -1 is ``last``.
+    spec : ModelSpec
+
+    Returns
+    -------
+    Layer
+
+    Raises
+    ------
+    UsageError
+        If the network has no such layer.
+    """
+    n_blocks = len(spec.dilations)
+    layers = [Layer(TOKENS, 0, False)]
+    layers += [Layer(f"{_BLOCK}{k}", k, False) for k in range(1, n_blocks + 1)]
+    layers += [Layer(LAST, n_blocks, True)]
+    for layer in layers:
+        if layer.name == text:
+            return layer
+    try:
+        return layers[int(text)]
+    except (ValueError, IndexError):
+        raise UsageError(
+            f"this network has no layer {text[:40]!r}; choose {LAST}, {TOKENS}, {_BLOCK}1 to "
+            f"{_BLOCK}{n_blocks}, or an index from {-len(layers)} to {len(layers) - 1}"
+        ) from None
+
+
+def layer_values(network: ByteNet, tokens: Tensor, layer: Layer) -> Tensor:
+    """Output of a layer at the positions whose whole context the tokens hold.
+
+    Parameters
+    ----------
+    network : ByteNet
+    tokens : int64 Tensor (B, L + receptive_field - 1)
+    layer : Layer
+
+    Returns
+    -------
+    Tensor (B, L, H)
+    """
+    x: Tensor = network.embedding(tokens)
+    for block in network.blocks[: layer.n_blocks]:
+        x = block(x)
+    if layer.is_normed:
+        x = network.norm(x)
+    n_positions = tokens.shape[1] - network.spec.receptive_field + 1
+    excess = (x.shape[1] - n_positions) // 2
+    return x[:, excess : excess + n_positions]
+
+
+def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, Tensor], Tensor]:
+    """What `TiledNetwork` is to compute: a layer, and maybe that of the other strand beside it.
+
+    Parameters
+    ----------
+    layer : Layer
+    with_reverse : bool
+        Append the H channels that the network gives each base when it reads the reverse
+        complement; in a network that is equivariant these are the first H, reversed.
+    """
+
+    def forward(model: SiteModel, tokens: Tensor) -> Tensor:
+        values = layer_values(model.network, tokens, layer)
+        if not with_reverse:
+            return values
+        complement = torch.tensor([3, 2, 1, 0, 4, 5], device=tokens.device)
+        other = layer_values(model.network, complement[tokens.flip(1)], layer)
+        return torch.cat([values, other.flip(1)], dim=-1)
+
+    return forward
+
+
+def is_equivariant(spec: ModelSpec) -> bool:
+    """Whether the other strand's embedding is this strand's with its channels reversed."""
+    return spec.tied_norm

@@ -1,0 +1,304 @@
+"""A BED file to a table of vectors: the whole of `phylotools embed`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phylotools import __version__
+from phylotools.embedding.component_track import write_component_track
+from phylotools.embedding.components import Components, fit_components
+from phylotools.embedding.layers import find_layer
+from phylotools.embedding.regions import RegionTable, n_outside, named_regions, read_regions
+from phylotools.embedding.source import EmbeddingSource, NetworkOptions
+from phylotools.embedding.staging import StagedRows
+from phylotools.embedding.sweep import row_starts, sweep
+from phylotools.errors import OutputError
+from phylotools.io.files import refuse_existing_file, refuse_existing_folder, refuse_same_file
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.vector_table import (
+    ZARR_CONTENTS,
+    VectorRows,
+    choose_format,
+    open_vectors,
+    refuse_terminal,
+)
+from phylotools.provenance import command_line
+
+if TYPE_CHECKING:
+    from phylotools.model.folder import Model
+
+logger = logging.getLogger("phylotools")
+
+#: Vectors of a row group of Parquet, and what is held while rows are written.
+_BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """What is wanted of each region.
+
+    Attributes
+    ----------
+    layer : str
+        As for `find_layer`.
+    pool : {'mean', 'max', 'centre', 'none'}
+    strand : {'forward', 'bed', 'invariant'}
+    context_pooling : bool
+    dtype : {'float32', 'float16'}
+        Of the numbers written.
+    skip_outside : bool
+        Leave out regions that do not lie in the genome.
+    n_components : int
+        Of the track of principal components.
+    network : NetworkOptions
+    """
+
+    layer: str = "last"
+    pool: str = "mean"
+    strand: str = "forward"
+    context_pooling: bool = False
+    dtype: str = "float32"
+    skip_outside: bool = False
+    n_components: int = 3
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+
+
+@dataclass(frozen=True)
+class EmbedSummary:
+    """What a run did.
+
+    Attributes
+    ----------
+    n_regions, n_left_out, n_rows, n_bases, n_tiles : int
+        Bases of all regions, overlaps counted again; tiles are those computed.
+    width : int
+        Numbers of a vector.
+    layer, format, reference : str
+    explained : list of float or None
+        Share of the variance of each principal component, if there is such a track.
+    n_outside_training : int or None
+        Regions not wholly within those that the model was trained on, if it names them.
+    """
+
+    n_regions: int
+    n_left_out: int
+    n_rows: int
+    n_bases: int
+    n_tiles: int
+    width: int
+    layer: str
+    format: str
+    reference: str
+    explained: list[float] | None
+    n_outside_training: int | None
+
+
+@dataclass(frozen=True)
+class EmbedOutputs:
+    """Where the results go.
+
+    Attributes
+    ----------
+    table : str
+        ``-`` is stdout.
+    format : str, optional
+        By default from the suffix.
+    components : str, optional
+        BED of principal components; ``.gz`` is compressed and indexed.
+    force : bool
+        Replace existing outputs.
+    """
+
+    table: str
+    format: str | None = None
+    components: str | None = None
+    force: bool = False
+
+    def refuse(self, inputs: Sequence[str]) -> str:
+        """Refuse, before the work, outputs that could not be written; the format of the table.
+
+        Raises
+        ------
+        UsageError, OutputError
+        """
+        kind = choose_format(self.table, self.format)
+        refuse_terminal(self.table, kind)
+        if kind == "zarr":
+            refuse_existing_folder(self.table, self.force, ZARR_CONTENTS)
+        elif self.table != "-":
+            refuse_existing_file(self.table, self.force)
+        for path in filter(None, (self.table, self.components)):
+            refuse_same_file(path, inputs)
+        if self.components is not None:
+            if os.path.realpath(self.components) == os.path.realpath(self.table):
+                raise OutputError(f"{self.components}: --pca and -o name the same file")
+            refuse_existing_file(self.components, self.force)
+        return kind
+
+
+def embed_file(
+    model: Model,
+    bed: str | None,
+    outputs: EmbedOutputs,
+    settings: EmbedSettings | None = None,
+    *,
+    regions: Sequence[str] = (),
+    fasta: str | None = None,
+    on_done: Callable[[int], None] = lambda n_regions: None,
+) -> EmbedSummary:
+    """Embed the regions of a BED file.
+
+    Parameters
+    ----------
+    model : Model
+    bed : str or None
+        ``-`` is stdin; without one, `regions` are embedded.
+    outputs : EmbedOutputs
+    settings : EmbedSettings, optional
+    regions : sequence of str
+        ``contig:begin-end``, 1-based.
+    fasta : str, optional
+        By default the model's own reference.
+    on_done : callable
+        Gets the number of regions finished since its last call.
+
+    Returns
+    -------
+    EmbedSummary
+
+    Raises
+    ------
+    InputError, OutputError, UsageError
+        No output is left behind.
+    """
+    settings = settings or EmbedSettings()
+    layer = find_layer(settings.layer, model.spec)
+    reference = model.choose_reference(fasta)
+    kind = outputs.refuse([reference, *([bed] if bed else [])])
+    is_piped = outputs.table == "-"
+    folder = tempfile.gettempdir() if is_piped else str(Path(outputs.table).absolute().parent)
+    with ReferenceGenome.open(reference) as genome:
+        if bed is None:
+            table = named_regions(regions, genome)
+        else:
+            table = read_regions(bed, genome, skip_outside=settings.skip_outside)
+        n_foreign = _warn_of_training(table, model)
+        source = EmbeddingSource(
+            model, genome, layer, settings.network,
+            with_reverse=settings.strand != "forward", with_context=settings.context_pooling,
+        )  # fmt: skip
+        width = model.spec.channels
+        n_rows = int(row_starts(table, settings.pool)[-1])
+        metadata = describe(model, layer.name, settings, reference)
+        with StagedRows(folder, width, outputs.table) as staged:
+            sweep(
+                source, table, genome, staged.write,
+                pool=settings.pool, strand=settings.strand, on_done=on_done,
+            )  # fmt: skip
+            dtype = np.float16 if settings.dtype == "float16" else np.float32
+            with open_vectors(
+                outputs.table, kind, (n_rows, width), dtype, metadata, force=outputs.force
+            ) as sink:
+                for rows in table_rows(table, staged, n_rows, settings):
+                    sink.write(_cast(rows, dtype))
+            components = _track(outputs, table, genome, staged, n_rows, settings)
+    return EmbedSummary(
+        len(table), table.n_left_out, n_rows, int((table.end - table.start).sum()),
+        source.n_tiles_computed, width, layer.name, kind, os.path.basename(reference),
+        None if components is None else components.explained.tolist(), n_foreign,
+    )  # fmt: skip
+
+
+def _warn_of_training(table: RegionTable, model: Model) -> int | None:
+    if model.training_regions is None:
+        return None
+    count = n_outside(table, model.training_regions)
+    if count:
+        logger.warning(
+            "%d of %d regions are not wholly within those that model %s was trained on",
+            count,
+            len(table),
+            model.name,
+        )
+    return count
+
+
+def describe(model: Model, layer: str, settings: EmbedSettings, reference: str) -> dict[str, Any]:
+    """What a table of vectors says of itself."""
+    return {
+        "version": __version__,
+        "command": command_line(),
+        "model": model.name,
+        "revision": model.revision,
+        "sha256": model.sha256,
+        "reference": os.path.basename(reference),
+        "layer": layer,
+        "pool": settings.pool,
+        "strand": settings.strand,
+        "context_pooling": settings.context_pooling,
+        "precision": settings.network.precision,
+    }
+
+
+def _cast(rows: VectorRows, dtype: type[np.floating[Any]]) -> VectorRows:
+    if dtype is np.float32:
+        return rows
+    with np.errstate(over="ignore"):
+        narrow = rows.vector.astype(dtype)
+    if not np.isfinite(narrow).all():
+        raise OutputError("a number exceeds float16's range; write --dtype float32")
+    return VectorRows(rows.contig, rows.start, rows.end, rows.name, rows.strand, narrow)
+
+
+def table_rows(
+    table: RegionTable, staged: StagedRows, n_rows: int, settings: EmbedSettings
+) -> Iterator[VectorRows]:
+    """Yield the rows of the output in order, a block at a time."""
+    starts = row_starts(table, settings.pool)
+    for begin, vectors in staged.blocks(n_rows, _BLOCK_BYTES):
+        rows = np.arange(begin, begin + len(vectors))
+        region = rows if settings.pool != "none" else np.searchsorted(starts, rows, "right") - 1
+        start, end = table.start[region], table.end[region]
+        if settings.pool == "none":
+            place = rows - starts[region]
+            if settings.strand == "bed":
+                is_reverse = table.strand[region] == ord("-")
+                place = np.where(is_reverse, end - start - 1 - place, place)
+            start = start + place
+            end = start + 1
+        yield VectorRows(
+            [table.contigs[k] for k in table.contig[region].tolist()],
+            start,
+            end,
+            [table.names[k] for k in region.tolist()],
+            [chr(code) for code in table.strand[region].tolist()],
+            vectors,
+        )
+
+
+def _track(
+    outputs: EmbedOutputs,
+    table: RegionTable,
+    genome: ReferenceGenome,
+    staged: StagedRows,
+    n_rows: int,
+    settings: EmbedSettings,
+) -> Components | None:
+    if outputs.components is None:
+        return None
+    components = fit_components(
+        (vectors for _, vectors in staged.blocks(n_rows, _BLOCK_BYTES)), settings.n_components
+    )
+    write_component_track(
+        outputs.components, components, table, genome, staged,
+        pool=settings.pool, strand=settings.strand, force=outputs.force,
+    )  # fmt: skip
+    return components

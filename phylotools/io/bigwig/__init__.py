@@ -1,0 +1,1 @@
+"""bigWig, the format of dense tracks in genome browsers: written here, block by block."""

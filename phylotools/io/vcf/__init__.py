@@ -1,0 +1,1 @@
+"""VCF and BCF: records in and out as the bytes they are."""

@@ -1,0 +1,214 @@
+"""Only the records within regions: which they are, and how an index leads to them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from phylotools.errors import InputError
+from phylotools.io.files import (
+    BGZF_EOF,
+    GZIP_MAGIC,
+    TRUNCATED,
+    TRUNCATED_REMEDY,
+    open_input,
+)
+from phylotools.io.regions import Region
+from phylotools.io.vcf.records import LineBlock, RecordTable
+
+logger = logging.getLogger("phylotools")
+
+#: bcftools of pysam's own htslib, with the arguments that follow.
+BCFTOOLS_VIEW = (
+    sys.executable,
+    "-c",
+    "import signal, sys, pysam.bcftools\n"
+    "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+    "try: pysam.bcftools.view(*sys.argv[1:], catch_stdout=False)\n"
+    "except pysam.utils.SamtoolsError as error: sys.exit(str(error).split('stderr=')[-1])\n",
+    "--no-version",
+)
+_BLOCK_BYTES = 1 << 20
+_NOWHERE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+_INDEX_SUFFIXES = (".tbi", ".csi")
+
+
+class RegionFilter:
+    """Keeps the records that overlap regions, as ``bcftools view -r`` does.
+
+    A record spans its REF, or reaches to INFO/END.
+
+    Parameters
+    ----------
+    regions : iterable of Region
+        Disjoint.
+    contig_of : callable
+        From CHROM to the contig as the regions name it.
+    """
+
+    def __init__(self, regions: Iterable[Region], contig_of: Callable[[bytes], str]) -> None:
+        bounds: dict[str, list[Region]] = {}
+        for region in sorted(regions):
+            bounds.setdefault(region.contig, []).append(region)
+        self._regions: Mapping[str, list[Region]] = bounds
+        self._contig_of = contig_of
+        self._arrays = {
+            contig: (
+                np.array([region.start for region in listed], dtype=np.int64),
+                np.array([region.end for region in listed], dtype=np.int64),
+            )
+            for contig, listed in bounds.items()
+        }
+
+    def of(self, chrom: bytes) -> list[Region]:
+        """The regions on what the file calls `chrom`, in order."""
+        return self._regions.get(self._contig_of(chrom), [])
+
+    def select(self, records: RecordTable) -> RecordTable:
+        """The records that overlap a region."""
+        span_ends = records.span_ends()
+        kept = np.zeros(len(records), dtype=bool)
+        stops = [*records.run_starts[1:].tolist(), len(records)]
+        starts = records.run_starts.tolist()
+        for name, start, stop in zip(records.run_names, starts, stops, strict=True):
+            region_starts, region_ends = self._arrays.get(self._contig_of(name), _NOWHERE)
+            # A region overlaps if more of them begin before the record's end than end before it.
+            begun = np.searchsorted(region_starts, span_ends[start:stop], side="left")
+            ended = np.searchsorted(region_ends, records.positions[start:stop] - 1, side="right")
+            kept[start:stop] = begun > ended
+        return records.subset(kept)
+
+
+def indexed_blocks(
+    path: str, wanted: RegionFilter, contigs: Iterable[str], line_end: bytes
+) -> Iterator[LineBlock] | None:
+    """Lines of the wanted records, and perhaps a few more, by the index of a file.
+
+    Parameters
+    ----------
+    path : str
+    wanted : RegionFilter
+    contigs : iterable of str
+        That the header declares.
+    line_end : bytes
+        Of the header.
+
+    Returns
+    -------
+    iterator of LineBlock or None
+        None if the file has no index that can be used: then it must be read from its beginning.
+    """
+    index = _usable_index(path)
+    if index is None:
+        return None
+    if _is_bcf(path):
+        return _bcf_blocks(path, wanted, contigs)
+    return _in_blocks(_vcf_lines(path, index, wanted, line_end))
+
+
+def _usable_index(path: str) -> str | None:
+    """The index of a bgzip file, if it has one that is not older; else None."""
+    if path == "-" or not os.path.isfile(path):
+        return None
+    index = next((path + end for end in _INDEX_SUFFIXES if os.path.exists(path + end)), None)
+    if index is None:
+        logger.info("%s has no index: it is read as a whole to find the regions", path)
+        return None
+    if os.stat(index).st_mtime < os.stat(path).st_mtime:
+        logger.warning(
+            "%s is older than %s and is not used: the whole file is read; make it anew with "
+            "`bcftools index`",
+            index,
+            path,
+        )
+        return None
+    with open(path, "rb") as handle:
+        if handle.read(2) != GZIP_MAGIC:
+            return None
+        handle.seek(-len(BGZF_EOF), os.SEEK_END)
+        if handle.read() != BGZF_EOF:
+            raise InputError(
+                "the bgzip file has no end marker: it is truncated",
+                path=path,
+                remedy=TRUNCATED_REMEDY,
+            )
+    return index
+
+
+def _is_bcf(path: str) -> bool:
+    with open_input(path) as stream:
+        return stream.peek(3)[:3] == b"BCF"
+
+
+def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> Iterator[bytes]:
+    import pysam
+
+    verbosity = pysam.set_verbosity(0)
+    try:
+        # Latin-1 maps bytes to letters one to one, whatever the file holds.
+        with pysam.TabixFile(path, index=index, encoding="latin-1") as table:
+            for name in table.contigs:
+                reached = -1
+                for region in wanted.of(name.encode("latin-1")):
+                    for line in table.fetch(name, region.start, region.end):
+                        # A record that overlaps the region before came with that one.
+                        if int(line.split("\t", 2)[1]) - 1 >= reached:
+                            yield line.encode("latin-1") + line_end
+                    reached = region.end
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(
+            "the compressed file or its index is truncated or damaged",
+            path=path,
+            remedy="copy it again, then make the index anew with `bcftools index`",
+        ) from error
+    finally:
+        pysam.set_verbosity(verbosity)
+
+
+def _bcf_blocks(path: str, wanted: RegionFilter, contigs: Iterable[str]) -> Iterator[LineBlock]:
+    with tempfile.NamedTemporaryFile("w", suffix=".bed", errors="surrogateescape") as bed:
+        n_regions = 0
+        for name in contigs:
+            for region in wanted.of(name.encode("utf-8", "surrogateescape")):
+                bed.write(f"{name}\t{region.start}\t{region.end}\n")
+                n_regions += 1
+        bed.flush()
+        if not n_regions:
+            return
+        with (
+            tempfile.TemporaryFile() as complaints,
+            subprocess.Popen(
+                [*BCFTOOLS_VIEW, "-H", "-R", bed.name, path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+            ) as child,
+        ):
+            assert child.stdout is not None
+            try:
+                yield from _in_blocks(child.stdout)
+                if child.wait() != 0:
+                    raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+
+
+def _in_blocks(lines: Iterable[bytes]) -> Iterator[LineBlock]:
+    pending: list[bytes] = []
+    size = 0
+    for line in lines:
+        pending.append(line)
+        size += len(line)
+        if size >= _BLOCK_BYTES:
+            yield LineBlock(b"".join(pending), 0)
+            pending, size = [], 0
+    if pending:
+        yield LineBlock(b"".join(pending), 0)

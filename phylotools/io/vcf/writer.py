@@ -1,0 +1,273 @@
+"""Variant records out: VCF text, bgzip VCF or BCF; whole files with an index, or a stream."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from phylotools.errors import OutputError, UsageError
+from phylotools.io.bgzf import BgzfWriter
+from phylotools.io.files import atomic_path, fsync_path, refuse_existing
+from phylotools.io.vcf.reader import last_complaint
+from phylotools.io.vcf.records import RecordTable
+from phylotools.io.vcf.regions import BCFTOOLS_VIEW
+
+logger = logging.getLogger("phylotools")
+
+#: Suffix -> output type, as bcftools names them.
+TYPE_OF_SUFFIX = {".vcf": "v", ".vcf.gz": "z", ".vcf.bgz": "z", ".bcf": "b"}
+#: tabix indexes end there (SAM specification: bins of the UCSC scheme).
+LONGEST_TBI_CONTIG = 1 << 29
+INDEX_SUFFIXES = (".tbi", ".csi")
+
+
+def choose_output_type(path: str, requested: str | None) -> str:
+    """``v``, ``z`` or ``b``: as asked for, else from the suffix, else ``v``.
+
+    Raises
+    ------
+    UsageError
+        If a compressed suffix is unknown, or contradicts what was asked for.
+    """
+    lower = path.lower()
+    by_suffix = next(
+        (kind for suffix, kind in TYPE_OF_SUFFIX.items() if lower.endswith(suffix)), None
+    )
+    if requested and by_suffix and requested != by_suffix:
+        raise UsageError(
+            f"-O {requested} contradicts the suffix of {path}; leave one of the two out"
+        )
+    return requested or by_suffix or "v"
+
+
+class VariantSink:
+    """Where finished VCF lines go; use `open_variant_output`."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._last: tuple[bytes, int] = (b"", 0)
+        self._seen: set[bytes] = set()
+        self.is_sorted = True
+        self.highest_position = 0
+
+    def write_header(self, data: bytes) -> None:
+        """Write the header, once, first."""
+        self._stream.write(data)
+
+    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
+        """Write record lines.
+
+        Parameters
+        ----------
+        text : bytes-like
+            Whole lines.
+        records : RecordTable
+            Where they stand, to notice what cannot be indexed.
+        """
+        self._stream.write(text)
+        if not len(records):
+            return
+        positions = records.positions
+        self.highest_position = max(self.highest_position, int(positions.max()))
+        if not self.is_sorted:
+            return
+        firsts = positions[records.run_starts].tolist()
+        for contig, first in zip(records.run_names, firsts, strict=True):
+            last_contig, last_position = self._last
+            if contig != last_contig:
+                self.is_sorted &= contig not in self._seen
+                self._seen.add(contig)
+            elif first < last_position:
+                self.is_sorted = False
+            self._last = (contig, -1)
+        falls = np.flatnonzero(np.diff(positions) < 0) + 1
+        self.is_sorted &= bool(np.isin(falls, records.run_starts).all())
+        self._last = (records.run_names[-1], int(positions[-1]))
+
+
+@contextlib.contextmanager
+def open_variant_output(
+    path: str,
+    output_type: str,
+    *,
+    write_index: bool | None = None,
+    force: bool = False,
+    threads: int = 1,
+) -> Iterator[VariantSink]:
+    """Yield a sink for VCF lines; on success the file appears whole, then its index.
+
+    Parameters
+    ----------
+    path : str
+        ``-`` is stdout.
+    output_type : {'v', 'z', 'b'}
+    write_index : bool, optional
+        By default a compressed file gets an index if its records are sorted; True requires one.
+    force : bool
+        Replace an existing output and its index.
+    threads : int
+        That compress, where the output is bgzip.
+
+    Raises
+    ------
+    OutputError
+        If the output exists and `force` is false, or the records cannot be written as BCF.
+    UsageError
+        If an index is asked for where there can be none.
+    """
+    is_stream = path == "-" or (os.path.exists(path) and not os.path.isfile(path))
+    if write_index and (is_stream or output_type == "v"):
+        raise UsageError("--write-index needs a compressed output file (-o OUT.vcf.gz or OUT.bcf)")
+    if is_stream:
+        with _open_stream(path) as raw, _encoder(raw, output_type, threads, path) as stream:
+            yield VariantSink(stream)
+        return
+    indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
+    if output_type != "v":
+        for index in indexes:
+            refuse_existing(index, force)
+    with contextlib.ExitStack() as finished:
+        with atomic_path(path, force=force) as temporary:
+            with open(temporary, "wb") as raw, _encoder(raw, output_type, threads, path) as stream:
+                sink = VariantSink(stream)
+                yield sink
+            new_index = None
+            if output_type != "v" and write_index is not False:
+                new_index = _make_index(
+                    temporary, path, output_type, sink, is_required=write_index is True
+                )
+            if new_index is not None:
+                finished.callback(new_index.unlink, missing_ok=True)
+            for index in indexes:
+                index.unlink(missing_ok=True)
+        if new_index is not None:
+            fsync_path(new_index)
+            os.replace(new_index, path + new_index.suffix)
+
+
+@contextlib.contextmanager
+def _open_stream(path: str) -> Iterator[BinaryIO]:
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        stream = open(path, "wb")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _encoder(raw: BinaryIO, output_type: str, threads: int, path: str) -> Iterator[IO[bytes]]:
+    if output_type == "v":
+        yield raw
+    elif output_type == "z":
+        with BgzfWriter(raw, threads=threads) as writer:
+            yield writer  # type: ignore[misc]
+            writer.finish()
+    else:
+        with _bcf_encoder(raw, path) as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def _bcf_encoder(raw: BinaryIO, path: str) -> Iterator[IO[bytes]]:
+    """Text in, BCF out, by htslib in a child process that writes straight to the output."""
+    raw.flush()
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(
+            [*BCFTOOLS_VIEW, "-Ob", "-"], stdin=subprocess.PIPE, stdout=raw, stderr=complaints
+        )
+        assert child.stdin is not None
+        try:
+            try:
+                yield child.stdin
+                child.stdin.close()
+            except BrokenPipeError:
+                logger.debug("htslib stopped reading; its exit status says why")
+            if child.wait() == -signal.SIGPIPE:
+                raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
+            if child.wait() != 0:
+                reason = last_complaint(complaints)
+                name = "<stdout>" if path == "-" else path
+                if reason.startswith("[E::bgzf"):  # the disk, not the records
+                    raise OutputError(f"{name}: cannot write: {reason}")
+                raise OutputError(
+                    f"{name}: the records cannot be written as BCF: {reason}; write VCF instead "
+                    "(-O z)"
+                )
+        finally:
+            child.kill()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
+            child.wait()
+
+
+def _make_index(
+    temporary: Path, path: str, output_type: str, sink: VariantSink, *, is_required: bool
+) -> Path | None:
+    """Index a finished temporary file, beside it; None where it cannot be indexed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be indexed and the index is required.
+    """
+    if not sink.is_sorted:
+        _report_no_index(path, "the records are not sorted", is_required)
+        return None
+    use_csi = output_type == "b" or sink.highest_position >= LONGEST_TBI_CONTIG
+    index = temporary.with_name(temporary.name + (".csi" if use_csi else ".tbi"))
+    try:
+        _run_htslib_index(temporary, index, is_bcf=output_type == "b", use_csi=use_csi)
+    except ValueError as error:
+        index.unlink(missing_ok=True)
+        _report_no_index(path, f"htslib cannot index it ({error})", is_required)
+        return None
+    return index
+
+
+def _report_no_index(path: str, reason: str, is_required: bool) -> None:
+    if is_required:
+        raise OutputError(
+            f"{path}: {reason}, so there can be no index; sort it first (bcftools sort), or leave "
+            "out --write-index"
+        )
+    logger.warning("%s: %s, so there is no index", path, reason)
+
+
+def _run_htslib_index(data: Path, index: Path, *, is_bcf: bool, use_csi: bool) -> None:
+    """Make an index; raises `ValueError` with htslib's reason."""
+    import pysam
+    import pysam.bcftools
+
+    verbosity = pysam.set_verbosity(0)
+    try:
+        if is_bcf:
+            pysam.bcftools.index("-f", "-o", str(index), str(data))
+        else:
+            pysam.tabix_index(
+                str(data),
+                preset="vcf",
+                force=True,
+                keep_original=True,
+                index=str(index),
+                csi=use_csi,
+            )
+    except (OSError, pysam.SamtoolsError) as error:
+        raise ValueError(str(error)) from error
+    finally:
+        pysam.set_verbosity(verbosity)

@@ -1,0 +1,233 @@
+"""Distributions of a score by class of variant."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phylotools.errors import InputError, UsageError
+from phylotools.evaluate.readers import Variant, VariantTable, open_table
+from phylotools.evaluate.selection import contig_resolver, listing
+from phylotools.io.regions import Region
+from phylotools.plots.alleles import (
+    AlleleQuery,
+    OnAlleles,
+    no_progress,
+    open_alleles,
+    refuse_two_streams,
+)
+from phylotools.plots.features import OverlapIndex, holds_intervals, read_features
+from phylotools.plots.output import Numbers
+from phylotools.plots.sampling import KEPT, QUANTILES, Tally
+
+#: Bound on the classes of a column, and so on memory: 0.4 MB each.
+MOST_CLASSES = 256
+_ONE_CLASS = "all"
+#: What an allele outside every interval of a BED belongs to.
+OUTSIDE = "outside"
+
+ClassOf = Callable[[Variant], str | None]
+
+
+@dataclass(frozen=True)
+class ClassDistributions:
+    """A score by class.
+
+    Attributes
+    ----------
+    score : str
+        Its column.
+    class_source : str
+        What the classes come from, for people.
+    tallies : dict
+        Class name -> `Tally`, in the order in which they are shown.
+    made_by : dict
+        What the file says of the model.
+    counts : dict
+        Alleles read, and why some are in no class.
+    """
+
+    score: str
+    class_source: str
+    tallies: dict[str, Tally]
+    made_by: dict[str, str]
+    counts: dict[str, int]
+
+
+def distributions_by_class(
+    query: AlleleQuery,
+    classes: str | None,
+    *,
+    only: Sequence[str] = (),
+    seed: int = 1,
+    on_alleles: OnAlleles = no_progress,
+) -> ClassDistributions:
+    """Read a scored file and gather the scores of each class.
+
+    Memory does not grow with the file: of each class `KEPT` scores are kept, drawn evenly. It
+    grows with a file of classes, if one is given.
+
+    Parameters
+    ----------
+    query : AlleleQuery
+    classes : str, optional
+        A column of the scored file; or a table of variants, ``FILE`` or ``FILE:COLUMN``; or a
+        BED, GFF or GTF, whose names are classes. None for one class.
+    only : sequence of str
+        Classes to keep, in the order to show them in.
+    seed : int
+        Of the sample. That of a class depends on it and on the class's name alone.
+    on_alleles : callable
+        Gets the number of alleles read since its last call.
+
+    Returns
+    -------
+    ClassDistributions
+        The lowest median first, unless `only` gives the order.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be understood, nothing has both score and class, or the column has more
+        values than classes can have.
+    """
+    alleles = open_alleles(query, on_alleles)
+    class_of, source = _classifier(alleles.table, classes)
+    wanted = frozenset(only)
+    tallies: dict[str, Tally] = {name: _tally(seed, name) for name in only}
+    counts = alleles.counts
+    for variant, value in alleles:
+        name = class_of(variant)
+        if name is None:
+            counts["without_class"] += 1
+            continue
+        if wanted and name not in wanted:
+            counts["of_other_classes"] += 1
+            continue
+        if name not in tallies:
+            _refuse_too_many(tallies, classes, query.path)
+            tallies[name] = _tally(seed, name)
+        tallies[name].add(value)
+    filled = {name: tally for name, tally in tallies.items() if tally.n}
+    if not filled:
+        _complain_of_nothing(query.path, source, dict(counts), only)
+    if not only:
+        ranked = sorted(filled, key=lambda name: (filled[name].quantiles([0.5])[0], name))
+        filled = {name: filled[name] for name in ranked}
+    return ClassDistributions(alleles.score, source, filled, alleles.made_by, dict(counts))
+
+
+def _tally(seed: int, name: str) -> Tally:
+    return Tally([seed, zlib.crc32(name.encode("utf-8", "replace"))])
+
+
+def _refuse_too_many(tallies: dict[str, Tally], classes: str | None, path: str) -> None:
+    if len(tallies) >= MOST_CLASSES:
+        raise InputError(
+            f"{classes} gives more than {MOST_CLASSES} classes: {listing(list(tallies)[:5])} and "
+            "others",
+            path=path,
+            remedy="name a column of few values, or choose classes with --only",
+        )
+
+
+def _complain_of_nothing(
+    path: str, source: str, counts: dict[str, int], only: Sequence[str]
+) -> None:
+    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
+    raise InputError(
+        f"no allele has a score and a class ({source}): {told or 'no allele'}",
+        path=path,
+        remedy="check --only, --where and the columns" if only else "check the columns",
+    )
+
+
+def _classifier(table: VariantTable, classes: str | None) -> tuple[ClassOf, str]:
+    """What gives a variant its class, and how a title names that."""
+    if classes is None:
+        return (lambda _: _ONE_CLASS), "no classes"
+    if classes in table.columns:
+        return (lambda variant: table.value(variant, classes)), classes
+    path, _, column = classes.rpartition(":")
+    if os.path.exists(classes) or classes == "-" or not path:
+        path, column = classes, ""
+    if path != "-" and not os.path.exists(path):
+        raise InputError(
+            f"--classes {classes!r} is neither a column of the file nor another file",
+            path=table.path,
+            remedy=f"it has {listing(table.columns)}",
+        )
+    refuse_two_streams(table.path, path)
+    if not column and path != "-" and holds_intervals(path):
+        return _by_interval(path), os.path.basename(path)
+    return _by_table(path, column)
+
+
+def _by_interval(path: str) -> ClassOf:
+    features = list(read_features(path))
+    index = OverlapIndex(features, lambda contig: contig)
+    resolve = contig_resolver(dict.fromkeys(feature.region.contig for feature in features))
+
+    def class_of(variant: Variant) -> str | None:
+        contig = resolve(variant.contig)
+        if contig is None:
+            return OUTSIDE
+        end = max(variant.position + len(variant.ref), variant.position + 1)
+        name = index.name_of(Region(contig, variant.position, end))
+        return OUTSIDE if name is None else name or "unnamed"
+
+    return class_of
+
+
+def _by_table(path: str, column: str) -> tuple[ClassOf, str]:
+    table = open_table(path)
+    if not column:
+        named = [name for name in table.columns if name.lower() == "class"]
+        candidates = named or list(table.columns)
+        if len(candidates) != 1:
+            raise UsageError(
+                f"{path} has several columns ({listing(table.columns)}): name the one with the "
+                f"classes, --classes {path}:COLUMN"
+            )
+        column = candidates[0]
+    elif column not in table.columns:
+        raise InputError(
+            f"there is no column {column!r}", path=path, remedy=f"has {listing(table.columns)}"
+        )
+    names: dict[str, str] = {}
+    rows: dict[tuple[str, int, str, str], str] = {}
+    for variant in table.variants():
+        text = table.value(variant, column)
+        if text is not None:
+            key = (variant.contig, variant.position, variant.ref, variant.alt)
+            # One string object a class, however many variants it has.
+            rows.setdefault(key, names.setdefault(text, text))
+    resolve = contig_resolver(dict.fromkeys(key[0] for key in rows))
+
+    def class_of(variant: Variant) -> str | None:
+        contig = resolve(variant.contig)
+        if contig is None:
+            return None
+        return rows.get((contig, variant.position, variant.ref, variant.alt))
+
+    return class_of, f"{column} of {os.path.basename(path)}"
+
+
+def distribution_numbers(found: ClassDistributions, facts: dict[str, Any]) -> Numbers:
+    """The table: a row for each class, with all of its counts."""
+    columns = ["class", "n", "n_sampled", "mean", "lowest"]
+    columns += [f"quantile_{at:g}" for at in QUANTILES]
+    return Numbers(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
+
+
+def _rows(found: ClassDistributions) -> Iterator[list[Any]]:
+    for name, tally in found.tallies.items():
+        sampled = min(tally.n, KEPT)
+        yield [
+            *(name, tally.n, sampled, tally.mean, tally.lowest),
+            *tally.quantiles(),
+            tally.highest,
+        ]

@@ -1,0 +1,154 @@
+"""Embedding files, read in batches: what `phylotools embed` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError, UsageError
+from phylotools.io.vector_reading import read_vectors
+from phylotools.io.vector_table import COLUMNS
+
+_BATCH = 8192
+_REMEDY = "give the output of `phylotools embed`"
+
+
+@dataclass(frozen=True)
+class EmbeddingBatch:
+    """Some regions of an embedding file.
+
+    Attributes
+    ----------
+    columns : dict of str to list
+        ``contig``, ``start``, ``end``, ``name``, ``strand``, as in the file.
+    vectors : float32[N, D]
+    """
+
+    columns: dict[str, list[Any]]
+    vectors: NDArray[np.float32]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which vectors are finite."""
+        return np.asarray(np.isfinite(self.vectors).all(axis=1))
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """An embedding file that can be read more than once.
+
+    Attributes
+    ----------
+    path : str
+    made_by : dict of str to str
+        What it says of the model; may be empty.
+    batches : callable
+        Yields `EmbeddingBatch`, in file order.
+    """
+
+    path: str
+    made_by: dict[str, str]
+    batches: Callable[[], Iterator[EmbeddingBatch]]
+
+
+def open_embeddings(path: str) -> EmbeddingFile:
+    """Open what `phylotools embed` writes: Parquet in batches, other formats whole.
+
+    Raises
+    ------
+    InputError
+        If it is no table of vectors.
+    UsageError
+        For stdin, which cannot be read twice.
+    """
+    if path == "-":
+        raise UsageError("embeddings are read twice and cannot come from stdin (-)")
+    if not os.path.isdir(path):
+        try:
+            with open(path, "rb") as handle:
+                magic = handle.read(4)
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror}", path=path) from None
+        if magic == b"PAR1":
+            return _open_parquet(path)
+    table = read_vectors(path)
+    rows = table.rows
+    if (
+        rows.vector.ndim != 2
+        or len({len(getattr(rows, name)) for name in (*COLUMNS, "vector")}) != 1
+    ):
+        raise InputError("its columns differ in length", path=path, remedy=_REMEDY)
+
+    def batches() -> Iterator[EmbeddingBatch]:
+        for first in range(0, len(rows), _BATCH):
+            part = slice(first, first + _BATCH)
+            columns = {name: list(getattr(rows, name)[part]) for name in COLUMNS}
+            yield EmbeddingBatch(columns, rows.vector[part].astype(np.float32, copy=False))
+
+    return EmbeddingFile(path, _maker(table.metadata), batches)
+
+
+def _open_parquet(path: str) -> EmbeddingFile:
+    import pyarrow
+    from pyarrow import parquet
+
+    def read(do: Callable[[], Any]) -> Any:
+        try:
+            return do()
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            problem = f"cannot be read as Parquet: {str(error).splitlines()[0][:120]}"
+            raise InputError(problem, path=path, remedy="copy or make it again") from None
+
+    def batches() -> Iterator[EmbeddingBatch]:
+        with read(lambda: parquet.ParquetFile(path)) as source:
+            found = source.iter_batches(_BATCH, columns=[*COLUMNS, "vector"])
+            while (batch := read(lambda: next(found, None))) is not None:
+                columns = {name: batch.column(name).to_pylist() for name in COLUMNS}
+                yield EmbeddingBatch(columns, _vectors(batch.column("vector"), path))
+
+    with read(lambda: parquet.ParquetFile(path)) as source:
+        schema = source.schema_arrow
+        _require(set(schema.names), path)
+        kind = schema.field("vector").type
+        if not hasattr(kind, "value_type") or not pyarrow.types.is_floating(kind.value_type):
+            raise InputError(f"its vectors are {kind}, not lists of numbers", path=path)
+        record = (schema.metadata or {}).get(b"phylotools", b"{}")
+    metadata = read(lambda: json.loads(record))
+    return EmbeddingFile(path, _maker(metadata if isinstance(metadata, dict) else {}), batches)
+
+
+def _vectors(column: Any, path: str) -> NDArray[np.float32]:
+    """A list column as float32[N, D]."""
+    from pyarrow import compute
+
+    if column.null_count:
+        raise InputError("a region has no vector", path=path)
+    if not len(column):
+        return np.empty((0, 0), dtype=np.float32)
+    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    if (lengths != lengths[0]).any():
+        raise InputError("its vectors differ in length", path=path)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1).astype(np.float32, copy=False)
+
+
+def _require(names: set[str], path: str) -> None:
+    lacking = [name for name in (*COLUMNS, "vector") if name not in names]
+    if lacking:
+        raise InputError(
+            f"has no column {', '.join(lacking)}",
+            path=path,
+            remedy=_REMEDY,
+        )
+
+
+def _maker(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Model, revision and so on, from what the table says of itself."""
+    keys = ("Model", "Revision", "Sha256", "Reference", "Layer", "Pool")
+    return {key: str(metadata[key.lower()]) for key in keys if metadata.get(key.lower())}

@@ -1,0 +1,263 @@
+"""Named intervals of BED, GFF3 and GTF files: annotation tracks, and names for other intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError, UsageError
+from phylotools.io.files import open_input
+from phylotools.io.regions import MAX_COORDINATE, Region, bed_rows, resolve_contigs
+
+_GFF_HEADER = b"##gff-version"
+#: Longest line of an annotation file.
+_LONGEST_LINE = 1 << 20
+_STRANDS = frozenset("+-")
+_GTF_ITEM = re.compile(r'\s*([^\s";]+)\s+(?:"([^"]*)"|([^";]*))\s*(?:;|$)')
+#: What names a feature best, the best first.
+_NAME_KEYS = (
+    *("Name", "gene_name", "gene", "transcript_name", "product", "ID", "gene_id", "Parent"),
+    "transcript_id",
+)
+#: Rows that stand for a whole sequence.
+_WHOLE = frozenset({"region", "chromosome", "scaffold", "contig", "biological_region"})
+_EVERYWHERE = (0, MAX_COORDINATE)
+#: Widths of the bins of `OverlapIndex`: 16 kb, and each level eight times the one below.
+_SMALLEST_BIN, _BIN_STEP, _BIN_LEVELS = 14, 3, 10
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named interval.
+
+    Attributes
+    ----------
+    region : Region
+    name : str
+        Empty if it has none.
+    strand : {'+', '-', '.'}
+    kind : str
+        The type of a GFF or GTF row; empty for BED.
+    """
+
+    region: Region
+    name: str
+    strand: str = "."
+    kind: str = ""
+
+
+def read_features(path: str, span: tuple[int, int] = _EVERYWHERE) -> Iterator[Feature]:
+    """Features of a BED, GFF3 or GTF file, in file order; the format is sniffed.
+
+    Parameters
+    ----------
+    path : str
+        Plain, gzip or bgzip; no stdin.
+    span : (int, int)
+        Only intervals that overlap these positions, 0-based and half-open, of whatever contig:
+        the names of the others are not looked for, which is most of the work.
+
+    Raises
+    ------
+    InputError
+        With its line, where a line belongs to none of the formats; if there is no interval.
+    UsageError
+        For stdin.
+    """
+    if path == "-":
+        raise UsageError("an annotation is read twice and cannot come from stdin (-)")
+    return _gff_rows(path, span) if _is_gff(path) else _bed_features(path, span)
+
+
+def features_within(
+    path: str, region: Region, contigs: Iterable[str], kinds: frozenset[str] = frozenset()
+) -> list[Feature]:
+    """Features that overlap a region, by the names of its contigs.
+
+    Parameters
+    ----------
+    path : str
+    region : Region
+        On one of `contigs`.
+    contigs : iterable of str
+        Names of the assembly, so that `1` and `chr1` can be told apart or taken for one.
+    kinds : frozenset of str, optional
+        Types of GFF or GTF rows to keep [default: all but those that stand for a sequence].
+
+    Returns
+    -------
+    list of Feature
+        Sorted by start, the longer first; equal ones once.
+    """
+    available = list(contigs)
+    on_contig: dict[str, bool] = {}
+    found: dict[tuple[int, int, str, str], Feature] = {}
+    for feature in read_features(path, (region.start, region.end)):
+        place = feature.region
+        if place.contig not in on_contig:
+            resolved = resolve_contigs([place.contig], available).get(place.contig)
+            on_contig[place.contig] = resolved == region.contig
+        is_wanted = feature.kind in kinds if kinds else feature.kind not in _WHOLE
+        if on_contig[place.contig] and is_wanted:
+            # A gene, its transcript and its exon may be one interval with one name.
+            found.setdefault((place.start, place.end, feature.name, feature.strand), feature)
+    return sorted(found.values(), key=lambda f: (f.region.start, -f.region.end, f.name))
+
+
+def holds_intervals(path: str) -> bool:
+    """Whether the first line that says something is a row of BED, GFF or GTF."""
+    fields = _first_row(path)
+    is_bed = len(fields) >= 3 and fields[1].strip().isdigit() and fields[2].strip().isdigit()
+    return is_bed or _is_gff(path)
+
+
+def _is_gff(path: str) -> bool:
+    fields = _first_row(path)
+    return fields == [_GFF_HEADER] or (
+        len(fields) >= 8
+        and fields[3].strip().isdigit()
+        and fields[4].strip().isdigit()
+        and fields[6].strip() in (b"+", b"-", b".", b"?")
+        and not (fields[1].strip().isdigit() and fields[2].strip().isdigit())
+    )
+
+
+def _first_row(path: str) -> list[bytes]:
+    """Fields of the first line of data, or the header of GFF alone; empty if there is none."""
+    with open_input(path) as handle:
+        while raw := handle.readline(_LONGEST_LINE):
+            if raw.startswith(_GFF_HEADER):
+                return [_GFF_HEADER]
+            words = raw.removeprefix(b"\xef\xbb\xbf").split()
+            if words and not raw.startswith(b"#") and words[0] not in (b"track", b"browser"):
+                return raw.split(b"\t") if b"\t" in raw else words
+    return []
+
+
+def _bed_features(path: str, span: tuple[int, int]) -> Iterator[Feature]:
+    for region, fields, _ in bed_rows(path):
+        if region.end <= span[0] or region.start >= span[1]:
+            continue
+        name = fields[3].strip() if len(fields) > 3 else ""
+        strand = fields[5].strip() if len(fields) > 5 else "."
+        yield Feature(region, "" if name == "." else name, strand if strand in _STRANDS else ".")
+
+
+def _gff_rows(path: str, span: tuple[int, int]) -> Iterator[Feature]:
+    remedy = "GFF and GTF have nine columns, separated by tabs; start and end are 1-based"
+    n_found = number = 0
+    with open_input(path) as handle:
+        while raw := handle.readline(_LONGEST_LINE):
+            number += 1
+            if len(raw) >= _LONGEST_LINE or b"\0" in raw:
+                raise InputError("is no text", path=path, line=number, remedy=remedy)
+            if raw.startswith((b"##FASTA", b">")):
+                break
+            if raw.startswith(b"#") or not raw.strip():
+                continue
+            fields = raw.split(b"\t", 8)
+            if len(fields) < 8:
+                problem = f"{len(fields)} columns where a GFF row has nine"
+                raise InputError(problem, path=path, line=number, remedy=remedy)
+            start, end = (_coordinate(text, path, number, remedy) for text in fields[3:5])
+            if not 1 <= start <= end:
+                problem = f"start {start} and end {end} span nothing"
+                raise InputError(problem, path=path, line=number, remedy=remedy)
+            n_found += 1
+            if end > span[0] and start <= span[1]:
+                yield _gff_feature(start, end, [text.decode("utf-8", "replace") for text in fields])
+    if not n_found:
+        raise InputError("holds no feature", path=path, remedy=remedy)
+
+
+def _gff_feature(start: int, end: int, fields: list[str]) -> Feature:
+    attributes = fields[8].rstrip("\r\n") if len(fields) > 8 else ""
+    strand = fields[6] if fields[6] in _STRANDS else "."
+    region = Region(fields[0], start - 1, end)
+    return Feature(region, _feature_name(attributes), strand, fields[2])
+
+
+def _coordinate(text: bytes, path: str, line: int, remedy: str) -> int:
+    if text.isdigit() and len(text) < 14 and int(text) <= MAX_COORDINATE:
+        return int(text)
+    shown = text[:40].decode("utf-8", "replace")
+    raise InputError(f"{shown!r} is not a position", path=path, line=line, remedy=remedy)
+
+
+def _feature_name(attributes: str) -> str:
+    """The best name in the ninth column of GFF3 (``Name=x;``) or GTF (``gene_name "x";``)."""
+    if "=" in attributes.partition(" ")[0]:
+        pairs = (item.partition("=") for item in attributes.split(";"))
+        found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    else:
+        items = _GTF_ITEM.finditer(attributes)
+        found = {match[1]: match[2] if match[2] is not None else match[3] for match in items}
+    return next((found[key] for key in _NAME_KEYS if found.get(key)), "")
+
+
+class OverlapIndex:
+    """Finds, among many named intervals, the one that covers most of a region.
+
+    Intervals lie in the smallest bin that holds them whole (the scheme of BAM's index), so that a
+    long one is looked at once, not once for each short one beside it.
+
+    Parameters
+    ----------
+    features : iterable of Feature
+    resolve : callable
+        Contig name of a feature -> that of the regions asked for; None for another contig.
+    """
+
+    def __init__(self, features: Iterable[Feature], resolve: Callable[[str], str | None]) -> None:
+        self._bins: dict[tuple[str, int, int], list[tuple[int, int, str]]] = {}
+        for feature in features:
+            region = feature.region
+            contig = resolve(region.contig)
+            if contig is None:
+                continue
+            for level in range(_BIN_LEVELS):
+                shift = _SMALLEST_BIN + _BIN_STEP * level
+                if region.start >> shift == (region.end - 1) >> shift or level == _BIN_LEVELS - 1:
+                    break
+            key = (contig, level, region.start >> shift)
+            self._bins.setdefault(key, []).append((region.start, region.end, feature.name))
+        self._arrays: dict[tuple[str, int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def name_of(self, region: Region) -> str | None:
+        """Name of the interval with the largest overlap; of equal ones the shortest, the first.
+
+        Returns
+        -------
+        str or None
+            None where no interval overlaps.
+        """
+        best: tuple[int, int, str] | None = None
+        for level in range(_BIN_LEVELS):
+            shift = _SMALLEST_BIN + _BIN_STEP * level
+            for place in range(region.start >> shift, ((region.end - 1) >> shift) + 1):
+                key = (region.contig, level, place)
+                if key not in self._bins:
+                    continue
+                found = self._best_of(key, region)
+                if found is not None and (best is None or found[:2] > best[:2]):
+                    best = found
+        return None if best is None else best[2]
+
+    def _best_of(self, key: tuple[str, int, int], region: Region) -> tuple[int, int, str] | None:
+        """(overlap, minus length, name) of the best interval of a bin."""
+        if key not in self._arrays:
+            starts, ends, _ = zip(*self._bins[key], strict=True)
+            self._arrays[key] = np.array(starts), np.array(ends)
+        starts_, ends_ = self._arrays[key]
+        overlap = np.minimum(ends_, region.end) - np.maximum(starts_, region.start)
+        most = int(overlap.max())
+        if most <= 0:
+            return None
+        tied = np.flatnonzero(overlap == most)
+        index = int(tied[np.argmin((ends_ - starts_)[tied])])
+        return most, int(starts_[index] - ends_[index]), self._bins[key][index][2]

@@ -1,0 +1,175 @@
+"""Panels under a logo: the rate of each site, and named features in lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.drawing import COLOURS, GREY, fitting_name
+
+#: Lanes of features in a line of the picture; more are counted, not drawn.
+MOST_LANES = 8
+_FONT = 6.5
+#: Inches of a letter of that size, roughly.
+_LETTER = 0.058
+_LONGEST_NAME = 32
+#: Inches of the tip of an arrow.
+_TIP = 0.07
+
+
+@dataclass(frozen=True)
+class Box:
+    """A feature as drawn, in units of bases.
+
+    Attributes
+    ----------
+    start, end : float
+        Within the line.
+    name : str
+    strand : str
+    has_begin, has_end : bool
+        Whether its left and right ends lie within the line.
+    name_at : float
+        Where the name begins; within the box if `is_inside`.
+    is_inside : bool
+    """
+
+    start: float
+    end: float
+    name: str
+    strand: str
+    has_begin: bool
+    has_end: bool
+    name_at: float
+    is_inside: bool
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Features side by side, or the count of those that found no lane."""
+
+    boxes: tuple[Box, ...]
+    n_left_out: int = 0
+
+
+def pack_features(
+    features: Sequence[tuple[int, int, str, str]], first: int, end: int, per_inch: float
+) -> list[Lane]:
+    """Lay out features and their names so that nothing overlaps.
+
+    Parameters
+    ----------
+    features : sequence of (start, end, name, strand)
+        Sorted by start; they may reach beyond the line.
+    first, end : int
+        The line, half-open.
+    per_inch : float
+        Bases of an inch.
+
+    Returns
+    -------
+    list of Lane
+        At most `MOST_LANES`, and one that counts what is left out.
+    """
+    lanes: list[list[Box]] = []
+    reached: list[float] = []
+    n_left_out = 0
+    for start, stop, name, strand in features:
+        box, left, right = _layout(start, stop, name, strand, first, end, per_inch)
+        index = next((i for i, place in enumerate(reached) if place <= left), len(lanes))
+        if index == MOST_LANES:
+            n_left_out += 1
+            continue
+        if index == len(lanes):
+            lanes.append([])
+            reached.append(0.0)
+        lanes[index].append(box)
+        reached[index] = right
+    packed = [Lane(tuple(boxes)) for boxes in lanes]
+    return [*packed, Lane((), n_left_out)] if n_left_out else packed
+
+
+def _layout(
+    start: int, stop: int, name: str, strand: str, first: int, end: int, per_inch: float
+) -> tuple[Box, float, float]:
+    """A box with its name, and the room they take together."""
+    left, right = max(start, first) - 0.5, min(stop, end) - 0.5
+    text = fitting_name(name, _LONGEST_NAME)
+    room = (len(text) * _LETTER + 0.06) * per_inch
+    tip = _TIP * per_inch if strand != "." else 0.0
+    is_inside = room + tip <= right - left
+    if is_inside:
+        name_at, taken = (left + right - room) / 2, (left, right)
+    elif right + room <= end - 0.5 or left - room < first - 0.5:
+        name_at, taken = right + 0.04 * per_inch, (left, right + room + 0.04 * per_inch)
+    else:
+        name_at, taken = left - room + 0.02 * per_inch, (left - room, right)
+    box = Box(left, right, text, strand, start >= first, stop <= end, name_at, is_inside)
+    return box, *taken
+
+
+def draw_features(axes: Any, lanes: Sequence[Lane]) -> None:
+    """Draw lanes from the top; the limits of x are already set."""
+    axes.set_axis_off()
+    axes.set_ylim(max(len(lanes), 1), 0)
+    width = axes.get_position().width * axes.figure.get_size_inches()[0]
+    low, high = axes.get_xlim()
+    tip = _TIP * (high - low) / width
+    for number, lane in enumerate(lanes):
+        middle = number + 0.5
+        for box in lane.boxes:
+            _draw_box(axes, box, middle, tip)
+        if lane.n_left_out:
+            axes.text(low, middle, f"{lane.n_left_out:,} more", fontsize=_FONT, va="center")
+
+
+def _draw_box(axes: Any, box: Box, middle: float, tip: float) -> None:
+    from matplotlib.patches import Polygon
+
+    top, bottom = middle - 0.38, middle + 0.38
+    left, right = box.start, box.end
+    tip = min(tip, (right - left) / 2)
+    if box.strand == "+" and box.has_end:
+        corners = [(left, top), (right - tip, top), (right, middle), (right - tip, bottom)]
+        corners += [(left, bottom)]
+    elif box.strand == "-" and box.has_begin:
+        corners = [(left, middle), (left + tip, top), (right, top), (right, bottom)]
+        corners += [(left + tip, bottom)]
+    else:
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    colour = {"+": COLOURS[0], "-": COLOURS[1]}.get(box.strand, GREY)
+    axes.add_patch(
+        Polygon(corners, closed=True, facecolor=colour, edgecolor="white", linewidth=0.6)
+    )
+    axes.text(
+        box.name_at if not box.is_inside else (left + right) / 2,
+        middle,
+        box.name,
+        fontsize=_FONT,
+        ha="center" if box.is_inside else "left",
+        va="center_baseline",
+        color="white" if box.is_inside else "#222222",
+        clip_on=False,
+    )
+
+
+def draw_rate(
+    axes: Any, places: NDArray[np.int64], rate: NDArray[np.float64], first: int, last: int
+) -> None:
+    """Bars of the substitution rate; the scale is that of all sites, cut above the 99.5th %."""
+    shown = rate[first:last]
+    finite = rate[np.isfinite(rate)]
+    highest = float(np.quantile(finite, 0.995)) if len(finite) else 1.0
+    highest = max(highest * 1.08, 1.25)
+    axes.axhline(1, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    # One path for all bars: thousands of rectangles would be slow to open.
+    edges = np.append(places - 0.5, places[-1] + 0.5) if len(places) else np.zeros(1)
+    axes.stairs(
+        np.nan_to_num(shown, nan=0.0, posinf=highest), edges, fill=True, color="#5b6670", zorder=2
+    )
+    axes.set_ylim(0, highest)
+    axes.locator_params(axis="y", nbins=3)

@@ -1,0 +1,174 @@
+"""Numbers of the alleles of a batch: looked up where a table has them, else computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.predict.haplotypes import HaplotypeScorer
+from phylotools.predict.judging import JudgedBatch
+from phylotools.predict.precomputed import ScoreTable
+from phylotools.predict.scorer import Scorer
+from phylotools.predict.site_numbers import site_numbers
+
+#: Tiles between two looks at whether the run was given up: on a CPU a large network
+#: takes a second for each, an accelerator wants many at once.
+_AT_ONCE_ON_CPU = 8
+_AT_ONCE_ON_ACCELERATOR = 256
+_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class BatchScores:
+    """Numbers of a batch.
+
+    Attributes
+    ----------
+    llr : float64 array, by number
+    rate, entropy : float64 array [S]
+        By site.
+    """
+
+    llr: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+
+
+class AlleleScorer:
+    """Scores what a judge found to be scored.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    haplotypes : HaplotypeScorer, optional
+        Needed where there are indels.
+    table : ScoreTable, optional
+        Asked first.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        haplotypes: HaplotypeScorer | None = None,
+        table: ScoreTable | None = None,
+    ) -> None:
+        self._scorer = scorer
+        self._model = scorer.model.substitution
+        self._haplotypes = haplotypes
+        self._table = table
+        is_cpu = scorer.device.type == "cpu"
+        self._at_once = _AT_ONCE_ON_CPU if is_cpu else _AT_ONCE_ON_ACCELERATOR
+        self.n_looked_up = 0
+
+    def score(self, batch: JudgedBatch, check: Callable[[], None]) -> BatchScores:
+        """Compute or look up every number.
+
+        Parameters
+        ----------
+        batch : JudgedBatch
+        check : callable
+            Called again and again; raises where the run was given up.
+
+        Raises
+        ------
+        InputError
+            As for `Scorer` and `ScoreTable`.
+        """
+        n_sites = len(batch.site_positions)
+        term_llr = np.full(len(batch.term_sites), np.nan)
+        rate, entropy = np.full(n_sites, np.nan), np.full(n_sites, np.nan)
+        if self._table is not None:
+            self._look_up(batch, self._table, term_llr, rate, entropy)
+        is_missing = np.isnan(term_llr)
+        needed = np.zeros(n_sites, dtype=bool)
+        needed[batch.term_sites[is_missing]] = True
+        rows = np.flatnonzero(needed)
+        values, indel_llr = self._compute(batch, rows, check)
+        if len(rows):
+            found = site_numbers(self._model, values)
+            row_of = np.cumsum(needed) - 1
+            terms = np.flatnonzero(is_missing)
+            of_term = found.scores[row_of[batch.term_sites[terms]]]
+            places = np.arange(len(terms))
+            llr = of_term[places, batch.term_alts[terms]]
+            term_llr[terms] = llr - of_term[places, batch.term_refs[terms]]
+            rate[rows], entropy[rows] = found.rate, found.entropy
+        # Sums are of the numbers that are written, so that those of a table add up to the same.
+        rounded = np.round(term_llr, _DECIMALS)
+        terms_of = np.bincount(batch.term_numbers, minlength=batch.n_numbers)
+        sums: NDArray[np.float64] = np.bincount(
+            batch.term_numbers, rounded, minlength=batch.n_numbers
+        ).astype(np.float64)
+        single = terms_of[batch.term_numbers] == 1
+        sums[batch.term_numbers[single]] = term_llr[single]
+        sums[list(batch.indels)] = indel_llr
+        return BatchScores(sums, rate, entropy)
+
+    def _look_up(
+        self,
+        batch: JudgedBatch,
+        table: ScoreTable,
+        term_llr: NDArray[np.float64],
+        rate: NDArray[np.float64],
+        entropy: NDArray[np.float64],
+    ) -> None:
+        contigs = batch.site_contigs[batch.term_sites]
+        for contig, terms in _groups(contigs, batch.is_reference):
+            sites = batch.term_sites[terms]
+            term_llr[terms], rate[sites], entropy[sites] = table.lookup(
+                batch.contigs[contig], batch.site_positions[sites], batch.term_alts[terms]
+            )
+        self.n_looked_up += int((~np.isnan(term_llr)).sum())
+
+    def _compute(
+        self, batch: JudgedBatch, sites: NDArray[np.int64], check: Callable[[], None]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Theta [K, 4] of some sites, and the LLR of every indel of the batch.
+
+        Sites and indels of one neighbourhood come together, so that its tiles are at hand.
+        """
+        n_sites = len(sites)
+        indels = list(batch.indels.values())
+        theta = np.empty((n_sites, 4), dtype=np.float32)
+        llr = np.empty(len(indels))
+        index_of = {indel.contig: batch.contigs.index(indel.contig) for indel in indels}
+        contigs = np.append(
+            batch.site_contigs[sites],
+            np.array([index_of[x.contig] for x in indels], dtype=np.int64),
+        )
+        positions = np.append(
+            batch.site_positions[sites], np.array([x.start for x in indels], dtype=np.int64)
+        )
+        for contig, chosen in _groups(contigs, np.ones(len(contigs), dtype=bool)):
+            tiles = positions[chosen] // self._scorer.tile_length
+            for part in _parts(tiles, self._at_once):
+                check()
+                rows = chosen[part]
+                here, longer = rows[rows < n_sites], rows[rows >= n_sites] - n_sites
+                if len(here):
+                    name = batch.contigs[contig]
+                    theta[here] = self._scorer.theta_at(name, positions[here])
+                if len(longer):
+                    assert self._haplotypes is not None
+                    changes = [indels[index] for index in longer.tolist()]
+                    llr[longer] = self._haplotypes.llr(changes)
+        return theta, llr
+
+
+def _groups(
+    contigs: NDArray[np.int64], wanted: NDArray[np.bool_]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each contig, and the rows of it that are wanted."""
+    for contig in np.unique(contigs[wanted]).tolist():
+        yield contig, np.flatnonzero(wanted & (contigs == contig))
+
+
+def _parts(tiles: NDArray[np.int64], n_tiles: int) -> Iterator[NDArray[np.int64]]:
+    """Rows in parts of at most so many tiles; all rows of a tile are in one part."""
+    order = np.argsort(tiles, kind="stable")
+    ascending = tiles[order]
+    tile_starts = np.flatnonzero(np.diff(ascending, prepend=-1))
+    yield from np.split(order, tile_starts[n_tiles::n_tiles])

@@ -1,0 +1,361 @@
+"""Scores of single-nucleotide variants looked up in a table instead of computed."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.errors import InputError
+from phylotools.io.bgzf import block_size, find_block, read_blocks
+from phylotools.io.files import BGZF_EOF, TRUNCATED_REMEDY
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.score_table import TABLE_NAME, parse_header
+from phylotools.io.tabix import Span, TabixIndex
+from phylotools.predict.score_lines import ScoreLines
+
+if TYPE_CHECKING:
+    from phylotools.model.registry import Model
+
+#: Positions so near each other are read in one go: three lines each, they fill a few blocks.
+_RUN_GAP = 2048
+#: A guess of where a position lies begins this far (compressed bytes) before the place computed.
+_GUESS_MARGIN = 1 << 13
+#: Blocks of 64 KiB parsed together: one at first, ever more where much is read.
+_MOST_BLOCKS = 16
+_LONGEST_HEADER = 1 << 20
+_LONGEST_LINE = 1 << 16
+#: Bases of the reference fetched in one go, to check the table's.
+_REFERENCE_GAP = 1 << 12
+_CODE_MASK = 7
+
+_Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+class ScoreTable:
+    """A table of the scores of all single-nucleotide variants, for one thread at a time.
+
+    Parameters
+    ----------
+    path : str
+    handle : BinaryIO
+        The table, a regular file; closed with this object.
+    index : TabixIndex
+    facts : dict of str to str
+        What its header says.
+    genome : ReferenceGenome, optional
+
+    Attributes
+    ----------
+    facts : dict of str to str
+    contigs : tuple of str
+        As the table names them.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        handle: BinaryIO,
+        index: TabixIndex,
+        facts: dict[str, str],
+        genome: ReferenceGenome | None,
+    ) -> None:
+        self.path = path
+        self.facts = facts
+        self.contigs = index.contigs
+        self._handle = handle
+        self._size = os.fstat(handle.fileno()).st_size
+        self._index = index
+        self._genome = genome
+        self._names: dict[str, str] = {}
+        if genome is not None:
+            self._names = resolve_contigs(genome.contigs, index.contigs)
+            if index.contigs and not self._names:
+                raise InputError(
+                    f"is on {', '.join(index.contigs[:3])}, none of them a contig of {genome.path}",
+                    path=path,
+                    remedy="give the table of this genome",
+                )
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        model: Model,
+        genome: ReferenceGenome | None = None,
+        *,
+        precision: str = "float32",
+    ) -> ScoreTable:
+        """Open a table made with a model.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A bgzip table with its tabix index, or a folder that `phylotools tracks` wrote.
+        model : Model
+        genome : ReferenceGenome, optional
+            With it, contigs may be spelled otherwise in the table, and its reference bases are
+            checked.
+        precision : str
+            Arithmetic of the numbers that those of the table stand beside.
+
+        Raises
+        ------
+        InputError
+            If it is no such table, is truncated, was made with another model or in another
+            arithmetic, or is on none of the genome's contigs.
+        """
+        name = os.fspath(path)
+        if os.path.isdir(name):
+            name = os.path.join(name, TABLE_NAME)
+        try:
+            handle = open(name, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+        try:
+            _check_bgzip(handle, name)
+            facts = parse_header(_header(handle, name), name)
+            _check_model(facts, model, name)
+            _check_precision(facts, precision, name)
+            return cls(name, handle, TabixIndex.read(name), facts, genome)
+        except BaseException:
+            handle.close()
+            raise
+
+    def lookup(self, contig: str, positions: NDArray[np.int64], alts: NDArray[np.uint8]) -> _Found:
+        """Scores of alleles of one contig.
+
+        Parameters
+        ----------
+        contig : str
+            As the genome names it.
+        positions : int64 array [K]
+            0-based, in any order.
+        alts : uint8 array [K]
+            Base codes, 0 to 3 for A, C, G, T.
+
+        Returns
+        -------
+        llr, rate, entropy : float64 array [K]
+            NaN where the table has no line of the allele.
+
+        Raises
+        ------
+        InputError
+            If the table is damaged there, or its reference base is not the genome's.
+        """
+        keys = np.asarray(positions, dtype=np.int64) * 4 + alts
+        wanted, rows = np.unique(keys, return_inverse=True)
+        numbers = np.full((len(wanted), 3), np.nan)
+        name = self._table_name(contig)
+        if name is not None:
+            for begin, end in _runs(wanted >> 2, _RUN_GAP):
+                self._look_up_run(contig, name, wanted[begin:end], numbers[begin:end])
+        found = numbers[rows]
+        # What is no base would otherwise be taken for one of the next position.
+        found[np.asarray(alts) > 3] = np.nan
+        return found[:, 0], found[:, 1], found[:, 2]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+    def __enter__(self) -> ScoreTable:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _table_name(self, contig: str) -> str | None:
+        if self._genome is None:
+            return resolve_contigs([contig], self.contigs).get(contig)
+        return self._names.get(contig)
+
+    def _look_up_run(
+        self, contig: str, name: str, wanted: NDArray[np.int64], numbers: NDArray[np.float64]
+    ) -> None:
+        """Fill in the numbers [K, 3] of ascending allele keys."""
+        first, last = int(wanted[0]) >> 2, int(wanted[-1]) >> 2
+        span = self._index.span(name, first, last + 1)
+        if span is None:
+            return
+        for lines in self._lines_from(name, span, first):
+            begin, end = np.searchsorted(wanted, [lines.keys[0], lines.keys[-1] + 1])
+            keys = wanted[begin:end]
+            # Any line of the position tells whether the table is of this genome.
+            nearest = np.searchsorted(lines.keys, keys & ~3)
+            is_here = lines.keys[nearest] >> 2 == keys >> 2
+            self._check_reference(contig, keys[is_here] >> 2, lines.refs[nearest[is_here]])
+            places = np.searchsorted(lines.keys, keys)
+            is_found = lines.keys[places] == keys
+            numbers[begin + np.flatnonzero(is_found)] = lines.numbers(places[is_found])
+            if lines.keys[-1] >= wanted[-1]:
+                return
+
+    def _lines_from(self, name: str, span: Span, position: int) -> Iterator[ScoreLines]:
+        """Lines from a position on, or somewhat before, up to the end of the span."""
+        guessed = self._guess(span, position)
+        if guessed is not None:
+            ascending = self._read(name, guessed, 0, span.high, drop_first=True)
+            head = next(ascending, None)
+            # Of the position itself, lines may stand before the block.
+            if head is not None and head.keys[0] >> 2 < position:
+                yield from itertools.chain([head], ascending)
+                return
+        yield from self._read(name, span.low >> 16, span.low & 0xFFFF, span.high)
+
+    def _guess(self, span: Span, position: int) -> int | None:
+        """Offset of a block that may begin shortly before a position, as in an even table."""
+        low, high = span.low >> 16, min(span.high >> 16, self._size)
+        n_positions = max(1, span.high_position - span.low_position)
+        share = (position - span.low_position) / n_positions
+        at = low + int((high - low) * min(max(share, 0.0), 1.0)) - _GUESS_MARGIN
+        if at <= low + _GUESS_MARGIN:
+            return None
+        return find_block(self._handle, at)
+
+    def _read(
+        self, name: str, offset: int, skip: int, end: int, *, drop_first: bool = False
+    ) -> Iterator[ScoreLines]:
+        """Parsed lines of a contig, from the text `skip` into a block up to a virtual offset.
+
+        With `drop_first` the block may begin within a line, which is passed over.
+        """
+        rest = b""
+        last_key = -1
+        for blocks in _grouped(read_blocks(self._handle, offset, self.path), end):
+            text = rest + b"".join(blocks)
+            begin = skip
+            if drop_first:
+                begin = text.find(b"\n") + 1
+                if begin == 0:
+                    return
+            skip, drop_first = 0, False
+            cut = text.rfind(b"\n") + 1
+            rest = text[max(cut, begin) :]
+            if len(rest) > _LONGEST_LINE:
+                raise InputError("holds a line without end", path=self.path)
+            lines = ScoreLines.parse(text[begin:cut], name, self.path, last_key)
+            if not len(lines.keys):
+                if cut > begin:
+                    return
+                continue
+            last_key = int(lines.keys[-1])
+            yield lines
+            if lines.is_end:
+                return
+
+    def _check_reference(
+        self, contig: str, positions: NDArray[np.int64], refs: NDArray[np.uint8]
+    ) -> None:
+        """Raise unless the table's reference bases (codes) are the genome's."""
+        genome = self._genome
+        if genome is None or not len(positions):
+            return
+        if positions[-1] >= genome.contigs[contig]:
+            raise InputError(
+                f"holds {contig}:{positions[-1] + 1}, beyond the end of {contig} in {genome.path}",
+                path=self.path,
+                remedy="give the table of this genome",
+            )
+        for begin, end in _runs(positions, _REFERENCE_GAP):
+            start = int(positions[begin])
+            region = Region(contig, start, int(positions[end - 1]) + 1)
+            letters = (genome.fetch(region) & _CODE_MASK)[positions[begin:end] - start]
+            wrong = np.flatnonzero(letters != refs[begin:end])
+            if len(wrong):
+                place = begin + int(wrong[0])
+                raise InputError(
+                    f"its reference at {contig}:{positions[place] + 1} is "
+                    f"{'ACGTN'[refs[place]]}, that of {genome.path} is "
+                    f"{'ACGTN'[letters[wrong[0]]]}",
+                    path=self.path,
+                    remedy="give the table of this genome, or the genome of this table",
+                )
+
+
+def _check_bgzip(handle: BinaryIO, path: str) -> None:
+    remedy = f"bgzip it and index it: tabix -s1 -b2 -e2 {path}"
+    status = os.fstat(handle.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("is no regular file, so that nothing can be looked up", path=path)
+    if block_size(handle.read(18)) is None:
+        raise InputError("is not compressed with bgzip", path=path, remedy=remedy)
+    handle.seek(max(0, status.st_size - len(BGZF_EOF)))
+    if handle.read() != BGZF_EOF:
+        raise InputError(
+            "the bgzip file has no end marker: it is truncated", path=path, remedy=TRUNCATED_REMEDY
+        )
+
+
+def _header(handle: BinaryIO, path: str) -> list[bytes]:
+    """Lines at the beginning that start with ``#``, without their line ends."""
+    text = b""
+    for _, block in read_blocks(handle, 0, path):
+        text += block
+        newest = text.rfind(b"\n") + 1
+        if len(text) > _LONGEST_HEADER or any(
+            not line.startswith(b"#") for line in text[:newest].splitlines()
+        ):
+            break
+    lines = io.BytesIO(text[: text.rfind(b"\n") + 1]).readlines()
+    return [line.rstrip(b"\n") for line in itertools.takewhile(lambda x: x[:1] == b"#", lines)]
+
+
+def _check_model(facts: dict[str, str], model: Model, path: str) -> None:
+    if facts["Sha256"] == model.sha256:
+        return
+    raise InputError(
+        f"its numbers are of model {facts.get('Model', '?')} (sha256 {facts['Sha256']}), not of "
+        f"{model.name} (sha256 {model.sha256})",
+        path=path,
+        remedy="give that model with --model, or make a table with this one (`phylotools tracks`)",
+    )
+
+
+def _check_precision(facts: dict[str, str], precision: str, path: str) -> None:
+    found = facts.get("Precision", precision)
+    if found != precision:
+        raise InputError(
+            f"its numbers were computed in {found}, the others would be in {precision}",
+            path=path,
+            remedy=f"choose --precision {found.partition(',')[0]}, or make the table anew",
+        )
+
+
+def _runs(positions: NDArray[np.int64], gap: int) -> Iterator[tuple[int, int]]:
+    """Half-open index ranges of ascending positions without a gap as long as `gap`."""
+    if not len(positions):
+        return
+    cuts = np.flatnonzero(np.diff(positions) >= gap) + 1
+    yield from itertools.pairwise([0, *cuts.tolist(), len(positions)])
+
+
+def _grouped(blocks: Iterator[tuple[int, bytes]], end: int) -> Iterator[list[bytes]]:
+    """Texts of blocks up to a virtual offset, one at first and ever more in each list."""
+    group: list[bytes] = []
+    wanted = 1
+    for offset, text in blocks:
+        if offset > end >> 16:
+            break
+        if offset == end >> 16:
+            text = text[: end & 0xFFFF]
+        group.append(text)
+        if len(group) == wanted:
+            yield group
+            group, wanted = [], min(2 * wanted, _MOST_BLOCKS)
+    if group:
+        yield group

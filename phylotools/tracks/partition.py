@@ -1,0 +1,188 @@
+"""One partition: regions through the network into a piece."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phylotools.engine.work_folder import WorkFolder
+from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.tracks.catalogue import signals_of
+from phylotools.tracks.partitions import cut_regions
+from phylotools.tracks.pieces import PieceWriter
+from phylotools.tracks.plan import Plan
+from phylotools.tracks.table import bgzf_blocks, snv_lines
+from phylotools.tracks.values import rounded, site_values
+
+if TYPE_CHECKING:
+    from phylotools.phylogeny.substitution import SubstitutionModel
+
+#: Tiles that are computed together and then made into blocks by one thread: as many as a pass on
+#: an accelerator takes at most.
+_BATCH_TILES = 64
+_CODE_MASK = 7
+
+
+class ThetaSource(Protocol):
+    """What of a `Scorer` is needed here."""
+
+    tile_length: int
+
+    def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """Positions of one contig with A, C, G or T, and what the network says of them."""
+
+    contig: str
+    positions: NDArray[np.int64]
+    reference: NDArray[np.uint8]
+    theta: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A batch as it is kept."""
+
+    signals: list[tuple[int, SignalBlocks]]
+    table: bytes
+    counts: Counter[str]
+
+
+class TrackMaker:
+    """Runs partitions of a plan; a context manager that holds its threads.
+
+    Parameters
+    ----------
+    plan : Plan
+    scorer : Scorer
+    genome : ReferenceGenome
+    substitution : SubstitutionModel
+        What gives theta its meaning.
+    threads : int
+        That turn theta into blocks while the network computes the next.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        scorer: ThetaSource,
+        genome: ReferenceGenome,
+        substitution: SubstitutionModel,
+        threads: int,
+    ) -> None:
+        self._plan, self._scorer, self._genome = plan, scorer, genome
+        # Few numbers, used beside the network's device.
+        self._substitution = substitution
+        self._signals = signals_of(plan.settings.tracks)
+        self._number = {contig: number for number, contig in enumerate(plan.contigs)}
+        self._ahead = threads + 2
+        self._threads = ThreadPoolExecutor(
+            threads, thread_name_prefix="tracks", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def __enter__(self) -> TrackMaker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def run(
+        self,
+        work: WorkFolder,
+        index: int,
+        facts: dict[str, str],
+        on_positions: Callable[[int], None] = lambda n_positions: None,
+    ) -> None:
+        """Make the piece of a partition; nothing is done if it is there.
+
+        Parameters
+        ----------
+        work : WorkFolder
+        index : int
+            0-based.
+        facts : dict of str to str
+            Kept with the piece: on what it was computed.
+        on_positions : callable
+            Gets the number of positions of every finished batch.
+
+        Raises
+        ------
+        InputError, OutputError
+        """
+        if work.is_done(index):
+            return
+        with work.finishing(index) as folder:
+            writer = PieceWriter(folder)
+            counts: Counter[str] = Counter()
+            try:
+                for finished in self._finished(self._plan.partitions[index]):
+                    for number, encoded in finished.signals:
+                        writer.add_signal(number, encoded)
+                    if finished.table:
+                        writer.add_table(finished.table)
+                    counts += finished.counts
+                    on_positions(finished.counts["positions"])
+                writer.finish({"counts": dict(counts), "facts": facts})
+            finally:
+                writer.close()
+
+    def _finished(self, regions: list[Region]) -> Iterator[_Finished]:
+        """Batches in order, some of them in the making."""
+        waiting: deque[Future[_Finished]] = deque()
+        for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES):
+            sites = [self._look_up(list(part)) for part in _by_contig(batch)]
+            n_positions = sum(map(len, batch))
+            waiting.append(self._threads.submit(self._finish, sites, n_positions))
+            if len(waiting) > self._ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _look_up(self, regions: list[Region]) -> _Sites:
+        """Positions of regions of one contig through the network."""
+        contig = regions[0].contig
+        positions = np.concatenate([np.arange(region.start, region.end) for region in regions])
+        codes = np.concatenate([self._genome.fetch(region) for region in regions]) & _CODE_MASK
+        known = codes < 4
+        if not known.all():
+            positions, codes = positions[known], codes[known]
+        theta = self._scorer.theta_at(contig, positions)
+        return _Sites(contig, positions, codes.astype(np.uint8), theta)
+
+    def _finish(self, batch: list[_Sites], n_positions: int) -> _Finished:
+        signals: list[tuple[int, SignalBlocks]] = []
+        lines: list[bytes] = []
+        counts = Counter(positions=n_positions)
+        for sites in batch:
+            values = site_values(self._substitution, sites.theta, sites.reference)
+            contig = self._number[sites.contig]
+            for number, signal in enumerate(self._signals):
+                encoded = encode_signal(contig, sites.positions, rounded(values.signal(signal)))
+                if encoded is not None:
+                    signals.append((number, encoded))
+            if self._plan.settings.snv_table:
+                lines.append(snv_lines(sites.contig, sites.positions, values))
+            counts["sites"] += len(sites.positions)
+        return _Finished(signals, bgzf_blocks(b"".join(lines)), counts)
+
+
+def _by_contig(regions: list[Region]) -> Iterator[Iterator[Region]]:
+    return (part for _, part in itertools.groupby(regions, key=lambda region: region.contig))

@@ -1,0 +1,300 @@
+"""What is to be computed: model, reference, regions and partitions, kept as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phylotools.engine.identity import check_identities, file_identity
+from phylotools.engine.work_folder import WorkFolder
+from phylotools.errors import InputError, UsageError
+from phylotools.io.bigwig.writer import LONGEST_CONTIG
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region, choose_regions, resolve_contigs
+from phylotools.predict.scorer import TILE_LENGTH
+from phylotools.provenance import RunRecord, sha256_file
+from phylotools.tracks.catalogue import TRACK_NAMES
+from phylotools.tracks.partitions import cut_regions, intersect, merged
+
+if TYPE_CHECKING:
+    from phylotools.model.registry import Model
+
+VERB, _PLAN_VERSION = "tracks", 1
+#: Little is lost with one, and a human genome makes no more than a file system bears.
+PARTITION_POSITIONS = 1 << 20
+#: Larger files are named by size and time only.
+_LARGEST_HASHED = 256 << 20
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """What a user chooses.
+
+    Attributes
+    ----------
+    tracks : tuple of str
+        Some of `TRACK_NAMES`.
+    snv_table : bool
+        Whether the table of all single-nucleotide variants is made.
+    trained_only : bool
+        Leave out positions that the model was not trained on.
+    regions : tuple of str
+        ``contig`` or ``contig:begin-end``; with neither these nor a file, the whole genome.
+    regions_file : str or None
+        BED.
+    precision : str
+        As for `Scorer`.
+    """
+
+    tracks: tuple[str, ...] = TRACK_NAMES
+    snv_table: bool = True
+    trained_only: bool = False
+    regions: tuple[str, ...] = ()
+    regions_file: str | None = None
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.tracks if name not in TRACK_NAMES]
+        if unknown:
+            raise UsageError(
+                f"there is no track {unknown[0]!r}; there are {', '.join(TRACK_NAMES)}"
+            )
+        if not self.tracks and not self.snv_table:
+            raise UsageError("neither a track nor the table is asked for")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole job.
+
+    Attributes
+    ----------
+    settings : TrackSettings
+    model : dict of str to str
+        ``path`` of its folder, ``name``, ``revision``, ``sha256`` of its weights.
+    fasta : str
+    assembly : str
+        What browsers call the reference, unless told otherwise.
+    contigs : dict of str to int
+        All of the reference, sorted by name.
+    trained : list of Region or None
+        What the model was trained on, if it says so, sorted.
+    partitions : list of list of Region
+        Sorted.
+    identities : dict
+        Path -> size and time of the files that are read.
+    run : RunRecord
+        The command that made the plan, with checksums of the inputs.
+    token : str
+        Tells the temporary files of this job from those of others.
+    """
+
+    settings: TrackSettings
+    model: dict[str, str]
+    fasta: str
+    assembly: str
+    contigs: dict[str, int]
+    trained: list[Region] | None
+    partitions: list[list[Region]]
+    identities: dict[str, list[int]]
+    run: RunRecord = field(default_factory=RunRecord)
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def regions(self) -> list[Region]:
+        """What is computed, disjoint and sorted."""
+        return merged(region for part in self.partitions for region in part)
+
+    @property
+    def n_positions(self) -> int:
+        return sum(len(region) for part in self.partitions for region in part)
+
+    def same_work(self, other: Plan) -> bool:
+        """Whether both make the same files, however they are cut."""
+        names = ("settings", "model", "fasta", "identities", "regions")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def write(self, work: WorkFolder) -> None:
+        """Keep the plan in a work folder."""
+        document = dataclasses.asdict(self)
+        document["partitions"] = [_listed(part) for part in self.partitions]
+        document["trained"] = None if self.trained is None else _listed(self.trained)
+        work.write_plan(document)
+
+    def check_inputs(self, model: Model) -> None:
+        """Raise `InputError` if model or files are no longer what they were."""
+        check_identities(self.identities)
+        if model.sha256 != self.model["sha256"]:
+            raise InputError(
+                "has changed since the plan was made",
+                path=self.model["path"],
+                remedy="remove the work folder and start anew",
+            )
+
+
+def _listed(regions: list[Region]) -> list[tuple[str, int, int]]:
+    return [(region.contig, region.start, region.end) for region in regions]
+
+
+def work_folder(path: str | os.PathLike[str]) -> WorkFolder:
+    """The work folder of tracks at a path."""
+    return WorkFolder(Path(path), VERB, _PLAN_VERSION)
+
+
+def read_plan(work: WorkFolder) -> Plan:
+    """Read the plan of a work folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is damaged or of another version.
+    """
+    document = work.read_plan()
+    try:
+        return _from_document(document)
+    except (TypeError, KeyError, ValueError, AttributeError, UsageError):
+        raise work.damaged_plan() from None
+
+
+def _from_document(document: dict[str, Any]) -> Plan:
+    settings = document["settings"]
+    for name in ("tracks", "regions"):
+        settings[name] = tuple(settings[name])
+    contigs = {str(name): int(length) for name, length in document["contigs"].items()}
+    trained = document["trained"]
+    plan = Plan(
+        **{
+            **document,
+            "settings": TrackSettings(**settings),
+            "contigs": contigs,
+            "trained": None if trained is None else [Region(*entry) for entry in trained],
+            "partitions": [[Region(*entry) for entry in part] for part in document["partitions"]],
+            "run": RunRecord(**document["run"]),
+        }
+    )
+    for region in (region for part in plan.partitions for region in part):
+        if not 0 <= region.start < region.end <= contigs[region.contig]:
+            raise ValueError
+    return plan
+
+
+def make_plan(
+    model: Model,
+    fasta: str | None,
+    settings: TrackSettings,
+    *,
+    partition_positions: int = PARTITION_POSITIONS,
+) -> Plan:
+    """Plan a job: check what can be checked at once, and cut the regions.
+
+    Parameters
+    ----------
+    model : Model
+    fasta : str, optional
+        Reference; by default the model's own.
+    settings : TrackSettings
+    partition_positions : int
+        Positions of a partition, rounded up to whole tiles.
+
+    Raises
+    ------
+    InputError, UsageError
+    """
+    path = _reference(model, fasta)
+    identity = file_identity(path)
+    if identity is None:
+        raise UsageError(f"{path}: the reference is read more than once: give a regular file")
+    with ReferenceGenome.open(path) as genome:
+        contigs = {name: genome.contigs[name] for name in sorted(genome.contigs)}
+    _check_contigs(contigs, path)
+    trained = _trained_regions(model, contigs)
+    chosen = choose_regions(settings.regions, settings.regions_file, contigs, path=path)
+    regions = chosen or [Region(name, 0, length) for name, length in contigs.items()]
+    if settings.trained_only:
+        regions = _trained_only(regions, trained, model)
+    n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
+    return Plan(
+        settings=_with_absolute_paths(settings),
+        model={
+            "path": str(model.folder.absolute()),
+            "name": model.name,
+            "revision": model.revision,
+            "sha256": model.sha256,
+        },
+        fasta=path,
+        assembly=_assembly(model, fasta),
+        contigs=contigs,
+        trained=trained,
+        partitions=cut_regions(regions, TILE_LENGTH, n_tiles),
+        identities={path: identity},
+        run=RunRecord(
+            inputs={
+                "model": model.sha256,
+                "reference": sha256_file(path) if identity[0] <= _LARGEST_HASHED else None,
+            },
+            parameters=dataclasses.asdict(settings),
+        ),
+    )
+
+
+def _with_absolute_paths(settings: TrackSettings) -> TrackSettings:
+    if settings.regions_file is None or settings.regions_file == "-":
+        return settings
+    return dataclasses.replace(settings, regions_file=os.path.abspath(settings.regions_file))
+
+
+def _reference(model: Model, fasta: str | None) -> str:
+    return fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
+
+
+def _assembly(model: Model, fasta: str | None) -> str:
+    """The assembly of the model's own reference, or the name of another one's file."""
+    known = model.manifest.get("assembly")
+    if fasta is None and isinstance(known, str) and known:
+        return known
+    name = Path(fasta or model.name).name
+    for suffix in (".gz", ".bgz", ".fasta", ".fa", ".fna", ".fas"):
+        name = name.removesuffix(suffix)
+    return name or "reference"
+
+
+def _check_contigs(contigs: dict[str, int], path: str) -> None:
+    for name, length in contigs.items():
+        if length > LONGEST_CONTIG:
+            raise InputError(
+                f"contig {name} has {length} bases; a bigWig holds contigs of at most "
+                f"{LONGEST_CONTIG}",
+                path=path,
+                remedy="cut the contig",
+            )
+
+
+def _trained_regions(model: Model, contigs: dict[str, int]) -> list[Region] | None:
+    """The model's training regions, by the names of the reference's contigs."""
+    if model.training_regions is None:
+        return None
+    names = resolve_contigs((region.contig for region in model.training_regions), contigs)
+    named = (
+        Region(names[region.contig], region.start, min(region.end, contigs[names[region.contig]]))
+        for region in model.training_regions
+        if region.contig in names
+    )
+    return merged(region for region in named if region.start < region.end)
+
+
+def _trained_only(
+    regions: list[Region], trained: list[Region] | None, model: Model
+) -> list[Region]:
+    if trained is None:
+        raise UsageError(f"--trained-only: model {model.name} does not say what it was trained on")
+    shared = intersect(regions, trained)
+    if not shared:
+        raise InputError(
+            f"none of the regions is one that model {model.name} was trained on",
+            remedy="leave out --trained-only",
+        )
+    return shared

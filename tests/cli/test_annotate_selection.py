@@ -1,0 +1,179 @@
+"""`annotate -r`, `-R` and `--scores` beside what bcftools and the network say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from field_tools import require
+from score_tables import table_of_annotation, write_table
+from toy_models import CHRM, write_toy_model
+
+from phylotools.cli.main import run
+
+GNOMAD = CHRM.parent / "gnomad_v3.1_chrM.vcf.gz"
+PLAIN = Path(__file__).parents[1] / "data" / "vcf_edge_cases" / "plain.vcf"
+LONG = (
+    "##fileformat=VCFv4.3\n##contig=<ID=chrM,length=16569>\n"
+    '##ALT=<ID=DEL,Description="">\n##INFO=<ID=END,Number=1,Type=Integer,Description="">\n'
+    '##INFO=<ID=DB,Number=0,Type=Flag,Description="">\n'
+    '##INFO=<ID=XEND,Number=1,Type=Integer,Description="">\n'
+    "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    "chrM\t100\ta\tN\t<DEL>\t.\t.\tEND=600\n"
+    "chrM\t200\tb\tNNNNNNNNNN\tN\t.\t.\t.\n"
+    "chrM\t300\tc\tN\t<DEL>\t.\t.\tXEND=600\n"
+    "chrM\t300\td\tN\t*\t.\t.\tDB;END=310;XEND=900\n"
+    "chrM\t500\te\tN\tA\t.\t.\t.\n"
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_model(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same records with and without an index, as BCF, and records longer than their REF."""
+    require("bcftools", "tabix")
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "long.vcf").write_text(LONG)
+    view = "bcftools view --no-version"
+    commands = f"""
+        {view} -Oz -o tbi.vcf.gz {GNOMAD} && tabix tbi.vcf.gz
+        {view} -Oz -o csi.vcf.gz {GNOMAD} && bcftools index -c csi.vcf.gz
+        {view} -Oz -o none.vcf.gz {GNOMAD}
+        {view} -Ob -o indexed.bcf {GNOMAD} && bcftools index indexed.bcf
+        {view} -Ob -o none.bcf {GNOMAD}
+        {view} -Oz -o long.vcf.gz long.vcf && tabix long.vcf.gz
+        {view} -Ob -o long.bcf long.vcf && bcftools index long.bcf
+    """
+    subprocess.run(["bash", "-e", "-c", commands], cwd=folder, check=True, capture_output=True)
+    return {path.name: path for path in folder.iterdir() if path.suffix in (".gz", ".bcf", ".vcf")}
+
+
+def annotate(model: Path, source: Path, output: Path, *options: str) -> int:
+    arguments = ["annotate", source, "-m", model, "-o", output, "-@", "1", "-q", "--force"]
+    return run([str(argument) for argument in (*arguments, *options)])
+
+
+def keys(text: str) -> list[tuple[str, ...]]:
+    return [tuple(x.split("\t")[:7]) for x in text.splitlines() if not x.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tbi.vcf.gz", "csi.vcf.gz", "none.vcf.gz", "indexed.bcf", "none.bcf"),
+        *("long.vcf", "long.vcf.gz", "long.bcf"),
+    ],
+)
+@pytest.mark.parametrize(
+    "regions",
+    [["chrM:305-520"], ["chrM:7000-7001"], ["chrM:8000-9000", "chrM:16000-16569"], ["chrM"]],
+)
+def test_regions_are_those_of_bcftools(
+    model: Path, sources: dict[str, Path], tmp_path: Path, name: str, regions: list[str]
+) -> None:
+    output = tmp_path / "out.vcf"
+    options = [part for region in regions for part in ("-r", region)]
+    assert annotate(model, sources[name], output, *options) == 0
+    # -t reads the whole file and counts records by their POS alone, unless told otherwise.
+    chosen = ["-t", ",".join(regions), "--targets-overlap", "1"]
+    view = ["bcftools", "view", "-H", *chosen, str(sources[name])]
+    expected = subprocess.run(view, check=True, capture_output=True, text=True).stdout
+    assert keys(output.read_text()) == keys(expected)
+    bed = tmp_path / "r.bed"
+    bounds = [region.partition(":")[2].split("-") for region in regions]
+    bed.write_text(
+        "".join(
+            f"{'MT'}\t{int(begin or 1) - 1}\t{end[0] if end else 16569}\n"
+            for begin, *end in reversed(bounds)
+        )
+    )
+    by_region = output.read_text()
+    assert annotate(model, sources[name], output, "-R", str(bed)) == 0
+    assert keys(output.read_text()) == keys(by_region)
+
+
+def test_bed_with_other_contigs(model: Path, tmp_path: Path, capfd) -> None:
+    bed, output = tmp_path / "r.bed", tmp_path / "out.vcf"
+    bed.write_text("chr1\t5\t10\nchrM\t3300\t3400\nchr2\t5\t6\n")
+    assert annotate(model, PLAIN, output, "-R", str(bed)) == 0
+    assert "2 of 3 regions left out: they are on chr1, chr2" in capfd.readouterr().err
+    assert keys(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def table(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All scores of chrM:1001-4000."""
+    folder = tmp_path_factory.mktemp("table")
+    letters = "".join(CHRM.read_text().split("\n")[1:])
+    rows = "".join(
+        f"chrM\t{position + 1}\t.\t{letters[position]}\t"
+        f"{','.join(sorted({*'ACGT'} - {letters[position]}))}\t.\t.\t.\n"
+        for position in range(1000, 4000)
+        if letters[position] in "ACGT"
+    )
+    header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    (folder / "all.vcf").write_text(header + rows)
+    assert annotate(model, folder / "all.vcf", folder / "scored.vcf") == 0
+    sha256 = json.loads((model / "manifest.json").read_text())["sha256"]["weights.safetensors"]
+    lines = (folder / "scored.vcf").read_text().splitlines()
+    return write_table(folder / "t.tsv.gz", table_of_annotation(lines), sha256=sha256)
+
+
+def without_command(path: Path) -> list[str]:
+    return [x for x in path.read_text().splitlines() if not x.startswith("##phylotools_annotate")]
+
+
+def test_looked_up_is_computed(model: Path, table: Path, tmp_path: Path) -> None:
+    outputs = []
+    for options in ([], ["--scores", str(table), "--summary-json", str(tmp_path / "s.json")]):
+        outputs.append(tmp_path / f"{len(options)}.vcf")
+        assert annotate(model, GNOMAD, outputs[-1], *options) == 0
+    assert without_command(outputs[0]) == without_command(outputs[1])
+    facts = json.loads((tmp_path / "s.json").read_text())
+    snvs = [
+        row
+        for row in keys(outputs[0].read_text())
+        if 1000 < int(row[1]) <= 4000 and len(row[3]) == len(row[4]) == 1
+    ]
+    assert facts["changes_looked_up"] >= len(snvs) > 500
+
+
+def test_tables_that_are_refused(model: Path, table: Path, tmp_path: Path, capfd) -> None:
+    def refused(path: Path | str, complaint: str, *options: str) -> None:
+        output = tmp_path / "out.vcf"
+        assert annotate(model, PLAIN, output, "--scores", str(path), *options) == 1
+        errors = capfd.readouterr().err.splitlines()
+        assert len(errors) == 1
+        assert errors[0].startswith("error: ")
+        assert complaint in errors[0]
+        assert not output.exists()
+
+    row = [("chrM", 3308, "T", "C", "-1.0000", "1", "1.0000")]
+    other = write_table(tmp_path / "other.tsv.gz", row, sha256="cd" * 32)
+    refused(other, f"are of model toy (sha256 {'cd' * 32}), not of toy (sha256 ")
+    refused(tmp_path / "none.tsv.gz", "none.tsv.gz: cannot read: No such file")
+    refused(tmp_path, "snv_scores.tsv.gz: cannot read: No such file")
+    refused(PLAIN, "plain.vcf: is not compressed with bgzip; bgzip it and index it")
+    cut = tmp_path / "cut.tsv.gz"
+    cut.write_bytes(table.read_bytes()[:-100])
+    refused(cut, "cut.tsv.gz: the bgzip file has no end marker: it is truncated; copy")
+    # A genome with other bases: as if the table were of another assembly.
+    letters = "".join(CHRM.read_text().split("\n")[1:])
+    first = letters.index("C", 1500)
+    (tmp_path / "changed.fa").write_text(f">chrM\n{'A' * 3000}{letters[3000:]}\n")
+    source, output = tmp_path / "in.vcf", tmp_path / "out.vcf"
+    for alt in "CG":
+        source.write_text(
+            "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+            f"chrM\t{first + 1}\t.\tA\t{alt}\t.\t.\t.\n"
+        )
+        options = ["--scores", str(table), "-f", str(tmp_path / "changed.fa")]
+        assert annotate(model, source, output, *options) == 1
+        assert f"its reference at chrM:{first + 1} is C, that of" in capfd.readouterr().err
+        assert not output.exists()

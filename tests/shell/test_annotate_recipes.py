@@ -1,0 +1,228 @@
+"""The recipes of the documentation, run as they stand there."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from field_tools import require
+from toy_models import write_toy_model
+
+from phylotools.model.registry import load_model
+from phylotools.predict.precomputed import ScoreTable
+
+ROOT = Path(__file__).parents[2]
+MTDNA = ROOT / "examples" / "human_mtdna" / "data"
+GNOMAD = MTDNA / "gnomad_v3.1_chrM.vcf.gz"
+PAGE = ROOT / "docs" / "annotate.md"
+#: Rows of the second contig.
+OTHER = [(position, "ACGT"[position % 4], "CGTA"[position % 4]) for position in range(100, 400)]
+
+
+def recipes() -> dict[str, str]:
+    """Comment -> commands."""
+    block = re.search(r"## Recipes\n.*?```sh\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert block
+    paragraphs = [text.partition("\n") for text in block[1].strip().split("\n\n")]
+    return {comment.removeprefix("# "): commands for comment, _, commands in paragraphs}
+
+
+def readme_commands() -> list[str]:
+    """Lines of the README that annotate."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if "phylotools annotate" in line]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the recipes name, and `phylotools` as a program."""
+    require("bcftools", "tabix", "bgzip")
+    folder = tmp_path_factory.mktemp("recipes")
+    program = folder / "bin" / "phylotools"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m phylotools "$@"\n')
+    program.chmod(0o755)
+    write_toy_model(folder / "my-model")
+    (folder / "genes.bed").write_bytes((MTDNA / "genes.bed").read_bytes())
+    chromosome = "ACGT" * 120
+    (folder / "genome.fa").write_text((MTDNA / "chrM.fa").read_text() + f">chr21\n{chromosome}\n")
+    header, _, records = shell(f"zcat {GNOMAD}", folder).stdout.partition("#CHROM")
+    rows = records.splitlines(keepends=True)
+    chosen = [rows[0], *sorted(random.Random(1).sample(rows[1:], 600), key=rows.index)]
+    more = "".join(
+        f"chr21\t{position + 1}\t.\t{ref}\t{alt}\t.\tPASS\t.\n" for position, ref, alt in OTHER
+    )
+    text = header + "##contig=<ID=chr21,length=480>\n#CHROM" + "".join(chosen) + more
+    (folder / "in.vcf").write_text(text)
+    done = shell(
+        "bcftools view -Oz -o in.vcf.gz in.vcf && tabix in.vcf.gz && "
+        "bcftools view -Ob -o in.bcf in.vcf && rm in.vcf",
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        },
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run_recipe(home: Path):
+    def run(name: str) -> None:
+        commands = next(text for comment, text in recipes().items() if comment.startswith(name))
+        done = shell(commands, home)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "error" not in done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> list[str]:
+    """Records of the whole file, annotated in one go."""
+    done = shell("phylotools annotate in.vcf.gz -f genome.fa -q", home)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if not line.startswith("#")]
+
+
+def records(home: Path, name: str) -> list[str]:
+    """Record lines as they are written: bcftools would write numbers its own way."""
+    path = home / name
+    data = path.read_bytes()
+    if name.endswith(".bcf"):
+        return shell(f"bcftools view -H {name}", home).stdout.splitlines()
+    text = gzip.decompress(data) if name.endswith(".gz") else data
+    return [line for line in text.decode().splitlines() if not line.startswith("#")]
+
+
+def position(line: str) -> int:
+    return int(line.split("\t")[1])
+
+
+def test_a_pipe(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("a pipe")
+    rows = [line.split("\t") for line in (home / "scores.tsv").read_text().splitlines()]
+    assert [row[:2] for row in rows] == [line.split("\t")[:2] for line in whole]
+    for row, line in zip(rows, whole, strict=True):
+        if row[0] == "chrM":
+            written = re.search(r"PHYLOGPN_LLR=([^;]*)", line)[1].split(",")
+            for ours, theirs in zip(written, row[2].split(","), strict=True):
+                assert ours == theirs or float(ours) == pytest.approx(float(theirs), rel=1e-5)
+        else:
+            assert row[2] == "."
+
+
+def test_filters_before_and_behind(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("the records that pass")
+    found = {tuple(line.split("\t")[:5]) for line in records(home, "low.vcf")}
+    expected = set()
+    for line in whole:
+        columns = line.split("\t")
+        ratios = re.search(r"PHYLOGPN_LLR=([^;]*)", line)[1].split(",")
+        is_low = any(ratio != "." and float(ratio) < -4 for ratio in ratios)
+        if is_low and columns[0] == "chrM" and columns[6] in ("PASS", "."):
+            expected.add(tuple(columns[:5]))
+    assert found == expected
+    assert found
+
+
+def test_regions(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("regions")
+    here = [line for line in whole if line.startswith("chrM")]
+    regions = [
+        line
+        for line in here
+        if any(
+            position(line) <= end and position(line) + len(line.split("\t")[3]) > begin
+            for begin, end in ((3300, 3700), (8000, 9000))
+        )
+    ]
+    assert records(home, "regions.vcf.gz") == regions
+    genes = shell("bcftools view -H -R genes.bed in.vcf.gz", home).stdout.splitlines()
+    written = records(home, "genes.vcf.gz")
+    # bcftools may write a record twice that spans two regions.
+    assert sorted({line.split("\tPHY")[0].split("\t")[1] for line in genes}, key=int) == sorted(
+        {line.split("\t")[1] for line in written}, key=int
+    )
+    assert set(written) <= set(here)
+
+
+def test_bcf_and_two_models(home: Path, run_recipe) -> None:
+    run_recipe("BCF in and out")
+    query = "bcftools query -f '%PHYLOGPN_LLR\\t%MINE_LLR\\n' both.bcf"
+    rows = [line.split("\t") for line in shell(query, home).stdout.splitlines()]
+    assert len(rows) == len(records(home, "in.bcf"))
+    assert len({row[0] for row in rows}) > 100
+    assert len({row[1] for row in rows}) > 100
+    assert (home / "both.bcf.csi").exists()
+
+
+def test_parallel_by_contig(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("in parallel")
+    assert records(home, "parts.vcf.gz") == whole
+    assert (home / "part.chr21.vcf.gz.tbi").exists()
+
+
+def test_scores_looked_up(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("all scores of a region")
+    found = [line for line in records(home, "looked_up.vcf.gz") if line.startswith("chrM")]
+    assert found == [line for line in whole if line.startswith("chrM")]
+    with ScoreTable.open(home / "tracks", load_model()) as table:
+        llr, _, _ = table.lookup("MT", np.arange(2990, 4010), np.full(1020, 1, dtype=np.uint8))
+    # Nothing outside the region, nothing where C is the reference.
+    assert np.isnan(llr[[0, 9, 1010, 1019]]).all()
+    assert 500 < np.isfinite(llr).sum() < 900
+
+
+def test_a_slurm_array(home: Path, whole: list[str]) -> None:
+    script = ROOT / "examples" / "annotate_cluster" / "annotate_array.sh"
+    join = f"{script} join in.vcf.gz array array.vcf.gz"
+    assert shell(join, home).returncode != 0
+    assert not (home / "array.vcf.gz").exists()
+    for task in (1, 2, 1):
+        part = f"{script} part in.vcf.gz array -f genome.fa -q"
+        done = shell(f"SLURM_ARRAY_TASK_ID={task} {part}", home)
+        assert done.returncode == 0, done.stderr
+    done = shell(join, home)
+    assert done.returncode == 0, done.stderr
+    assert records(home, "array.vcf.gz") == whole
+    assert (home / "array.vcf.gz.tbi").exists()
+
+
+def test_every_recipe_is_tested() -> None:
+    assert len(recipes()) == 6
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_readme(home: Path, command: str) -> None:
+    output = re.search(r"-o (\S+)", command)
+    if output:
+        shell(f"rm -f {output[1]} {output[1]}.*", home)
+    done = shell(command, home)
+    assert done.returncode == 0, done.stderr
+    if output:
+        assert len(records(home, output[1])) == len(records(home, "in.vcf.gz"))
+    else:
+        assert len(done.stdout.splitlines()) == len(records(home, "in.vcf.gz"))
