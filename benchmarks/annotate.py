@@ -57,6 +57,9 @@ class ConstantModel:
     sha256: str = "0" * 64
     device: str = "cpu"
 
+    def choose_reference(self, fasta: str | None) -> str:
+        return str(fasta or self.reference_fasta)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -154,7 +154,7 @@ class AlleleScorer:
                 if len(longer):
                     assert self._haplotypes is not None
                     changes = [indels[index] for index in longer.tolist()]
-                    llr[longer] = self._haplotypes.llr(changes)
+                    llr[longer] = self._haplotypes.llr(changes, are_aligned=True)
         return theta, llr
 
 

@@ -38,7 +38,7 @@ _N_BASES = 4
 _CODES = CODE_OF_BYTE.tobytes()
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Change:
     """Bases of a contig and what stands there instead.
 
@@ -84,13 +84,17 @@ class HaplotypeScorer:
         self._flank = flank
         self._block = functools.lru_cache(8)(self._read_block)
 
-    def llr(self, changes: Sequence[Change]) -> NDArray[np.float64]:
+    def llr(
+        self, changes: Sequence[Change], *, are_aligned: bool = False
+    ) -> NDArray[np.float64]:
         """Log-likelihood ratio of every change; negative: the alternative is less viable.
 
         Parameters
         ----------
         changes : sequence of Change
             At most `LONGEST_CHANGE` bases of either allele after trimming.
+        are_aligned : bool
+            They come from `left_aligned`.
 
         Returns
         -------
@@ -104,8 +108,8 @@ class HaplotypeScorer:
         InputError
             As for `TiledNetwork.values`.
         """
-        aligned = [self.left_aligned(change) for change in changes]
-        ordered = sorted(set(aligned))
+        aligned = changes if are_aligned else [self.left_aligned(change) for change in changes]
+        ordered = sorted(set(aligned), key=lambda change: (change.contig, change.start))
         found: dict[Change, float] = {}
         for first in range(0, len(ordered), _SLAB):
             slab = ordered[first : first + _SLAB]

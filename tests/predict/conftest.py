@@ -40,6 +40,9 @@ class ToyModel:
     sha256: str = "ab" * 32
     device: str = "cpu"
 
+    def choose_reference(self, fasta: str | None) -> str:
+        return str(fasta or self.reference_fasta)
+
 
 @pytest.fixture
 def fasta(tmp_path: Path) -> Path:
