@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from phylotools.predict.precomputed import ScoreTable
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.site_numbers import site_numbers
 
-#: Tiles between two looks at whether the run was given up: on a CPU a large network
-#: takes a second for each, an accelerator wants many at once.
-_AT_ONCE_ON_CPU = 8
-_AT_ONCE_ON_ACCELERATOR = 256
+#: Tiles between two looks at whether the run was given up. On a CPU a large network takes a second
+#: for each, so the first looks come soon; where tiles are cheap, the calls around a few of them
+#: cost more than they do. An accelerator wants many at once.
+_FEWEST_TILES, _MOST_TILES = 8, 256
+#: Seconds between two looks that are soon enough.
+_SOON = 0.1
 _DECIMALS = 4
 
 
@@ -60,7 +63,7 @@ class AlleleScorer:
         self._haplotypes = haplotypes
         self._table = table
         is_cpu = scorer.device.type == "cpu"
-        self._at_once = _AT_ONCE_ON_CPU if is_cpu else _AT_ONCE_ON_ACCELERATOR
+        self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
         self.n_looked_up = 0
 
     def score(self, batch: JudgedBatch, check: Callable[[], None]) -> BatchScores:
@@ -134,7 +137,7 @@ class AlleleScorer:
         indels = list(batch.indels.values())
         theta = np.empty((n_sites, 4), dtype=np.float32)
         llr = np.empty(len(indels))
-        index_of = {indel.contig: batch.contigs.index(indel.contig) for indel in indels}
+        index_of = {name: batch.contigs.index(name) for name in {x.contig for x in indels}}
         contigs = np.append(
             batch.site_contigs[sites],
             np.array([index_of[x.contig] for x in indels], dtype=np.int64),
@@ -144,8 +147,9 @@ class AlleleScorer:
         )
         for contig, chosen in _groups(contigs, np.ones(len(contigs), dtype=bool)):
             tiles = positions[chosen] // self._scorer.tile_length
-            for part in _parts(tiles, self._at_once):
+            for part in _parts(tiles, lambda: self._n_tiles):
                 check()
+                start = time.perf_counter()
                 rows = chosen[part]
                 here, longer = rows[rows < n_sites], rows[rows >= n_sites] - n_sites
                 if len(here):
@@ -155,6 +159,8 @@ class AlleleScorer:
                     assert self._haplotypes is not None
                     changes = [indels[index] for index in longer.tolist()]
                     llr[longer] = self._haplotypes.llr(changes, are_aligned=True)
+                if time.perf_counter() - start < _SOON:
+                    self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
         return theta, llr
 
 
@@ -166,9 +172,12 @@ def _groups(
         yield contig, np.flatnonzero(wanted & (contigs == contig))
 
 
-def _parts(tiles: NDArray[np.int64], n_tiles: int) -> Iterator[NDArray[np.int64]]:
+def _parts(tiles: NDArray[np.int64], n_tiles: Callable[[], int]) -> Iterator[NDArray[np.int64]]:
     """Rows in parts of at most so many tiles; all rows of a tile are in one part."""
     order = np.argsort(tiles, kind="stable")
-    ascending = tiles[order]
-    tile_starts = np.flatnonzero(np.diff(ascending, prepend=-1))
-    yield from np.split(order, tile_starts[n_tiles::n_tiles])
+    bounds = [*np.flatnonzero(np.diff(tiles[order], prepend=-1)).tolist(), len(order)]
+    first = 0
+    while first < len(bounds) - 1:
+        last = min(first + n_tiles(), len(bounds) - 1)
+        yield order[bounds[first] : bounds[last]]
+        first = last

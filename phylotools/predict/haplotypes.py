@@ -84,9 +84,7 @@ class HaplotypeScorer:
         self._flank = flank
         self._block = functools.lru_cache(8)(self._read_block)
 
-    def llr(
-        self, changes: Sequence[Change], *, are_aligned: bool = False
-    ) -> NDArray[np.float64]:
+    def llr(self, changes: Sequence[Change], *, are_aligned: bool = False) -> NDArray[np.float64]:
         """Log-likelihood ratio of every change; negative: the alternative is less viable.
 
         Parameters
