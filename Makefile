@@ -14,6 +14,10 @@ INSTALL = PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
 	PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(VENV)/bin/python -m pip install --quiet --no-input -c constraints.txt
 
+# A process for each core, each with whole files of tests, since these share what is costly to make.
+# Four at most: one may hold 2 GB.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
 
@@ -21,7 +25,7 @@ demo: $(VENV)/.installed
 	PATH="$(abspath $(VENV))/bin:$$PATH" bash examples/demo.sh
 
 test: $(VENV)/.installed-test
-	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/python -m pytest $(PYTEST_ARGUMENTS)
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/python -m pytest $(PARALLEL) $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
