@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 @regions_file_option(help="Only records that overlap these regions.")
 @click.option(
     "--scores",
-    metavar="TABLE.tsv.gz",
-    help="Look scores up in this table of `phylotools tracks` first; the rest is computed.",
+    metavar="FOLDER|TABLE.tsv.gz",
+    help="Look scores up first in what `phylotools tracks` wrote; the rest is computed.",
 )
 @click.option(
     "--indels/--no-indels",

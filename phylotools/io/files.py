@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
@@ -127,6 +128,25 @@ def open_input(
         return raw
     is_bgzf = len(magic) >= 16 and bool(magic[3] & 4) and magic[12:14] == b"BC"
     return io.BufferedReader(_CompressedReader(raw, name, is_bgzf), _READ_SIZE)
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a file to read here and there in it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is a folder, a pipe or a device.
+    """
+    try:
+        # Else a pipe without a writer would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", path=path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError("is no regular file, so that nothing can be looked up", path=path)
+    return open(descriptor, "rb")
 
 
 def read_small_text(path: str | os.PathLike[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -74,13 +75,15 @@ def parse_region(text: str, contigs: Mapping[str, int] | None = None) -> Region:
         return Region(text, 0, contigs[text])
     match = _RANGE.fullmatch(text)
     if match is None:
+        if contigs is not None:
+            raise _unknown_contig(text, text, contigs)
         raise _region_error(text, "is no region")
     begin = _number(match["begin"])
     end = None if match["end"] is None else _number(match["end"])
     contig = match["contig"]
     if contigs is not None:
         if contig not in contigs:
-            raise _region_error(text, f"names the unknown contig {contig}")
+            raise _unknown_contig(text, contig, contigs)
         length = contigs[contig]
         end = length if end is None else min(end, length)
     if begin is None or end is None:
@@ -98,6 +101,15 @@ def _number(text: str) -> int | None:
 def _region_error(text: str, problem: str) -> InputError:
     return InputError(
         f"{text[:80]!r} {problem}", remedy="write contig:begin-end, 1-based, both ends included"
+    )
+
+
+def _unknown_contig(text: str, contig: str, contigs: Mapping[str, int]) -> InputError:
+    names = list(itertools.islice(contigs, 4))
+    others = " ..." if len(contigs) > len(names) else ""
+    return InputError(
+        f"{text[:80]!r} names the unknown contig {contig[:80]}",
+        remedy=f"write contig or contig:begin-end, 1-based; there are {', '.join(names)}{others}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the alleles of a batch: looked up where a table has them, else computed."""
+"""Numbers of the alleles of a batch: looked up where they were precomputed, else computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phylotools.predict.haplotypes import HaplotypeScorer
 from phylotools.predict.judging import JudgedBatch
-from phylotools.predict.precomputed import ScoreTable
+from phylotools.predict.precomputed import PrecomputedScores
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.site_numbers import site_numbers
 
@@ -48,7 +48,7 @@ class AlleleScorer:
     scorer : Scorer
     haplotypes : HaplotypeScorer, optional
         Needed where there are indels.
-    table : ScoreTable, optional
+    precomputed : PrecomputedScores, optional
         Asked first.
     """
 
@@ -56,12 +56,12 @@ class AlleleScorer:
         self,
         scorer: Scorer,
         haplotypes: HaplotypeScorer | None = None,
-        table: ScoreTable | None = None,
+        precomputed: PrecomputedScores | None = None,
     ) -> None:
         self._scorer = scorer
         self._model = scorer.model.substitution
         self._haplotypes = haplotypes
-        self._table = table
+        self._precomputed = precomputed
         is_cpu = scorer.device.type == "cpu"
         self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
         self.n_looked_up = 0
@@ -78,13 +78,13 @@ class AlleleScorer:
         Raises
         ------
         InputError
-            As for `Scorer` and `ScoreTable`.
+            As for `Scorer` and `PrecomputedScores`.
         """
         n_sites = len(batch.site_positions)
         term_llr = np.full(len(batch.term_sites), np.nan)
         rate, entropy = np.full(n_sites, np.nan), np.full(n_sites, np.nan)
-        if self._table is not None:
-            self._look_up(batch, self._table, term_llr, rate, entropy)
+        if self._precomputed is not None:
+            self._look_up(batch, self._precomputed, term_llr, rate, entropy)
         is_missing = np.isnan(term_llr)
         needed = np.zeros(n_sites, dtype=bool)
         needed[batch.term_sites[is_missing]] = True
@@ -99,7 +99,7 @@ class AlleleScorer:
             llr = of_term[places, batch.term_alts[terms]]
             term_llr[terms] = llr - of_term[places, batch.term_refs[terms]]
             rate[rows], entropy[rows] = found.rate, found.entropy
-        # Sums are of the numbers that are written, so that those of a table add up to the same.
+        # Sums are of the numbers that are written, so that looked-up ones add up to the same.
         rounded = np.round(term_llr, _DECIMALS)
         terms_of = np.bincount(batch.term_numbers, minlength=batch.n_numbers)
         sums: NDArray[np.float64] = np.bincount(
@@ -113,7 +113,7 @@ class AlleleScorer:
     def _look_up(
         self,
         batch: JudgedBatch,
-        table: ScoreTable,
+        precomputed: PrecomputedScores,
         term_llr: NDArray[np.float64],
         rate: NDArray[np.float64],
         entropy: NDArray[np.float64],
@@ -121,7 +121,7 @@ class AlleleScorer:
         contigs = batch.site_contigs[batch.term_sites]
         for contig, terms in _groups(contigs, batch.is_reference):
             sites = batch.term_sites[terms]
-            term_llr[terms], rate[sites], entropy[sites] = table.lookup(
+            term_llr[terms], rate[sites], entropy[sites] = precomputed.lookup(
                 batch.contigs[contig], batch.site_positions[sites], batch.term_alts[terms]
             )
         self.n_looked_up += int((~np.isnan(term_llr)).sum())

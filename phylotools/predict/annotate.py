@@ -29,7 +29,7 @@ from phylotools.phylogeny.threads import n_cores
 from phylotools.predict.allele_scores import BatchScores
 from phylotools.predict.info_fields import DEFAULT_TAG, InfoFields
 from phylotools.predict.judging import JudgedBatch, OnRefMismatch
-from phylotools.predict.precomputed import ScoreTable
+from phylotools.predict.precomputed import open_precomputed
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.provenance import command_line
@@ -53,7 +53,7 @@ class AnnotationSummary:
     Attributes
     ----------
     n_records, n_alleles, n_scored, n_looked_up : int
-        Those looked up came out of a table of scores.
+        Those looked up were precomputed.
     statuses : dict of str to int
         Alleles by status.
     skipped : dict of str to int
@@ -169,10 +169,10 @@ def annotate_file(
             cache_bytes=CACHE_BYTES,
             disk_bytes=DISK_BYTES,
         )
-        table = None
+        precomputed = None
         if settings.scores is not None:
-            table = stack.enter_context(
-                ScoreTable.open(settings.scores, model, genome, precision=scorer.precision)
+            precomputed = stack.enter_context(
+                open_precomputed(settings.scores, model, genome, precision=scorer.precision)
             )
         annotator = VariantAnnotator(
             scorer,
@@ -183,7 +183,7 @@ def annotate_file(
             training_regions=model.training_regions,
             advice=_advice(),
             score_indels=settings.score_indels,
-            table=table,
+            precomputed=precomputed,
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.with_lines(

@@ -25,7 +25,7 @@ from phylotools.predict.alleles import SCORED_STATUSES, Status
 from phylotools.predict.haplotypes import HaplotypeScorer
 from phylotools.predict.info_fields import InfoFields
 from phylotools.predict.judging import STATUSES, Judge, JudgedBatch, OnRefMismatch
-from phylotools.predict.precomputed import ScoreTable
+from phylotools.predict.precomputed import PrecomputedScores
 from phylotools.predict.reference import AssemblyCheck, ContigNames
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variant_kernels import write_annotated
@@ -77,7 +77,7 @@ class VariantAnnotator:
     advice : str
         What to do if no record is on a contig of the reference.
     score_indels : bool
-    table : ScoreTable, optional
+    precomputed : PrecomputedScores, optional
         Asked before the network.
 
     Attributes
@@ -100,7 +100,7 @@ class VariantAnnotator:
         training_regions: Sequence[Region] | None = None,
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
-        table: ScoreTable | None = None,
+        precomputed: PrecomputedScores | None = None,
     ) -> None:
         self._path = path
         self._advice = advice
@@ -126,14 +126,14 @@ class VariantAnnotator:
             training_regions=training_regions,
             left_align=haplotypes.left_aligned if haplotypes else None,
         )
-        self._scores = AlleleScorer(scorer, haplotypes, table)
+        self._scores = AlleleScorer(scorer, haplotypes, precomputed)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()
 
     @property
     def n_looked_up(self) -> int:
-        """Single-nucleotide changes whose score came out of the table."""
+        """Single-nucleotide changes whose score was looked up."""
         return self._scores.n_looked_up
 
     @property
@@ -199,7 +199,7 @@ class VariantAnnotator:
         Raises
         ------
         InputError
-            If the network gives numbers that are not finite, or the table is damaged.
+            If the network gives numbers that are not finite, or precomputed scores are damaged.
         """
         return self._scores.score(judged, check)
 

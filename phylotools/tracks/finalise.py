@@ -21,6 +21,7 @@ from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import Region
 from phylotools.io.score_table import TABLE_NAME
+from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
 from phylotools.tracks.partitions import intersect
 from phylotools.tracks.pieces import Piece, open_piece
@@ -30,8 +31,7 @@ from phylotools.tracks.values import ROUNDING
 
 logger = logging.getLogger("phylotools")
 
-RECORD, TRAINED = "tracks.json", "trained_regions.bed.gz"
-RECORD_FORMAT = "phylotools-tracks"
+TRAINED = "trained_regions.bed.gz"
 _RECORD_VERSION = 1
 _INDEXES = (".tbi", ".csi")
 #: Names that such a folder may hold.
@@ -39,7 +39,7 @@ CONTENTS = {
     *(signal.file for signal in SIGNALS),
     *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *_INDEXES)),
     *FILE_NAMES,
-    RECORD,
+    RECORD_NAME,
 }
 
 
@@ -131,10 +131,10 @@ def finalise(
                 job.result()
         _write_trained_regions(folder, plan)
         _write_browser_files(folder, plan, signals, assembly)
-        files = sorted({*os.listdir(folder), RECORD})
+        files = sorted({*os.listdir(folder), RECORD_NAME})
         summary = _summary(plan, pieces, assembly, files)
         record = _record(plan, pieces, summary, signals)
-        (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        (folder / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n")
     return summary
 
 

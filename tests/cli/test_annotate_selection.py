@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -125,6 +126,10 @@ def table(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_table(folder / "t.tsv.gz", table_of_annotation(lines), sha256=sha256)
 
 
+#: The numbers of our INFO fields.
+number = re.compile(r"(?<=[=,])(-?[0-9]+\.?[0-9]*(?:e-?[0-9]+)?)(?=[,;\n]|$)")
+
+
 def without_command(path: Path) -> list[str]:
     return [x for x in path.read_text().splitlines() if not x.startswith("##phylotools_annotate")]
 
@@ -142,6 +147,33 @@ def test_looked_up_is_computed(model: Path, table: Path, tmp_path: Path) -> None
         if 1000 < int(row[1]) <= 4000 and len(row[3]) == len(row[4]) == 1
     ]
     assert facts["changes_looked_up"] >= len(snvs) > 500
+
+
+def test_looked_up_in_bigwigs(model: Path, tmp_path: Path) -> None:
+    """What four digits of the tracks can give; and the folder's table, if it has one, instead."""
+    chosen = ["-m", str(model), "-r", "chrM:1001-4000", "-@", "1", "-q"]
+    bare = [*chosen, "--tracks", "log_probability,rate,llr_mean", "--no-snv-table"]
+    assert run(["tracks", *bare, "-o", str(tmp_path / "bare")]) == 0
+    assert run(["tracks", *chosen, "-o", str(tmp_path / "all")]) == 0
+    lines = {}
+    for folder in ("", "all", "bare"):
+        output, summary = tmp_path / f"{folder}.vcf", tmp_path / f"{folder}.json"
+        scores = ["--scores", str(tmp_path / folder)] if folder else []
+        assert annotate(model, GNOMAD, output, *scores, "--summary-json", str(summary)) == 0
+        lines[folder] = without_command(output)
+    assert lines["all"] == lines[""]
+    facts = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("all", "bare")]
+    assert facts[0]["changes_looked_up"] == facts[1]["changes_looked_up"] > 500
+    n_same = 0
+    for exact, rounded in zip(lines[""], lines["bare"], strict=True):
+        before, after = number.split(exact), number.split(rounded)
+        assert before[::2] == after[::2]
+        # LLRs here are differences of logarithms of up to 20.
+        assert list(map(float, after[1::2])) == pytest.approx(
+            list(map(float, before[1::2])), rel=1e-4, abs=3e-3
+        )
+        n_same += exact == rounded
+    assert n_same < len(lines[""])
 
 
 def test_tables_that_are_refused(model: Path, table: Path, tmp_path: Path, capfd) -> None:

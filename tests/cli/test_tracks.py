@@ -172,7 +172,7 @@ def test_options_agree_with_the_catalogue():
         (["--tracks", "rates"], 2, "there is no track 'rates'; there are llr_mean, "),
         (["--tracks", "rate,"], 2, "there is no track ''; there are llr_mean"),
         (["--tracks", "none", "--no-snv-table"], 2, "neither a track nor the table is asked for"),
-        (["-r", "chr9"], 1, "'chr9' is no region"),
+        (["-r", "chr9"], 1, "'chr9' names the unknown contig chr9"),
         (["-r", "chr9:1-5"], 1, "'chr9:1-5' names the unknown contig chr9"),
         (["-r", "chr1:20-30"], 1, "'chr1:20-30' is empty or lies outside the contig"),
         (["-r", "chr1:5-5"], 1, "g.fa: no position of the regions has A, C, G or T"),

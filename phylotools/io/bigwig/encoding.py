@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 
 from phylotools.io.bigwig.index import BLOCK
 
-_SINGLE, _RUN = 2, 3
+#: Contig, start, end, step, span, kind, reserved, number of items.
+BLOCK_HEAD = struct.Struct("<IIIIIBBH")
+#: Kinds of blocks: positions with their values, values alone.
+SINGLE, RUN = 2, 3
+PAIR = np.dtype([("start", "<u4"), ("value", "<f4")])
 #: Values of a block: 16 KiB before compression, the least that a browser reads at once.
 BLOCK_VALUES = 4096
 #: Bytes of a block before compression: header and pairs of position and value.
-LARGEST_BLOCK = 24 + 8 * BLOCK_VALUES
+LARGEST_BLOCK = BLOCK_HEAD.size + PAIR.itemsize * BLOCK_VALUES
 #: Runs of positions longer than this on average are written as steps without their positions.
 _LONG_RUN = 8
 #: Positions that a summary of the finest zoom level covers.
@@ -120,23 +124,23 @@ def _runs(
         for first in range(begin, end, BLOCK_VALUES):
             items = values[first : min(first + BLOCK_VALUES, end)]
             start = int(positions[first])
-            yield start, start + len(items), _RUN, items
+            yield start, start + len(items), RUN, items
 
 
 def _single_positions(positions: NDArray[np.int64], values: NDArray[np.float32]) -> Iterator[_Part]:
     """Blocks of positions far between: each with its value."""
-    pairs = np.empty(len(positions), dtype=[("start", "<u4"), ("value", "<f4")])
+    pairs = np.empty(len(positions), dtype=PAIR)
     pairs["start"], pairs["value"] = positions, values
     for first in range(0, len(pairs), BLOCK_VALUES):
         items = pairs[first : first + BLOCK_VALUES]
-        yield int(items["start"][0]), int(items["start"][-1]) + 1, _SINGLE, items
+        yield int(items["start"][0]), int(items["start"][-1]) + 1, SINGLE, items
 
 
 def _blocks(contig: int, parts: Iterator[_Part]) -> tuple[NDArray[np.void], bytes]:
     entries, written, offset = [], [], 0
     for start, end, kind, items in parts:
-        step = 1 if kind == _RUN else 0
-        head = struct.pack("<IIIIIBBH", contig, start, end, step, 1, kind, 0, len(items))
+        step = 1 if kind == RUN else 0
+        head = BLOCK_HEAD.pack(contig, start, end, step, 1, kind, 0, len(items))
         block = compressed(head + items.tobytes())
         entries.append((contig, start, contig, end, offset, len(block)))
         written.append(block)

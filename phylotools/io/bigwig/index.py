@@ -12,7 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-_CONTIG_MAGIC, _PLACE_MAGIC = 0x78CA8C91, 0x2468ACE0
+CONTIG_MAGIC, PLACE_MAGIC = 0x78CA8C91, 0x2468ACE0
+#: Magic, entries of a node, bytes of a name, bytes of what it leads to, number of names, reserved.
+CONTIG_HEAD = struct.Struct("<IIIIQQ")
+#: Magic, entries of a node, number of blocks, first and last place (contig, position), end of the
+#: data, items of a block, reserved.
+PLACE_HEAD = struct.Struct("<IIQIIIIQII")
 #: Entries of a node, as UCSC's tools choose.
 _NODE_SIZE = 256
 _HEADER = np.dtype([("is_leaf", "u1"), ("reserved", "u1"), ("count", "<u2")])
@@ -27,7 +32,8 @@ BLOCK = np.dtype(
         ("size", "<u8"),
     ]
 )
-_INNER = np.dtype(BLOCK.descr[:5])
+#: The same of a node below.
+INNER = np.dtype(BLOCK.descr[:5])
 
 
 def contig_tree(contigs: Mapping[str, int], offset: int) -> bytes:
@@ -45,15 +51,20 @@ def contig_tree(contigs: Mapping[str, int], offset: int) -> bytes:
     )
     width = max((len(name) for name, _, _ in numbered), default=1)
     size = min(_NODE_SIZE, max(len(numbered), 2))
-    leaf = np.dtype([("name", f"S{width}"), ("number", "<u4"), ("length", "<u4")])
-    inner = np.dtype([("name", f"S{width}"), ("offset", "<u8")])
+    leaf, inner = contig_entries(width)
     levels: list[NDArray[np.void]] = [np.array(numbered, dtype=leaf)]
     while len(levels[0]) > size:
         parents = np.zeros(-(-len(levels[0]) // size), dtype=inner)
         parents["name"] = levels[0]["name"][::size]
         levels.insert(0, parents)
-    head = struct.pack("<IIIIQQ", _CONTIG_MAGIC, size, width, 8, len(numbered), 0)
+    head = CONTIG_HEAD.pack(CONTIG_MAGIC, size, width, 8, len(numbered), 0)
     return head + _written(levels, offset + len(head), size)
+
+
+def contig_entries(width: int) -> tuple[np.dtype[np.void], np.dtype[np.void]]:
+    """Entries of the contig tree's leaves and inner nodes, for names of so many bytes."""
+    leaf = np.dtype([("name", f"S{width}"), ("number", "<u4"), ("length", "<u4")])
+    return leaf, np.dtype([("name", f"S{width}"), ("offset", "<u8")])
 
 
 def place_tree(blocks: NDArray[np.void], end_offset: int, offset: int, items: int) -> bytes:
@@ -73,18 +84,16 @@ def place_tree(blocks: NDArray[np.void], end_offset: int, offset: int, items: in
     levels = [blocks]
     while len(levels[0]) > _NODE_SIZE:
         levels.insert(0, _parents(levels[0]))
-    bounds = _parents(blocks, len(blocks)) if len(blocks) else np.zeros(1, dtype=_INNER)
+    bounds = _parents(blocks, len(blocks)) if len(blocks) else np.zeros(1, dtype=INNER)
     places = [int(bounds[name][0]) for name in ("contig", "start", "last_contig", "end")]
-    head = struct.pack(
-        "<IIQIIIIQII", _PLACE_MAGIC, _NODE_SIZE, len(blocks), *places, end_offset, items, 0
-    )
+    head = PLACE_HEAD.pack(PLACE_MAGIC, _NODE_SIZE, len(blocks), *places, end_offset, items, 0)
     return head + _written(levels, offset + len(head), _NODE_SIZE)
 
 
 def _parents(children: NDArray[np.void], size: int = _NODE_SIZE) -> NDArray[np.void]:
     """Entries of the level above, which cover those of a node each."""
     firsts = np.arange(0, len(children), size)
-    parents = np.zeros(len(firsts), dtype=_INNER)
+    parents = np.zeros(len(firsts), dtype=INNER)
     for name in ("contig", "start"):
         parents[name] = children[name][firsts]
     ends = children["last_contig"].astype(np.uint64) << np.uint64(32)

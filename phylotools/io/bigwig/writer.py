@@ -27,11 +27,14 @@ from phylotools.io.bigwig.index import BLOCK, contig_tree, place_tree
 from phylotools.io.bigwig.zoom import ZoomLevel
 from phylotools.io.files import atomic_path
 
-_MAGIC, _VERSION = 0x888FFC26, 4
+MAGIC, _VERSION = struct.pack("<I", 0x888FFC26), 4
+#: Magic, version, zoom levels, offsets of contigs, data and index, fields of bigBeds (three),
+#: offset of the summary, bytes of a block before compression, extension.
+HEADER = struct.Struct("<4sHHQQQHHQQIQ")
 #: Each zoom level summarises this many times the positions of the one before.
 _FACTOR, _LEVELS = 4, 10
 LONGEST_CONTIG = (1 << 32) - 1
-_HEADER_BYTES, _ZOOM_BYTES, _SUMMARY_BYTES = 64, 24, 40
+_ZOOM_BYTES, _SUMMARY_BYTES = 24, 40
 
 
 class BigWigWriter:
@@ -44,7 +47,7 @@ class BigWigWriter:
         self._blocks: list[NDArray[np.void]] = []
         self._totals = np.array([0, np.inf, -np.inf, 0, 0])
         self._zooms = [ZoomLevel(FINEST * _FACTOR**level, folder) for level in range(_LEVELS)]
-        out.write(bytes(_HEADER_BYTES + _LEVELS * _ZOOM_BYTES + _SUMMARY_BYTES))
+        out.write(bytes(HEADER.size + _LEVELS * _ZOOM_BYTES + _SUMMARY_BYTES))
         self._tree_at = out.tell()
         out.write(contig_tree(contigs, self._tree_at))
         self._data_at = out.tell()
@@ -114,12 +117,12 @@ class BigWigWriter:
         index_at = out.tell()
         out.write(place_tree(blocks, index_at, index_at, BLOCK_VALUES))
         zooms = [(zoom.width, *zoom.write(out)) for zoom in self._useful_zooms()]
-        out.write(struct.pack("<I", _MAGIC))
-        summary_at = _HEADER_BYTES + _LEVELS * _ZOOM_BYTES
+        out.write(MAGIC)
+        summary_at = HEADER.size + _LEVELS * _ZOOM_BYTES
         out.seek(0)
         out.write(
-            struct.pack(
-                "<IHHQQQHHQQIQ", _MAGIC, _VERSION, len(zooms), self._tree_at, self._data_at,
+            HEADER.pack(
+                MAGIC, _VERSION, len(zooms), self._tree_at, self._data_at,
                 index_at, 0, 0, 0, summary_at, LARGEST_BLOCK, 0,
             )
         )  # fmt: skip

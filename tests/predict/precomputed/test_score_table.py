@@ -110,7 +110,7 @@ def test_every_allele_at_once_and_one_by_one(large) -> None:
 
 def test_a_lone_lookup_reads_little(large, monkeypatch) -> None:
     """Not all 16,384 positions of a bin, as htslib does."""
-    from phylotools.predict import precomputed
+    from phylotools.predict.precomputed import table as score_table
 
     folder, _, _, truth = large
     n_blocks = 0
@@ -121,8 +121,8 @@ def test_a_lone_lookup_reads_little(large, monkeypatch) -> None:
             n_blocks += 1
             yield block
 
-    read_blocks = precomputed.read_blocks
-    monkeypatch.setattr(precomputed, "read_blocks", counted)
+    read_blocks = score_table.read_blocks
+    monkeypatch.setattr(score_table, "read_blocks", counted)
     with ScoreTable.open(folder / "tbi.tsv.gz", Model) as table:
         n_blocks = 0
         places = range(500, 20_000, 3_000)

@@ -1,11 +1,10 @@
-"""Scores of single-nucleotide variants looked up in a table instead of computed."""
+"""Scores of single-nucleotide variants out of a table."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import os
-import stat
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,12 +14,21 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.bgzf import block_size, find_block, read_blocks
-from phylotools.io.files import BGZF_EOF, TRUNCATED_REMEDY
+from phylotools.io.bigwig.writer import MAGIC as BIGWIG_MAGIC
+from phylotools.io.files import BGZF_EOF, TRUNCATED_REMEDY, open_regular
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.regions import resolve_contigs
 from phylotools.io.score_table import TABLE_NAME, parse_header
 from phylotools.io.tabix import Span, TabixIndex
-from phylotools.predict.score_lines import ScoreLines
+from phylotools.predict.precomputed.checks import (
+    WRONG_GENOME_REMEDY,
+    Found,
+    check_model,
+    check_precision,
+    reference_codes,
+    runs,
+)
+from phylotools.predict.precomputed.score_lines import ScoreLines
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -33,11 +41,6 @@ _GUESS_MARGIN = 1 << 13
 _MOST_BLOCKS = 16
 _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 16
-#: Bases of the reference fetched in one go, to check the table's.
-_REFERENCE_GAP = 1 << 12
-_CODE_MASK = 7
-
-_Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class ScoreTable:
@@ -82,7 +85,7 @@ class ScoreTable:
                 raise InputError(
                     f"is on {', '.join(index.contigs[:3])}, none of them a contig of {genome.path}",
                     path=path,
-                    remedy="give the table of this genome",
+                    remedy=WRONG_GENOME_REMEDY,
                 )
 
     @classmethod
@@ -116,48 +119,25 @@ class ScoreTable:
         name = os.fspath(path)
         if os.path.isdir(name):
             name = os.path.join(name, TABLE_NAME)
-        try:
-            handle = open(name, "rb")  # noqa: SIM115
-        except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+        handle = open_regular(name)
         try:
             _check_bgzip(handle, name)
             facts = parse_header(_header(handle, name), name)
-            _check_model(facts, model, name)
-            _check_precision(facts, precision, name)
+            check_model(facts.get("Model", "?"), facts["Sha256"], model, name)
+            check_precision(facts.get("Precision", precision), precision, name)
             return cls(name, handle, TabixIndex.read(name), facts, genome)
         except BaseException:
             handle.close()
             raise
 
-    def lookup(self, contig: str, positions: NDArray[np.int64], alts: NDArray[np.uint8]) -> _Found:
-        """Scores of alleles of one contig.
-
-        Parameters
-        ----------
-        contig : str
-            As the genome names it.
-        positions : int64 array [K]
-            0-based, in any order.
-        alts : uint8 array [K]
-            Base codes, 0 to 3 for A, C, G, T.
-
-        Returns
-        -------
-        llr, rate, entropy : float64 array [K]
-            NaN where the table has no line of the allele.
-
-        Raises
-        ------
-        InputError
-            If the table is damaged there, or its reference base is not the genome's.
-        """
+    def lookup(self, contig: str, positions: NDArray[np.int64], alts: NDArray[np.uint8]) -> Found:
+        """See `PrecomputedScores`."""
         keys = np.asarray(positions, dtype=np.int64) * 4 + alts
         wanted, rows = np.unique(keys, return_inverse=True)
         numbers = np.full((len(wanted), 3), np.nan)
         name = self._table_name(contig)
         if name is not None:
-            for begin, end in _runs(wanted >> 2, _RUN_GAP):
+            for begin, end in runs(wanted >> 2, _RUN_GAP):
                 self._look_up_run(contig, name, wanted[begin:end], numbers[begin:end])
         found = numbers[rows]
         # What is no base would otherwise be taken for one of the next position.
@@ -263,38 +243,32 @@ class ScoreTable:
     ) -> None:
         """Raise unless the table's reference bases (codes) are the genome's."""
         genome = self._genome
-        if genome is None or not len(positions):
+        if genome is None:
             return
-        if positions[-1] >= genome.contigs[contig]:
+        letters = reference_codes(genome, contig, positions, self.path)
+        wrong = np.flatnonzero(letters != refs)
+        if len(wrong):
+            place = int(wrong[0])
             raise InputError(
-                f"holds {contig}:{positions[-1] + 1}, beyond the end of {contig} in {genome.path}",
+                f"its reference at {contig}:{positions[place] + 1} is {'ACGTN'[refs[place]]}, "
+                f"that of {genome.path} is {'ACGTN'[letters[place]]}",
                 path=self.path,
-                remedy="give the table of this genome",
+                remedy=WRONG_GENOME_REMEDY,
             )
-        for begin, end in _runs(positions, _REFERENCE_GAP):
-            start = int(positions[begin])
-            region = Region(contig, start, int(positions[end - 1]) + 1)
-            letters = (genome.fetch(region) & _CODE_MASK)[positions[begin:end] - start]
-            wrong = np.flatnonzero(letters != refs[begin:end])
-            if len(wrong):
-                place = begin + int(wrong[0])
-                raise InputError(
-                    f"its reference at {contig}:{positions[place] + 1} is "
-                    f"{'ACGTN'[refs[place]]}, that of {genome.path} is "
-                    f"{'ACGTN'[letters[wrong[0]]]}",
-                    path=self.path,
-                    remedy="give the table of this genome, or the genome of this table",
-                )
 
 
 def _check_bgzip(handle: BinaryIO, path: str) -> None:
     remedy = f"bgzip it and index it: tabix -s1 -b2 -e2 {path}"
-    status = os.fstat(handle.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError("is no regular file, so that nothing can be looked up", path=path)
-    if block_size(handle.read(18)) is None:
+    head = handle.read(18)
+    if head.startswith(BIGWIG_MAGIC):
+        raise InputError(
+            "is a single track, and an LLR takes several",
+            path=path,
+            remedy="give the folder that `phylotools tracks` wrote",
+        )
+    if block_size(head) is None:
         raise InputError("is not compressed with bgzip", path=path, remedy=remedy)
-    handle.seek(max(0, status.st_size - len(BGZF_EOF)))
+    handle.seek(max(0, os.fstat(handle.fileno()).st_size - len(BGZF_EOF)))
     if handle.read() != BGZF_EOF:
         raise InputError(
             "the bgzip file has no end marker: it is truncated", path=path, remedy=TRUNCATED_REMEDY
@@ -313,35 +287,6 @@ def _header(handle: BinaryIO, path: str) -> list[bytes]:
             break
     lines = io.BytesIO(text[: text.rfind(b"\n") + 1]).readlines()
     return [line.rstrip(b"\n") for line in itertools.takewhile(lambda x: x[:1] == b"#", lines)]
-
-
-def _check_model(facts: dict[str, str], model: Model, path: str) -> None:
-    if facts["Sha256"] == model.sha256:
-        return
-    raise InputError(
-        f"its numbers are of model {facts.get('Model', '?')} (sha256 {facts['Sha256']}), not of "
-        f"{model.name} (sha256 {model.sha256})",
-        path=path,
-        remedy="give that model with --model, or make a table with this one (`phylotools tracks`)",
-    )
-
-
-def _check_precision(facts: dict[str, str], precision: str, path: str) -> None:
-    found = facts.get("Precision", precision)
-    if found != precision:
-        raise InputError(
-            f"its numbers were computed in {found}, the others would be in {precision}",
-            path=path,
-            remedy=f"choose --precision {found.partition(',')[0]}, or make the table anew",
-        )
-
-
-def _runs(positions: NDArray[np.int64], gap: int) -> Iterator[tuple[int, int]]:
-    """Half-open index ranges of ascending positions without a gap as long as `gap`."""
-    if not len(positions):
-        return
-    cuts = np.flatnonzero(np.diff(positions) >= gap) + 1
-    yield from itertools.pairwise([0, *cuts.tolist(), len(positions)])
 
 
 def _grouped(blocks: Iterator[tuple[int, bytes]], end: int) -> Iterator[list[bytes]]:
