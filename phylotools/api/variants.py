@@ -13,7 +13,7 @@ from phylotools.api.inputs import Reference, reference_genome
 from phylotools.errors import UsageError
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
-from phylotools.predict.judging import STATUSES
+from phylotools.predict.judged_batch import STATUSES
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variants import VariantAnnotator
 

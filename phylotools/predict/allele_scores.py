@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.predict.haplotypes import HaplotypeScorer
-from phylotools.predict.judging import JudgedBatch
+from phylotools.predict.judged_batch import JudgedBatch
 from phylotools.predict.precomputed import PrecomputedScores
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.site_numbers import site_numbers
@@ -46,8 +45,6 @@ class AlleleScorer:
     Parameters
     ----------
     scorer : Scorer
-    haplotypes : HaplotypeScorer, optional
-        Needed where there are indels.
     precomputed : PrecomputedScores, optional
         Asked first.
     """
@@ -55,12 +52,10 @@ class AlleleScorer:
     def __init__(
         self,
         scorer: Scorer,
-        haplotypes: HaplotypeScorer | None = None,
         precomputed: PrecomputedScores | None = None,
     ) -> None:
         self._scorer = scorer
         self._model = scorer.model.substitution
-        self._haplotypes = haplotypes
         self._precomputed = precomputed
         is_cpu = scorer.device.type == "cpu"
         self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
@@ -89,9 +84,15 @@ class AlleleScorer:
         needed = np.zeros(n_sites, dtype=bool)
         needed[batch.term_sites[is_missing]] = True
         rows = np.flatnonzero(needed)
-        values, indel_llr = self._compute(batch, rows, check)
+        indels = batch.indels
+        theta = self._theta(
+            batch.contigs,
+            np.append(batch.site_contigs[rows], indels.contigs[indels.owners]),
+            np.append(batch.site_positions[rows], indels.positions),
+            check,
+        )
         if len(rows):
-            found = site_numbers(self._model, values)
+            found = site_numbers(self._model, theta[: len(rows)])
             row_of = np.cumsum(needed) - 1
             terms = np.flatnonzero(is_missing)
             of_term = found.scores[row_of[batch.term_sites[terms]]]
@@ -107,7 +108,8 @@ class AlleleScorer:
         ).astype(np.float64)
         single = terms_of[batch.term_numbers] == 1
         sums[batch.term_numbers[single]] = term_llr[single]
-        sums[list(batch.indels)] = indel_llr
+        if len(indels):
+            sums[batch.indel_numbers] = indels.llr(self._model, theta[len(rows) :])
         return BatchScores(sums, rate, entropy)
 
     def _look_up(
@@ -126,42 +128,25 @@ class AlleleScorer:
             )
         self.n_looked_up += int((~np.isnan(term_llr)).sum())
 
-    def _compute(
-        self, batch: JudgedBatch, sites: NDArray[np.int64], check: Callable[[], None]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Theta [K, 4] of some sites, and the LLR of every indel of the batch.
-
-        Sites and indels of one neighbourhood come together, so that its tiles are at hand.
-        """
-        n_sites = len(sites)
-        indels = list(batch.indels.values())
-        theta = np.empty((n_sites, 4), dtype=np.float32)
-        llr = np.empty(len(indels))
-        index_of = {name: batch.contigs.index(name) for name in {x.contig for x in indels}}
-        contigs = np.append(
-            batch.site_contigs[sites],
-            np.array([index_of[x.contig] for x in indels], dtype=np.int64),
-        )
-        positions = np.append(
-            batch.site_positions[sites], np.array([x.start for x in indels], dtype=np.int64)
-        )
+    def _theta(
+        self,
+        names: tuple[str, ...],
+        contigs: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        check: Callable[[], None],
+    ) -> NDArray[np.float32]:
+        """Theta [K, 4] of positions of contigs (indices into `names`)."""
+        theta = np.empty((len(positions), 4), dtype=np.float32)
         for contig, chosen in _groups(contigs, np.ones(len(contigs), dtype=bool)):
             tiles = positions[chosen] // self._scorer.tile_length
             for part in _parts(tiles, lambda: self._n_tiles):
                 check()
                 start = time.perf_counter()
                 rows = chosen[part]
-                here, longer = rows[rows < n_sites], rows[rows >= n_sites] - n_sites
-                if len(here):
-                    name = batch.contigs[contig]
-                    theta[here] = self._scorer.theta_at(name, positions[here])
-                if len(longer):
-                    assert self._haplotypes is not None
-                    changes = [indels[index] for index in longer.tolist()]
-                    llr[longer] = self._haplotypes.llr(changes, are_aligned=True)
+                theta[rows] = self._scorer.theta_at(names[contig], positions[rows])
                 if time.perf_counter() - start < _SOON:
                     self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
-        return theta, llr
+        return theta
 
 
 def _groups(

@@ -28,7 +28,8 @@ from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_varia
 from phylotools.phylogeny.threads import n_cores
 from phylotools.predict.allele_scores import BatchScores
 from phylotools.predict.info_fields import DEFAULT_TAG, InfoFields
-from phylotools.predict.judging import JudgedBatch, OnRefMismatch
+from phylotools.predict.judged_batch import JudgedBatch
+from phylotools.predict.judging import OnRefMismatch
 from phylotools.predict.precomputed import open_precomputed
 from phylotools.predict.scorer import Scorer
 from phylotools.predict.variants import AnnotatedBatch, VariantAnnotator

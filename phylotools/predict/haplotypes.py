@@ -21,8 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.io.genome import CODE_OF_BYTE
+from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
+from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.predict.alleles import LONGEST_CHANGE, shared_prefix, trim
+from phylotools.predict.reference import reference_tokens
 from phylotools.predict.scorer import Scorer
 
 #: Sites compared beyond the change itself: chosen in examples/indel_validation.
@@ -57,16 +59,74 @@ class Change:
     alt: bytes
 
 
-class HaplotypeScorer:
-    """Log-likelihood ratios of changes of any length, on the reference genome of a scorer.
+@dataclass(frozen=True)
+class LaidChanges:
+    """K changes as changes of single sites.
 
-    A result depends on the sequence around the change and on the model: not on its spelling, nor
-    on the other changes asked for.
+    Attributes
+    ----------
+    contigs : int64 array [K]
+        Index into the contigs of the genome.
+    starts : int64 array [K]
+        First position, 0-based, of the left-aligned change.
+    n_refs : int64 array [K]
+        Bases of the reference that it replaces.
+    owners : int64 array [M]
+        Row of the change that a term belongs to; terms of one follow each other.
+    positions : int64 array [M]
+    refs, alts : uint8 array [M]
+        Codes of the bases that differ there, 0 to 3.
+    """
+
+    contigs: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    n_refs: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    refs: NDArray[np.uint8]
+    alts: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def followed_by(self, others: LaidChanges) -> LaidChanges:
+        """These changes, then others."""
+        if not len(others):
+            return self
+        mine, theirs = vars(self), {**vars(others), "owners": others.owners + len(self)}
+        return LaidChanges(**{key: np.append(mine[key], theirs[key]) for key in mine})
+
+    def llr(
+        self, substitution: SubstitutionModel, theta: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Log-likelihood ratio of every change, float64 [K].
+
+        Parameters
+        ----------
+        substitution : SubstitutionModel
+        theta : float32 array [M, 4]
+            Of the terms' positions.
+        """
+        with torch.inference_mode():
+            scores = substitution.allele_scores(torch.from_numpy(theta).double()).numpy()
+        rows = np.arange(len(theta))
+        differences = scores[rows, self.alts] - scores[rows, self.refs]
+        # The mean of the two ways to lay the haplotype. Terms are added in their order, so that a
+        # sum does not depend on the others.
+        sums = np.bincount(self.owners, differences, minlength=len(self))
+        return np.asarray(sums, dtype=np.float64) / 2
+
+
+_NONE, _NO_BASES = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8)
+NO_CHANGES = LaidChanges(_NONE, _NONE, _NONE, _NONE, _NONE, _NO_BASES, _NO_BASES)
+
+
+class HaplotypeLayout:
+    """Lays changes of any length over the sites of a reference genome.
 
     Parameters
     ----------
-    scorer : Scorer
-        Of a model and a genome.
+    genome : ReferenceGenome
     flank : int
         Sites compared beyond the change itself, on either side; at least 1.
 
@@ -76,43 +136,42 @@ class HaplotypeScorer:
         If `flank` is less than 1.
     """
 
-    def __init__(self, scorer: Scorer, flank: int = FLANK) -> None:
+    def __init__(self, genome: ReferenceGenome, flank: int = FLANK) -> None:
         if flank < 1:
             raise UsageError(f"an indel cannot be scored with {flank} sites beyond it")
-        self._scorer = scorer
-        self._substitution = scorer.model.substitution
-        self._flank = flank
+        self.flank = flank
+        self._genome = genome
+        self._number_of = {name: number for number, name in enumerate(genome.contigs)}
         self._block = functools.lru_cache(8)(self._read_block)
 
-    def llr(self, changes: Sequence[Change], *, are_aligned: bool = False) -> NDArray[np.float64]:
-        """Log-likelihood ratio of every change; negative: the alternative is less viable.
+    def lay(self, changes: Sequence[Change]) -> LaidChanges:
+        """Changes of single sites that stand for changes of length.
 
         Parameters
         ----------
         changes : sequence of Change
-            At most `LONGEST_CHANGE` bases of either allele after trimming.
-        are_aligned : bool
-            They come from `left_aligned`.
-
-        Returns
-        -------
-        float64 array [K]
-            In nats, in the given order.
-
-        Raises
-        ------
-        UsageError
-            If a change is too long or leaves its contig.
-        InputError
-            As for `TiledNetwork.values`.
+            From `left_aligned`.
         """
-        aligned = changes if are_aligned else [self.left_aligned(change) for change in changes]
-        ordered = sorted(set(aligned), key=lambda change: (change.contig, change.start))
-        found: dict[Change, float] = {}
-        for first in range(0, len(ordered), _SLAB):
-            slab = ordered[first : first + _SLAB]
-            found.update(zip(slab, self._slab_llr(slab), strict=True))
-        return np.array([found[change] for change in aligned], dtype=np.float64)
+        n_changes = len(changes)
+        windows = [self._windows(change) for change in changes]
+        flat = [window for pair in windows for window in pair]
+        starts = np.array([start for start, _, _ in flat], dtype=np.int64)
+        lengths = np.array([len(ref) for _, ref, _ in flat], dtype=np.int64)
+        refs = np.frombuffer(b"".join(ref for _, ref, _ in flat), dtype=np.uint8)
+        alts = np.frombuffer(b"".join(alt for _, _, alt in flat), dtype=np.uint8)
+        firsts = np.cumsum(lengths) - lengths
+        positions = np.arange(len(refs)) + np.repeat(starts - firsts, lengths)
+        owners = np.repeat(np.repeat(np.arange(n_changes), 2), lengths)
+        differs = (refs != alts) & (refs < _N_BASES) & (alts < _N_BASES)
+        return LaidChanges(
+            np.array([self._number_of[change.contig] for change in changes], dtype=np.int64),
+            np.array([change.start for change in changes], dtype=np.int64),
+            np.array([len(change.ref) for change in changes], dtype=np.int64),
+            owners[differs],
+            positions[differs],
+            refs[differs],
+            alts[differs],
+        )
 
     def left_aligned(self, change: Change) -> Change:
         """The one spelling that stands for all of a change's: trimmed, and as far left as it goes.
@@ -122,7 +181,7 @@ class HaplotypeScorer:
         UsageError
             If the change is too long or leaves its contig.
         """
-        length = self._scorer.genome.contigs.get(change.contig, 0)
+        length = self._genome.contigs.get(change.contig, 0)
         if not 0 <= change.start <= change.start + len(change.ref) <= length:
             raise UsageError(
                 f"a change at {change.contig}:{change.start + 1} leaves its contig "
@@ -146,7 +205,7 @@ class HaplotypeScorer:
             border, limit = change.start, min(change.start, LONGEST_SHIFT)
         else:
             border = change.start + len(change.ref)
-            limit = min(self._scorer.genome.contigs[change.contig] - border, LONGEST_SHIFT)
+            limit = min(self._genome.contigs[change.contig] - border, LONGEST_SHIFT)
         room, n_read = 0, 16
         while room < limit:
             n_read = min(n_read, limit - room)
@@ -165,37 +224,13 @@ class HaplotypeScorer:
             n_read = min(n_read * 4, _MARGIN)
         return room
 
-    def _slab_llr(self, changes: list[Change]) -> list[float]:
-        """LLRs of left-aligned changes of one or more contigs."""
-        llr = np.zeros(len(changes))
-        indices_of: dict[str, list[int]] = {}
-        for index, change in enumerate(changes):
-            indices_of.setdefault(change.contig, []).append(index)
-        for contig, indices in indices_of.items():
-            windows = [self._windows(changes[index]) for index in indices]
-            starts = np.array([window[0] for pair in windows for window in pair])
-            reference = b"".join([window[1] for pair in windows for window in pair])
-            alternative = b"".join([window[2] for pair in windows for window in pair])
-            lengths = np.array([len(window[1]) for pair in windows for window in pair])
-            ends = np.cumsum(lengths)
-            offsets = np.arange(len(reference)) - np.repeat(ends - lengths, lengths)
-            differences = self._differences(
-                contig,
-                np.repeat(starts, lengths) + offsets,
-                np.frombuffer(reference, dtype=np.uint8),
-                np.frombuffer(alternative, dtype=np.uint8),
-            )
-            # The mean of the two ways to lay the haplotype.
-            llr[indices] = np.add.reduceat(differences, (ends - lengths)[::2]) / 2
-        return llr.tolist()
-
     def _windows(self, change: Change) -> tuple[tuple[int, bytes, bytes], ...]:
         """First site, and the base codes of both haplotypes, of both ways to lay the alternative.
 
         In a repeat the change could stand in several places. Sites between the first and the last
         keep their bases either way.
         """
-        n_ref, n_sites = len(change.ref), len(change.ref) + self._flank
+        n_ref, n_sites = len(change.ref), len(change.ref) + self.flank
         last = _moved(change, self._room(change, to_the_left=False))
         after, before = last.start + n_ref, change.start
         downstream = self._tokens(change.contig, after, after + n_sites)
@@ -206,41 +241,82 @@ class HaplotypeScorer:
         return (
             (last.start, (last_ref + downstream)[:n_sites], (last_alt + downstream)[:n_sites]),
             (
-                before - self._flank,
+                before - self.flank,
                 (upstream + ref)[len(ref) :],
                 (upstream + alt)[len(alt) :],
             ),
         )
 
-    def _differences(
-        self,
-        contig: str,
-        positions: NDArray[np.int64],
-        reference: NDArray[np.uint8],
-        alternative: NDArray[np.uint8],
-    ) -> NDArray[np.float64]:
-        """LLR of a base at each position, float64 [M]; 0 where a letter is no base."""
-        differences = np.zeros(len(positions))
-        is_base = (reference < _N_BASES) & (alternative < _N_BASES)
-        changed = np.flatnonzero(is_base & (reference != alternative))
-        sites, rows = np.unique(positions[changed], return_inverse=True)
-        theta = torch.from_numpy(self._scorer.theta_at(contig, sites))
-        with torch.inference_mode():
-            scores = self._substitution.allele_scores(theta.double()).numpy()
-        differences[changed] = scores[rows, alternative[changed]] - scores[rows, reference[changed]]
-        return differences
-
     def _tokens(self, contig: str, start: int, end: int) -> bytes:
-        """`TiledNetwork.tokens` as bytes."""
+        """`reference_tokens` as bytes."""
         index = start // _BLOCK
         if end - index * _BLOCK <= _BLOCK + _MARGIN:
             begin = index * _BLOCK
             return self._block(contig, index)[start - begin : end - begin]
-        return self._scorer.tokens(contig, start, end).tobytes()
+        return reference_tokens(self._genome, contig, start, end).tobytes()
 
     def _read_block(self, contig: str, index: int) -> bytes:
         begin = index * _BLOCK
-        return self._scorer.tokens(contig, begin, begin + _BLOCK + _MARGIN).tobytes()
+        return reference_tokens(self._genome, contig, begin, begin + _BLOCK + _MARGIN).tobytes()
+
+
+class HaplotypeScorer:
+    """Log-likelihood ratios of changes of any length, on the reference genome of a scorer.
+
+    A result depends on the sequence around the change and on the model: not on its spelling, nor
+    on the other changes asked for.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        Of a model and a genome.
+    flank : int
+        As for `HaplotypeLayout`.
+    """
+
+    def __init__(self, scorer: Scorer, flank: int = FLANK) -> None:
+        self._scorer = scorer
+        self._layout = HaplotypeLayout(scorer.genome, flank)
+        self._contigs = tuple(scorer.genome.contigs)
+
+    def left_aligned(self, change: Change) -> Change:
+        """`HaplotypeLayout.left_aligned`."""
+        return self._layout.left_aligned(change)
+
+    def llr(self, changes: Sequence[Change]) -> NDArray[np.float64]:
+        """Log-likelihood ratio of every change; negative: the alternative is less viable.
+
+        Parameters
+        ----------
+        changes : sequence of Change
+            At most `LONGEST_CHANGE` bases of either allele after trimming.
+
+        Returns
+        -------
+        float64 array [K]
+            In nats, in the given order.
+
+        Raises
+        ------
+        UsageError
+            If a change is too long or leaves its contig.
+        InputError
+            As for `TiledNetwork.values`.
+        """
+        aligned = [self.left_aligned(change) for change in changes]
+        ordered = sorted(set(aligned), key=lambda change: (change.contig, change.start))
+        found: dict[Change, float] = {}
+        for first in range(0, len(ordered), _SLAB):
+            slab = ordered[first : first + _SLAB]
+            laid = self._layout.lay(slab)
+            theta = np.empty((len(laid.positions), _N_BASES), dtype=np.float32)
+            contigs = laid.contigs[laid.owners]
+            for contig in np.unique(contigs).tolist():
+                rows = np.flatnonzero(contigs == contig)
+                theta[rows] = self._scorer.theta_at(self._contigs[contig], laid.positions[rows])
+            llr = laid.llr(self._scorer.model.substitution, theta)
+            found.update(zip(slab, llr.tolist(), strict=True))
+        return np.array([found[change] for change in aligned], dtype=np.float64)
 
 
 def _moved(change: Change, shift: int) -> Change:

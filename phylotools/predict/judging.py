@@ -1,13 +1,13 @@
 """Which alleles of a batch of records have a score, and which sites it takes to compute them.
 
-Plain records (one base of REF that is the reference's; ALTs of one letter or of none) are sorted by
-compiled loops, all others by `alleles.classify`, one by one. Both give the same.
+Plain records (one base of REF that is the reference's; ALTs of one letter or of none) and spelled
+ones (REF and ALTs of bases) are sorted by compiled loops, all others by `alleles.classify`, one by
+one. Both give the same.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,21 +27,19 @@ from phylotools.predict.alleles import (
     classify,
     kind_without_sequence,
 )
-from phylotools.predict.haplotypes import Change
+from phylotools.predict.haplotypes import Change, HaplotypeLayout
+from phylotools.predict.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
 from phylotools.predict.reference import (
     AssemblyCheck,
     ContigNames,
     ReferenceLetters,
     ref_agrees,
 )
+from phylotools.predict.spelled_records import SpelledRecords, judge_spelled
 from phylotools.predict.training_sites import TrainingSites
 
 OnRefMismatch = Literal["error", "skip", "warn"]
-STATUSES = tuple(Status)
-CODE_OF_STATUS = {status: code for code, status in enumerate(STATUSES)}
-_SHORT_ALLELES = 8
 _NOT_PLAIN = 255
-_classify_short = functools.lru_cache(1 << 14)(classify)
 #: Status codes of what `classify_plain` tells apart besides bases.
 _STATUS_OF_KIND = np.zeros(256, dtype=np.uint8)
 for _kind, _status in (
@@ -50,90 +48,27 @@ for _kind, _status in (
     (kernels.SYMBOLIC, Status.SYMBOLIC),
     (kernels.NON_ACGT, Status.NON_ACGT),
     (kernels.REF_EQUALS_ALT, Status.REF_EQUALS_ALT),
+    (kernels.SUBSTITUTION, Status.OK),
+    (kernels.SUBSTITUTIONS, Status.MNV),
+    (kernels.INDEL, Status.EXPERIMENTAL_INDEL),
 ):
     _STATUS_OF_KIND[_kind] = CODE_OF_STATUS[_status]
 
 
-@dataclass(frozen=True)
-class JudgedBatch:
-    """N records, the outcomes of their alleles, and what must be computed for them.
+@dataclass
+class _OneByOne:
+    """What judging record by record finds.
 
     Attributes
     ----------
-    records : RecordTable
-    first_outcome : int64 array [N + 1]
-        Where the outcomes of each record's ALTs begin.
-    numbers : int64 array, by outcome
-        Which number an allele gets; -1 for none.
-    statuses : uint8 array, by outcome
-        Index into `STATUSES`.
-    sites : int64 array [N]
-        The scored site that POS is; -1 for none.
-    site_contigs : int64 array [S]
-        Index into `contigs`.
-    site_positions : int64 array [S]
-        0-based.
-    contigs : tuple of str
-    term_numbers, term_sites : int64 array [T]
-        A number is the sum of its terms, and a term is the score of a change at a site.
-    term_refs, term_alts : uint8 array [T]
-        Base codes.
-    is_reference : bool array [T]
-        Whether the term's REF is the reference base.
+    terms : list of tuple
+        Outcome, position, codes of both bases, whether the first is the reference's.
     indels : dict of int to Change
-        Numbers that have no terms -> left-aligned changes of length.
-    n_numbers : int
+        By outcome.
     """
 
-    records: RecordTable
-    first_outcome: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    statuses: NDArray[np.uint8]
-    sites: NDArray[np.int64]
-    site_contigs: NDArray[np.int64]
-    site_positions: NDArray[np.int64]
-    contigs: tuple[str, ...]
-    term_numbers: NDArray[np.int64]
-    term_sites: NDArray[np.int64]
-    term_refs: NDArray[np.uint8]
-    term_alts: NDArray[np.uint8]
-    is_reference: NDArray[np.bool_]
-    indels: dict[int, Change]
-    n_numbers: int
-
-
-@dataclass
-class _Collected:
-    """What judging record by record adds to a batch."""
-
-    n_numbers: int
-    n_sites: int
-    site_contigs: list[int] = field(default_factory=list)
-    site_positions: list[int] = field(default_factory=list)
-    term_numbers: list[int] = field(default_factory=list)
-    term_sites: list[int] = field(default_factory=list)
-    term_refs: list[int] = field(default_factory=list)
-    term_alts: list[int] = field(default_factory=list)
-    is_reference: list[bool] = field(default_factory=list)
+    terms: list[tuple[int, int, int, int, bool]] = field(default_factory=list)
     indels: dict[int, Change] = field(default_factory=dict)
-
-    def add_number(self) -> int:
-        self.n_numbers += 1
-        return self.n_numbers - 1
-
-    def add_term(
-        self, number: int, contig: int, position: int, change: Substitution, is_reference: bool
-    ) -> int:
-        """The term's site."""
-        site = self.n_sites + len(self.site_positions)
-        self.site_contigs.append(contig)
-        self.site_positions.append(position)
-        self.term_numbers.append(number)
-        self.term_sites.append(site)
-        self.term_refs.append(change.ref)
-        self.term_alts.append(change.alt)
-        self.is_reference.append(is_reference)
-        return site
 
 
 class Judge:
@@ -151,13 +86,12 @@ class Judge:
     on_ref_mismatch : {'error', 'skip', 'warn'}
     training_regions : sequence of Region, optional
         Scored alleles elsewhere are flagged.
-    left_align : callable, optional
-        Brings a change of length to the spelling that stands for all of its spellings; None where
-        such changes are not to be scored.
+    haplotypes : HaplotypeLayout, optional
+        None where changes of length are not to be scored.
     """
 
     #: Off only in tests: then every record is judged by itself.
-    uses_plain_path = True
+    uses_compiled_loops = True
 
     def __init__(
         self,
@@ -169,7 +103,7 @@ class Judge:
         *,
         on_ref_mismatch: OnRefMismatch,
         training_regions: Sequence[Region] | None,
-        left_align: Callable[[Change], Change] | None,
+        haplotypes: HaplotypeLayout | None,
     ) -> None:
         self._lengths = genome.contigs
         self._contigs = tuple(genome.contigs)
@@ -181,7 +115,8 @@ class Judge:
         self._path = path
         self._on_ref_mismatch = on_ref_mismatch
         self._training = TrainingSites(training_regions, self._lengths)
-        self._left_align = left_align
+        self._haplotypes = haplotypes
+        self._genome = genome
         self._letters = ReferenceLetters(genome)
 
     def judge(self, records: RecordTable) -> JudgedBatch:
@@ -208,50 +143,91 @@ class Judge:
         kernels.classify_plain(
             records.text, records.tabs, letters, kernels.LETTER_CODES, first_outcome, kinds, refs
         )
-        record_of = np.repeat(np.arange(len(records)), counts)
         is_plain = refs != _NOT_PLAIN
-        scored = np.flatnonzero(is_plain[record_of] & (kinds < kernels.MISSING))
-        statuses = _STATUS_OF_KIND[kinds]
-        statuses[scored] = CODE_OF_STATUS[Status.OK]
-        numbers = np.full(n_outcomes, -1, dtype=np.int64)
-        numbers[scored] = np.arange(len(scored))
-        # One site for each plain record with an allele to score.
-        scored_records, term_sites = np.unique(record_of[scored], return_inverse=True)
-        sites = np.full(len(records), -1, dtype=np.int64)
-        sites[scored_records] = np.arange(len(scored_records))
-        self._assembly.n_checked += int(is_plain.sum())
+        others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
+        spelled = judge_spelled(
+            records,
+            others if self.uses_compiled_loops else others[:0],
+            contig_of,
+            first_outcome,
+            kinds,
+            self._genome,
+            self._contigs,
+        )
+        others = np.setdiff1d(others, spelled.rows[spelled.is_judged], assume_unique=True)
+        self._assembly.n_checked += int(is_plain.sum() + spelled.is_judged.sum())
+        batch = BatchBuilder(records, first_outcome, _STATUS_OF_KIND[kinds])
         for status, concerned in (
             (Status.CONTIG_MISSING, contig_of < 0),
             (Status.OUT_OF_CONTIG, (contig_of >= 0) & ~is_inside),
         ):
-            statuses[concerned[record_of]] = CODE_OF_STATUS[status]
-        collected = _Collected(len(scored), len(scored_records))
-        for record in np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0)).tolist():
-            contig = int(contig_of[record])
-            begin = int(first_outcome[record])
-            outcomes, sites[record] = self._judge_one(records, record, contig, collected)
-            for outcome, (number, status) in enumerate(outcomes, start=begin):
-                numbers[outcome] = number
-                statuses[outcome] = CODE_OF_STATUS[status]
-        batch = JudgedBatch(
-            records,
-            first_outcome,
-            numbers,
-            statuses,
-            sites,
-            _joined(contig_of[scored_records], collected.site_contigs),
-            _joined(starts[scored_records], collected.site_positions),
-            self._contigs,
-            _joined(np.arange(len(scored)), collected.term_numbers),
-            _joined(term_sites, collected.term_sites),
-            _joined(refs[record_of[scored]], collected.term_refs),
-            _joined(kinds[scored], collected.term_alts),
-            _joined(np.ones(len(scored), dtype=bool), collected.is_reference),
-            collected.indels,
-            collected.n_numbers,
+            batch.statuses[concerned[batch.record_of]] = CODE_OF_STATUS[status]
+        scored = np.flatnonzero(is_plain[batch.record_of] & (kinds < kernels.MISSING))
+        batch.statuses[scored] = CODE_OF_STATUS[Status.OK]
+        # One site for each plain record with an allele to score.
+        scored_records, rows = np.unique(batch.record_of[scored], return_inverse=True)
+        sites = batch.add_sites(scored_records, contig_of[scored_records], starts[scored_records])
+        is_reference = np.ones(len(scored), dtype=bool)
+        batch.add_terms(
+            scored, sites[rows], refs[scored_records][rows], kinds[scored], is_reference
         )
-        self._flag(batch)
-        return batch
+        one_by_one = _OneByOne()
+        self._add_spelled(batch, spelled, contig_of, one_by_one)
+        for record in others.tolist():
+            contig = int(contig_of[record])
+            statuses = self._judge_one(
+                records, record, contig, int(first_outcome[record]), one_by_one
+            )
+            batch.statuses[first_outcome[record] : first_outcome[record + 1]] = [
+                CODE_OF_STATUS[status] for status in statuses
+            ]
+        self._add_one_by_one(batch, one_by_one, contig_of)
+        judged = batch.finish(self._contigs)
+        self._flag(judged)
+        return judged
+
+    def _add_spelled(
+        self,
+        batch: BatchBuilder,
+        spelled: SpelledRecords,
+        contig_of: NDArray[np.int64],
+        one_by_one: _OneByOne,
+    ) -> None:
+        """Add the alleles of spelled records, but those that have to be laid one by one."""
+        outcomes, positions, refs, alts = spelled.terms.T
+        owners = batch.record_of[outcomes]
+        sites = batch.add_sites(owners, contig_of[owners], positions)
+        is_reference = np.ones(len(sites), dtype=bool)
+        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8), is_reference)
+        if self._haplotypes is None:
+            batch.statuses[spelled.changes[:, 0]] = CODE_OF_STATUS[Status.INDEL]
+            return
+        laid, outcomes, unlaid = spelled.lay(self._haplotypes.flank)
+        batch.add_indels(outcomes, laid)
+        for outcome, row, start, n_ref, alt, n_alt in unlaid.tolist():
+            contig = self._contigs[spelled.contigs[row]]
+            ref = self._letters.fetch(contig, start, start + n_ref)
+            bases = spelled.records.text[alt : alt + n_alt].tobytes().upper()
+            one_by_one.indels[outcome] = Change(contig, start, ref, bases)
+
+    def _add_one_by_one(
+        self, batch: BatchBuilder, one_by_one: _OneByOne, contig_of: NDArray[np.int64]
+    ) -> None:
+        if one_by_one.terms:
+            outcomes, positions, refs, alts, is_reference = np.array(one_by_one.terms).T
+            owners = batch.record_of[outcomes]
+            sites = batch.add_sites(owners, contig_of[owners], positions)
+            batch.add_terms(
+                outcomes,
+                sites,
+                refs.astype(np.uint8),
+                alts.astype(np.uint8),
+                is_reference.astype(bool),
+            )
+        if one_by_one.indels:
+            assert self._haplotypes is not None
+            changes = [self._haplotypes.left_aligned(x) for x in one_by_one.indels.values()]
+            batch.add_indels(np.array(list(one_by_one.indels)), self._haplotypes.lay(changes))
 
     def _contigs_of(self, records: RecordTable) -> NDArray[np.int64]:
         """Index of the reference's contig by record; -1 where it has none."""
@@ -268,7 +244,7 @@ class Judge:
         """Reference letters at POS; 0 where not wanted."""
         letters = np.zeros(len(starts), dtype=np.uint8)
         wanted = wanted & (contig_of >= 0)
-        if not self.uses_plain_path:
+        if not self.uses_compiled_loops:
             return letters
         for contig in np.unique(contig_of[wanted]).tolist():
             rows = np.flatnonzero(wanted & (contig_of == contig))
@@ -276,9 +252,14 @@ class Judge:
         return letters
 
     def _judge_one(
-        self, records: RecordTable, record: int, contig_index: int, collected: _Collected
-    ) -> tuple[list[tuple[int, Status]], int]:
-        """Number (or -1) and status of every allele, and the scored site that POS is (or -1)."""
+        self,
+        records: RecordTable,
+        record: int,
+        contig_index: int,
+        first_outcome: int,
+        one_by_one: _OneByOne,
+    ) -> list[Status]:
+        """Status of every allele."""
         ref = records.column(record, 3).upper()
         start = int(records.positions[record]) - 1
         contig = self._contigs[contig_index]
@@ -287,38 +268,32 @@ class Judge:
         is_mismatch = ref != letters and not ref_agrees(ref, letters)
         if is_mismatch:
             self._note_mismatch(records, record, ref, letters)
-        outcomes: list[tuple[int, Status]] = []
-        first_site = -1
-        for alt in records.column(record, 4).upper().split(b","):
+        statuses: list[Status] = []
+        for outcome, alt in enumerate(records.column(record, 4).upper().split(b","), first_outcome):
             change: Substitution | MultiSubstitution | Indel | Status
             if is_mismatch and self._on_ref_mismatch == "skip":
                 change = kind_without_sequence(alt) or Status.REF_MISMATCH
-            elif len(ref) + len(alt) <= _SHORT_ALLELES:
-                change = _classify_short(ref, alt)
             else:
                 change = classify(ref, alt)
-            if isinstance(change, Indel) and self._left_align is None:
+            if isinstance(change, Indel) and self._haplotypes is None:
                 change = Status.INDEL
             if isinstance(change, Status):
-                outcomes.append((-1, change))
+                statuses.append(change)
                 continue
-            number = collected.add_number()
             if isinstance(change, Indel):
-                indel = Change(contig, start + change.offset, change.ref, change.alt)
-                assert self._left_align is not None
-                collected.indels[number] = self._left_align(indel)
+                one_by_one.indels[outcome] = Change(
+                    contig, start + change.offset, change.ref, change.alt
+                )
                 status = Status.EXPERIMENTAL_INDEL
             else:
                 changes = change.sites if isinstance(change, MultiSubstitution) else (change,)
-                for each in changes:
-                    site = collected.add_term(
-                        number, contig_index, start + each.offset, each, not is_mismatch
-                    )
-                    if each.offset == 0:
-                        first_site = site
+                one_by_one.terms += [
+                    (outcome, start + each.offset, each.ref, each.alt, not is_mismatch)
+                    for each in changes
+                ]
                 status = Status.MNV if len(changes) > 1 else Status.OK
-            outcomes.append((number, Status.REF_MISMATCH if is_mismatch else status))
-        return outcomes, first_site
+            statuses.append(Status.REF_MISMATCH if is_mismatch else status)
+        return statuses
 
     def _note_mismatch(self, records: RecordTable, record: int, ref: bytes, letters: bytes) -> None:
         self._assembly.n_mismatches += 1
@@ -342,14 +317,13 @@ class Judge:
         graver = np.full(batch.n_numbers, 255, dtype=np.uint8)
         site_flags = self._flags(batch.site_contigs, batch.site_positions)
         np.minimum.at(graver, batch.term_numbers, site_flags[batch.term_sites])
-        if batch.indels:
-            indels = batch.indels.values()
-            contigs = np.array([self._index_of[indel.contig] for indel in indels])
-            firsts = np.array([indel.start for indel in indels])
-            lasts = firsts + [max(len(indel.ref), 1) - 1 for indel in indels]
-            for positions in (firsts, lasts):
-                inside = np.minimum(positions, self._length_of[contigs] - 1)
-                np.minimum.at(graver, list(batch.indels), self._flags(contigs, inside))
+        indels = batch.indels
+        if len(indels):
+            lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
+            for positions in (indels.starts, lasts):
+                inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
+                flags = self._flags(indels.contigs, inside)
+                np.minimum.at(graver, batch.indel_numbers, flags)
         has_number = np.flatnonzero(batch.numbers >= 0)
         flags = graver[batch.numbers[has_number]]
         is_flagged = (flags != 255) & (
@@ -368,8 +342,3 @@ class Judge:
             outside = self._training.lacks(self._contigs[contig], positions[rows])
             flags[rows[outside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
         return flags
-
-
-def _joined(array: NDArray, listed: list) -> NDArray:
-    """An array with a list behind it, in the array's type."""
-    return np.concatenate([array, np.array(listed, dtype=array.dtype)]) if listed else array

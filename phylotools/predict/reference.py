@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,17 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, shown_path
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region, resolve_contigs
+from phylotools.model.presets import PAD_TOKEN
 
 logger = logging.getLogger("phylotools")
 
 #: Short enough for variants far apart, which need a block each.
 _BLOCK_SHIFT = 12
 _BLOCKS_KEPT = 1024
+#: Stretches nearer than this are read in one go: a call costs as much as so many bases.
+_STRETCH_GAP = 1 << 12
+#: Drops the soft-mask bit: networks see upper case only.
+_CODE_MASK = 7
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _ACGT = frozenset(b"ACGT")
 _NAMES_SHOWN = 5
@@ -88,7 +95,79 @@ class ReferenceLetters:
         return letters
 
     def _read(self, contig: str, start: int, end: int) -> bytes:
-        return _LETTERS[self._genome.fetch(Region(contig, start, end)) & 7].tobytes()
+        return _LETTERS[self._genome.fetch(Region(contig, start, end)) & _CODE_MASK].tobytes()
+
+
+@dataclass(frozen=True)
+class ReferenceStretches:
+    """Parts of a reference, one for each of R places; those near each other share one.
+
+    Attributes
+    ----------
+    bases : uint8 array
+        As `reference_tokens` has them.
+    shifts : int64 array [R]
+        Position p of a place's contig is ``bases[shift + p]``.
+    lows, highs : int64 array [R]
+        Positions that are there, half-open.
+    """
+
+    bases: NDArray[np.uint8]
+    shifts: NDArray[np.int64]
+    lows: NDArray[np.int64]
+    highs: NDArray[np.int64]
+
+
+def reference_stretches(
+    genome: ReferenceGenome,
+    contigs: Sequence[str],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+) -> ReferenceStretches:
+    """Read what lies around places.
+
+    Parameters
+    ----------
+    genome : ReferenceGenome
+    contigs : sequence of str
+    begins, ends : int64 array [R]
+        0-based, half-open; may reach beyond the contig.
+    numbers : int64 array [R]
+        Index into `contigs`.
+    """
+    shifts, lows, highs = (np.empty(len(begins), dtype=np.int64) for _ in range(3))
+    parts = [np.empty(0, dtype=np.uint8)]
+    n_bases = 0
+    for number in np.unique(numbers).tolist():
+        rows = np.flatnonzero(numbers == number)
+        rows = rows[np.argsort(begins[rows], kind="stable")]
+        reach = np.maximum.accumulate(ends[rows])
+        cuts = np.flatnonzero(begins[rows[1:]] > reach[:-1] + _STRETCH_GAP) + 1
+        for first, last in itertools.pairwise([0, *cuts.tolist(), len(rows)]):
+            chosen = rows[first:last]
+            low, high = int(begins[chosen[0]]), int(reach[last - 1])
+            parts.append(reference_tokens(genome, contigs[number], low, high))
+            shifts[chosen], lows[chosen], highs[chosen] = n_bases - low, low, high
+            n_bases += high - low
+    return ReferenceStretches(np.concatenate(parts), shifts, lows, highs)
+
+
+def reference_tokens(
+    genome: ReferenceGenome, contig: str, begin: int, end: int
+) -> NDArray[np.uint8]:
+    """Tokens of positions, which may lie outside the contig.
+
+    Returns
+    -------
+    uint8 array [end - begin]
+        0 to 3 for A, C, G, T, 4 for any other letter, `PAD_TOKEN` outside the contig.
+    """
+    tokens = np.full(end - begin, PAD_TOKEN, dtype=np.uint8)
+    inside = Region(contig, max(begin, 0), min(end, genome.contigs[contig]))
+    if inside.start < inside.end:
+        tokens[inside.start - begin : inside.end - begin] = genome.fetch(inside) & _CODE_MASK
+    return tokens
 
 
 def ref_agrees(ref: bytes, letters: bytes) -> bool:

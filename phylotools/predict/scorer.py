@@ -26,6 +26,8 @@ from phylotools.model.device import (
     fastest_thread_count,
     resolve_precision,
 )
+from phylotools.model.presets import PAD_TOKEN
+from phylotools.predict.reference import reference_tokens
 from phylotools.predict.tile_cache import Tile, TileCache
 
 if TYPE_CHECKING:
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("phylotools")
 
-#: Network token of a position outside the contig.
-PAD_TOKEN = 5
-#: Drops the soft-mask bit: the network sees upper case only.
-_CODE_MASK = 7
 #: Measured with one CPU thread: from 512 positions on a dense position costs no less (receptive
 #: fields 73, 97, 241: 5, 24, 170 us; at 128 positions 2 to 7 times that), and a lone variant pays
 #: for a whole tile. It is also the length at which the authors of PhyloGPN score windows, which
@@ -290,12 +288,7 @@ class TiledNetwork:
         -------
         uint8 array [end - begin]
         """
-        tokens = np.full(end - begin, PAD_TOKEN, dtype=np.uint8)
-        inside = Region(contig, max(begin, 0), min(end, self.genome.contigs[contig]))
-        if inside.start < inside.end:
-            codes = self.genome.fetch(inside) & _CODE_MASK
-            tokens[inside.start - begin : inside.end - begin] = codes
-        return tokens
+        return reference_tokens(self.genome, contig, begin, end)
 
     def _compute(
         self, tokens: NDArray[np.uint8], n_together: int, place: str = ""

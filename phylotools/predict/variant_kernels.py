@@ -11,8 +11,11 @@ from phylotools.compiling import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: What an ALT of a plain record may be besides a base, 0 to 3: rows of a table of statuses.
+#: What an ALT may be besides a base, 0 to 3: rows of a table of statuses.
 MISSING, SPANNING_DELETION, SYMBOLIC, NON_ACGT, REF_EQUALS_ALT = range(4, 9)
+#: The same of alleles of several bases.
+SUBSTITUTION, SUBSTITUTIONS, INDEL = range(9, 12)
+_UNKNOWN = 255
 _LESS, _GREATER, _COMMA, _POINT, _STAR, _SEMICOLON = b"<>,.*;"
 _OPEN, _CLOSE = b"[]"
 _CASE = 0x20
@@ -40,6 +43,32 @@ def count_alts(text: NDArray[np.uint8], tabs: NDArray[np.int64], counts: NDArray
             if text[at] == _COMMA:
                 n_alts += 1
         counts[i] = n_alts
+
+
+@compiled
+def _kind_without_bases(text: NDArray[np.uint8], begin: int, end: int) -> int:
+    """Kind of an ALT that spells no bases; `_UNKNOWN` if it spells some or is a breakend."""
+    if end == begin:
+        return MISSING
+    if end == begin + 1:
+        if text[begin] == _POINT:
+            return MISSING
+        if text[begin] == _STAR:
+            return SPANNING_DELETION
+    elif text[begin] == _LESS and text[end - 1] == _GREATER:
+        for k in range(begin, end):
+            if text[k] == _OPEN or text[k] == _CLOSE:
+                return _UNKNOWN
+        return SYMBOLIC
+    return _UNKNOWN
+
+
+@compiled
+def _end_of_alt(text: NDArray[np.uint8], begin: int, stop: int) -> int:
+    end = begin
+    while end < stop and text[end] != _COMMA:
+        end += 1
+    return end
 
 
 @compiled
@@ -83,33 +112,133 @@ def classify_plain(
         stop = tabs[i, 4]
         is_plain = True
         while is_plain and outcome < first_outcome[i + 1]:
-            end = begin
-            while end < stop and text[end] != _COMMA:
-                end += 1
-            kind = np.uint8(255)
-            if end == begin:
-                kind = np.uint8(MISSING)
-            elif end == begin + 1:
-                letter = text[begin]
-                if letter == _POINT:
-                    kind = np.uint8(MISSING)
-                elif letter == _STAR:
-                    kind = np.uint8(SPANNING_DELETION)
-                else:
-                    kind = codes[letter]
-                    if kind == ref:
-                        kind = np.uint8(REF_EQUALS_ALT)
-            elif text[begin] == _LESS and text[end - 1] == _GREATER:
-                kind = np.uint8(SYMBOLIC)
-                for k in range(begin, end):
-                    if text[k] == _OPEN or text[k] == _CLOSE:
-                        kind = np.uint8(255)
-            is_plain = kind != 255
+            end = _end_of_alt(text, begin, stop)
+            kind = _kind_without_bases(text, begin, end)
+            if kind == _UNKNOWN and end == begin + 1:
+                kind = codes[text[begin]]
+                if kind == ref:
+                    kind = REF_EQUALS_ALT
+            is_plain = kind != _UNKNOWN
             kinds[outcome] = kind
             outcome += 1
             begin = end + 1
         if is_plain:
             refs[i] = ref
+
+
+@compiled
+def classify_spelled(
+    rows: NDArray[np.int64],
+    text: NDArray[np.uint8],
+    tabs: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    codes: NDArray[np.uint8],
+    bases: NDArray[np.uint8],
+    shifts: NDArray[np.int64],
+    longest: int,
+    first_outcome: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    is_judged: NDArray[np.bool_],
+    terms: NDArray[np.int64],
+    changes: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Sort the alleles of records whose REF is the reference, and whose ALTs spell bases or none.
+
+    Parameters
+    ----------
+    rows : int64 array [R]
+        Records to look at, the REF of each within its contig.
+    text, tabs, codes, first_outcome
+        As for `classify_plain`.
+    starts : int64 array [N]
+        POS, 0-based.
+    bases, shifts
+        The reference of each row, as `reference_stretches` gives it.
+    longest : int
+        Most bases of an ALT that is looked at.
+    kinds : uint8 array, written
+        By outcome, one of the constants above.
+    is_judged : bool array [R], written
+        Others are not of this kind: their outcomes are not to be read.
+    terms : int64 array [T, 4], written
+        Changes of single bases: outcome, position, codes of both bases.
+    changes : int64 array [K, 6], written
+        Changes of length without shared ends: outcome, row, position, bases of REF, where the
+        bases of ALT begin in the text, how many they are.
+
+    Returns
+    -------
+    n_terms, n_changes : int
+    """
+    n_terms = 0
+    n_changes = 0
+    for row in range(len(rows)):
+        i = rows[row]
+        ref = tabs[i, 2] + 1
+        n_ref = tabs[i, 3] - ref
+        start = starts[i]
+        is_judged[row] = True
+        for k in range(n_ref):
+            code = codes[text[ref + k]]
+            if code > 3 or code != bases[shifts[row] + start + k]:
+                is_judged[row] = False
+                break
+        first_term = n_terms
+        first_change = n_changes
+        begin = tabs[i, 3] + 1
+        for outcome in range(first_outcome[i], first_outcome[i + 1]):
+            if not is_judged[row]:
+                break
+            end = _end_of_alt(text, begin, tabs[i, 4])
+            n_alt = end - begin
+            kind = _kind_without_bases(text, begin, end)
+            if kind == _UNKNOWN:
+                if n_alt > longest:
+                    is_judged[row] = False
+                    break
+                for k in range(begin, end):
+                    if codes[text[k]] > 3:
+                        is_judged[row] = False
+                n_shared = min(n_ref, n_alt)
+                if n_ref == n_alt:
+                    n_shared -= 1
+                n_behind = 0
+                while (
+                    n_behind < n_shared
+                    and codes[text[ref + n_ref - 1 - n_behind]] == codes[text[end - 1 - n_behind]]
+                ):
+                    n_behind += 1
+                n_before = 0
+                while (
+                    n_before < n_shared - n_behind
+                    and codes[text[ref + n_before]] == codes[text[begin + n_before]]
+                ):
+                    n_before += 1
+                if n_ref != n_alt:
+                    kind = INDEL
+                    changes[n_changes, 0] = outcome
+                    changes[n_changes, 1] = row
+                    changes[n_changes, 2] = start + n_before
+                    changes[n_changes, 3] = n_ref - n_before - n_behind
+                    changes[n_changes, 4] = begin + n_before
+                    changes[n_changes, 5] = n_alt - n_before - n_behind
+                    n_changes += 1
+                else:
+                    kind = REF_EQUALS_ALT
+                    for k in range(n_before, n_ref - n_behind):
+                        if codes[text[ref + k]] != codes[text[begin + k]]:
+                            kind = SUBSTITUTION if kind == REF_EQUALS_ALT else SUBSTITUTIONS
+                            terms[n_terms, 0] = outcome
+                            terms[n_terms, 1] = start + k
+                            terms[n_terms, 2] = codes[text[ref + k]]
+                            terms[n_terms, 3] = codes[text[begin + k]]
+                            n_terms += 1
+            kinds[outcome] = kind
+            begin = end + 1
+        if not is_judged[row]:
+            n_terms = first_term
+            n_changes = first_change
+    return n_terms, n_changes
 
 
 @compiled

@@ -22,9 +22,10 @@ from phylotools.io.vcf.regions import RegionFilter
 from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries
 from phylotools.predict.allele_scores import AlleleScorer, BatchScores
 from phylotools.predict.alleles import SCORED_STATUSES, Status
-from phylotools.predict.haplotypes import HaplotypeScorer
+from phylotools.predict.haplotypes import HaplotypeLayout
 from phylotools.predict.info_fields import InfoFields
-from phylotools.predict.judging import STATUSES, Judge, JudgedBatch, OnRefMismatch
+from phylotools.predict.judged_batch import STATUSES, JudgedBatch
+from phylotools.predict.judging import Judge, OnRefMismatch
 from phylotools.predict.precomputed import PrecomputedScores
 from phylotools.predict.reference import AssemblyCheck, ContigNames
 from phylotools.predict.scorer import Scorer
@@ -113,7 +114,6 @@ class VariantAnnotator:
         parts[1:] = [b";" + part for part in parts[1:]]
         self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
         self._key_ends = np.cumsum([len(part) for part in parts])
-        haplotypes = HaplotypeScorer(scorer) if score_indels else None
         self.contig_names = ContigNames(header.contigs, scorer.genome, path)
         self.assembly = AssemblyCheck(path, scorer.genome.path)
         self._judge = Judge(
@@ -124,9 +124,9 @@ class VariantAnnotator:
             path,
             on_ref_mismatch=on_ref_mismatch,
             training_regions=training_regions,
-            left_align=haplotypes.left_aligned if haplotypes else None,
+            haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
         )
-        self._scores = AlleleScorer(scorer, haplotypes, precomputed)
+        self._scores = AlleleScorer(scorer, precomputed)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()

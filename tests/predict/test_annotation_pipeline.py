@@ -64,8 +64,8 @@ def test_the_compiled_path_is_the_general_one(
     batch = list(enumerate(map(line_of, generated), start=1))
     outcomes = []
     try:
-        for uses_plain_path in (True, False):
-            Judge.uses_plain_path = uses_plain_path
+        for uses_compiled_loops in (True, False):
+            Judge.uses_compiled_loops = uses_compiled_loops
             annotator = VariantAnnotator(
                 Scorer(toy_model, genome, threads=1),
                 VcfHeader((), COLUMNS),
@@ -77,7 +77,7 @@ def test_the_compiled_path_is_the_general_one(
             checked = annotator.assembly
             outcomes.append((text, annotator.statuses, checked.n_checked, checked.first_mismatch))
     finally:
-        Judge.uses_plain_path = True
+        Judge.uses_compiled_loops = True
     assert outcomes[0] == outcomes[1]
 
 

@@ -22,6 +22,7 @@ from score_tables import table_of_annotation, write_table
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.io.vcf import reader
+from phylotools.predict import spelled_records
 from phylotools.predict.annotate import AnnotationSettings, annotate_file
 from phylotools.predict.judging import Judge
 from phylotools.predict.scorer import Scorer
@@ -60,10 +61,24 @@ def records(draw: st.DrawFn) -> tuple[str, int, str, str]:
     name = {"MT": "chrM", "2": "chr2"}.get(contig, contig)
     letters = GENOME.get(name, "A" * 9)
     start = draw(st.integers(-1, len(letters)) | st.integers(0, 8))
-    ref = letters[max(start, 0) : max(start, 0) + draw(st.integers(1, 4))]
+    longest = draw(st.sampled_from([4, 4, 4, 90]))
+    ref = letters[max(start, 0) : max(start, 0) + draw(st.integers(1, longest))]
     ref = draw(st.sampled_from([ref] * 8 + ["N", "A", ref.swapcase()])) or "A"
     alts = st.text("ACGTacgt", min_size=1, max_size=4) | st.sampled_from(
-        [ref, ref[0], ref + "T", ".", "*", "<DEL>", "<*>", "N", "A[chr1:3[", "A."]
+        [
+            ref,
+            ref[0],
+            ref + "T",
+            ref * 3,
+            ref[: len(ref) // 2 + 1],
+            ".",
+            "*",
+            "<DEL>",
+            "<*>",
+            "N",
+            "A[chr1:3[",
+            "A.",
+        ]
     )
     return contig, start + 1, ref, ",".join(draw(st.lists(alts, min_size=1, max_size=3)))
 
@@ -146,8 +161,12 @@ def test_company_order_blocks_and_threads_do_not_matter(model, rows: list, rng) 
     }
     with mock.patch.object(reader, "BLOCK_BYTES", rng.randrange(1, 200)):
         others["blocks"] = annotated(model, shuffled)
-    with mock.patch.object(Judge, "uses_plain_path", False):
+    with mock.patch.object(Judge, "uses_compiled_loops", False):
         others["general path"] = annotated(model, shuffled)
+    # Repeats and alleles that are too long for the compiled loops.
+    margin, longest = rng.randrange(0, 40), rng.randrange(1, 5)
+    with mock.patch.multiple(spelled_records, _MARGIN=margin, _LONGEST=longest):
+        others["little at hand"] = annotated(model, shuffled)
     for what, found in others.items():
         assert found == [expected[line] for line in shuffled], what
     alone = rng.choice(lines)
