@@ -21,8 +21,9 @@ logger = logging.getLogger("phylotools")
 #: Short enough for variants far apart, which need a block each.
 _BLOCK_SHIFT = 12
 _BLOCKS_KEPT = 1024
-#: Stretches nearer than this are read in one go: a call costs as much as so many bases.
-_STRETCH_GAP = 1 << 12
+#: Stretches nearer than this are read in one go: a call costs as much as 2,000 bases (12 us), and
+#: a block of records far apart must not hold all that lies between them.
+_STRETCH_GAP = 1 << 11
 #: Drops the soft-mask bit: networks see upper case only.
 _CODE_MASK = 7
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
