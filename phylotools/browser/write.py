@@ -117,7 +117,7 @@ def write_browser_files(
         (folder / "hub.txt").write_text(hub_text(tracks, genome, title), encoding="ascii")
     else:
         (folder / "hub.txt").unlink(missing_ok=True)
-        notes.append(f"no hub.txt: UCSC is not known to have an assembly {assembly!r}; see --assembly")
+        notes.append(f"no hub.txt: UCSC has no known assembly {assembly!r}; see --assembly")
     data = _embed(folder, needed)
     if data is None:
         notes.append("the files are large: igv.html needs a web server or asks for the files")
