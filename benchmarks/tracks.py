@@ -61,14 +61,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as place:
         one_bigwig(given.bases, given.runs, Path(place))
-        for name, n_positions in (("stub", given.positions), ("shipped", given.positions // 8)):
+        for name, n_positions in (("stand-in", given.positions), ("shipped", given.positions // 8)):
             rates = [whole_command(name, n_positions, given.threads, Path(place))[0]
                      for _ in range(given.runs)]  # fmt: skip
             print(
                 f"whole command, {name} network, {n_positions:,} positions, 12 bigWigs and table, "
                 f"{given.threads} threads: {np.median(rates):,.0f} positions/s"
             )
-        sizes = whole_command("stub", given.positions, given.threads, Path(place))[1]
+        sizes = whole_command("stand-in", given.positions, given.threads, Path(place))[1]
         print("bytes a position: " + ", ".join(f"{k} {v:.2f}" for k, v in sizes.items()))
     for n_positions in (given.positions // 4, given.positions):
         arguments = ["--memory", "--positions", str(n_positions), "--threads", str(given.threads)]
@@ -117,7 +117,7 @@ def whole_command(
         fasta.write_bytes(b">chr1\n" + letters.tobytes() + b"\n")
     model = dataclasses.replace(load_model(None, "cpu"), training_regions=None)
     scorer = stages.Scorer
-    if network == "stub":
+    if network == "stand-in":
         stages.Scorer = Random  # type: ignore[assignment, misc]
     start = time.perf_counter()
     try:
@@ -138,7 +138,7 @@ def whole_command(
 def peak_memory(n_positions: int, threads: int) -> int:
     """Megabytes."""
     with tempfile.TemporaryDirectory() as place:
-        whole_command("stub", n_positions, threads, Path(place))
+        whole_command("stand-in", n_positions, threads, Path(place))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 

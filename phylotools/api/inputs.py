@@ -19,7 +19,7 @@ from phylotools.embedding.regions import (
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
-from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
+from phylotools.io.genome import CODE_OF_BYTE, LETTER_OF_CODE, ReferenceGenome
 from phylotools.io.regions import Region, resolve_contigs
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _NO_LETTER = 255
 _LONGEST_TILE, _SHORTEST_TILE = 512, 64
 
@@ -70,7 +69,7 @@ def _letters(sequence: SequenceLike, k: int) -> bytes:
         raise UsageError(f"sequence {k} must be text, or base codes from 0 to 4 in one dimension")
     if len(codes) and codes.min() < 0:
         raise UsageError(f"sequence {k} has a negative base code")
-    return _LETTERS[codes].tobytes()
+    return LETTER_OF_CODE[codes].tobytes()
 
 
 def tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:

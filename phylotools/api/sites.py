@@ -28,8 +28,6 @@ from phylotools.predict.scorer import TILE_LENGTH, Scorer
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
 
-_CODE_MASK = 7
-
 
 @dataclass(frozen=True)
 class SitePrediction:
@@ -158,5 +156,4 @@ def _predict(
                     substitution.entropy(theta),
                 )
             ]
-        codes = np.minimum(genome.fetch(region) & _CODE_MASK, 4).astype(np.uint8)
-        yield SitePrediction(codes, values, *numbers)
+        yield SitePrediction(genome.bases(region), values, *numbers)

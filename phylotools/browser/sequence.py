@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from phylotools.errors import InputError
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
 from phylotools.io.regions import Region
 
 #: A larger reference is not copied into the folder: browsers then show lengths alone.
 LARGEST_COPY = 32_000_000
 _LINE = 60
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
 
 def write_sizes(path: Path, contigs: Mapping[str, int]) -> None:
@@ -52,6 +49,6 @@ def write_reference(folder: Path, fasta: Path, contigs: Mapping[str, int]) -> No
                 )
             sequence.write(f">{contig}\n".encode())
             index.write(f"{contig}\t{length}\t{sequence.tell()}\t{_LINE}\t{_LINE + 1}\n")
-            letters = _LETTERS[genome.fetch(Region(contig, 0, length)) & 7].tobytes()
+            letters = LETTER_OF_CODE[genome.bases(Region(contig, 0, length))].tobytes()
             for start in range(0, length, _LINE):
                 sequence.write(letters[start : start + _LINE] + b"\n")

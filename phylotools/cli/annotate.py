@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 )
 @force_option
 @regions_option(
-    help="Only records that overlap contig or contig:begin-end; may be given again. With an "
-    "index little else is read, without one the whole file.",
+    help="Only records that overlap contig or contig:begin-end (1-based); may be given again. With "
+    "an index little else is read, without one the whole file.",
 )
 @regions_file_option(help="Only records that overlap these regions.")
 @click.option(
@@ -107,6 +107,9 @@ def annotate_command(
     Reads VCF (plain, gzip, bgzip) or BCF from a file, or from stdin where none is given or it is
     `-`. Every record comes out, in order, unchanged but for four INFO fields: PHYLOGPN_LLR and
     PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site.
+
+    LLR and entropy are in nats; an LLR below 0 says that ALT is less viable than REF. A rate of 1
+    is neutral, a lower one conserved.
     """
     if variants == "-" and sys.stdin.isatty():
         raise click.UsageError("give a VCF or BCF, or pipe one in")

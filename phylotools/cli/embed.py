@@ -36,7 +36,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
     type=click.Choice(FORMATS),
     help="Of the output [default: from the suffix of -o, else parquet].",
 )
-@options.regions_option(help="contig or contig:begin-end, in place of a BED.")
+@options.regions_option(help="contig or contig:begin-end (1-based), in place of a BED.")
 @click.option(
     "--pool",
     type=click.Choice(POOLINGS),

@@ -14,6 +14,8 @@ from phylotools.cli.options import (
     logger,
     logging_options,
     output_option,
+    regions_file_option,
+    regions_option,
     seed_option,
     summary_option,
     write_summary,
@@ -44,10 +46,8 @@ if TYPE_CHECKING:
     "names that end in LLR or begin with llr, high for others]. Repeat it to compare scores.",
 )
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
-@click.option(
-    "-r", "--regions", multiple=True, metavar="REGION", help="Only contig or contig:begin-end."
-)
-@click.option("-R", "--regions-file", metavar="BED", help="Only variants in these regions.")
+@regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
+@regions_file_option(help="Only variants in these regions.")
 @click.option(
     "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only variants with such a value."
 )

@@ -32,10 +32,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Also write PREFIX.conservation.bw, PREFIX.rate.bw and PREFIX.llr_mean.bw.",
 )
 @click.option("--per-allele", is_flag=True, help="A line for every alternative allele.")
-@click.option(
-    "-r", "--regions", multiple=True, metavar="REGION", help="Only contig or contig:begin-end."
-)
-@click.option("-R", "--regions-file", metavar="BED", help="Only these regions.")
+@options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
+@options.regions_file_option(help="Only these regions.")
 @click.option(
     "--substitution",
     type=click.Choice(options.SUBSTITUTION_NAMES),

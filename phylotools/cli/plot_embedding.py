@@ -45,7 +45,7 @@ def embedding_command(
 ) -> None:
     """Embeddings in two dimensions, coloured by class.
 
-    EMBEDDINGS is what `phylotools embed` writes: Parquet, or npz with one vector a region.
+    EMBEDDINGS is what `phylotools embed` writes, in any of its formats.
 
     \b
     phylotools plot embedding embeddings.parquet --colour genes.bed -o embedding.svg

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(name="logo")
 @options.regions_option(
-    multiple=False, required=True, help="contig:begin-end: 20 to 200 bases are best."
+    multiple=False, required=True, help="contig:begin-end (1-based): 20 to 200 bases are best."
 )
 @options.model_option(help="Model [default: the one that ships with phylotools].")
 @options.fasta_option

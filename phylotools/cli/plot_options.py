@@ -27,7 +27,7 @@ _SCORED_OPTIONS = (
     click.option(
         "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only alleles with such a value."
     ),
-    options.regions_option(help="Only contig or contig:begin-end; may be given again."),
+    options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again."),
     options.regions_file_option(help="Only alleles in these regions."),
     options.seed_option,
     plot_output_option,

@@ -47,7 +47,7 @@ _OPTIONS = (
         "-r",
         "--regions",
         metavar="REGION[,...]",
-        help="Store these positions only: contig, contig:begin-end.",
+        help="Store these positions only: contig, contig:begin-end (1-based).",
     ),
     click.option("-R", "--regions-file", metavar="BED", help="Store these positions only."),
     click.option("--exclude", metavar="BED", help="Leave these positions out."),

@@ -51,10 +51,8 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @click.option("--contig", metavar="NAME", help="Name of the new contig [default: chr1].")
 @options.model_option(help="Take the sites from this model's reading of a sequence, not at random.")
 @options.fasta_option
-@click.option(
-    "-r", "--regions", multiple=True, metavar="REGION", help="Only contig or contig:begin-end."
-)
-@click.option("-R", "--regions-file", metavar="BED", help="Only these regions.")
+@options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
+@options.regions_file_option(help="Only these regions.")
 @click.option(
     "--reference",
     metavar="SPECIES",

@@ -19,7 +19,8 @@ _OPTIONS = (
     options.model_option(help="Model [default: the one that ships with phylotools]."),
     options.fasta_option,
     options.regions_option(
-        help="Only contig or contig:begin-end; may be given again [default: the whole reference]."
+        help="Only contig or contig:begin-end (1-based); may be given again "
+        "[default: the whole reference]."
     ),
     options.regions_file_option(help="Only these regions."),
     click.option(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, bed_rows, parse_region, resolve_contigs
+from phylotools.io.regions import Region, bed_rows, resolve_contigs, resolve_region
 
 logger = logging.getLogger("phylotools")
 
@@ -111,14 +111,8 @@ def named_regions(texts: Iterable[str], genome: ReferenceGenome) -> RegionTable:
     """
     rows = []
     for text in texts:
-        lengths = dict(genome.contigs)
-        for name in {text, text.rpartition(":")[0]} - {""}:
-            for spelled, contig in resolve_contigs([name], genome.contigs).items():
-                lengths[spelled] = genome.contigs[contig]
-        region = parse_region(text, lengths)
-        # Each text by itself: `MT:1-9` and `chrM:1-9` are of one contig.
-        contig = resolve_contigs([region.contig], genome.contigs)[region.contig]
-        rows.append((contig, region.start, region.end, text, ".", 0))
+        region = resolve_region(text, genome.contigs)
+        rows.append((region.contig, region.start, region.end, text, ".", 0))
     return _table(rows, genome, None, skip_outside=False)
 
 

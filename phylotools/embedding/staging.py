@@ -6,15 +6,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.io.closing import Closing
 from phylotools.io.files import naming_output
 
 
-class StagedRows:
+class StagedRows(Closing):
     """float32 rows in a temporary file that has no name: even a kill leaves nothing.
 
     Parameters
@@ -82,13 +82,5 @@ class StagedRows:
         for begin in range(0, n_rows, step):
             yield begin, self.read(begin, min(begin + step, n_rows))
 
-    def __enter__(self) -> StagedRows:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()

@@ -12,6 +12,7 @@ from phylotools.errors import UsageError
 from phylotools.io.regions import (
     MAX_COORDINATE,
     Region,
+    merge_regions,
     parse_region,
     read_bed,
     resolve_contigs,
@@ -130,22 +131,12 @@ class RegionFilter:
     """Whether a position lies in one of the regions."""
 
     def __init__(self, regions: Iterable[Region]) -> None:
-        by_contig: dict[str, list[tuple[int, int]]] = {}
-        for region in regions:
-            by_contig.setdefault(region.contig, []).append((region.start, region.end))
-        self._contigs = list(by_contig)
         self._merged: dict[str, tuple[list[int], list[int]]] = {}
-        for contig, spans in by_contig.items():
-            starts: list[int] = []
-            ends: list[int] = []
-            for start, end in sorted(spans):
-                if ends and start <= ends[-1]:
-                    ends[-1] = max(ends[-1], end)
-                else:
-                    starts.append(start)
-                    ends.append(end)
-            self._merged[contig] = starts, ends
-        self._resolve = contig_resolver(self._contigs)
+        for region in merge_regions(regions):
+            starts, ends = self._merged.setdefault(region.contig, ([], []))
+            starts.append(region.start)
+            ends.append(region.end)
+        self._resolve = contig_resolver(self._merged)
 
     def __call__(self, contig: str, position: int) -> bool:
         known = self._resolve(contig)

@@ -13,13 +13,13 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.closing import Closing
 from phylotools.io.files import GZIP_MAGIC, open_input
 from phylotools.io.regions import Region
 
@@ -29,6 +29,7 @@ logger = logging.getLogger("phylotools")
 N_CODE = 4
 #: Added to the code of a lower-case (soft-masked) base.
 SOFT_MASK = 8
+_BASE_MASK = np.uint8(SOFT_MASK - 1)
 _INVALID = 255
 _BOM = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n\v\f"
@@ -50,6 +51,8 @@ def _code_table() -> NDArray[np.uint8]:
 
 #: uint8[256]: ASCII byte -> base code; 255 where the byte is no sequence letter.
 CODE_OF_BYTE = _code_table()
+#: uint8[5]: base code without soft mask -> upper-case letter, N for all but A, C, G and T.
+LETTER_OF_CODE = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class _SequenceSource(Protocol):
     def close(self) -> None: ...
 
 
-class ReferenceGenome:
+class ReferenceGenome(Closing):
     """A reference assembly: contig lengths, and sequence by region.
 
     Use `open`; the instance is a context manager and may be shared between threads.
@@ -179,20 +182,13 @@ class ReferenceGenome:
             )
         return codes
 
+    def bases(self, region: Region) -> NDArray[np.uint8]:
+        """`fetch` without the soft mask: 0 to 4."""
+        return self.fetch(region) & _BASE_MASK
+
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-    def __enter__(self) -> ReferenceGenome:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _fresh(path: str, suffix: str) -> bool:

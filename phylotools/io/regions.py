@@ -93,6 +93,23 @@ def parse_region(text: str, contigs: Mapping[str, int] | None = None) -> Region:
     return Region(contig, begin - 1, end)
 
 
+def resolve_region(text: str, contigs: Mapping[str, int]) -> Region:
+    """`parse_region` where the contig may be spelled otherwise; by the contig's own name.
+
+    Raises
+    ------
+    InputError
+        As for `parse_region`.
+    """
+    lengths = dict(contigs)
+    own_name: dict[str, str] = {}
+    for name in {text, text.rpartition(":")[0]} - {""}:
+        for spelled, contig in resolve_contigs([name], contigs).items():
+            lengths[spelled], own_name[spelled] = contigs[contig], contig
+    region = parse_region(text, lengths)
+    return Region(own_name.get(region.contig, region.contig), region.start, region.end)
+
+
 def _number(text: str) -> int | None:
     digits = text.replace(",", "")
     return int(digits) if 0 < len(digits) <= 15 else None
@@ -269,20 +286,12 @@ def choose_regions(
         the contigs. Where it has some, others are left out with a warning.
     """
     # Each text by itself: `1` and `chr1` are one contig, but for two contigs of one file.
-    sources = [[parse_region(text, _with_spelling(text, contigs))] for text in texts]
+    sources = [[resolve_region(text, contigs)] for text in texts]
     if bed is not None:
         sources.append(read_bed(bed))
     if not sources:
         return None
-    named = [region for source in sources for region in _within(source, contigs, path)]
-    merged: list[Region] = []
-    for region in sorted(named):
-        last = merged[-1] if merged else None
-        if last is not None and last.contig == region.contig and region.start <= last.end:
-            merged[-1] = Region(last.contig, last.start, max(last.end, region.end))
-        else:
-            merged.append(region)
-    return merged
+    return merge_regions(region for source in sources for region in _within(source, contigs, path))
 
 
 def _within(
@@ -315,13 +324,16 @@ def _within(
         yield Region(contig, region.start, region.end)
 
 
-def _with_spelling(text: str, contigs: Mapping[str, int]) -> dict[str, int]:
-    """The contigs, and the text's own spelling of one of them."""
-    lengths = dict(contigs)
-    for name in {text, text.rpartition(":")[0]} - {""}:
-        for spelled, contig in resolve_contigs([name], contigs).items():
-            lengths[spelled] = contigs[contig]
-    return lengths
+def merge_regions(regions: Iterable[Region]) -> list[Region]:
+    """The union of regions: disjoint and sorted, touching ones joined, empty ones left out."""
+    merged: list[Region] = []
+    for region in sorted(region for region in regions if region.start < region.end):
+        last = merged[-1] if merged else None
+        if last is not None and last.contig == region.contig and region.start <= last.end:
+            merged[-1] = Region(last.contig, last.start, max(last.end, region.end))
+        else:
+            merged.append(region)
+    return merged
 
 
 def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str, str]:

@@ -120,14 +120,14 @@ def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
 
     theta = torch.from_numpy(scorer.theta(region)).double()
     model = scorer.model.substitution
-    reference = scorer.genome.fetch(region) & 7
+    reference = scorer.genome.bases(region)
     scores = model.allele_scores(theta).numpy()
     rows = np.arange(len(region))
     is_known = reference != N_CODE
     of_reference = np.where(is_known, scores[rows, np.minimum(reference, 3)], np.nan)
     return SiteProfile(
         region,
-        reference.astype(np.uint8),
+        reference,
         model.log_equilibrium_frequencies(theta).numpy(),
         scores - of_reference[:, None],
         model.site_rate(theta).numpy(),

@@ -12,7 +12,6 @@ in its own context, do well with a perfect predictor and badly with trained netw
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,8 +33,8 @@ FLANK = 5
 LONGEST_SHIFT = 1 << 16
 #: Changes worked on together, which bounds the memory.
 _SLAB = 1024
-#: Reference positions decoded at once, and those on either side that a change may need with them.
-_BLOCK, _MARGIN = 1 << 14, 1 << 12
+#: Bases of a repeat looked at in one go: few at first, as most indels cannot move at all.
+_FEWEST_READ, _MOST_READ = 16, 1 << 12
 _N_BASES = 4
 _CODES = CODE_OF_BYTE.tobytes()
 
@@ -142,7 +141,6 @@ class HaplotypeLayout:
         self.flank = flank
         self._genome = genome
         self._number_of = {name: number for number, name in enumerate(genome.contigs)}
-        self._block = functools.lru_cache(8)(self._read_block)
 
     def lay(self, changes: Sequence[Change]) -> LaidChanges:
         """Changes of single sites that stand for changes of length.
@@ -206,7 +204,7 @@ class HaplotypeLayout:
         else:
             border = change.start + len(change.ref)
             limit = min(self._genome.contigs[change.contig] - border, LONGEST_SHIFT)
-        room, n_read = 0, 16
+        room, n_read = 0, _FEWEST_READ
         while room < limit:
             n_read = min(n_read, limit - room)
             # The bases that have to stand beside it: its own, over and over.
@@ -221,7 +219,7 @@ class HaplotypeLayout:
             if beside != wanted:
                 return room + shared_prefix(beside, wanted)
             room += n_read
-            n_read = min(n_read * 4, _MARGIN)
+            n_read = min(n_read * 4, _MOST_READ)
         return room
 
     def _windows(self, change: Change) -> tuple[tuple[int, bytes, bytes], ...]:
@@ -249,15 +247,7 @@ class HaplotypeLayout:
 
     def _tokens(self, contig: str, start: int, end: int) -> bytes:
         """`reference_tokens` as bytes."""
-        index = start // _BLOCK
-        if end - index * _BLOCK <= _BLOCK + _MARGIN:
-            begin = index * _BLOCK
-            return self._block(contig, index)[start - begin : end - begin]
         return reference_tokens(self._genome, contig, start, end).tobytes()
-
-    def _read_block(self, contig: str, index: int) -> bytes:
-        begin = index * _BLOCK
-        return reference_tokens(self._genome, contig, begin, begin + _BLOCK + _MARGIN).tobytes()
 
 
 class HaplotypeScorer:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region, resolve_contigs
 from phylotools.model.presets import PAD_TOKEN
 
@@ -24,9 +24,6 @@ _BLOCKS_KEPT = 1024
 #: Stretches nearer than this are read in one go: a call costs as much as 2,000 bases (12 us), and
 #: a block of records far apart must not hold all that lies between them.
 _STRETCH_GAP = 1 << 11
-#: Drops the soft-mask bit: networks see upper case only.
-_CODE_MASK = 7
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _ACGT = frozenset(b"ACGT")
 _NAMES_SHOWN = 5
 
@@ -50,7 +47,7 @@ class ReferenceLetters:
     """
 
     def __init__(self, genome: ReferenceGenome) -> None:
-        self._genome = genome
+        self.genome = genome
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def fetch(self, contig: str, start: int, end: int) -> bytes:
@@ -66,7 +63,7 @@ class ReferenceLetters:
         block = self._blocks.get((contig, index))
         if block is None:
             start = index << _BLOCK_SHIFT
-            end = min(start + (1 << _BLOCK_SHIFT), self._genome.contigs[contig])
+            end = min(start + (1 << _BLOCK_SHIFT), self.genome.contigs[contig])
             block = self._blocks[contig, index] = self._read(contig, start, end)
             if len(self._blocks) > _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
@@ -96,7 +93,7 @@ class ReferenceLetters:
         return letters
 
     def _read(self, contig: str, start: int, end: int) -> bytes:
-        return _LETTERS[self._genome.fetch(Region(contig, start, end)) & _CODE_MASK].tobytes()
+        return LETTER_OF_CODE[self.genome.bases(Region(contig, start, end))].tobytes()
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def reference_tokens(
     tokens = np.full(end - begin, PAD_TOKEN, dtype=np.uint8)
     inside = Region(contig, max(begin, 0), min(end, genome.contigs[contig]))
     if inside.start < inside.end:
-        tokens[inside.start - begin : inside.end - begin] = genome.fetch(inside) & _CODE_MASK
+        tokens[inside.start - begin : inside.end - begin] = genome.bases(inside)
     return tokens
 
 

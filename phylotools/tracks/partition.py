@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from phylotools.engine.work_folder import WorkFolder
 from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
+from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.tracks.catalogue import signals_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 #: Tiles that are computed together and then made into blocks by one thread: as many as a pass on
 #: an accelerator takes at most.
 _BATCH_TILES = 64
-_CODE_MASK = 7
 
 
 class ThetaSource(Protocol):
@@ -61,7 +60,7 @@ class _Finished:
     counts: Counter[str]
 
 
-class TrackMaker:
+class TrackMaker(Closing):
     """Runs partitions of a plan; a context manager that holds its threads.
 
     Parameters
@@ -93,15 +92,7 @@ class TrackMaker:
             threads, thread_name_prefix="tracks", initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def __enter__(self) -> TrackMaker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def run(
@@ -160,12 +151,12 @@ class TrackMaker:
         """Positions of regions of one contig through the network."""
         contig = regions[0].contig
         positions = np.concatenate([np.arange(region.start, region.end) for region in regions])
-        codes = np.concatenate([self._genome.fetch(region) for region in regions]) & _CODE_MASK
+        codes = np.concatenate([self._genome.bases(region) for region in regions])
         known = codes < 4
         if not known.all():
             positions, codes = positions[known], codes[known]
         theta = self._scorer.theta_at(contig, positions)
-        return _Sites(contig, positions, codes.astype(np.uint8), theta)
+        return _Sites(contig, positions, codes, theta)
 
     def _finish(self, batch: list[_Sites], n_positions: int) -> _Finished:
         signals: list[tuple[int, SignalBlocks]] = []

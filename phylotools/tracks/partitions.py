@@ -66,15 +66,3 @@ def intersect(regions: Sequence[Region], others: Sequence[Region]) -> list[Regio
             shared.append(Region(region.contig, start, end))
             at += 1
     return shared
-
-
-def merged(regions: Iterable[Region]) -> list[Region]:
-    """Regions sorted, with those that overlap or touch made one."""
-    whole: list[Region] = []
-    for region in sorted(regions):
-        last = whole[-1] if whole else None
-        if last is not None and last.contig == region.contig and region.start <= last.end:
-            whole[-1] = Region(last.contig, last.start, max(last.end, region.end))
-        else:
-            whole.append(region)
-    return whole

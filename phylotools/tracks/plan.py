@@ -14,11 +14,11 @@ from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, resolve_contigs
+from phylotools.io.regions import Region, choose_regions, merge_regions, resolve_contigs
 from phylotools.predict.scorer import TILE_LENGTH
 from phylotools.provenance import RunRecord, sha256_file
 from phylotools.tracks.catalogue import TRACK_NAMES
-from phylotools.tracks.partitions import cut_regions, intersect, merged
+from phylotools.tracks.partitions import cut_regions, intersect
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -107,7 +107,7 @@ class Plan:
     @property
     def regions(self) -> list[Region]:
         """What is computed, disjoint and sorted."""
-        return merged(region for part in self.partitions for region in part)
+        return merge_regions(region for part in self.partitions for region in part)
 
     @property
     def n_positions(self) -> int:
@@ -283,7 +283,7 @@ def _trained_regions(model: Model, contigs: dict[str, int]) -> list[Region] | No
         for region in model.training_regions
         if region.contig in names
     )
-    return merged(region for region in named if region.start < region.end)
+    return merge_regions(named)
 
 
 def _trained_only(

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, parse_region, read_bed, resolve_contigs
+from phylotools.io.regions import (
+    Region,
+    merge_regions,
+    parse_region,
+    read_bed,
+    resolve_contigs,
+)
 from phylotools.training.config import TrainingConfig
 
 logger = logging.getLogger("phylotools")
@@ -55,18 +61,6 @@ def subtract(regions: Iterable[Region], removed: Iterable[Region]) -> list[Regio
     return left
 
 
-def union(regions: Iterable[Region]) -> list[Region]:
-    """The union of regions: disjoint and sorted."""
-    merged: list[Region] = []
-    for region in sorted(regions):
-        if merged and merged[-1].contig == region.contig and region.start <= merged[-1].end:
-            last = merged.pop()
-            merged.append(Region(last.contig, last.start, max(last.end, region.end)))
-        elif len(region):
-            merged.append(region)
-    return merged
-
-
 @dataclass(frozen=True)
 class HeldOutColumns:
     """What a configuration names, in its own spelling of the contigs.
@@ -104,7 +98,7 @@ class HeldOutColumns:
         named = resolve_contigs(self.contigs, contigs).values()
         whole = [Region(contig, 0, contigs[contig]) for contig in named]
         parts = [_translate(part, contigs) for part in (self.listed, self.from_file)]
-        return union([*whole, *(region for part in parts for region in part if region)])
+        return merge_regions([*whole, *(region for part in parts for region in part if region)])
 
     def check(self, stores: Sequence[tuple[Mapping[str, int], Covers]]) -> None:
         """Refuse names that hold nothing out: a misspelt one would put its columns in training.

@@ -146,9 +146,9 @@ def test_slabs_change_nothing(random_model, open_genome, monkeypatch) -> None:
     np.testing.assert_array_equal(parts, whole)
 
 
-@pytest.mark.parametrize(("block", "margin"), [(8, 8), (64, 4), (30, 2)])
-def test_how_the_reference_is_decoded_changes_nothing(
-    random_model, open_genome, monkeypatch, block: int, margin: int
+@pytest.mark.parametrize(("fewest", "most"), [(1, 1), (2, 30), (64, 64)])
+def test_how_the_reference_is_read_changes_nothing(
+    random_model, open_genome, monkeypatch, fewest: int, most: int
 ) -> None:
     sequence = "ACACACACACGGGGGGGGGGGGGGGGTTTTTTTTTTTTACGATCAGCATCGACATTTTTTTTTTTTTTTTTTTTTTTTT"
     changes = [
@@ -156,8 +156,8 @@ def test_how_the_reference_is_decoded_changes_nothing(
     ]
     with open_genome(sequence) as genome:
         expected = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
-        monkeypatch.setattr(haplotypes, "_BLOCK", block)
-        monkeypatch.setattr(haplotypes, "_MARGIN", margin)
+        monkeypatch.setattr(haplotypes, "_FEWEST_READ", fewest)
+        monkeypatch.setattr(haplotypes, "_MOST_READ", most)
         found = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
     np.testing.assert_array_equal(found, expected)
 

@@ -1,38 +1,15 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tomli_w
+from small_runs import SMALL, random_store, tables
 
-from phylotools.phylogeny.tree import parse_newick
-from phylotools.provenance import RunRecord
-from phylotools.store import schema
-from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
-
-#: A run of seconds: 973 columns, 30 species, a network of 1,500 parameters.
-TABLES: dict[str, dict[str, Any]] = {
-    "network": {"preset": "tiny", "channels": 8, "bottleneck": 4, "dilations": [1, 2]},
-    "optimiser": {
-        "steps": 20, "windows_per_batch": 4, "window_length": 48, "learning_rate": 0.02,
-        "warmup_steps": 2,
-    },
-    "run": {"seed": 5, "log_every": 1, "evaluate_every": 8, "checkpoint_every": 6},
-}  # fmt: skip
-
-
-def tables(store: Path, **changes: dict[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {"data": {"stores": [str(store)]}, **copy.deepcopy(TABLES)}
-    for name, values in changes.items():
-        merged[name] = merged.get(name, {}) | values
-    return merged
 
 
 @pytest.fixture
@@ -57,49 +34,6 @@ def config_file(tmp_path: Path, mammals_store: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-#: Contigs of `many_segments`: whole chunks, parts of chunks, less than a window.
-CONTIGS = [("one", 11_000), ("tiny", 5), ("two", 2048), ("three", 17_001)]
-
-#: Bytes of a buffer of which those 30,000 columns are several groups.
-SMALL = 40_000
-
-
-def random_store(folder: Path, seed: int, *, weights: bool = False) -> Path:
-    """Store of five species: random bases, blocks with holes, some columns with few species."""
-    rng = np.random.default_rng(seed)
-
-    def chunks():
-        for contig, (_, length) in enumerate(CONTIGS):
-            for index in range(-(-length // schema.CHUNK_LENGTH)):
-                size = min(length - index * schema.CHUNK_LENGTH, schema.CHUNK_LENGTH)
-                bases = np.full((5, schema.CHUNK_LENGTH), schema.NO_BLOCK, dtype=np.uint8)
-                bases[:, :size] = rng.integers(0, 4, (5, size)) | rng.choice([0, 8], (5, size))
-                bases[2:, :size][:, rng.random(size) < 0.1] = schema.GAP_IN_BLOCK
-                bases[1, :size][rng.random(size) < 0.1] = schema.GAP_IN_BLOCK
-                for start in rng.integers(0, schema.CHUNK_LENGTH, 3).tolist():
-                    bases[:, start : start + 200] = schema.NO_BLOCK
-                depth = ((bases & schema.CODE_MASK) < schema.N).sum(axis=0).astype(np.uint16)
-                blob, digest = encode_chunk(bases), chunk_digest(bases)
-                yield StoredChunk(contig, index, blob, digest, bases[0], depth)
-
-    assemble_store(
-        folder,
-        tree=parse_newick("((a:0.1,b:0.2):0.1,(c:0.1,d:0.3):0.2,e:0.3);"),
-        reference_species="a",
-        contigs=CONTIGS,
-        chunks=chunks(),
-        weights=_weights if weights else None,
-        statistics={},
-        run=RunRecord(inputs={"alignment": None}),
-    )
-    return folder
-
-
-def _weights(region) -> np.ndarray:
-    positions = np.arange(region.start, region.end)
-    return np.where(positions % 700 < 300, 0, positions % 7 / 4).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

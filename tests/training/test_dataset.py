@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, merge_regions
 from phylotools.store.read import open_store
 from phylotools.training.dataset import TrainingData
-from phylotools.training.held_out import subtract, union
+from phylotools.training.held_out import subtract
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -240,8 +240,8 @@ intervals = st.lists(
 @given(intervals, intervals)
 @settings(max_examples=60)
 def test_subtract_is_set_difference(kept, removed):
-    left = union(Region(c, s, s + n) for c, s, n in kept)
-    gone = union(Region(c, s, s + n) for c, s, n in removed)
+    left = merge_regions(Region(c, s, s + n) for c, s, n in kept)
+    gone = merge_regions(Region(c, s, s + n) for c, s, n in removed)
     difference = subtract(left, gone)
     assert positions(difference) == positions(left) - positions(gone)
     assert sum(map(len, difference)) == len(positions(difference))

@@ -7,10 +7,10 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 from column_oracle import expected_columns, seen_in
-from conftest import SMALL, random_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed_runs import resumes_to_the_same
+from small_runs import SMALL, random_store
 from test_order import PARTS, digest
 
 from phylotools.errors import InputError

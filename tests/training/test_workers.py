@@ -11,7 +11,7 @@ import time
 
 import pytest
 import tomli_w
-from conftest import SMALL, tables
+from small_runs import SMALL, tables
 from test_order import digest
 
 from phylotools.errors import InputError, PhylotoolsError

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -28,6 +27,7 @@ from phylotools.io.bigwig.index import (
     contig_entries,
 )
 from phylotools.io.bigwig.writer import HEADER, MAGIC
+from phylotools.io.closing import Closing
 from phylotools.io.files import INFLATE_ERROR, open_regular
 
 _INTERVALS = 1
@@ -41,7 +41,7 @@ _LONGEST_NAME = 1 << 12
 _MOST_NODES = 512
 
 
-class BigWigReader:
+class BigWigReader(Closing):
     """Values of positions, for one thread at a time.
 
     Parameters
@@ -103,17 +103,6 @@ class BigWigReader:
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
-
-    def __enter__(self) -> BigWigReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_header(self) -> None:
         head = os.pread(self._handle.fileno(), HEADER.size, 0)

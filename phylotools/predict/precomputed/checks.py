@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,15 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.genome import CODE_OF_BYTE
+from phylotools.predict.reference import ReferenceLetters
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
-
-#: Bases of the reference fetched in one go.
-_REFERENCE_GAP = 1 << 12
-_CODE_MASK = 7
 
 WRONG_GENOME_REMEDY = "give the scores of this genome, or the genome of these scores"
 
@@ -78,32 +72,20 @@ def check_precision(found: str, precision: str, path: str) -> None:
 
 
 def reference_codes(
-    genome: ReferenceGenome, contig: str, positions: NDArray[np.int64], path: str
+    letters: ReferenceLetters, contig: str, positions: NDArray[np.int64], path: str
 ) -> NDArray[np.uint8]:
-    """Codes of the reference at rising positions, 0 to 3 for A, C, G, T.
+    """Codes of the reference at rising positions, 0 to 3 for A, C, G, T, 4 for any other.
 
     Raises
     ------
     InputError
         If a position that the file `path` holds lies beyond the contig's end.
     """
-    codes = np.empty(len(positions), dtype=np.uint8)
+    genome = letters.genome
     if len(positions) and positions[-1] >= genome.contigs[contig]:
         raise InputError(
             f"holds {contig}:{positions[-1] + 1}, beyond the end of {contig} in {genome.path}",
             path=path,
             remedy=WRONG_GENOME_REMEDY,
         )
-    for begin, end in runs(positions, _REFERENCE_GAP):
-        start = int(positions[begin])
-        letters = genome.fetch(Region(contig, start, int(positions[end - 1]) + 1)) & _CODE_MASK
-        codes[begin:end] = letters[positions[begin:end] - start]
-    return codes
-
-
-def runs(positions: NDArray[np.int64], gap: int) -> Iterator[tuple[int, int]]:
-    """Half-open index ranges of ascending positions without a gap as long as `gap`."""
-    if not len(positions):
-        return
-    cuts = np.flatnonzero(np.diff(positions) >= gap) + 1
-    yield from itertools.pairwise([0, *cuts.tolist(), len(positions)])
+    return CODE_OF_BYTE[letters.at(contig, positions)]

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.bgzf import block_size, find_block, read_blocks
 from phylotools.io.bigwig.writer import MAGIC as BIGWIG_MAGIC
+from phylotools.io.closing import Closing
 from phylotools.io.files import BGZF_EOF, TRUNCATED_REMEDY, open_regular
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import resolve_contigs
@@ -26,9 +26,9 @@ from phylotools.predict.precomputed.checks import (
     check_model,
     check_precision,
     reference_codes,
-    runs,
 )
 from phylotools.predict.precomputed.score_lines import ScoreLines
+from phylotools.predict.reference import ReferenceLetters
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -43,7 +43,7 @@ _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 16
 
 
-class ScoreTable:
+class ScoreTable(Closing):
     """A table of the scores of all single-nucleotide variants, for one thread at a time.
 
     Parameters
@@ -77,7 +77,7 @@ class ScoreTable:
         self._handle = handle
         self._size = os.fstat(handle.fileno()).st_size
         self._index = index
-        self._genome = genome
+        self._letters = None if genome is None else ReferenceLetters(genome)
         self._names: dict[str, str] = {}
         if genome is not None:
             self._names = resolve_contigs(genome.contigs, index.contigs)
@@ -137,7 +137,7 @@ class ScoreTable:
         numbers = np.full((len(wanted), 3), np.nan)
         name = self._table_name(contig)
         if name is not None:
-            for begin, end in runs(wanted >> 2, _RUN_GAP):
+            for begin, end in _runs(wanted >> 2, _RUN_GAP):
                 self._look_up_run(contig, name, wanted[begin:end], numbers[begin:end])
         found = numbers[rows]
         # What is no base would otherwise be taken for one of the next position.
@@ -148,19 +148,8 @@ class ScoreTable:
         """Close the file."""
         self._handle.close()
 
-    def __enter__(self) -> ScoreTable:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _table_name(self, contig: str) -> str | None:
-        if self._genome is None:
+        if self._letters is None:
             return resolve_contigs([contig], self.contigs).get(contig)
         return self._names.get(contig)
 
@@ -242,16 +231,15 @@ class ScoreTable:
         self, contig: str, positions: NDArray[np.int64], refs: NDArray[np.uint8]
     ) -> None:
         """Raise unless the table's reference bases (codes) are the genome's."""
-        genome = self._genome
-        if genome is None:
+        if self._letters is None:
             return
-        letters = reference_codes(genome, contig, positions, self.path)
-        wrong = np.flatnonzero(letters != refs)
+        codes = reference_codes(self._letters, contig, positions, self.path)
+        wrong = np.flatnonzero(codes != refs)
         if len(wrong):
             place = int(wrong[0])
             raise InputError(
                 f"its reference at {contig}:{positions[place] + 1} is {'ACGTN'[refs[place]]}, "
-                f"that of {genome.path} is {'ACGTN'[letters[place]]}",
+                f"that of {self._letters.genome.path} is {'ACGTN'[codes[place]]}",
                 path=self.path,
                 remedy=WRONG_GENOME_REMEDY,
             )
@@ -287,6 +275,14 @@ def _header(handle: BinaryIO, path: str) -> list[bytes]:
             break
     lines = io.BytesIO(text[: text.rfind(b"\n") + 1]).readlines()
     return [line.rstrip(b"\n") for line in itertools.takewhile(lambda x: x[:1] == b"#", lines)]
+
+
+def _runs(positions: NDArray[np.int64], gap: int) -> Iterator[tuple[int, int]]:
+    """Half-open index ranges of ascending positions without a gap as long as `gap`."""
+    if not len(positions):
+        return
+    cuts = np.flatnonzero(np.diff(positions) >= gap) + 1
+    yield from itertools.pairwise([0, *cuts.tolist(), len(positions)])
 
 
 def _grouped(blocks: Iterator[tuple[int, bytes]], end: int) -> Iterator[list[bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.bigwig.reader import BigWigReader
+from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import resolve_contigs
 from phylotools.io.track_folder import read_track_record
@@ -23,6 +23,7 @@ from phylotools.predict.precomputed.checks import (
     check_precision,
     reference_codes,
 )
+from phylotools.predict.reference import ReferenceLetters
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -36,7 +37,7 @@ _TOTAL_TOLERANCE = 1e-3
 _TINY = 1e-6
 
 
-class ScoreTracks:
+class ScoreTracks(Closing):
     """The bigWigs of a folder that `phylotools tracks` wrote; use `open`.
 
     Under every substitution model the score of a base is the log of its equilibrium frequency
@@ -53,6 +54,7 @@ class ScoreTracks:
     def __init__(self, folder: str, model: Model, genome: ReferenceGenome) -> None:
         self.path = folder
         self._genome = genome
+        self._letters = ReferenceLetters(genome)
         with torch.inference_mode():
             theta = torch.zeros(1, 4, dtype=torch.float64)
             substitution = model.substitution
@@ -125,17 +127,6 @@ class ScoreTracks:
         """Close the files."""
         self._files.close()
 
-    def __enter__(self) -> ScoreTracks:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _llr(
         self,
         contig: str,
@@ -159,7 +150,7 @@ class ScoreTracks:
                 path=self.path,
                 remedy="make it anew with `phylotools tracks`",
             )
-        codes = reference_codes(self._genome, contig, positions, self.path)
+        codes = reference_codes(self._letters, contig, positions, self.path)
         is_base = codes < 4
         columns = np.arange(len(positions))
         scores = log_pi + self._offsets[:, None]
