@@ -64,10 +64,38 @@ def _read_parquet(path: str) -> VectorTable:
 
     table = parquet.read_table(path)
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
-    vectors = table["vector"].combine_chunks()
-    numbers = vectors.flatten().to_numpy(zero_copy_only=False)
     columns = [np.asarray(table[name].to_pylist()) for name in COLUMNS]
-    return VectorTable(_rows(columns, numbers.reshape(-1, vectors.type.list_size)), metadata)
+    return VectorTable(_rows(columns, vectors_of(table["vector"].combine_chunks())), metadata)
+
+
+def vectors_of(column: Any) -> NDArray[Any]:
+    """Vectors [N, D] of a column of Parquet: lists of numbers, of a fixed length or not.
+
+    Raises
+    ------
+    ValueError
+        If it is none; its text is for users.
+    """
+    from pyarrow import compute
+
+    require_lists(column.type)
+    if column.null_count:
+        raise ValueError("a region has no vector")
+    if not len(column):
+        return np.empty((0, 0), dtype=np.float32)
+    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    if (lengths != lengths[0]).any():
+        raise ValueError("its vectors differ in length")
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(numbers.reshape(len(column), -1))
+
+
+def require_lists(kind: Any) -> None:
+    """Raise `ValueError` unless a Parquet column's type is that of vectors."""
+    import pyarrow
+
+    if not hasattr(kind, "value_type") or not pyarrow.types.is_floating(kind.value_type):
+        raise ValueError(f"its vectors are {kind}, not lists of numbers")
 
 
 def _read_npz(path: str) -> VectorTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
-from phylotools.io.vector_reading import read_vectors
+from phylotools.io.vector_reading import read_vectors, require_lists, vectors_of
 from phylotools.io.vector_table import COLUMNS
 
 _BATCH = 8192
@@ -115,9 +116,8 @@ def _open_parquet(path: str) -> EmbeddingFile:
     with read(lambda: parquet.ParquetFile(path)) as source:
         schema = source.schema_arrow
         _require(set(schema.names), path)
-        kind = schema.field("vector").type
-        if not hasattr(kind, "value_type") or not pyarrow.types.is_floating(kind.value_type):
-            raise InputError(f"its vectors are {kind}, not lists of numbers", path=path)
+        with _naming(path):
+            require_lists(schema.field("vector").type)
         record = (schema.metadata or {}).get(b"phylotools", b"{}")
     metadata = read(lambda: json.loads(record))
     return EmbeddingFile(path, _maker(metadata if isinstance(metadata, dict) else {}), batches)
@@ -125,17 +125,17 @@ def _open_parquet(path: str) -> EmbeddingFile:
 
 def _vectors(column: Any, path: str) -> NDArray[np.float32]:
     """A list column as float32[N, D]."""
-    from pyarrow import compute
+    with _naming(path):
+        return vectors_of(column).astype(np.float32, copy=False)
 
-    if column.null_count:
-        raise InputError("a region has no vector", path=path)
-    if not len(column):
-        return np.empty((0, 0), dtype=np.float32)
-    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
-    if (lengths != lengths[0]).any():
-        raise InputError("its vectors differ in length", path=path)
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), -1).astype(np.float32, copy=False)
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Name the file in what is wrong with its vectors."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error), path=path) from None
 
 
 def _require(names: set[str], path: str) -> None:

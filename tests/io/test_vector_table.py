@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from phylotools.errors import InputError, OutputError, UsageError
 from phylotools.io.vector_reading import read_vectors
@@ -166,3 +168,33 @@ def test_a_missing_table_is_one_error(tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError):
         read_vectors(tmp_path / "empty")
+
+
+ROW = {"contig": ["a"], "start": [1], "end": [2], "name": ["x"], "strand": ["+"]}
+
+
+def test_parquet_that_other_tools_wrote_again(tmp_path) -> None:
+    """pandas and polars make lists of any length of those of one length."""
+    path = tmp_path / "again.parquet"
+    parquet.write_table(pyarrow.table({**ROW, "vector": [[1.0, 2.0]]}), path)
+    assert read_vectors(path).rows.vector.tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (ROW, "vector"),
+        ({"vector": [[1.0]]}, "contig"),
+        ({**ROW, "vector": [3]}, "its vectors are int64, not lists of numbers"),
+        ({**ROW, "vector": [["a"]]}, "its vectors are list"),
+        ({**ROW, "vector": pyarrow.array([None], pyarrow.list_(pyarrow.float32()))}, "no vector"),
+        (
+            {**{key: value * 2 for key, value in ROW.items()}, "vector": [[1.0], [1.0, 2.0]]},
+            "its vectors differ in length",
+        ),
+    ],
+)
+def test_parquet_of_something_else_is_one_error(tmp_path, rows, problem: str) -> None:
+    parquet.write_table(pyarrow.table(rows), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=f"x.parquet: is no table of vectors .*{problem}"):
+        read_vectors(tmp_path / "x.parquet")
