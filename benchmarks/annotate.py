@@ -27,13 +27,13 @@ import torch
 from make_variants import make_variants
 from paired import compare
 
+from phylotools.annotate.run import AnnotationSettings, annotate_file
+from phylotools.annotate.variants import VariantAnnotator
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.reader import open_variants
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
-from phylotools.predict.annotate import AnnotationSettings, annotate_file
-from phylotools.predict.scorer import Scorer
-from phylotools.predict.variants import VariantAnnotator
+from phylotools.scoring.scorer import Scorer
 
 
 class Constant(torch.nn.Module):

@@ -24,7 +24,7 @@ from phylotools.io.regions import Region
 from phylotools.model.presets import preset
 from phylotools.model.registry import Model, load_model
 from phylotools.model.site_model import SiteModelSpec
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 CONTIG, START = "chrM", 3306
 

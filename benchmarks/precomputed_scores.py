@@ -20,9 +20,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 from make_variants import make_variants
 from paired import compare
 
+from phylotools.annotate.run import AnnotationSettings, annotate_file
 from phylotools.io.score_table import TABLE_NAME
 from phylotools.model.registry import load_model
-from phylotools.predict.annotate import AnnotationSettings, annotate_file
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.stages import make_tracks
 

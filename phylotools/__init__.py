@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from phylotools.version import __version__
+
 if TYPE_CHECKING:
     from phylotools.api.sites import SitePrediction, predict_sites
     from phylotools.api.variants import VariantScores, score_variants
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from phylotools.io.vector_reading import VectorTable, read_vectors
     from phylotools.model.folder import Model
     from phylotools.model.registry import list_models, load_model
-
-__version__ = "0.1.0"
 
 #: Name -> the module that has it, imported when it is first used: torch takes seconds.
 _HOMES = {

@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from phylotools import __version__
+from phylotools.version import __version__
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -10,29 +10,38 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "phylotools"
 #: Room -> the rooms that it may import, beside itself and the version.
 MAY_IMPORT: dict[str, set[str]] = {
+    "version": set(),
     "errors": set(),
     "compiling": set(),
     "drawing": set(),
-    "provenance": {"errors"},
-    "io": {"errors", "provenance", "compiling"},
-    "phylogeny": {"errors", "compiling"},
+    "provenance": {"version", "errors"},
 }
-MAY_IMPORT["engine"] = {"errors", "provenance", "compiling", "io"}
-MAY_IMPORT["store"] = {"errors", "provenance", "compiling", "drawing", "io", "phylogeny"}
-MAY_IMPORT["preprocess"] = MAY_IMPORT["store"] | {"store", "engine"}
-MAY_IMPORT["model"] = MAY_IMPORT["store"] | {"store"}
-MAY_IMPORT["training"] = MAY_IMPORT["model"] | {"model"}
-MAY_IMPORT["predict"] = MAY_IMPORT["model"] | {"model"}
-MAY_IMPORT["embedding"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["api"] = MAY_IMPORT["embedding"] | {"embedding"}
-MAY_IMPORT["simulate"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["evaluate"] = MAY_IMPORT["predict"] | {"predict", "training"}
-MAY_IMPORT["plots"] = MAY_IMPORT["evaluate"] | {"evaluate", "embedding"}
-MAY_IMPORT["sites"] = MAY_IMPORT["predict"] | {"predict"}
-MAY_IMPORT["tracks"] = MAY_IMPORT["predict"] | {"predict", "engine", "browser"}
-MAY_IMPORT["cli"] = MAY_IMPORT["evaluate"] | {"evaluate", "simulate", "sites", "engine"}
-MAY_IMPORT["browser"] = {"errors", "io"}
-MAY_IMPORT["cli"] |= {"embedding", "tracks", "preprocess", "plots", "browser"}
+
+
+def _may_import(room: str, *rooms: str) -> None:
+    """Allow a room these rooms, and all that they may import themselves."""
+    MAY_IMPORT[room] = set(rooms).union(*(MAY_IMPORT[name] for name in rooms))
+
+
+_may_import("io", "provenance", "compiling")
+_may_import("phylogeny", "errors", "compiling")
+_may_import("store", "io", "phylogeny")
+_may_import("report", "store", "drawing")
+_may_import("jobs", "io")
+_may_import("preprocess", "store", "jobs")
+_may_import("model", "store")
+_may_import("training", "model")
+_may_import("scoring", "model")
+_may_import("annotate", "scoring")
+_may_import("browser", "io")
+_may_import("tracks", "scoring", "jobs", "browser")
+_may_import("embedding", "scoring")
+_may_import("sites", "scoring")
+_may_import("simulate", "scoring")
+_may_import("evaluate", "model", "drawing")
+_may_import("plots", "evaluate", "embedding", "annotate")
+_may_import("api", "annotate", "embedding")
+_may_import("cli", *MAY_IMPORT)
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
 )

@@ -30,7 +30,7 @@ from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.store.schema import CODE_MASK, NO_BLOCK
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config

@@ -12,11 +12,11 @@ from likelihoods import LogOdds, haplotype_log_odds
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phylotools.annotate.haplotypes import FLANK, Change, HaplotypeScorer
 from phylotools.evaluate.metrics import ScoreMetrics
 from phylotools.model.registry import Model
 from phylotools.phylogeny.substitution import make_substitution_model
-from phylotools.predict.haplotypes import FLANK, Change, HaplotypeScorer
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 #: Sites compared beyond a change, by `HaplotypeScorer`; its own choice first, as all others are
 #: compared with it.

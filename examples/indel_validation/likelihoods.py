@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phylotools.annotate.haplotypes import Change, HaplotypeScorer
 from phylotools.io.genome import CODE_OF_BYTE
 from phylotools.io.regions import Region
-from phylotools.predict.haplotypes import Change, HaplotypeScorer
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)

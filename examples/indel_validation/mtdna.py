@@ -29,12 +29,12 @@ from definitions import difference_from_first, score
 from likelihoods import reference_log_odds
 from numpy.typing import NDArray
 
+from phylotools.annotate.haplotypes import Change, HaplotypeScorer
 from phylotools.evaluate.metrics import compare_scores
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
-from phylotools.predict.haplotypes import Change, HaplotypeScorer
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 DATA = Path(__file__).parents[1] / "human_mtdna" / "data"
 CONTIG, LENGTH = "chrM", 16569

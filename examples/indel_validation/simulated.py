@@ -24,13 +24,13 @@ from likelihoods import reference_log_odds
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phylotools.annotate.haplotypes import Change
 from phylotools.evaluate.metrics import compare_scores
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import Model
 from phylotools.phylogeny.substitution import make_substitution_model
-from phylotools.predict.haplotypes import Change
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 ELEMENT, N_KINDS, SPACING = 24, 4, 120
 #: Standard deviation of scaled fitness at a position of an element.

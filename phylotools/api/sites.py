@@ -23,7 +23,7 @@ from phylotools.api.inputs import (
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.predict.scorer import TILE_LENGTH, Scorer
+from phylotools.scoring.scorer import TILE_LENGTH, Scorer
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.annotate.judged_batch import STATUSES
+from phylotools.annotate.variants import VariantAnnotator
 from phylotools.api.inputs import Reference, reference_genome
 from phylotools.errors import UsageError
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
-from phylotools.predict.judged_batch import STATUSES
-from phylotools.predict.scorer import Scorer
-from phylotools.predict.variants import VariantAnnotator
+from phylotools.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

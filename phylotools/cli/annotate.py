@@ -28,8 +28,8 @@ from phylotools.cli.options import (
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from phylotools.annotate.run import AnnotationSummary
     from phylotools.model.registry import Model
-    from phylotools.predict.annotate import AnnotationSummary
 
 
 @click.command(name="annotate")
@@ -119,8 +119,8 @@ def annotate_command(
     check_summary(summary_json, force=force, inputs=inputs, output=output)
     import gc
 
+    from phylotools.annotate.run import AnnotationSettings, annotate_file
     from phylotools.model.registry import load_model
-    from phylotools.predict.annotate import AnnotationSettings, annotate_file
 
     stopwatch = Stopwatch()
     loaded = load_model(model, device)

@@ -103,7 +103,7 @@ def _check_report(path: str, report: str, force: bool) -> None:
     """Refuse, before the work, a report that could not be made."""
     from phylotools.errors import InputError
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.store.report import REPORT
+    from phylotools.report import REPORT
 
     if os.path.exists(path) and not _is_store(Path(path)):
         raise InputError(

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from phylotools import __version__
+from phylotools.version import __version__
 
 #: verb -> one line of help. The modules load only when their verb is called, so that
 #: ``phylotools --help`` imports neither torch nor numba.

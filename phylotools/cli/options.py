@@ -163,8 +163,8 @@ def write_store_report(store: str, folder: str, *, force: bool, threads: int) ->
     dict
         JSON-ready.
     """
+    from phylotools.report import write_report
     from phylotools.store.read import open_store
-    from phylotools.store.report import write_report
 
     summary = write_report(open_store(store), folder, force=force, threads=threads)
     for warning in summary.warnings:

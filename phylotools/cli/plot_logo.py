@@ -73,7 +73,7 @@ def logo_command(
     from phylotools.plots.logo_drawing import LogoPicture, draw_logo
     from phylotools.plots.marks import marks_within
     from phylotools.plots.wording import footer_text
-    from phylotools.predict.scorer import Scorer
+    from phylotools.scoring.scorer import Scorer
 
     loaded = load_model(model, device)
     path = loaded.choose_reference(fasta)

@@ -91,7 +91,7 @@ def _check_report(report: str, output: str, work: str | None, force: bool) -> No
 
     from phylotools.errors import UsageError
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.store.report import REPORT
+    from phylotools.report import REPORT
 
     taken = {os.path.realpath(path) for path in (output, work or f"{output}.work")}
     if os.path.realpath(report) in taken:

@@ -277,7 +277,7 @@ def _model_sites(
     from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import Region, choose_regions
     from phylotools.model.registry import load_model
-    from phylotools.predict.scorer import Scorer
+    from phylotools.scoring.scorer import Scorer
     from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
 
     model = load_model(given["model"], given["device"])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phylotools import __version__
 from phylotools.embedding.component_track import write_component_track
 from phylotools.embedding.components import Components, fit_components
 from phylotools.embedding.layers import find_layer
@@ -31,6 +30,7 @@ from phylotools.io.vector_table import (
     refuse_terminal,
 )
 from phylotools.provenance import command_line
+from phylotools.version import __version__
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

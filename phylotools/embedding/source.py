@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phylotools.embedding.layers import Layer, is_equivariant, layer_forward
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.predict.scorer import TILE_LENGTH, TiledNetwork
+from phylotools.scoring.scorer import TILE_LENGTH, TiledNetwork
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

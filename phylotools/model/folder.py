@@ -18,7 +18,6 @@ from typing import Any
 import tomli_w
 import torch
 
-from phylotools import __version__
 from phylotools.errors import InputError
 from phylotools.io.files import atomic_folder, read_small_text
 from phylotools.io.regions import Region, read_bed
@@ -28,6 +27,7 @@ from phylotools.model.site_model import RateAssumption, SiteModel, SiteModelSpec
 from phylotools.model.weights import folder_tensors, load_site_model, save_tensors
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.provenance import sha256_file
+from phylotools.version import __version__
 
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"

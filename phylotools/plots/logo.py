@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from phylotools.errors import UsageError
 from phylotools.io.genome import N_CODE, ReferenceGenome
 from phylotools.io.regions import Region, choose_regions, resolve_contigs
+from phylotools.io.vcf.alleles import Status
 from phylotools.plots.output import Numbers
-from phylotools.predict.alleles import Status
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 Scale = Literal["information", "probability", "llr"]
 SCALES: tuple[Scale, ...] = ("information", "probability", "llr")

@@ -18,12 +18,12 @@ from phylotools.drawing import (
     new_figure,
     wrapped,
 )
+from phylotools.io.vcf.alleles import Status
 from phylotools.plots.features import Feature
 from phylotools.plots.logo import MOST_LETTERS, Scale, SiteProfile
 from phylotools.plots.logo_letters import BASE_LETTERS, LABELS, draw_heat_map, draw_letters
 from phylotools.plots.logo_panels import Lane, draw_features, draw_rate, pack_features
 from phylotools.plots.marks import Mark, draw_marks, reversed_marks, stacked
-from phylotools.predict.alleles import Status
 
 #: In inches.
 _LEFT, _RIGHT, _TITLE, _FOOT_LINE = 0.72, 0.15, 0.34, 0.13

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phylotools import __version__
 from phylotools.drawing import SEPARATOR, fitting_name
+from phylotools.version import __version__
 
 _LONGEST = 60
 

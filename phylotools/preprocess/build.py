@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from phylotools.engine.work_folder import WorkFolder, other_work
 from phylotools.errors import InputError
 from phylotools.io.files import refuse_existing_folder
+from phylotools.jobs.work_folder import WorkFolder, other_work
 from phylotools.preprocess.finalise import BuildSummary, finalise
 from phylotools.preprocess.plan import (
     Plan,

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError
 from phylotools.io.alignment.counts import RowCounts
 from phylotools.io.files import atomic_folder
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree
 from phylotools.preprocess import projection_kernels as kernels
 from phylotools.preprocess.pieces import Piece, damaged_piece, open_piece

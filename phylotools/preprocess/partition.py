@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockResolver
 from phylotools.io.alignment.readers import open_tables
 from phylotools.io.alignment.spans import Span, lines_before, open_span
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.preprocess.pieces import PieceWriter
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import BUFFER_BYTES, Projector

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phylotools.engine.identity import check_identities, file_identity
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError, UsageError
 from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
 from phylotools.io.alignment.readers import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
+from phylotools.jobs.identity import check_identities, file_identity
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.preprocess.wanted import Wanted, WeightTable
 from phylotools.provenance import RunRecord, sha256_file

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from phylotools.engine.work_folder import WorkFolder
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.preprocess.partition import run_partition
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import BUFFER_BYTES

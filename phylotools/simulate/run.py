@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools import __version__
 from phylotools.errors import UsageError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
@@ -33,6 +32,7 @@ from phylotools.simulate.outputs import (
 )
 from phylotools.simulate.sources import SiteSource, base_codes
 from phylotools.simulate.truth import COLUMNS, truth_lines
+from phylotools.version import __version__
 
 #: Contigs are worked on in pieces of so many positions, and no block crosses their borders: small
 #: enough to bound memory, large enough that what a piece costs by itself does not matter.

@@ -16,7 +16,7 @@ from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import stream_key
 from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import SubstitutionModel
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
 

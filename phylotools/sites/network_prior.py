@@ -16,7 +16,7 @@ from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region, resolve_contigs
 from phylotools.model.folder import Model
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.sites.columns import Columns
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools import __version__
 from phylotools.provenance import command_line
 from phylotools.sites.fits import SiteFits
 from phylotools.sites.preparation import Preparation
 from phylotools.store.read import ColumnStore
+from phylotools.version import __version__
 
 _BASES = "ACGTN"
 _MISSING = "."

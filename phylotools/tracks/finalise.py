@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phylotools import __version__
 from phylotools.browser import FILE_NAMES, Track, write_browser_files
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import atomic_folder, refuse_existing_folder
@@ -22,12 +20,14 @@ from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import Region
 from phylotools.io.score_table import TABLE_NAME
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
 from phylotools.tracks.partitions import intersect
 from phylotools.tracks.pieces import Piece, open_piece
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import write_table
 from phylotools.tracks.values import ROUNDING
+from phylotools.version import __version__
 
 logger = logging.getLogger("phylotools")
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.partitions import cut_regions
 from phylotools.tracks.pieces import PieceWriter

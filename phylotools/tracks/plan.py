@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phylotools.engine.identity import check_identities, file_identity
-from phylotools.engine.work_folder import WorkFolder
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region, choose_regions, merge_regions, resolve_contigs
-from phylotools.predict.scorer import TILE_LENGTH
+from phylotools.jobs.identity import check_identities, file_identity
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.provenance import RunRecord, sha256_file
+from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import TRACK_NAMES
 from phylotools.tracks.partitions import cut_regions, intersect
 

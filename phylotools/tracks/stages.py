@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from phylotools.engine.work_folder import WorkFolder, other_work
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
+from phylotools.jobs.work_folder import WorkFolder, other_work
 from phylotools.phylogeny.threads import n_cores
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import (

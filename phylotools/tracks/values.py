@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from phylotools.phylogeny.substitution import SubstitutionModel
-from phylotools.predict.site_numbers import site_numbers
+from phylotools.scoring.site_numbers import site_numbers
 from phylotools.tracks.catalogue import Signal
 
 #: Sites at a time: what they need stays in the cores' own memory.

@@ -19,7 +19,7 @@ from phylotools.model.presets import ModelSpec
 from phylotools.model.registry import load_model
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.substitution import make_substitution_model
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 DATA = Path(__file__).parents[1] / "data"
 EDGE_CASES = DATA / "vcf_edge_cases"

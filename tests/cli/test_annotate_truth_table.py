@@ -157,7 +157,7 @@ def test_letters_tell_numbers_apart(letters: dict[str, set[str]]) -> None:
 
 
 def test_every_status_is_on_the_page() -> None:
-    from phylotools.predict.alleles import Status
+    from phylotools.io.vcf.alleles import Status
 
     statuses = {status for row in ROWS for status in row.status.split(",")}
     assert statuses == {str(status) for status in Status}

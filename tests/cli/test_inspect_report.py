@@ -6,7 +6,7 @@ import json
 import shutil
 
 from phylotools.cli.main import run
-from phylotools.store.report import REPORT
+from phylotools.report import REPORT
 
 
 def test_a_report_is_made_and_its_warnings_are_told(birds_store, tmp_path, capsys):

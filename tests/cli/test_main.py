@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from phylotools import __version__
 from phylotools.cli.main import VERBS, run
+from phylotools.version import __version__
 
 HEAVY = ("torch", "numba", "zarr", "numcodecs", "pysam", "matplotlib", "numpy", "rich")
 

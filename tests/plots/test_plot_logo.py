@@ -15,7 +15,7 @@ from phylotools.model.registry import load_model
 from phylotools.plots.logo import SiteProfile, choose_region, logo_numbers, profile_sites
 from phylotools.plots.logo_panels import MOST_LANES, pack_features
 from phylotools.plots.marks import MOST_ROWS, Mark, marks_within, reversed_marks, stacked
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 
 
 @pytest.fixture(scope="module")

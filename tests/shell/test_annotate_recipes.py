@@ -15,8 +15,8 @@ import pytest
 from field_tools import require
 from toy_models import write_toy_model
 
+from phylotools.annotate.lookup import ScoreTable
 from phylotools.model.registry import load_model
-from phylotools.predict.precomputed import ScoreTable
 
 ROOT = Path(__file__).parents[2]
 MTDNA = ROOT / "examples" / "human_mtdna" / "data"

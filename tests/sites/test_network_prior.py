@@ -12,7 +12,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.site_fit import fit_sites
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.sites.columns import columns_in_order, sample_columns
 from phylotools.sites.fits import fit_columns
 from phylotools.sites.network_prior import NetworkPrior

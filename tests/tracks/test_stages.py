@@ -15,7 +15,7 @@ from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageErr
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.locks import lock_folder
 from phylotools.io.regions import Region
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.stages import finalise_tracks, init_tracks, make_tracks, run_tracks

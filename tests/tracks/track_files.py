@@ -12,7 +12,7 @@ import pyBigWig
 
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.predict.scorer import Scorer
+from phylotools.scoring.scorer import Scorer
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.values import rounded, site_values
 

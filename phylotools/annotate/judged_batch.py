@@ -1,0 +1,169 @@
+"""What judging makes of a batch of records, and how it is put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.annotate.haplotypes import NO_CHANGES, LaidChanges
+from phylotools.io.vcf.alleles import Status
+from phylotools.io.vcf.records import RecordTable
+
+STATUSES = tuple(Status)
+CODE_OF_STATUS = {status: code for code, status in enumerate(STATUSES)}
+
+
+@dataclass(frozen=True)
+class JudgedBatch:
+    """N records, the outcomes of their alleles, and what must be computed for them.
+
+    Attributes
+    ----------
+    records : RecordTable
+    first_outcome : int64 array [N + 1]
+        Where the outcomes of each record's ALTs begin.
+    numbers : int64 array, by outcome
+        Which number an allele gets; -1 for none.
+    statuses : uint8 array, by outcome
+        Index into `STATUSES`.
+    sites : int64 array [N]
+        The scored site that POS is; -1 for none.
+    site_contigs : int64 array [S]
+        Index into `contigs`.
+    site_positions : int64 array [S]
+        0-based.
+    contigs : tuple of str
+    term_numbers, term_sites : int64 array [T]
+        A number is the sum of its terms, and a term is the score of a change at a site.
+    term_refs, term_alts : uint8 array [T]
+        Base codes.
+    is_reference : bool array [T]
+        Whether the term's REF is the reference base.
+    indels : LaidChanges
+        Changes of length.
+    indel_numbers : int64 array, by indel
+        Their numbers, which have no terms here.
+    n_numbers : int
+    """
+
+    records: RecordTable
+    first_outcome: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    statuses: NDArray[np.uint8]
+    sites: NDArray[np.int64]
+    site_contigs: NDArray[np.int64]
+    site_positions: NDArray[np.int64]
+    contigs: tuple[str, ...]
+    term_numbers: NDArray[np.int64]
+    term_sites: NDArray[np.int64]
+    term_refs: NDArray[np.uint8]
+    term_alts: NDArray[np.uint8]
+    is_reference: NDArray[np.bool_]
+    indels: LaidChanges
+    indel_numbers: NDArray[np.int64]
+    n_numbers: int
+
+
+class BatchBuilder:
+    """Collects what must be computed, from several passes over the same records.
+
+    Parameters
+    ----------
+    records : RecordTable
+    first_outcome : int64 array [N + 1]
+        As in `JudgedBatch`.
+    statuses : uint8 array, by outcome
+        May be changed until `finish`.
+
+    Attributes
+    ----------
+    statuses : uint8 array, by outcome
+    record_of : int64 array, by outcome
+    """
+
+    def __init__(
+        self, records: RecordTable, first_outcome: NDArray[np.int64], statuses: NDArray[np.uint8]
+    ) -> None:
+        self.statuses = statuses
+        self.record_of = np.repeat(np.arange(len(records)), np.diff(first_outcome))
+        self._records = records
+        self._first_outcome = first_outcome
+        self._numbers = np.full(len(statuses), -1, dtype=np.int64)
+        self._sites = np.full(len(records), -1, dtype=np.int64)
+        self._n_numbers = 0
+        self._n_sites = 0
+        self._site_columns: list[tuple[NDArray, NDArray]] = []
+        self._term_columns: list[tuple[NDArray, ...]] = []
+        self._indel_columns: list[NDArray[np.int64]] = []
+        self._indels = NO_CHANGES
+
+    def add_sites(
+        self,
+        records: NDArray[np.int64],
+        contigs: NDArray[np.int64],
+        positions: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Sites to be scored, [K], of records; those at POS get the record's rate and entropy.
+
+        Returns
+        -------
+        int64 array [K]
+            Their indices.
+        """
+        sites = self._n_sites + np.arange(len(positions))
+        self._n_sites += len(positions)
+        self._site_columns.append((contigs, positions))
+        is_first = positions == self._records.positions[records] - 1
+        self._sites[records[is_first]] = sites[is_first]
+        return sites
+
+    def add_terms(
+        self,
+        outcomes: NDArray[np.int64],
+        sites: NDArray[np.int64],
+        refs: NDArray[np.uint8],
+        alts: NDArray[np.uint8],
+        is_reference: NDArray[np.bool_],
+    ) -> None:
+        """Changes at sites, [K], whose scores the alleles `outcomes` sum up."""
+        self._number(outcomes)
+        self._term_columns.append((self._numbers[outcomes], sites, refs, alts, is_reference))
+
+    def add_indels(self, outcomes: NDArray[np.int64], laid: LaidChanges) -> None:
+        """Changes of length, each of an allele."""
+        self._number(outcomes)
+        self._indel_columns.append(self._numbers[outcomes])
+        self._indels = self._indels.followed_by(laid)
+
+    def _number(self, outcomes: NDArray[np.int64]) -> None:
+        """Give alleles a number each."""
+        new = np.unique(outcomes)
+        self._numbers[new] = self._n_numbers + np.arange(len(new))
+        self._n_numbers += len(new)
+
+    def finish(self, contigs: tuple[str, ...]) -> JudgedBatch:
+        """The batch, once sites and terms were added; `contigs` are the names that indices mean."""
+        sites = map(np.concatenate, zip(*self._site_columns, strict=True))
+        site_contigs, site_positions = sites
+        terms = map(np.concatenate, zip(*self._term_columns, strict=True))
+        term_numbers, term_sites, term_refs, term_alts, is_reference = terms
+        return JudgedBatch(
+            self._records,
+            self._first_outcome,
+            self._numbers,
+            self.statuses,
+            self._sites,
+            site_contigs,
+            site_positions,
+            contigs,
+            term_numbers,
+            term_sites,
+            term_refs,
+            term_alts,
+            is_reference,
+            self._indels,
+            np.concatenate([np.empty(0, dtype=np.int64), *self._indel_columns]),
+            self._n_numbers,
+        )

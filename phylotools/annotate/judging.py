@@ -1,0 +1,344 @@
+"""Which alleles of a batch of records have a score, and which sites it takes to compute them.
+
+Plain records (one base of REF that is the reference's; ALTs of one letter or of none) and spelled
+ones (REF and ALTs of bases) are sorted by compiled loops, all others by `alleles.classify`, one by
+one. Both give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.annotate import variant_kernels as kernels
+from phylotools.annotate.haplotypes import Change, HaplotypeLayout
+from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
+from phylotools.annotate.spelled_records import SpelledRecords, judge_spelled
+from phylotools.errors import InputError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.io.vcf.alleles import (
+    Indel,
+    MultiSubstitution,
+    Status,
+    Substitution,
+    classify,
+    kind_without_sequence,
+)
+from phylotools.io.vcf.records import RecordTable
+from phylotools.scoring.reference import (
+    AssemblyCheck,
+    ContigNames,
+    ReferenceLetters,
+    ref_agrees,
+)
+from phylotools.scoring.training_sites import TrainingSites
+
+OnRefMismatch = Literal["error", "skip", "warn"]
+_NOT_PLAIN = 255
+#: Status codes of what `classify_plain` tells apart besides bases.
+_STATUS_OF_KIND = np.zeros(256, dtype=np.uint8)
+for _kind, _status in (
+    (kernels.MISSING, Status.MISSING),
+    (kernels.SPANNING_DELETION, Status.SPANNING_DELETION),
+    (kernels.SYMBOLIC, Status.SYMBOLIC),
+    (kernels.NON_ACGT, Status.NON_ACGT),
+    (kernels.REF_EQUALS_ALT, Status.REF_EQUALS_ALT),
+    (kernels.SUBSTITUTION, Status.OK),
+    (kernels.SUBSTITUTIONS, Status.MNV),
+    (kernels.INDEL, Status.EXPERIMENTAL_INDEL),
+):
+    _STATUS_OF_KIND[_kind] = CODE_OF_STATUS[_status]
+
+
+@dataclass
+class _OneByOne:
+    """What judging record by record finds.
+
+    Attributes
+    ----------
+    terms : list of tuple
+        Outcome, position, codes of both bases, whether the first is the reference's.
+    indels : dict of int to Change
+        By outcome.
+    """
+
+    terms: list[tuple[int, int, int, int, bool]] = field(default_factory=list)
+    indels: dict[int, Change] = field(default_factory=dict)
+
+
+class Judge:
+    """Holds the records of a file against the reference.
+
+    Parameters
+    ----------
+    genome : ReferenceGenome
+    half_window : int
+        Positions nearer to an end of their contig are flagged.
+    contig_names : ContigNames
+    assembly : AssemblyCheck
+    path : str
+        The variants, for messages.
+    on_ref_mismatch : {'error', 'skip', 'warn'}
+    training_regions : sequence of Region, optional
+        Scored alleles elsewhere are flagged.
+    haplotypes : HaplotypeLayout, optional
+        None where changes of length are not to be scored.
+    """
+
+    #: Off only in tests: then every record is judged by itself.
+    uses_compiled_loops = True
+
+    def __init__(
+        self,
+        genome: ReferenceGenome,
+        half_window: int,
+        contig_names: ContigNames,
+        assembly: AssemblyCheck,
+        path: str,
+        *,
+        on_ref_mismatch: OnRefMismatch,
+        training_regions: Sequence[Region] | None,
+        haplotypes: HaplotypeLayout | None,
+    ) -> None:
+        self._lengths = genome.contigs
+        self._contigs = tuple(genome.contigs)
+        self._index_of = {name: index for index, name in enumerate(self._contigs)}
+        self._length_of = np.array(list(genome.contigs.values()), dtype=np.int64)
+        self._half_window = half_window
+        self._names = contig_names
+        self._assembly = assembly
+        self._path = path
+        self._on_ref_mismatch = on_ref_mismatch
+        self._training = TrainingSites(training_regions, self._lengths)
+        self._haplotypes = haplotypes
+        self._genome = genome
+        self._letters = ReferenceLetters(genome)
+
+    def judge(self, records: RecordTable) -> JudgedBatch:
+        """Judge every allele.
+
+        Raises
+        ------
+        InputError
+            If REF disagrees and that is to be an error.
+        """
+        contig_of = self._contigs_of(records)
+        starts = records.positions - 1
+        spans = records.tabs[:, 3] - records.tabs[:, 2] - 1
+        lengths = np.append(self._length_of, 0)[contig_of]
+        is_inside = (starts >= 0) & (starts + spans <= lengths)
+        counts = np.empty(len(records), dtype=np.int64)
+        kernels.count_alts(records.text, records.tabs, counts)
+        first_outcome = np.zeros(len(records) + 1, dtype=np.int64)
+        np.cumsum(counts, out=first_outcome[1:])
+        n_outcomes = int(first_outcome[-1])
+        kinds = np.empty(n_outcomes, dtype=np.uint8)
+        refs = np.empty(len(records), dtype=np.uint8)
+        letters = self._letters_at(contig_of, starts, is_inside & (spans == 1))
+        kernels.classify_plain(
+            records.text, records.tabs, letters, kernels.LETTER_CODES, first_outcome, kinds, refs
+        )
+        is_plain = refs != _NOT_PLAIN
+        others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
+        spelled = judge_spelled(
+            records,
+            others if self.uses_compiled_loops else others[:0],
+            contig_of,
+            first_outcome,
+            kinds,
+            self._genome,
+            self._contigs,
+        )
+        others = np.setdiff1d(others, spelled.rows[spelled.is_judged], assume_unique=True)
+        self._assembly.n_checked += int(is_plain.sum() + spelled.is_judged.sum())
+        batch = BatchBuilder(records, first_outcome, _STATUS_OF_KIND[kinds])
+        for status, concerned in (
+            (Status.CONTIG_MISSING, contig_of < 0),
+            (Status.OUT_OF_CONTIG, (contig_of >= 0) & ~is_inside),
+        ):
+            batch.statuses[concerned[batch.record_of]] = CODE_OF_STATUS[status]
+        scored = np.flatnonzero(is_plain[batch.record_of] & (kinds < kernels.MISSING))
+        batch.statuses[scored] = CODE_OF_STATUS[Status.OK]
+        # One site for each plain record with an allele to score.
+        scored_records, rows = np.unique(batch.record_of[scored], return_inverse=True)
+        sites = batch.add_sites(scored_records, contig_of[scored_records], starts[scored_records])
+        is_reference = np.ones(len(scored), dtype=bool)
+        batch.add_terms(
+            scored, sites[rows], refs[scored_records][rows], kinds[scored], is_reference
+        )
+        one_by_one = _OneByOne()
+        self._add_spelled(batch, spelled, contig_of, one_by_one)
+        for record in others.tolist():
+            contig = int(contig_of[record])
+            statuses = self._judge_one(
+                records, record, contig, int(first_outcome[record]), one_by_one
+            )
+            batch.statuses[first_outcome[record] : first_outcome[record + 1]] = [
+                CODE_OF_STATUS[status] for status in statuses
+            ]
+        self._add_one_by_one(batch, one_by_one, contig_of)
+        judged = batch.finish(self._contigs)
+        self._flag(judged)
+        return judged
+
+    def _add_spelled(
+        self,
+        batch: BatchBuilder,
+        spelled: SpelledRecords,
+        contig_of: NDArray[np.int64],
+        one_by_one: _OneByOne,
+    ) -> None:
+        """Add the alleles of spelled records, but those that have to be laid one by one."""
+        outcomes, positions, refs, alts = spelled.terms.T
+        owners = batch.record_of[outcomes]
+        sites = batch.add_sites(owners, contig_of[owners], positions)
+        is_reference = np.ones(len(sites), dtype=bool)
+        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8), is_reference)
+        if self._haplotypes is None:
+            batch.statuses[spelled.changes[:, 0]] = CODE_OF_STATUS[Status.INDEL]
+            return
+        laid, outcomes, unlaid = spelled.lay(self._haplotypes.flank)
+        batch.add_indels(outcomes, laid)
+        for outcome, row, start, n_ref, alt, n_alt in unlaid.tolist():
+            contig = self._contigs[spelled.contigs[row]]
+            ref = self._letters.fetch(contig, start, start + n_ref)
+            bases = spelled.records.text[alt : alt + n_alt].tobytes().upper()
+            one_by_one.indels[outcome] = Change(contig, start, ref, bases)
+
+    def _add_one_by_one(
+        self, batch: BatchBuilder, one_by_one: _OneByOne, contig_of: NDArray[np.int64]
+    ) -> None:
+        if one_by_one.terms:
+            outcomes, positions, refs, alts, is_reference = np.array(one_by_one.terms).T
+            owners = batch.record_of[outcomes]
+            sites = batch.add_sites(owners, contig_of[owners], positions)
+            batch.add_terms(
+                outcomes,
+                sites,
+                refs.astype(np.uint8),
+                alts.astype(np.uint8),
+                is_reference.astype(bool),
+            )
+        if one_by_one.indels:
+            assert self._haplotypes is not None
+            changes = [self._haplotypes.left_aligned(x) for x in one_by_one.indels.values()]
+            batch.add_indels(np.array(list(one_by_one.indels)), self._haplotypes.lay(changes))
+
+    def _contigs_of(self, records: RecordTable) -> NDArray[np.int64]:
+        """Index of the reference's contig by record; -1 where it has none."""
+        resolved = [self._names.resolve(name) for name in records.run_names]
+        indices = [-1 if name is None else self._index_of[name] for name in resolved]
+        return np.repeat(np.array(indices, dtype=np.int64), records.run_lengths)
+
+    def _letters_at(
+        self,
+        contig_of: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        wanted: NDArray[np.bool_],
+    ) -> NDArray[np.uint8]:
+        """Reference letters at POS; 0 where not wanted."""
+        letters = np.zeros(len(starts), dtype=np.uint8)
+        wanted = wanted & (contig_of >= 0)
+        if not self.uses_compiled_loops:
+            return letters
+        for contig in np.unique(contig_of[wanted]).tolist():
+            rows = np.flatnonzero(wanted & (contig_of == contig))
+            letters[rows] = self._letters.at(self._contigs[contig], starts[rows])
+        return letters
+
+    def _judge_one(
+        self,
+        records: RecordTable,
+        record: int,
+        contig_index: int,
+        first_outcome: int,
+        one_by_one: _OneByOne,
+    ) -> list[Status]:
+        """Status of every allele."""
+        ref = records.column(record, 3).upper()
+        start = int(records.positions[record]) - 1
+        contig = self._contigs[contig_index]
+        self._assembly.n_checked += 1
+        letters = self._letters.fetch(contig, start, start + len(ref))
+        is_mismatch = ref != letters and not ref_agrees(ref, letters)
+        if is_mismatch:
+            self._note_mismatch(records, record, ref, letters)
+        statuses: list[Status] = []
+        for outcome, alt in enumerate(records.column(record, 4).upper().split(b","), first_outcome):
+            change: Substitution | MultiSubstitution | Indel | Status
+            if is_mismatch and self._on_ref_mismatch == "skip":
+                change = kind_without_sequence(alt) or Status.REF_MISMATCH
+            else:
+                change = classify(ref, alt)
+            if isinstance(change, Indel) and self._haplotypes is None:
+                change = Status.INDEL
+            if isinstance(change, Status):
+                statuses.append(change)
+                continue
+            if isinstance(change, Indel):
+                one_by_one.indels[outcome] = Change(
+                    contig, start + change.offset, change.ref, change.alt
+                )
+                status = Status.EXPERIMENTAL_INDEL
+            else:
+                changes = change.sites if isinstance(change, MultiSubstitution) else (change,)
+                one_by_one.terms += [
+                    (outcome, start + each.offset, each.ref, each.alt, not is_mismatch)
+                    for each in changes
+                ]
+                status = Status.MNV if len(changes) > 1 else Status.OK
+            statuses.append(Status.REF_MISMATCH if is_mismatch else status)
+        return statuses
+
+    def _note_mismatch(self, records: RecordTable, record: int, ref: bytes, letters: bytes) -> None:
+        self._assembly.n_mismatches += 1
+        chrom = records.block.text[records.begins[record] : records.tabs[record, 0]]
+        place = f"{chrom.decode('utf-8', 'replace')}:{records.positions[record]}"
+        difference = (
+            f"{place} REF {ref[:20].decode('utf-8', 'replace')}, reference {letters[:20].decode()}"
+        )
+        if self._assembly.first_mismatch is None:
+            self._assembly.first_mismatch = difference
+        if self._on_ref_mismatch == "error":
+            raise InputError(
+                "REF disagrees with the reference: " + difference,
+                path=self._path,
+                line=records.line_number(record),
+                remedy="give the right --fasta, or --on-ref-mismatch skip",
+            )
+
+    def _flag(self, batch: JudgedBatch) -> None:
+        """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
+        graver = np.full(batch.n_numbers, 255, dtype=np.uint8)
+        site_flags = self._flags(batch.site_contigs, batch.site_positions)
+        np.minimum.at(graver, batch.term_numbers, site_flags[batch.term_sites])
+        indels = batch.indels
+        if len(indels):
+            lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
+            for positions in (indels.starts, lasts):
+                inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
+                flags = self._flags(indels.contigs, inside)
+                np.minimum.at(graver, batch.indel_numbers, flags)
+        has_number = np.flatnonzero(batch.numbers >= 0)
+        flags = graver[batch.numbers[has_number]]
+        is_flagged = (flags != 255) & (
+            batch.statuses[has_number] != CODE_OF_STATUS[Status.REF_MISMATCH]
+        )
+        batch.statuses[has_number[is_flagged]] = flags[is_flagged]
+
+    def _flags(self, contigs: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Status code of each site, 255 for an ordinary one; the graver status is the smaller."""
+        flags = np.full(len(positions), 255, dtype=np.uint8)
+        edge = self._half_window
+        is_padded = (positions < edge) | (positions >= self._length_of[contigs] - edge)
+        flags[is_padded] = CODE_OF_STATUS[Status.EDGE_PADDED]
+        for contig in np.unique(contigs).tolist():
+            rows = np.flatnonzero(contigs == contig)
+            outside = self._training.lacks(self._contigs[contig], positions[rows])
+            flags[rows[outside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
+        return flags

@@ -1,0 +1,312 @@
+"""A file of variants through a model: reader, annotator and writer put together.
+
+Reading, judging, scoring and writing of lines each have a thread; the caller's own hands the lines
+to the threads that compress them. Little waits between two of them, so memory is flat in the size
+of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phylotools.annotate.allele_scores import BatchScores
+from phylotools.annotate.info_fields import DEFAULT_TAG, InfoFields
+from phylotools.annotate.judged_batch import JudgedBatch
+from phylotools.annotate.judging import OnRefMismatch
+from phylotools.annotate.lookup import open_precomputed
+from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
+from phylotools.io.files import refuse_same_file
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.pipeline import Pipeline
+from phylotools.io.regions import choose_regions
+from phylotools.io.vcf.reader import VariantStream, open_variants
+from phylotools.io.vcf.records import LineBlock
+from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
+from phylotools.io.vcf.text import VcfHeader, quote
+from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
+from phylotools.phylogeny.threads import n_cores
+from phylotools.provenance import command_line
+from phylotools.scoring.scorer import Scorer
+from phylotools.version import __version__
+
+if TYPE_CHECKING:
+    from phylotools.model.registry import Model
+
+logger = logging.getLogger("phylotools")
+
+
+#: Tiles of a million bases: enough for sorted files, and those nearly sorted.
+CACHE_BYTES = 16 << 20
+#: Tiles of 128 million bases, for files in no order.
+DISK_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class AnnotationSummary:
+    """What a run did.
+
+    Attributes
+    ----------
+    n_records, n_alleles, n_scored, n_looked_up : int
+        Those looked up were precomputed.
+    statuses : dict of str to int
+        Alleles by status.
+    skipped : dict of str to int
+        Those without a number, most frequent first.
+    n_ref_checked, n_ref_mismatches, n_contig_missing : int
+        Records.
+    reference : str
+        The FASTA.
+    """
+
+    n_records: int
+    n_alleles: int
+    n_scored: int
+    n_looked_up: int
+    statuses: dict[str, int]
+    skipped: dict[str, int]
+    n_ref_checked: int
+    n_ref_mismatches: int
+    n_contig_missing: int
+    reference: str
+
+
+@dataclass(frozen=True)
+class AnnotationSettings:
+    """What `annotate_file` may be told.
+
+    Attributes
+    ----------
+    fasta : str, optional
+        By default the model's own reference.
+    output_type : {'v', 'z', 'b'}, optional
+        By default from the output's suffix.
+    write_index : bool, optional
+        By default a compressed and sorted output is indexed.
+    tag : str
+        Prefix of the INFO keys.
+    on_ref_mismatch : {'error', 'skip', 'warn'}
+    regions : sequence of str
+        Only records that overlap these: contig, contig:begin or contig:begin-end.
+    regions_file : str, optional
+        Or these: BED.
+    scores : str, optional
+        Table of scores of this model to look into first.
+    score_indels : bool
+        Whether insertions and deletions are scored.
+    force : bool
+        Replace an existing output.
+    threads : int, optional
+        That compute, and that compress; by default every core compresses.
+    batch_size : int, optional
+    precision : str
+        As for `Scorer`.
+    """
+
+    fasta: str | None = None
+    output_type: str | None = None
+    write_index: bool | None = None
+    tag: str = DEFAULT_TAG
+    on_ref_mismatch: OnRefMismatch = "skip"
+    regions: Sequence[str] = ()
+    regions_file: str | None = None
+    scores: str | None = None
+    score_indels: bool = True
+    force: bool = False
+    threads: int | None = None
+    batch_size: int | None = None
+    precision: str = "auto"
+
+
+def annotate_file(
+    model: Model,
+    variants: str,
+    output: str,
+    settings: AnnotationSettings | None = None,
+    *,
+    on_batch: Callable[[int], None] = lambda n_records: None,
+) -> AnnotationSummary:
+    """Annotate a VCF or BCF.
+
+    Parameters
+    ----------
+    model : Model
+    variants, output : str
+        ``-`` is stdin, stdout.
+    settings : AnnotationSettings, optional
+    on_batch : callable
+        Gets the number of records of every finished batch.
+
+    Returns
+    -------
+    AnnotationSummary
+
+    Raises
+    ------
+    InputError, OutputError, UsageError
+        No output is left behind.
+    """
+    settings = settings or AnnotationSettings()
+    fields = InfoFields(settings.tag)
+    kind = choose_output_type(output, settings.output_type)
+    reference = model.choose_reference(settings.fasta)
+    inputs = [variants, reference, settings.regions_file, settings.scores]
+    refuse_same_file(output, [name for name in inputs if name is not None])
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_variants(variants))
+        genome = stack.enter_context(ReferenceGenome.open(reference))
+        scorer = Scorer(
+            model,
+            genome,
+            threads=settings.threads,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            cache_bytes=CACHE_BYTES,
+            disk_bytes=DISK_BYTES,
+        )
+        precomputed = None
+        if settings.scores is not None:
+            precomputed = stack.enter_context(
+                open_precomputed(settings.scores, model, genome, precision=scorer.precision)
+            )
+        annotator = VariantAnnotator(
+            scorer,
+            source.header,
+            source.path,
+            fields=fields,
+            on_ref_mismatch=settings.on_ref_mismatch,
+            training_regions=model.training_regions,
+            advice=_advice(),
+            score_indels=settings.score_indels,
+            precomputed=precomputed,
+        )
+        blocks = _wanted_blocks(source, annotator, settings)
+        header = source.header.with_lines(
+            [
+                *fields.header_lines(model.substitution.score_meaning),
+                _provenance_line(scorer, reference, settings.tag),
+            ]
+        )
+        sink = stack.enter_context(
+            open_variant_output(
+                output,
+                kind,
+                write_index=settings.write_index,
+                force=settings.force,
+                threads=settings.threads or n_cores(),
+            )
+        )
+        with Pipeline(on_stop=source.cancel) as pipeline:
+            _write(_annotated(pipeline, annotator, blocks), annotator, sink, header, on_batch)
+    return _summarise(annotator, reference)
+
+
+def _annotated(
+    pipeline: Pipeline, annotator: VariantAnnotator, blocks: Iterable[LineBlock]
+) -> Iterable[AnnotatedBatch]:
+    """The stages, each in its thread."""
+
+    def score(judged: JudgedBatch) -> tuple[JudgedBatch, BatchScores]:
+        return judged, annotator.score(judged, pipeline.check)
+
+    read = pipeline.stage(blocks, "read")
+    judged = pipeline.stage(map(annotator.judge, read), "judge")
+    scored = pipeline.stage(map(score, judged), "score")
+    return pipeline.stage((annotator.write(*each) for each in scored), "write")
+
+
+def _write(
+    batches: Iterable[AnnotatedBatch],
+    annotator: VariantAnnotator,
+    sink: VariantSink,
+    header: VcfHeader,
+    on_batch: Callable[[int], None],
+) -> None:
+    # One batch is held back, so that a small file that turns out to be bad writes nothing.
+    held: AnnotatedBatch | None = None
+    is_first = True
+    for batch in batches:
+        if held is not None:
+            if is_first:
+                sink.write_header(header.to_bytes())
+                is_first = False
+            sink.write_records(held.text, held.records)
+        held = batch
+        on_batch(len(batch.records))
+    annotator.finish()
+    if is_first:
+        sink.write_header(header.to_bytes())
+    if held is not None:
+        sink.write_records(held.text, held.records)
+
+
+def _wanted_blocks(
+    source: VariantStream, annotator: VariantAnnotator, settings: AnnotationSettings
+) -> Iterable[LineBlock]:
+    """The blocks of the file, or only those that hold the regions asked for."""
+    if not settings.regions and settings.regions_file is None:
+        return source.blocks
+    names = annotator.contig_names
+    lengths = names.lengths(source.header.contigs)
+    regions = choose_regions(settings.regions, settings.regions_file, lengths, path=source.path)
+    wanted = RegionFilter(regions or (), names.name)
+    annotator.regions = wanted
+    header = source.header
+    found = indexed_blocks(source.path, wanted, list(header.contigs), header.line_end)
+    return source.blocks if found is None else found
+
+
+def _provenance_line(scorer: Scorer, reference: str, tag: str) -> bytes:
+    model = scorer.model
+    values = {
+        "Version": __version__,
+        "Model": model.name,
+        "Revision": model.revision,
+        "Sha256": model.sha256,
+        "Reference": Path(reference).name,
+        "Precision": scorer.precision,
+        "Command": command_line(),
+    }
+    text = ",".join(f"{key}={quote(str(value))}" for key, value in values.items())
+    return f"##phylotools_annotate=<ID={tag},{text}>".encode("utf-8", "surrogateescape")
+
+
+def _advice() -> str:
+    """How to come by a model for other contigs."""
+    from phylotools.model.registry import list_models
+
+    models = []
+    for summary in list_models():
+        contigs = ", ".join(summary.contigs[:3]) + (" ..." if len(summary.contigs) > 3 else "")
+        facts = " ".join(text for text in (summary.assembly, contigs) if text)
+        models.append(summary.name + (f" ({facts})" if facts else ""))
+    return (
+        f"models at hand: {', '.join(models) or 'none'}; choose one with --model and its genome "
+        "with --fasta, or train one on an alignment to this genome with `phylotools train`"
+    )
+
+
+def _summarise(annotator: VariantAnnotator, reference: str) -> AnnotationSummary:
+    statuses = {str(status): count for status, count in annotator.statuses.most_common()}
+    return AnnotationSummary(
+        n_records=annotator.n_records,
+        n_alleles=sum(statuses.values()),
+        n_scored=annotator.n_scored,
+        n_looked_up=annotator.n_looked_up,
+        statuses=statuses,
+        skipped={
+            status: count
+            for status, count in statuses.items()
+            if status not in annotator.scored_statuses
+        },
+        n_ref_checked=annotator.assembly.n_checked,
+        n_ref_mismatches=annotator.assembly.n_mismatches,
+        n_contig_missing=sum(annotator.contig_names.n_records_missing.values()),
+        reference=os.path.basename(reference),
+    )

@@ -1,0 +1,285 @@
+"""Scores of variant records: blocks of VCF lines in, the same lines with INFO fields out.
+
+Three steps, each for one thread at a time, so that a pipeline can have them work on different
+blocks at once: `VariantAnnotator.judge`, `score` and `write`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
+from phylotools.annotate.haplotypes import HaplotypeLayout
+from phylotools.annotate.info_fields import InfoFields
+from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
+from phylotools.annotate.judging import Judge, OnRefMismatch
+from phylotools.annotate.lookup import PrecomputedScores
+from phylotools.annotate.variant_kernels import write_annotated
+from phylotools.errors import shown_path
+from phylotools.io.number_text import fixed_text, general_text
+from phylotools.io.regions import Region
+from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
+from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
+from phylotools.io.vcf.regions import RegionFilter
+from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries
+from phylotools.scoring.reference import AssemblyCheck, ContigNames
+from phylotools.scoring.scorer import Scorer
+
+logger = logging.getLogger("phylotools")
+
+_STATUS_LENGTHS = np.array([len(status) for status in STATUSES], dtype=np.int64)
+_STATUS_TEXT = np.array(
+    [list(status.encode().ljust(_STATUS_LENGTHS.max())) for status in STATUSES], dtype=np.uint8
+)
+
+
+@dataclass(frozen=True)
+class AnnotatedBatch:
+    """Finished lines.
+
+    Attributes
+    ----------
+    text : memoryview
+        Of whole lines.
+    records : RecordTable
+        The records that they are.
+    """
+
+    text: memoryview
+    records: RecordTable
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines one by one, with their line ends."""
+        return [line + b"\n" for line in bytes(self.text).split(b"\n")[:-1]]
+
+
+class VariantAnnotator:
+    """Adds scores to VCF lines, block by block.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    header : VcfHeader
+    path : str
+        The variants, for messages.
+    fields : InfoFields, optional
+    on_ref_mismatch : {'error', 'skip', 'warn'}
+        What to do where REF is not the reference base: stop, leave without a number, or score
+        against REF as written.
+    training_regions : sequence of Region, optional
+        Columns that the model was trained on; scored alleles elsewhere are flagged.
+    advice : str
+        What to do if no record is on a contig of the reference.
+    score_indels : bool
+    precomputed : PrecomputedScores, optional
+        Asked before the network.
+
+    Attributes
+    ----------
+    n_records : int
+    statuses : Counter of Status
+        Alleles by status.
+    regions : RegionFilter or None
+        Where set, other records are left out.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        header: VcfHeader,
+        path: str,
+        *,
+        fields: InfoFields | None = None,
+        on_ref_mismatch: OnRefMismatch = "skip",
+        training_regions: Sequence[Region] | None = None,
+        advice: str = "give the reference that its contigs belong to",
+        score_indels: bool = True,
+        precomputed: PrecomputedScores | None = None,
+    ) -> None:
+        self._path = path
+        self._advice = advice
+        self._n_columns = header.n_columns
+        self._on_ref_mismatch = on_ref_mismatch
+        fields = fields or InfoFields()
+        self._tag = fields.tag.encode()
+        self._old_entries = info_keys_pattern(fields.keys)
+        parts = [key.encode() + b"=" for key in fields.keys]
+        parts[1:] = [b";" + part for part in parts[1:]]
+        self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        self._key_ends = np.cumsum([len(part) for part in parts])
+        self.contig_names = ContigNames(header.contigs, scorer.genome, path)
+        self.assembly = AssemblyCheck(path, scorer.genome.path)
+        self._judge = Judge(
+            scorer.genome,
+            scorer.half_window,
+            self.contig_names,
+            self.assembly,
+            path,
+            on_ref_mismatch=on_ref_mismatch,
+            training_regions=training_regions,
+            haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
+        )
+        self._scores = AlleleScorer(scorer, precomputed)
+        self.regions: RegionFilter | None = None
+        self.n_records = 0
+        self.statuses: Counter[Status] = Counter()
+
+    @property
+    def n_looked_up(self) -> int:
+        """Single-nucleotide changes whose score was looked up."""
+        return self._scores.n_looked_up
+
+    @property
+    def n_scored(self) -> int:
+        """Alleles with a number."""
+        return sum(self.statuses[status] for status in self.scored_statuses)
+
+    @property
+    def scored_statuses(self) -> frozenset[Status]:
+        """Statuses that stand beside a number."""
+        if self._on_ref_mismatch == "warn":
+            return SCORED_STATUSES | {Status.REF_MISMATCH}
+        return SCORED_STATUSES
+
+    def annotate(self, batch: Sequence[tuple[int, bytes]]) -> AnnotatedBatch:
+        """The three steps in a row, for lines that are in memory.
+
+        Parameters
+        ----------
+        batch : sequence of (int, bytes)
+            Line numbers, which follow each other, and lines with their line ends.
+
+        Raises
+        ------
+        InputError
+            As for `judge` and `score`.
+        """
+        first_line = batch[0][0] if batch else 1
+        judged = self.judge(LineBlock(b"".join(line for _, line in batch), first_line))
+        return self.write(judged, self.score(judged))
+
+    def judge(self, block: LineBlock) -> JudgedBatch:
+        """Find the records of a block and what is to be scored of them.
+
+        Raises
+        ------
+        InputError
+            If a line is no VCF record, REF disagrees and that is to be an error, or the file is
+            plainly made on another assembly.
+        """
+        records = scan_records(block, self._n_columns, self._path)
+        if self.regions is not None:
+            records = self.regions.select(records)
+        judged = self._judge.judge(records)
+        counts: Counter[bytes] = Counter()
+        for name, count in zip(records.run_names, records.run_lengths.tolist(), strict=True):
+            counts[name] += count
+        self.contig_names.count(counts)
+        self.contig_names.refuse_foreign(self._advice, is_complete=False)
+        if self._on_ref_mismatch != "warn":
+            self.assembly.refuse_early()
+        return judged
+
+    def score(self, judged: JudgedBatch, check: Callable[[], None] = lambda: None) -> BatchScores:
+        """Compute the numbers of a batch.
+
+        Parameters
+        ----------
+        judged : JudgedBatch
+        check : callable
+            Called again and again; raises where the run was given up.
+
+        Raises
+        ------
+        InputError
+            If the network gives numbers that are not finite, or precomputed scores are damaged.
+        """
+        return self._scores.score(judged, check)
+
+    def write(self, judged: JudgedBatch, scores: BatchScores) -> AnnotatedBatch:
+        """The lines of a batch with its numbers."""
+        records = self._without_old_entries(judged.records)
+        llr, rate = fixed_text(scores.llr), general_text(scores.rate)
+        entropy = fixed_text(scores.entropy)
+        longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
+        n_outcomes = len(judged.numbers)
+        room = (
+            int((records.ends - records.begins).sum())
+            + len(records) * (len(self._keys) + 1 + longest)
+            + n_outcomes * int(_STATUS_LENGTHS.max() + llr.lengths.max(initial=1) + 2)
+        )
+        out: NDArray[np.uint8] = np.empty(room, dtype=np.uint8)
+        n_written = write_annotated(
+            records.text,
+            records.begins,
+            records.ends,
+            records.tabs,
+            judged.first_outcome,
+            judged.numbers,
+            judged.statuses,
+            judged.sites,
+            llr.text,
+            llr.lengths,
+            _STATUS_TEXT,
+            _STATUS_LENGTHS,
+            rate.text,
+            rate.lengths,
+            entropy.text,
+            entropy.lengths,
+            self._keys,
+            self._key_ends,
+            out,
+        )
+        self.n_records += len(records)
+        counts = np.bincount(judged.statuses, minlength=len(STATUSES)).tolist()
+        for status, count in zip(STATUSES, counts, strict=True):
+            if count:
+                self.statuses[status] += count
+        return AnnotatedBatch(out[:n_written].data, records)
+
+    def finish(self) -> None:
+        """Check the whole file once its end is reached; warn of what was left out.
+
+        Raises
+        ------
+        InputError
+            If no record is on a contig of the reference, or too many disagree with it.
+        """
+        self.contig_names.refuse_foreign(self._advice, is_complete=True)
+        if self._on_ref_mismatch != "warn":
+            self.assembly.refuse()
+        self.contig_names.warn_missing()
+        if self.assembly.n_mismatches:
+            logger.warning(
+                "%s: REF disagrees with the reference in %d of %d records (first: %s); %s",
+                shown_path(self._path),
+                self.assembly.n_mismatches,
+                self.assembly.n_checked,
+                self.assembly.first_mismatch,
+                "scored against REF as written"
+                if self._on_ref_mismatch == "warn"
+                else "left without a number",
+            )
+        if self.statuses[Status.OUTSIDE_TRAINING]:
+            logger.warning(
+                "%s: %d scored alleles lie outside the regions that the model was trained on",
+                shown_path(self._path),
+                self.statuses[Status.OUTSIDE_TRAINING],
+            )
+
+    def _without_old_entries(self, records: RecordTable) -> RecordTable:
+        """The records without INFO entries of the keys that are to be written."""
+        changed: dict[int, bytes] = {}
+        for record in np.flatnonzero(records.info_contains(self._tag)).tolist():
+            info = records.column(record, 7)
+            kept = remove_entries(info, self._old_entries)
+            if kept != info:
+                changed[record] = kept
+        return records.with_info(changed)

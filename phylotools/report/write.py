@@ -1,0 +1,235 @@
+"""The folder of a report: tables, JSON, picture and page."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phylotools.io.files import atomic_folder, refuse_existing_folder
+from phylotools.provenance import RunRecord
+from phylotools.report.finding import Finding
+from phylotools.report.findings import find_problems
+from phylotools.report.page import report_page
+from phylotools.report.quality import AlignmentQuality, SpeciesQuality, measure_quality
+from phylotools.store.read import ColumnStore
+
+#: Files of a report.
+REPORT = (
+    "report.html",
+    "report.png",
+    "report.svg",
+    "species.tsv",
+    "depth.tsv",
+    "contigs.tsv",
+    "report.json",
+)
+_SPECIES_COLUMNS = (
+    "species",
+    "distance",
+    "rows",
+    "duplicate_rows",
+    "aligned_bases",
+    "coverage",
+    "identity",
+    "expected_identity",
+    "gap_fraction",
+    "n_fraction",
+    "soft_masked_fraction",
+    "no_block_fraction",
+)
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What a report says, in short.
+
+    Attributes
+    ----------
+    columns : int
+        Covered reference positions.
+    species, species_with_rows, contigs : int
+    mean_species : float
+        Species with A, C, G or T in a covered column.
+    findings : tuple of Finding
+        Warnings first, then notes.
+    """
+
+    columns: int
+    species: int
+    species_with_rows: int
+    contigs: int
+    mean_species: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Texts of the warnings, each with its likely cause and remedy."""
+        return tuple(str(finding) for finding in self.findings if finding.is_warning)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {
+            "columns": self.columns,
+            "species": self.species,
+            "species_with_rows": self.species_with_rows,
+            "contigs": self.contigs,
+            "mean_species_per_column": _json_number(self.mean_species),
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def write_report(
+    store: ColumnStore,
+    folder: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    threads: int = 1,
+) -> ReportSummary:
+    """Measure a store and write what was found; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    folder : str or PathLike
+        Folder to make; it will hold the files of `REPORT`.
+    force : bool
+        Replace an earlier report (no folder that holds anything else).
+    threads : int
+        No number in the report depends on it.
+
+    Returns
+    -------
+    ReportSummary
+
+    Raises
+    ------
+    InputError
+        If the store is damaged.
+    OutputError
+        If `folder` exists and may not be replaced, or cannot be written.
+    """
+    refuse_existing_folder(folder, force, REPORT)
+    quality = measure_quality(store, threads=threads)
+    findings = find_problems(quality)
+    summary = ReportSummary(
+        columns=quality.columns,
+        species=len(quality.species),
+        species_with_rows=sum(not row.is_absent for row in quality.species),
+        contigs=len(quality.contigs),
+        mean_species=quality.mean_species,
+        findings=findings,
+    )
+    with atomic_folder(folder, force=force, contents=REPORT) as made:
+        _write_files(made, quality, summary, store)
+    return summary
+
+
+def _write_files(
+    folder: Path, quality: AlignmentQuality, summary: ReportSummary, store: ColumnStore
+) -> None:
+    from phylotools.report.figure import draw_report
+
+    tables = {
+        "species.tsv": species_table(quality),
+        "depth.tsv": (
+            ("species", "columns"),
+            [(n, int(columns)) for n, columns in enumerate(quality.depth) if n],
+        ),
+        "contigs.tsv": (
+            ("contig", "length", "covered", "mean_species"),
+            [(c.name, c.length, c.covered, c.mean_species) for c in quality.contigs],
+        ),
+    }
+    for name, (header, rows) in tables.items():
+        (folder / name).write_text(_tsv(header, rows), encoding="utf-8")
+    content = _report_json(quality, summary, store)
+    text = json.dumps(content, indent=2, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    draw_report(quality, [folder / "report.png", folder / "report.svg"])
+    page = report_page(
+        quality,
+        summary.findings,
+        species_table(quality),
+        picture=(folder / "report.svg").read_text(encoding="utf-8"),
+        fingerprint=store.fingerprint,
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")
+
+
+def species_table(quality: AlignmentQuality) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Header and rows of ``species.tsv``; None and nan where there is no number."""
+    return _SPECIES_COLUMNS, [_species_row(quality, row) for row in quality.species]
+
+
+def _species_row(quality: AlignmentQuality, row: SpeciesQuality) -> tuple[Any, ...]:
+    return (
+        row.name,
+        row.distance,
+        row.rows,
+        row.duplicate_rows,
+        row.bases,
+        row.coverage,
+        row.identity,
+        quality.divergence.expected(row.distance),
+        row.gap_fraction,
+        row.unknown_fraction,
+        row.masked_fraction,
+        row.absent_fraction,
+    )
+
+
+def _report_json(
+    quality: AlignmentQuality, summary: ReportSummary, store: ColumnStore
+) -> dict[str, Any]:
+    header, rows = species_table(quality)
+    divergence = quality.divergence
+    return {
+        "format": "phylotools alignment report 1",
+        "store": {
+            "path": quality.path,
+            "fingerprint": store.fingerprint,
+            "reference_species": quality.reference_species,
+        },
+        **summary.to_dict(),
+        "expected_identity": {
+            "chance": divergence.chance_identity,
+            "scale": divergence.scale,
+            "shape": _json_number(divergence.shape),
+            "fitted": divergence.is_fitted,
+            "tolerance": divergence.tolerance,
+        },
+        "reference_bases": dict(zip("ACGTN", quality.reference.tolist(), strict=True)),
+        "by_species": [
+            {key: _json_number(value) for key, value in zip(header, row, strict=True)}
+            for row in rows
+        ],
+        "recorded": _json_number(quality.statistics),
+        "run": RunRecord(inputs={}, parameters={}).to_dict(),
+    }
+
+
+def _tsv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = ["\t".join(header), *("\t".join(_tsv_cell(cell) for cell in row) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _tsv_cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "NA"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _json_number(value: Any) -> Any:
+    """None instead of a number that JSON has not, inside lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {key: _json_number(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_number(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

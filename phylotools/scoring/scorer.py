@@ -1,0 +1,392 @@
+"""The one place where windows of sequence go through a network.
+
+Each contig is cut into a fixed grid of tiles, and every tile is computed in a pass of one shape.
+So a site's numbers depend on the sequence around it and on the model, and on nothing else: not on
+the other sites asked for, their order, or how many were asked for at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phylotools.errors import InputError, UsageError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.model.device import (
+    arithmetic,
+    automatic_batch_size,
+    fastest_thread_count,
+    resolve_precision,
+)
+from phylotools.model.presets import PAD_TOKEN
+from phylotools.scoring.reference import reference_tokens
+from phylotools.scoring.tile_cache import Tile, TileCache
+
+if TYPE_CHECKING:
+    from phylotools.model.registry import Model
+
+logger = logging.getLogger("phylotools")
+
+#: Measured with one CPU thread: from 512 positions on a dense position costs no less (receptive
+#: fields 73, 97, 241: 5, 24, 170 us; at 128 positions 2 to 7 times that), and a lone variant pays
+#: for a whole tile. It is also the length at which the authors of PhyloGPN score windows, which
+#: matters for their first networks, whose norm runs over positions.
+TILE_LENGTH = 512
+#: Bound on the numbers kept for later calls.
+CACHE_BYTES = 64 << 20
+#: From the model and tokens, int64 (B, T), to floats (B, T - receptive_field + 1, C).
+Forward = Callable[[Any, Tensor], Tensor]
+
+
+class TiledNetwork:
+    """What a network says of the positions of a reference genome, C channels each.
+
+    On a CPU tiles go through the network one by one: a pass over several is no faster and its
+    matrix products may round differently, so that a score would depend on its neighbours. On an
+    accelerator every pass has `batch_size` tiles, the last one filled up with copies.
+
+    Calls from several threads take turns.
+
+    Parameters
+    ----------
+    model : Model
+    genome : ReferenceGenome, optional
+        Needed for positions of a genome, not for sequences given to `values_of`.
+    forward : callable
+        What is wanted of the network: takes `model.site_model` and tokens, int64 (B, T); gives
+        floats (B, T - receptive_field + 1, C).
+    n_channels : int
+        C.
+    threads : int, optional
+        CPU threads; by default one or all cores, whichever a trial on the first tiles finds
+        faster (small networks lose by threads).
+    batch_size : int, optional
+        Tiles in one pass on an accelerator; by default see `automatic_batch_size`.
+    precision : {'float32', 'bfloat16', 'float16', 'auto'}
+        Arithmetic of the matrix products, see `resolve_precision`.
+    tile_length : int
+        Positions of a tile. Numbers of different tile lengths agree to rounding.
+    cache_bytes : int
+        Bound on the memory for tiles kept; at least one is.
+    disk_bytes : int
+        Bound on a temporary file for further ones, made where tiles are asked for again and again.
+
+    Attributes
+    ----------
+    device : torch.device
+    precision : str
+        As resolved.
+    receptive_field, half_window : int
+        Positions that a site's numbers depend on, in all and on either side.
+    n_tiles_computed : int
+
+    Raises
+    ------
+    UsageError
+        If the device cannot compute in the precision.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        genome: ReferenceGenome | None,
+        forward: Forward,
+        n_channels: int,
+        *,
+        threads: int | None = None,
+        batch_size: int | None = None,
+        precision: str = "auto",
+        tile_length: int = TILE_LENGTH,
+        cache_bytes: int = CACHE_BYTES,
+        disk_bytes: int = 0,
+    ) -> None:
+        self.model = model
+        self.n_channels = n_channels
+        self.tile_length = tile_length
+        self.receptive_field = model.receptive_field
+        self.half_window = (model.receptive_field - 1) // 2
+        self.device = torch.device(model.device)
+        self.precision = resolve_precision(precision, self.device)
+        self.n_tiles_computed = 0
+        self._genome = genome
+        self._forward = forward
+        self._batch_size = batch_size if self.device.type != "cpu" else 1
+        n_kept = max(1, cache_bytes // (tile_length * n_channels * 4))
+        self._cache = TileCache(n_kept, (tile_length, n_channels), disk_bytes)
+        self._threads = threads
+        self._must_choose_threads = threads is None and self.device.type == "cpu"
+        self._lock = threading.RLock()
+
+    @property
+    def genome(self) -> ReferenceGenome:
+        """The reference genome.
+
+        Raises
+        ------
+        UsageError
+            If none was given.
+        """
+        if self._genome is None:
+            raise UsageError("positions of a genome were asked for, but no reference was given")
+        return self._genome
+
+    def values(self, region: Region) -> NDArray[np.float32]:
+        """Numbers of every position of a region.
+
+        Parameters
+        ----------
+        region : Region
+            Within its contig.
+
+        Returns
+        -------
+        float32 array [L, C]
+
+        Raises
+        ------
+        InputError
+            If the region leaves its contig, or the network gives numbers that are not finite.
+        """
+        if region.start == region.end:
+            return np.empty((0, self.n_channels), dtype=np.float32)
+        self._require_inside(region.contig, region.start, region.end - 1)
+        values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
+        tiles = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
+        with self._lock:
+            for (_, index), found in self._tiles((region.contig, index) for index in tiles):
+                begin = index * self.tile_length
+                first, last = max(begin, region.start), min(begin + self.tile_length, region.end)
+                values[first - region.start : last - region.start] = found[
+                    first - begin : last - begin
+                ]
+        return values
+
+    def values_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Numbers of single positions, 0-based, in any order.
+
+        Parameters
+        ----------
+        contig : str
+        positions : int64 array [K]
+
+        Returns
+        -------
+        float32 array [K, C]
+
+        Raises
+        ------
+        InputError
+            As for `values`.
+        """
+        values = np.empty((len(positions), self.n_channels), dtype=np.float32)
+        if not len(positions):
+            return values
+        self._require_inside(contig, int(positions.min()), int(positions.max()))
+        tile_of_position = positions // self.tile_length
+        order = np.argsort(tile_of_position, kind="stable")
+        indices, starts = np.unique(tile_of_position[order], return_index=True)
+        members = dict(zip(indices.tolist(), np.split(order, starts[1:]), strict=True))
+        with self._lock:
+            for (_, index), found in self._tiles((contig, index) for index in members):
+                chosen = members[index]
+                values[chosen] = found[positions[chosen] - index * self.tile_length]
+        return values
+
+    def values_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Numbers of the positions of given sequences whose context the sequences hold.
+
+        A row's numbers depend on that row and on T: on a CPU rows go through the network one by
+        one, on an accelerator in passes whose number of rows T decides, filled up with copies.
+
+        Parameters
+        ----------
+        tokens : uint8 array [B, T]
+            0 to 3 for A, C, G, T, 4 for any other letter, `PAD_TOKEN` outside the sequence.
+
+        Returns
+        -------
+        float32 array [B, T - receptive_field + 1, C]
+
+        Raises
+        ------
+        UsageError
+            If the sequences are shorter than the receptive field, or hold other tokens.
+        InputError
+            If the network gives numbers that are not finite.
+        """
+        n_rows, length = tokens.shape
+        n_positions = length - self.receptive_field + 1
+        if n_positions < 1:
+            raise UsageError(
+                f"a sequence of {length} positions is shorter than the receptive field of model "
+                f"{self.model.name}, {self.receptive_field}"
+            )
+        values = np.empty((n_rows, n_positions, self.n_channels), dtype=np.float32)
+        if n_rows and tokens.max() > PAD_TOKEN:
+            raise UsageError(f"a token is {tokens.max()}; the largest is {PAD_TOKEN}")
+        with self._lock:
+            if n_rows and self._must_choose_threads:
+                self._choose_threads(tokens[:1])
+            n_together = self._n_sequences_together(tokens) if n_rows else 1
+            for start in range(0, n_rows, n_together):
+                rows = tokens[start : start + n_together]
+                values[start : start + n_together] = self._compute(rows, n_together)
+        return values
+
+    def _require_inside(self, contig: str, first: int, last: int) -> None:
+        length = self.genome.contigs.get(contig, 0)
+        if not 0 <= first <= last < length:
+            raise InputError(
+                f"asked for positions outside contig {contig!r} (length {length})",
+                path=self.genome.path,
+            )
+
+    def _tiles(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Yield the numbers of distinct tiles, from the cache or computed together."""
+        missing: list[Tile] = []
+        for tile in tiles:
+            values = self._cache.get(tile)
+            if values is None:
+                missing.append(tile)
+            else:
+                yield tile, values
+        if not missing:
+            return
+        if self._must_choose_threads and len(missing) > 4:
+            self._choose_threads(self._tokens(missing[0])[None])
+        if self._batch_size is None:
+            self._choose_batch_size(self._tokens(missing[0])[None])
+        n_together = self._batch_size or 1
+        for start in range(0, len(missing), n_together):
+            batch = missing[start : start + n_together]
+            tokens = np.stack([self._tokens(tile) for tile in batch])
+            place = f"{batch[0][0]}:{batch[0][1] * self.tile_length + 1}"
+            computed = self._compute(tokens, n_together, f" near {place}")
+            self.n_tiles_computed += len(batch)
+            for tile, values in zip(batch, computed, strict=True):
+                self._cache.put(tile, values)
+                yield tile, values
+
+    def _tokens(self, tile: Tile) -> NDArray[np.uint8]:
+        """Tokens of a tile and the half windows beside it, padded outside the contig."""
+        contig, index = tile
+        begin = index * self.tile_length - self.half_window
+        return self.tokens(contig, begin, begin + self.tile_length + 2 * self.half_window)
+
+    def tokens(self, contig: str, begin: int, end: int) -> NDArray[np.uint8]:
+        """Tokens of reference positions; those outside the contig are `PAD_TOKEN`.
+
+        Returns
+        -------
+        uint8 array [end - begin]
+        """
+        return reference_tokens(self.genome, contig, begin, end)
+
+    def _compute(
+        self, tokens: NDArray[np.uint8], n_together: int, place: str = ""
+    ) -> NDArray[np.float32]:
+        """float32 [B, T - receptive_field + 1, C] of at most `n_together` rows, by one pass."""
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            # The setting belongs to the thread that computes, which need not be ours.
+            torch.set_num_threads(self._threads)
+        n_positions = tokens.shape[1] - self.receptive_field + 1
+        filled = np.concatenate([tokens, np.repeat(tokens[-1:], n_together - len(tokens), axis=0)])
+        values = self._run(filled)[: len(tokens)]
+        if values.shape[1:] != (n_positions, self.n_channels):
+            raise InputError(
+                f"the network of model {self.model.name} gave {values.shape[1]} positions for "
+                f"{n_positions}: its receptive field is not {self.receptive_field}",
+                remedy="correct receptive_field in its manifest, or export it anew",
+            )
+        if not np.isfinite(values).all():
+            remedy = "its weights are damaged: run `phylotools model verify`"
+            if self.precision != "float32":
+                remedy = "use precision float32"
+            raise InputError(
+                f"model {self.model.name} gives numbers that are not finite{place}", remedy=remedy
+            )
+        return values
+
+    def _run(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            with torch.inference_mode(), arithmetic(self.precision, self.device):
+                on_device = torch.from_numpy(tokens).to(self.device).long()
+                values = self._forward(self.model.site_model, on_device).float().cpu().numpy()
+        except torch.cuda.OutOfMemoryError:
+            raise UsageError(
+                f"a pass of {tokens.shape[0]} x {tokens.shape[1]} positions does not fit into the "
+                "memory of the GPU; choose a smaller --batch-size"
+            ) from None
+        return np.asarray(values, dtype=np.float32)
+
+    def _n_sequences_together(self, tokens: NDArray[np.uint8]) -> int:
+        """Rows of a pass over sequences: as many positions as a pass over tiles has."""
+        if self._batch_size is None:
+            length = self.tile_length + self.receptive_field - 1
+            self._choose_batch_size(np.resize(tokens[:1], (1, length)))
+        n_positions = (self._batch_size or 1) * (self.tile_length + self.receptive_field - 1)
+        return 1 if self.device.type == "cpu" else max(1, n_positions // tokens.shape[1])
+
+    def _choose_batch_size(self, tile: NDArray[np.uint8]) -> None:
+        self._batch_size = automatic_batch_size(lambda: self._compute(tile, 1), self.device)
+        logger.debug("batch size %d", self._batch_size)
+
+    def _choose_threads(self, tokens: NDArray[np.uint8]) -> None:
+        self._must_choose_threads = False
+        self._threads = fastest_thread_count(lambda: self._compute(tokens, 1))
+        logger.debug("network threads: %d", self._threads)
+
+
+class Scorer(TiledNetwork):
+    """Theta of sites of a reference genome, or of given sequences.
+
+    Parameters
+    ----------
+    model, genome, threads, batch_size, precision, tile_length, cache_bytes, disk_bytes
+        As for `TiledNetwork`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        genome: ReferenceGenome | None = None,
+        *,
+        threads: int | None = None,
+        batch_size: int | None = None,
+        precision: str = "auto",
+        tile_length: int = TILE_LENGTH,
+        cache_bytes: int = CACHE_BYTES,
+        disk_bytes: int = 0,
+    ) -> None:
+        super().__init__(
+            model,
+            genome,
+            lambda site_model, tokens: site_model(tokens),
+            4,
+            threads=threads,
+            batch_size=batch_size,
+            precision=precision,
+            tile_length=tile_length,
+            cache_bytes=cache_bytes,
+            disk_bytes=disk_bytes,
+        )
+
+    def theta(self, region: Region) -> NDArray[np.float32]:
+        """`values`, float32 [L, 4] in the order A, C, G, T; `Model.substitution` reads them."""
+        return self.values(region)
+
+    def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """`values_at`, float32 [K, 4] in the order A, C, G, T."""
+        return self.values_at(contig, positions)
+
+    def theta_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`values_of`, float32 [B, T - receptive_field + 1, 4] in the order A, C, G, T."""
+        return self.values_of(tokens)

@@ -1,0 +1,74 @@
+"""A model and a genome whose every score can be checked by hand, as fixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.model.network import ByteNet
+from phylotools.model.presets import ModelSpec
+from phylotools.phylogeny.substitution import F81, SubstitutionModel
+
+SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
+
+
+class NeighbourNetwork(nn.Module):
+    """theta_b = token * (b + 1) + left * b / 16 - right / 8: every number checkable by hand."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        values = tokens.float()
+        left, own, right = values[:, :-2, None], values[:, 1:-1, None], values[:, 2:, None]
+        base = torch.arange(4.0)
+        return own * (base + 1) + left * base / 16 - right / 8
+
+
+@dataclass
+class ToyModel:
+    """What the scorer and the annotator read of a model."""
+
+    site_model: nn.Module
+    receptive_field: int
+    reference_fasta: Path | None = None
+    training_regions: list[Region] | None = None
+    substitution: SubstitutionModel = field(default_factory=F81)
+    name: str = "toy"
+    revision: str = "r1"
+    sha256: str = "ab" * 32
+    device: str = "cpu"
+
+    def choose_reference(self, fasta: str | None) -> str:
+        return str(fasta or self.reference_fasta)
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.fa"
+    path.write_text(f">chr1 toy\n{SEQUENCE[:20]}\n{SEQUENCE[20:]}\n>chrM\nACGTACGTAC\n")
+    return path
+
+
+@pytest.fixture
+def genome(fasta: Path) -> ReferenceGenome:
+    return ReferenceGenome.open(fasta)
+
+
+@pytest.fixture
+def toy_model(fasta: Path) -> ToyModel:
+    return ToyModel(NeighbourNetwork(), 3, fasta)
+
+
+@pytest.fixture(scope="session")
+def random_model() -> ToyModel:
+    """A ByteNet whose every parameter, norms included, is random."""
+    torch.manual_seed(3)
+    network = ByteNet(ModelSpec(channels=12, bottleneck=6, dilations=(1, 5)))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.5)
+    return ToyModel(network.freeze(), network.spec.receptive_field)
