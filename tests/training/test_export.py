@@ -45,6 +45,20 @@ def test_export_is_the_trained_network(run, tmp_path, mammals_store):
     assert "973 columns" in card
 
 
+def test_the_card_names_the_step_that_was_exported(config_of, mammals_store, tmp_path):
+    config = config_of(
+        mammals_store,
+        data={"minimum_species": 3, "held_out_species_fraction": 0.1},
+        optimiser={"steps": 6, "learning_rate": 10.0},
+        run={"evaluate_every": 2, "select_by": "held_out_species"},
+    )
+    progress = Trainer(config, tmp_path / "run", torch.device("cpu")).run()
+    assert progress.best_step < 6  # such a learning rate does harm
+    export_model(tmp_path / "run", tmp_path / "toy", REQUEST)
+    card = (tmp_path / "toy" / "card.md").read_text()
+    assert f"for 6 steps; these are the weights of step {progress.best_step}." in card
+
+
 def test_export_with_everything(run, tmp_path):
     (tmp_path / "card.md").write_text("# Karte é\n", encoding="utf-8")
     (tmp_path / "ref.fa").write_text(">chrX\nACGT\n>chrY\nAC\n")
