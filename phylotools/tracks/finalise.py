@@ -20,10 +20,11 @@ from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import Region
 from phylotools.io.score_table import TABLE_NAME
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
+from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
 from phylotools.tracks.partitions import intersect
-from phylotools.tracks.pieces import Piece, open_piece
+from phylotools.tracks.pieces import read_signal, read_table
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import write_table
 from phylotools.tracks.values import ROUNDING
@@ -78,7 +79,7 @@ def refuse_output(output: str | os.PathLike[str], force: bool) -> None:
 
 
 def finalise(
-    work: WorkFolder,
+    work: WorkFolder[Plan],
     plan: Plan,
     output: str | os.PathLike[str],
     *,
@@ -110,8 +111,8 @@ def finalise(
         If no position of the regions has A, C, G or T.
     OutputError
     """
-    work.require_all(len(plan.partitions))
-    pieces = _Pieces(work, len(plan.partitions))
+    work.require_all(plan)
+    pieces = _Pieces(work, plan.n_partitions)
     if not pieces.counts["sites"]:
         raise InputError(
             "no position of the regions has A, C, G or T", path=plan.fasta, remedy="check them"
@@ -141,8 +142,8 @@ def finalise(
 class _Pieces:
     """All pieces of a job; opened one at a time, as there may be many."""
 
-    def __init__(self, work: WorkFolder, n_partitions: int) -> None:
-        self._folders = [work.piece(index) for index in range(n_partitions)]
+    def __init__(self, work: WorkFolder[Plan], n_partitions: int) -> None:
+        self._work, self._n_partitions = work, n_partitions
         self.counts: Counter[str] = Counter()
         self.facts: list[dict[str, str]] = []
         for piece in self:
@@ -151,13 +152,13 @@ class _Pieces:
                 self.facts.append(piece.summary["facts"])
 
     def __iter__(self) -> Iterator[Piece]:
-        return map(open_piece, self._folders)
+        return map(self._work.open_piece, range(self._n_partitions))
 
 
 def _write_signal(path: Path, plan: Plan, pieces: _Pieces, number: int) -> None:
     with open_bigwig(str(path), plan.contigs) as writer:
         for piece in pieces:
-            for encoded in piece.signal(number):
+            for encoded in read_signal(piece, number):
                 writer.add_blocks(encoded)
 
 
@@ -171,7 +172,7 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
         "Version": __version__,
         "Command": plan.run.command,
     }
-    parts = (part for piece in pieces for part in piece.table())
+    parts = (part for piece in pieces for part in read_table(piece))
     write_table(path, facts, parts, max(plan.contigs.values()))
 
 
