@@ -150,7 +150,7 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def read_small_text(path: str | os.PathLike[str]) -> str:
-    """Text of a small file that is read whole.
+    """Text of a small file that is read whole, without a byte order mark.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def read_small_text(path: str | os.PathLike[str]) -> str:
     if len(data) > _LARGEST_TEXT:
         raise InputError(f"the file is too large: more than {_LARGEST_TEXT >> 20} MiB", path=path)
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("the file is not UTF-8 text", path=path) from None
 
