@@ -106,7 +106,7 @@ class _Threads:
         threads = min(get_threads(), _MOST_THREADS)
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="reading")
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
         return [
             (self.executor.submit(self._readers[part.source].load_part, part), None)
             for part in parts
@@ -127,9 +127,9 @@ class _Processes:
             initargs=(pickle.dumps(list(readers)), self._memory),
         )
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
         awaited: list[_Awaited] = []
-        start = half * self._group_bytes
+        start = buffer_half * self._group_bytes
         with _as_for_children():  # the first call starts them
             for part in parts:
                 future = self.executor.submit(_load_in_worker, part, start)
