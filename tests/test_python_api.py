@@ -130,7 +130,10 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
         (lambda m: phylotools.embed(m), "sequences or regions"),
         (lambda m: phylotools.embed(m, "ACGT", regions=[ND1]), "sequences or regions"),
         (lambda m: phylotools.embed(m, ""), "sequence 0 is empty"),
-        (lambda m: phylotools.predict_sites(m, ["ACGT", "AC?T"]), "sequence 1 holds '?' at position 3"),
+        (
+            lambda m: phylotools.predict_sites(m, ["ACGT", "AC?T"]),
+            "sequence 1 holds '?' at position 3",
+        ),
         (lambda m: phylotools.predict_sites(m, ["é"]), "sequence 0 holds '?'"),
         (lambda m: phylotools.embed(m, "MKTAYIAKQRQIS"), "sequence 0 holds 'I' at position 6"),
         (lambda m: phylotools.predict_sites(m, np.array([0, 9])), "sequence 0 must be text"),

@@ -113,7 +113,11 @@ def test_any_bytes_are_refused_or_read(data):
         (">a\nA C\n", 2, "' ' is no letter"),
         (">a\nA\0C\n", 2, "'\\x00' is no letter"),
         (">a\nA.C\n", 2, "'.' is no letter"),
-        (">a\nMKV\nACE\n", 3, "'E' is no letter of a nucleotide alignment; give the alignment of the nucleotides, not of proteins"),
+        (
+            ">a\nMKV\nACE\n",
+            3,
+            "'E' is no letter of a nucleotide alignment; give the alignment of the nucleotides, not of proteins",
+        ),
         (">a\nACl\n", 2, "'l' is no letter of a nucleotide alignment"),
         ("> 1:1-4 + A.fa\nACGT\n> 2:1-4 + B.fa\nACGT\n=\n", 5, "XMFA"),
         (">a\rACGT\r>b\rACGT\r", 1, "CR only"),

@@ -58,8 +58,16 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
 #: First lines, but for comments, that such files begin with.
 _OTHER_LINES: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"\s*[0-9]+[ \t]+[0-9]+(\s+[A-Z]+)?\s*$"), "is PHYLIP", _CONVERT),
-    (re.compile(rb"Hugo_Symbol\t"), "is a table of mutations (Mutation Annotation Format)", _REMEDY),
-    (re.compile(rb"[0-9]+( \S+ [0-9]+ [0-9]+){2} [+-] [0-9.-]+$"), "is AXT", "convert it: axtToMaf"),
+    (
+        re.compile(rb"Hugo_Symbol\t"),
+        "is a table of mutations (Mutation Annotation Format)",
+        _REMEDY,
+    ),
+    (
+        re.compile(rb"[0-9]+( \S+ [0-9]+ [0-9]+){2} [+-] [0-9.-]+$"),
+        "is AXT",
+        "convert it: axtToMaf",
+    ),
     (re.compile(rb"@\S"), "is FASTQ", _VARIANTS),
 )
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
