@@ -116,7 +116,7 @@ def test_any_bytes_are_refused_or_read(data):
         (
             ">a\nMKV\nACE\n",
             3,
-            "'E' is no letter of a nucleotide alignment; give the alignment of the nucleotides, not of proteins",
+            "'E' is no letter of a nucleotide alignment; give the alignment of",
         ),
         (">a\nACl\n", 2, "'l' is no letter of a nucleotide alignment"),
         ("> 1:1-4 + A.fa\nACGT\n> 2:1-4 + B.fa\nACGT\n=\n", 5, "XMFA"),
