@@ -74,9 +74,6 @@ def main() -> None:
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # No interpreter that is started from here (workers, and what multiprocessing starts beside
-    # them) takes modules from the current folder.
-    os.environ["PYTHONSAFEPATH"] = "1"
     # What batch systems send before they kill: time to remove temporary files.
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
