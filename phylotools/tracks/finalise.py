@@ -117,7 +117,7 @@ def finalise(
         )
     assembly = assembly or plan.assembly
     signals = signals_of(plan.settings.tracks)
-    with atomic_folder(output, force=force, contents=CONTENTS, token=plan.token) as folder:
+    with atomic_folder(output, force=force, contents=CONTENTS) as folder:
         with ThreadPoolExecutor(max(1, threads), thread_name_prefix="finalise") as pool:
             jobs = [
                 pool.submit(_write_signal, folder / signal.file, plan, pieces, number)

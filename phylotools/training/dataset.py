@@ -65,16 +65,16 @@ class StoreWindows:
         self.plan = make_plan(self.tree)
         self.held_out_species = _held_out_species(self.store, config)
         self.width = config.optimiser.window_length
-        half = config.model_spec().receptive_field // 2
+        half_window = config.model_spec().receptive_field // 2
         self.maker = BatchMaker(
-            self.width, half, data.soft_mask_weight, self.held_out_species, self.plan
+            self.width, half_window, data.soft_mask_weight, self.held_out_species, self.plan
         )
         self.reader = SegmentReader(
             self.store,
             data.minimum_species,
             data.soft_mask_weight,
             HeldOutColumns.read(config).within(self.store.contigs),
-            self.width + half,
+            self.width + half_window,
             PAD_TOKEN,
         )
         n_species = len(self.store.species)

@@ -119,7 +119,8 @@ def _plain_card(request: ExportRequest, facts: dict[str, Any]) -> str:
         for store in facts["training_stores"]
     )
     return (
-        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps on\n\n{stores}\n\n"
+        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps; these are the "
+        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}\n\n"
         "This card says nothing of what the model is good for: measure it before use, with\n"
         "`phylotools evaluate`, and write down the result here.\n"
     )

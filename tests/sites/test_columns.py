@@ -74,8 +74,9 @@ def test_regions_choose_columns(birds_store, monkeypatch):
     first, second = sorted(store.contigs)
     inside = [position for contig, position in everything if contig == second]
     middle = inside[len(inside) // 2]
-    regions = [Region(second, inside[0] + 5, inside[0] + 6), Region(second, middle, middle + 333)]
-    found = collected(columns_in_order(store, RegionSet.of(regions)))
+    spans = [(inside[0] + 5, inside[0] + 6), (middle, middle + 333)]
+    regions = RegionSet.of(Region(second, *span) for span in spans)
+    found = collected(columns_in_order(store, regions))
     assert found == {
         (contig, position): column
         for (contig, position), column in everything.items()

@@ -115,7 +115,7 @@ def test_held_out_species_never_reach_the_loss(config_of, mammals_store):
 
 def test_reference_is_the_middle_token(config_of, birds_store):
     data = TrainingData(config_of(birds_store))
-    half = data.stores[0].maker.half
+    half = data.stores[0].maker.half_window
     own = data.stores[0].store.reference_index
     for batch in data.epoch(1):
         row, offset = batch.site // 48, batch.site % 48
@@ -129,7 +129,7 @@ def test_contig_edges_are_padded(tmp_path, config_of):
     """A contig shorter than the context: every token outside it is the padding."""
     store = tiny_store(tmp_path, "ACGTAC", "ACGTAG", size=6)
     data = TrainingData(config_of(store, optimiser={"window_length": 4}))
-    half = data.stores[0].maker.half
+    half = data.stores[0].maker.half_window
     assert sorted(seen_in(data, data.epoch(0), 4)) == sorted(expected_columns(data, False))
     for batch in data.epoch(0):
         text = ["".join("ACGTN-"[t] for t in row) for row in batch.tokens.tolist()]

@@ -70,6 +70,17 @@ class ReversibleSite(NamedTuple):
     near: Any
 
 
+@numba.njit(nogil=True)
+def _product(a, b):
+    """Matrix product of two (4, 4) arrays; numba's own needs scipy, which no user has to have."""
+    product = np.zeros((4, 4))
+    for i in range(4):
+        for j in range(4):
+            for k in range(4):
+                product[i, j] += a[i, k] * b[k, j]
+    return product
+
+
 @numba.njit(nogil=True, error_model="numpy")
 def _eigensystem(q, pi, values, right, left):
     """Eigenvalues 1..3 and eigenvectors of a reversible rate matrix, in float64.
@@ -90,7 +101,7 @@ def _eigensystem(q, pi, values, right, left):
                 # Both halves carry the same number; their mean rounds less.
                 symmetric[a, b] = 0.5 * (q[a, b] * root[a] / root[b] + q[b, a] * root[b] / root[a])
         symmetric[a, a] = q[a, a]
-    small = (reflect @ symmetric @ reflect)[1:, 1:].copy()
+    small = _product(_product(reflect, symmetric), reflect)[1:, 1:].copy()
     vectors = np.eye(3)
     for _ in range(_SWEEPS):
         for i in range(2):
