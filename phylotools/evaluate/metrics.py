@@ -143,9 +143,9 @@ def compare_scores(
     rankings = tuple(rank_variants(row, positive, sites) for row in scores)
     once = np.ones(bounds[-1], dtype=np.uint8)
     areas = np.array([weighted_areas(ranking, once) for ranking in rankings])
-    drawn = None
-    if replicates and min(site_counts) >= MIN_SITES_FOR_INTERVAL:
-        drawn = _resample(rankings, bounds, replicates, seed)
+    if min(site_counts) < MIN_SITES_FOR_INTERVAL:
+        replicates = 0
+    drawn = _resample(rankings, bounds, replicates, seed)
     return Comparison(n_positive, n_negative, *site_counts, _estimates(areas, drawn))
 
 
@@ -190,16 +190,14 @@ def _resample(
     return areas
 
 
-def _estimates(areas: Floats, drawn: Floats | None) -> tuple[ScoreMetrics, ...]:
+def _estimates(areas: Floats, drawn: Floats) -> tuple[ScoreMetrics, ...]:
     """Turn areas [K, 2] and their replicates [R, K, 2] into estimates and paired differences."""
 
     def estimate(measure: int, score: int, minus: int | None = None) -> Estimate:
-        value = areas[score, measure]
-        sample = None if drawn is None else drawn[:, score, measure]
+        value, sample = areas[score, measure], drawn[:, score, measure]
         if minus is not None:
-            value = value - areas[minus, measure]
-            sample = None if drawn is None else sample - drawn[:, minus, measure]
-        if sample is None:
+            value, sample = value - areas[minus, measure], sample - drawn[:, minus, measure]
+        if not len(sample):
             return Estimate(float(value))
         low, high = np.percentile(sample, INTERVAL)
         return Estimate(float(value), float(low), float(high))
