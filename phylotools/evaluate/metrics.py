@@ -179,7 +179,7 @@ def _resample(
     seed: int | list[int],
 ) -> Floats:
     """Areas of replicates, float64[R, K, 2]; the number of threads does not change them."""
-    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64)
+    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64).astype(np.uint64)
     areas = np.empty((replicates, len(rankings), 2))
 
     def run_block(begin: int) -> None:
