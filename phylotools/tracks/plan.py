@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, merge_regions, resolve_contigs
+from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.provenance import RunRecord
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import TRACK_NAMES
-from phylotools.tracks.partitions import cut_regions, intersect
+from phylotools.tracks.partitions import cut_regions
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -92,9 +92,14 @@ class Plan(Job):
     extents: tuple[tuple[Region, ...], ...]
 
     @property
-    def regions(self) -> list[Region]:
-        """What is computed, disjoint and sorted."""
-        return merge_regions(region for part in self.extents for region in part)
+    def regions(self) -> RegionSet:
+        """What is computed."""
+        return RegionSet.of(region for part in self.extents for region in part)
+
+    @property
+    def trained_regions(self) -> RegionSet | None:
+        """What the model was trained on, if it says so."""
+        return None if self.trained is None else RegionSet.of(self.trained)
 
     @property
     def n_positions(self) -> int:
@@ -150,7 +155,7 @@ def make_plan(
     _check_contigs(contigs, path)
     trained = _trained_regions(model, contigs)
     chosen = choose_regions(settings.regions, settings.regions_file, contigs, path=path)
-    regions = chosen or [Region(name, 0, length) for name, length in contigs.items()]
+    regions = chosen or RegionSet.whole(contigs)
     if settings.trained_only:
         regions = _trained_only(regions, trained, model)
     n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
@@ -207,25 +212,17 @@ def _check_contigs(contigs: dict[str, int], path: str) -> None:
             )
 
 
-def _trained_regions(model: Model, contigs: dict[str, int]) -> list[Region] | None:
+def _trained_regions(model: Model, contigs: dict[str, int]) -> RegionSet | None:
     """The model's training regions, by the names of the reference's contigs."""
     if model.training_regions is None:
         return None
-    names = resolve_contigs((region.contig for region in model.training_regions), contigs)
-    named = (
-        Region(names[region.contig], region.start, min(region.end, contigs[names[region.contig]]))
-        for region in model.training_regions
-        if region.contig in names
-    )
-    return merge_regions(named)
+    return model.training_regions.spelled_as(contigs) & RegionSet.whole(contigs)
 
 
-def _trained_only(
-    regions: list[Region], trained: list[Region] | None, model: Model
-) -> list[Region]:
+def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -> RegionSet:
     if trained is None:
         raise UsageError(f"--trained-only: model {model.name} does not say what it was trained on")
-    shared = intersect(regions, trained)
+    shared = regions & trained
     if not shared:
         raise InputError(
             f"none of the regions is one that model {model.name} was trained on",
