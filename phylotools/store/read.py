@@ -343,7 +343,7 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
     Raises
     ------
     InputError
-        If the path is no column store, is of another format version, lacks a file, or has a cut one.
+        If the path is no column store, is of another format version, or lacks a part of a file.
     """
     store = _open_store(path)
     for name, reader in store.arrays.items():
