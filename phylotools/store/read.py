@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
-from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.opening import DAMAGED, checked_length, read_attributes, read_layouts
 from phylotools.store.schema import ArrayLayout
 from phylotools.store.shards import ShardReader

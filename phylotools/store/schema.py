@@ -209,9 +209,11 @@ def contig_offsets(lengths: Iterable[int]) -> tuple[list[int], int]:
 
 
 def attributes_checksum(attributes: dict[str, Any]) -> str:
-    """SHA-256 of the attributes of a store but ``checksum``, as JSON with sorted keys."""
-    others = {key: value for key, value in attributes.items() if key != "checksum"}
-    return sha256_text(json.dumps(others, sort_keys=True))
+    """SHA-256 of what the attributes say of the columns, as JSON with sorted keys."""
+    made = ("checksum", "inputs", "run")
+    return sha256_text(
+        json.dumps({k: v for k, v in attributes.items() if k not in made}, sort_keys=True)
+    )
 
 
 def species_depth(bases: NDArray[np.uint8]) -> NDArray[np.uint16]:
