@@ -25,7 +25,7 @@ from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
-from phylotools.io.regions import choose_regions
+from phylotools.io.regions import RegionSet, choose_regions
 from phylotools.io.variant_table import RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
@@ -280,7 +280,7 @@ def _wanted_blocks(
     names = annotator.contig_names
     lengths = names.lengths(source.header.contigs)
     regions = choose_regions(settings.regions, settings.regions_file, lengths, path=source.path)
-    wanted = RegionFilter(regions or (), names.name)
+    wanted = RegionFilter(regions or RegionSet({}), names.name)
     annotator.regions = wanted
     header = source.header
     if source.rows is not None:
