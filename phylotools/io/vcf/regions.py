@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -16,25 +12,15 @@ from phylotools.errors import InputError
 from phylotools.io.files import (
     BGZF_EOF,
     GZIP_MAGIC,
-    TRUNCATED,
     TRUNCATED_REMEDY,
     open_input,
 )
 from phylotools.io.regions import Region
+from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import LineBlock, RecordTable
 
 logger = logging.getLogger("phylotools")
 
-#: bcftools of pysam's own htslib, with the arguments that follow.
-BCFTOOLS_VIEW = (
-    sys.executable,
-    "-c",
-    "import signal, sys, pysam.bcftools\n"
-    "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
-    "try: pysam.bcftools.view(*sys.argv[1:], catch_stdout=False)\n"
-    "except pysam.utils.SamtoolsError as error: sys.exit(str(error).split('stderr=')[-1])\n",
-    "--no-version",
-)
 _BLOCK_BYTES = 1 << 20
 _NOWHERE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 _INDEX_SUFFIXES = (".tbi", ".csi")
@@ -109,7 +95,12 @@ def indexed_blocks(
     if index is None:
         return None
     if _is_bcf(path):
-        return _bcf_blocks(path, wanted, contigs)
+        regions = (
+            Region(name, region.start, region.end)
+            for name in contigs
+            for region in wanted.of(name.encode("utf-8", "surrogateescape"))
+        )
+        return _in_blocks(bcf.region_lines(path, regions))
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
 
 
@@ -144,7 +135,7 @@ def _usable_index(path: str) -> str | None:
 
 def _is_bcf(path: str) -> bool:
     with open_input(path) as stream:
-        return stream.peek(3)[:3] == b"BCF"
+        return stream.peek(len(bcf.MAGIC)).startswith(bcf.MAGIC)
 
 
 def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> Iterator[bytes]:
@@ -153,7 +144,9 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
     verbosity = pysam.set_verbosity(0)
     try:
         # Latin-1 maps bytes to letters one to one, whatever the file holds.
-        with pysam.TabixFile(path, index=index, encoding="latin-1") as table:
+        with pysam.TabixFile(
+            os.path.abspath(path), index=os.path.abspath(index), encoding="latin-1"
+        ) as table:
             for name in table.contigs:
                 reached = -1
                 for region in wanted.of(name.encode("latin-1")):
@@ -170,35 +163,6 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
         ) from error
     finally:
         pysam.set_verbosity(verbosity)
-
-
-def _bcf_blocks(path: str, wanted: RegionFilter, contigs: Iterable[str]) -> Iterator[LineBlock]:
-    with tempfile.NamedTemporaryFile("w", suffix=".bed", errors="surrogateescape") as bed:
-        n_regions = 0
-        for name in contigs:
-            for region in wanted.of(name.encode("utf-8", "surrogateescape")):
-                bed.write(f"{name}\t{region.start}\t{region.end}\n")
-                n_regions += 1
-        bed.flush()
-        if not n_regions:
-            return
-        with (
-            tempfile.TemporaryFile() as complaints,
-            subprocess.Popen(
-                [*BCFTOOLS_VIEW, "-H", "-R", bed.name, path],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-            ) as child,
-        ):
-            assert child.stdout is not None
-            try:
-                yield from _in_blocks(child.stdout)
-                if child.wait() != 0:
-                    raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
 
 
 def _in_blocks(lines: Iterable[bytes]) -> Iterator[LineBlock]:

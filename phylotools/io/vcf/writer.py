@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -19,9 +15,8 @@ import numpy as np
 from phylotools.errors import OutputError, UsageError
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path
-from phylotools.io.vcf.reader import last_complaint
+from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import RecordTable
-from phylotools.io.vcf.regions import BCFTOOLS_VIEW
 
 logger = logging.getLogger("phylotools")
 
@@ -165,41 +160,8 @@ def _encoder(raw: BinaryIO, output_type: str, threads: int, path: str) -> Iterat
             yield writer  # type: ignore[misc]
             writer.finish()
     else:
-        with _bcf_encoder(raw, path) as stream:
+        with bcf.encoder(raw, path) as stream:
             yield stream
-
-
-@contextlib.contextmanager
-def _bcf_encoder(raw: BinaryIO, path: str) -> Iterator[IO[bytes]]:
-    """Text in, BCF out, by htslib in a child process that writes straight to the output."""
-    raw.flush()
-    with tempfile.TemporaryFile() as complaints:
-        child = subprocess.Popen(
-            [*BCFTOOLS_VIEW, "-Ob", "-"], stdin=subprocess.PIPE, stdout=raw, stderr=complaints
-        )
-        assert child.stdin is not None
-        try:
-            try:
-                yield child.stdin
-                child.stdin.close()
-            except BrokenPipeError:
-                logger.debug("htslib stopped reading; its exit status says why")
-            if child.wait() == -signal.SIGPIPE:
-                raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
-            if child.wait() != 0:
-                reason = last_complaint(complaints)
-                name = "<stdout>" if path == "-" else path
-                if reason.startswith("[E::bgzf"):  # the disk, not the records
-                    raise OutputError(f"{name}: cannot write: {reason}")
-                raise OutputError(
-                    f"{name}: the records cannot be written as BCF: {reason}; write VCF instead "
-                    "(-O z)"
-                )
-        finally:
-            child.kill()
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
-            child.wait()
 
 
 def _make_index(
