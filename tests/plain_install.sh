@@ -106,16 +106,19 @@ import click, phylotools
 from phylotools.cli.main import phylotools_command
 
 
-def leaves(command, name=""):
-    for part in getattr(command, "list_commands", lambda context: [])(click.Context(command)):
-        below = command.get_command(click.Context(command), part)
-        yield from leaves(below, f"{name} {part}") if hasattr(below, "commands") else [f"{name} {part}".strip()]
+def verbs(command, name):
+    if not isinstance(command, click.Group):
+        return [name]
+    context = click.Context(command)
+    parts = command.list_commands(context)
+    return sum((verbs(command.get_command(context, x), f"{name}{x} ") for x in parts), [])
 
 
-tried = pathlib.Path(sys.argv[1]).read_text().splitlines()
-untried = [verb for verb in leaves(phylotools_command) if not any(f"{line} ".startswith(f"{verb} ") for line in tried)]
+tried = pathlib.Path(sys.argv[1]).read_text()
+untried = [verb for verb in verbs(phylotools_command, "") if f"\n{verb}" not in f"\n{tried}"]
 if untried:
-    sys.exit(f"error: tests/plain_install.sh does not try: {', '.join(untried)}")
-assert pathlib.Path(phylotools.__file__).with_name("py.typed").is_file()
+    sys.exit(f"error: tests/plain_install.sh does not try {', '.join(untried)}")
+if not pathlib.Path(phylotools.__file__).with_name("py.typed").is_file():
+    sys.exit("error: the wheel lacks py.typed")
 PYTHON
 echo "every verb works after a plain install"

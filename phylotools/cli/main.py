@@ -80,13 +80,11 @@ def main() -> None:
 
 
 def _ignore_the_working_folder() -> None:
-    """Run no code and take no settings from where the user happens to stand.
+    """Take no settings from where the user happens to stand, nor from a notebook's environment.
 
-    Python started anew (by `multiprocessing`) looks for modules there first, matplotlib for its
-    settings. So does numba, again and again: they may lead it to code, and are refused.
+    Matplotlib looks for some there when it is imported, and pictures are files in the house's own
+    look. Numba looks there again and again: what it finds may lead it to code, and is refused.
     """
-    os.environ["PYTHONSAFEPATH"] = "1"
-    # Pictures are files: no window, and the house's own look.
     os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
     if os.path.lexists("matplotlibrc"):
         with contextlib.chdir(sys.prefix):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 import tomli_w
 from small_runs import SMALL, tables
@@ -43,22 +44,19 @@ def test_nothing_is_left_running(small, many_segments):
 
 def children_of(pid: int) -> set[int]:
     """Worker processes; the tracker of multiprocessing's resources may stay."""
-    found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.splitlines()
-    return {int(line.split()[0]) for line in found if "spawn_main" in line}
+    return {
+        process.pid
+        for process in psutil.process_iter(["ppid", "cmdline"])
+        if process.info["ppid"] == pid and "spawn_main" in " ".join(process.info["cmdline"] or ())
+    }
 
 
 def is_alive(pids: set[int]) -> bool:
     """Whether any process is there and no zombie."""
-    shown = subprocess.run(
-        ["ps", "-o", "stat=", "-p", ",".join(map(str, pids))],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return any(not state.startswith("Z") for state in shown.stdout.split())
+    return any(
+        process.pid in pids and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in psutil.process_iter(["status"])
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1])
