@@ -22,7 +22,7 @@ VERBS = {
     "preprocess-partition": "The same in parts: run some.",
     "preprocess-finalise": "The same in parts: put the store together.",
     "train": "Train a model on column stores, as a TOML file says.",
-    "annotate": "Add per-allele scores to a VCF or BCF.",
+    "annotate": "Add per-allele scores to a VCF, a BCF or a table.",
     "tracks": "What a model says of every position: bigWigs, a table, browser pages.",
     "tracks-init": "The same in parts: plan them.",
     "tracks-partition": "The same in parts: run some.",

@@ -29,6 +29,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_SIZE = 1 << 20
 _LARGEST_TEXT = 4 << 20
+#: Text is taken in whole lines of about so many bytes.
+BLOCK_BYTES = 1 << 22
+LONGEST_LINE = BLOCK_BYTES // 4
 #: What `isal` raises for damaged data; its stub calls the class an instance.
 INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 TRUNCATED = "the compressed file is truncated or damaged"
@@ -147,6 +150,59 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
         os.close(descriptor)
         raise InputError("is no regular file, so that nothing can be looked up", path=path)
     return open(descriptor, "rb")
+
+
+def text_blocks(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, some megabytes at once, with the 1-based number of the first.
+
+    Every line has its end, also the last.
+
+    Parameters
+    ----------
+    handle : binary stream
+    path : str or PathLike
+        For messages.
+    longest_line : int
+        Bytes; a few megabytes more may pass.
+
+    Raises
+    ------
+    InputError
+        If a line is longer, or a whole block is blank: the file is no text of ours.
+    """
+    number, parts, size = 1, [b""], 0
+    while chunk := handle.read(BLOCK_BYTES):
+        if len(chunk) == BLOCK_BYTES and not chunk.strip():
+            raise InputError(
+                f"holds {BLOCK_BYTES >> 20} MiB of nothing but blanks", path=path, line=number
+            )
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            text = b"".join([*parts, chunk[:end]])
+            yield number, text
+            number += text.count(b"\n")
+            parts, size = [], 0
+        parts.append(chunk[end:])
+        size += len(chunk) - end
+        if size > longest_line:
+            raise InputError(
+                f"the line is longer than {longest_line} bytes: this is no such text",
+                path=path,
+                line=number,
+            )
+    if size:
+        yield number, b"".join([*parts, b"\n"])
+
+
+def numbered_lines(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield every line with its 1-based number; as for `text_blocks`."""
+    for first, text in text_blocks(handle, path, longest_line=longest_line):
+        for number, line in enumerate(text.split(b"\n")[:-1], start=first):
+            yield number, line + b"\n"
 
 
 def read_small_text(path: str | os.PathLike[str]) -> str:

@@ -73,7 +73,7 @@ class StoreWindows:
             self.store,
             data.minimum_species,
             data.soft_mask_weight,
-            _intervals(HeldOutColumns.read(config).within(self.store.contigs)),
+            HeldOutColumns.read(config).within(self.store.contigs),
             self.width + half_window,
             PAD_TOKEN,
         )
@@ -307,14 +307,6 @@ def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Wi
     rows = np.searchsorted(firsts, chosen, side="right") - 1
     places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)
     return [(*tiled[row], index) for row, index in places]
-
-
-def _intervals(regions: Iterable[Region]) -> dict[str, np.ndarray]:
-    """Sorted regions by contig; int64 [H, 2] each."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for region in regions:
-        found.setdefault(region.contig, []).append((region.start, region.end))
-    return {contig: np.array(rows, dtype=np.int64) for contig, rows in found.items()}
 
 
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import read_bed
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.run_folder import CHECKPOINT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -15,14 +15,14 @@ from phylotools.io.files import (
     TRUNCATED_REMEDY,
     open_input,
 )
-from phylotools.io.regions import Region
+from phylotools.io.intervals import overlaps
+from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import LineBlock, RecordTable
 
 logger = logging.getLogger("phylotools")
 
 _BLOCK_BYTES = 1 << 20
-_NOWHERE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 _INDEX_SUFFIXES = (".tbi", ".csi")
 
 
@@ -33,29 +33,18 @@ class RegionFilter:
 
     Parameters
     ----------
-    regions : iterable of Region
-        Disjoint.
+    regions : RegionSet
     contig_of : callable
         From CHROM to the contig as the regions name it.
     """
 
-    def __init__(self, regions: Iterable[Region], contig_of: Callable[[bytes], str]) -> None:
-        bounds: dict[str, list[Region]] = {}
-        for region in sorted(regions):
-            bounds.setdefault(region.contig, []).append(region)
-        self._regions: Mapping[str, list[Region]] = bounds
+    def __init__(self, regions: RegionSet, contig_of: Callable[[bytes], str]) -> None:
+        self._regions = regions
         self._contig_of = contig_of
-        self._arrays = {
-            contig: (
-                np.array([region.start for region in listed], dtype=np.int64),
-                np.array([region.end for region in listed], dtype=np.int64),
-            )
-            for contig, listed in bounds.items()
-        }
 
-    def of(self, chrom: bytes) -> list[Region]:
-        """The regions on what the file calls `chrom`, in order."""
-        return self._regions.get(self._contig_of(chrom), [])
+    def of(self, chrom: bytes) -> list[tuple[int, int]]:
+        """Start and end of the regions on what the file calls `chrom`, in order."""
+        return [(start, end) for start, end in self._regions.on(self._contig_of(chrom)).tolist()]
 
     def select(self, records: RecordTable) -> RecordTable:
         """The records that overlap a region."""
@@ -64,11 +53,9 @@ class RegionFilter:
         stops = [*records.run_starts[1:].tolist(), len(records)]
         starts = records.run_starts.tolist()
         for name, start, stop in zip(records.run_names, starts, stops, strict=True):
-            region_starts, region_ends = self._arrays.get(self._contig_of(name), _NOWHERE)
-            # A region overlaps if more of them begin before the record's end than end before it.
-            begun = np.searchsorted(region_starts, span_ends[start:stop], side="left")
-            ended = np.searchsorted(region_ends, records.positions[start:stop] - 1, side="right")
-            kept[start:stop] = begun > ended
+            here = self._regions.on(self._contig_of(name))
+            begins = records.positions[start:stop] - 1
+            kept[start:stop] = overlaps(here, begins, span_ends[start:stop])
         return records.subset(kept)
 
 
@@ -96,9 +83,9 @@ def indexed_blocks(
         return None
     if _is_bcf(path):
         regions = (
-            Region(name, region.start, region.end)
+            Region(name, start, end)
             for name in contigs
-            for region in wanted.of(name.encode("utf-8", "surrogateescape"))
+            for start, end in wanted.of(name.encode("utf-8", "surrogateescape"))
         )
         return _in_blocks(bcf.region_lines(path, regions))
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
@@ -149,12 +136,12 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
         ) as table:
             for name in table.contigs:
                 reached = -1
-                for region in wanted.of(name.encode("latin-1")):
-                    for line in table.fetch(name, region.start, region.end):
+                for start, end in wanted.of(name.encode("latin-1")):
+                    for line in table.fetch(name, start, end):
                         # A record that overlaps the region before came with that one.
                         if int(line.split("\t", 2)[1]) - 1 >= reached:
                             yield line.encode("latin-1") + line_end
-                    reached = region.end
+                    reached = end
     except (OSError, ValueError, IndexError) as error:
         raise InputError(
             "the compressed file or its index is truncated or damaged",
