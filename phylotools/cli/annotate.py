@@ -1,4 +1,4 @@
-"""`phylotools annotate`: the same VCF or BCF, with a score for every allele."""
+"""`phylotools annotate`: the same VCF, BCF or table, with a score for every allele."""
 
 from __future__ import annotations
 
@@ -102,17 +102,18 @@ def annotate_command(
     precision: str,
     summary_json: str | None,
 ) -> None:
-    """Add per-allele scores to a VCF or BCF.
+    """Add per-allele scores to a VCF, a BCF or a table of variants.
 
     Reads VCF (plain, gzip, bgzip) or BCF from a file, or from stdin where none is given or it is
     `-`. Every record comes out, in order, unchanged but for four INFO fields: PHYLOGPN_LLR and
-    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site.
+    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site. A TSV, CSV or
+    Parquet with CHROM, POS, REF and ALT, or one column chr:pos:ref:alt, gains them as columns.
 
     LLR and entropy are in nats; an LLR below 0 says that ALT is less viable than REF. A rate of 1
     is neutral, a lower one conserved.
     """
     if variants == "-" and sys.stdin.isatty():
-        raise click.UsageError("give a VCF or BCF, or pipe one in")
+        raise click.UsageError("give a VCF, a BCF or a table, or pipe one in")
     if variants == regions_file == "-":
         raise click.UsageError("variants and --regions-file cannot both be stdin")
     inputs = [variants, fasta, regions_file, scores]

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, read_small_text
-from phylotools.io.regions import Region, read_bed
+from phylotools.io.regions import RegionSet
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.score_meaning import SCORE_MEANINGS, log_base_weights
 from phylotools.provenance import sha256_file
@@ -81,7 +82,7 @@ class Model:
         Shape of the network.
     device_name : str
         Where the network is to run, as a user names it.
-    training_regions : list of Region or None
+    training_regions : RegionSet or None
         Where the model's training columns lie, for a model meant to score only those.
     """
 
@@ -91,7 +92,7 @@ class Model:
     config: dict[str, Any]
     spec: ModelSpec
     device_name: str
-    training_regions: list[Region] | None
+    training_regions: RegionSet | None
 
     @property
     def name(self) -> str:

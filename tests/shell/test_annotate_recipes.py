@@ -179,6 +179,24 @@ def test_parallel_by_contig(home: Path, run_recipe, whole: list[str]) -> None:
     assert (home / "part.chr21.vcf.gz.tbi").exists()
 
 
+def test_a_table(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("a table of variants")
+    rows = [line.split("\t") for line in records(home, "out.tsv.gz")]
+    assert rows[0][:5] == ["chrom", "pos", "ref", "alt", "filter"]
+    llrs = [re.search(r"PHYLOGPN_LLR=([^;]*)", line)[1] for line in whole]
+    shown = ["" if llr == "." else llr for llr in llrs]
+    # The second contig is not in the model's own reference.
+    on_chrm = [row[0] == "chrM" for row in rows[1:]]
+    assert [row[5] for row in rows[1:]] == [
+        llr if here else "" for llr, here in zip(shown, on_chrm, strict=True)
+    ]
+    found = [line.split("\t") for line in (home / "llr.tsv").read_text().splitlines()]
+    assert found[0][4] == "PHYLOGPN_LLR"
+    assert [row[4] for row in found[1:]] == [
+        llr for llr, here in zip(shown, on_chrm, strict=True) if here
+    ]
+
+
 def test_scores_looked_up(home: Path, run_recipe, whole: list[str]) -> None:
     run_recipe("all scores of a region")
     looked_up, whole = (
@@ -214,7 +232,7 @@ def test_a_slurm_array(home: Path, whole: list[str]) -> None:
 
 
 def test_every_recipe_is_tested() -> None:
-    assert len(recipes()) == 6
+    assert len(recipes()) == 7
 
 
 def test_the_first_line_of_the_readme(home: Path) -> None:
