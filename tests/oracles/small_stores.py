@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,14 @@ def write_store(folder, tree, reference: str, blocks: list[Block]) -> ColumnStor
         run=RunRecord(),
     )
     return open_store(Path(folder))
+
+
+def change_attributes(folder: Path, change) -> None:
+    """Change the attributes of a store in place, with their checksum."""
+    root = json.loads((folder / "zarr.json").read_text())
+    change(root["attributes"])
+    root["attributes"]["checksum"] = schema.attributes_checksum(root["attributes"])
+    (folder / "zarr.json").write_text(json.dumps(root))
 
 
 def chunk_of(contig: int, index: int, whole: np.ndarray, own: int) -> StoredChunk:
