@@ -15,8 +15,8 @@ from pathlib import Path
 import pyBigWig
 import pytest
 
-from phylotools.cli import tracks_options
 from phylotools.cli.main import run
+from phylotools.cli.tracks import TRACKS
 from phylotools.tracks.catalogue import TRACK_NAMES
 
 COMMAND = [sys.executable, "-m", "phylotools"]
@@ -154,7 +154,7 @@ def test_stages(workplace, capsys):
 
 
 def test_options_agree_with_the_catalogue():
-    assert tracks_options.TRACKS == TRACK_NAMES
+    assert TRACKS == TRACK_NAMES
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_an_interrupt_keeps_what_is_finished(workplace):
     Path("long.fa").write_text(f">c\n{letters}\n")
     arguments = [*COMMAND, "tracks", "-f", "long.fa", "-o", "out", "--tracks", "rate"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    while not list(Path().glob("out.work/pieces/.000000*/blocks.bin")):
+    while not list(Path().glob("out.work/pieces/.000000*/data.bin")):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()

@@ -129,7 +129,7 @@ def test_stages_in_any_order(model, fasta, tmp_path):
     )
     work = tmp_path / "w"
     plan = init_tracks(model, work, TrackSettings(), fasta=str(fasta), partition_positions=1024)
-    n = len(plan.partitions)
+    n = plan.n_partitions
     assert n == 6
     with pytest.raises(
         PhylotoolsError, match=f"{n} of {n} partitions are missing: 0, 1, 2, 3, 4, 5; "
@@ -185,6 +185,12 @@ def test_what_changed_since_the_plan_is_noticed(model, fasta, tmp_path):
         run_tracks(work, [0], lambda folder: model)
 
 
+def flipped(data: bytes) -> bytes:
+    """The same with one bit changed, in the middle."""
+    half = len(data) // 2
+    return data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+
+
 def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
@@ -195,20 +201,28 @@ def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
     damages = {
         piece / "piece.json": [b"{}", b"[]", b"\xff"],
         piece / "index.npy": [b"", b"\x93NUMPY nonsense"],
-        piece / "blocks.bin": [b"", bytes(1000)],
-        work / "plan.json": [b"", b"[]", b"{}", head + b'"x": 1}', plan.replace(b"chr2", b"chr3")],
+        piece / "data.bin": [b"", bytes(1000)],
+        work / "plan.json": [
+            *(b"", b"\xff", b"[]", b"{}", head + b'"x": 1}', plan.replace(b"chr2", b"chr3", 1)),
+            plan.replace(b'"snv_table": true', b'"snv_table": 1'),
+            plan.replace(b'"start": 0', b'"start": "0"'),
+        ],
     }
-    damages[work / "plan.json"].append(plan.replace(b'"token": "', b'"token": "../'))
     for path, contents in damages.items():
         good = path.read_bytes()
-        for content in contents:
+        for content in contents if path.parent == work else [*contents, flipped(good)]:
             path.write_bytes(content)
-            if content == damages[work / "plan.json"][4]:
-                continue
-            with pytest.raises(PhylotoolsError, match=r"damaged|no plan|cannot be read"):
+            with pytest.raises(PhylotoolsError, match=r"damaged|is no plan") as caught:
                 finalise_tracks(work, tmp_path / "out")
+            assert path.parent == work or "w: piece 0 is damaged: run it again" in str(caught.value)
             assert not (tmp_path / "out").exists()
         path.write_bytes(good)
+    # A file that the piece does not have, as of another version.
+    (piece / "blocks.bin").write_bytes(b"")
+    with pytest.raises(PhylotoolsError, match="piece 0 is damaged"):
+        finalise_tracks(work, tmp_path / "out")
+    # To run it again is all that is needed.
+    run_tracks(work, [0], lambda folder: model, threads=1)
     finalise_tracks(work, tmp_path / "out")
     with pytest.raises(InputError, match="holds no plan"):
         finalise_tracks(tmp_path, tmp_path / "out2")
