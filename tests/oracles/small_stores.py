@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from phylotools.io.regions import Region
-from phylotools.preprocess import build
+from phylotools.preprocess import stages
 from phylotools.preprocess.plan import Settings
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
@@ -20,9 +20,9 @@ from phylotools.store.read import ColumnStore, open_store
 
 
 def build_store(alignment, tree, output, *, fasta=None, force=False, **settings):
-    """`phylotools.preprocess.build.build_store` with paths and settings as keywords."""
+    """`phylotools.preprocess.stages.build_store` with paths and settings as keywords."""
     chosen = Settings(fasta=None if fasta is None else os.fspath(fasta), **settings)
-    return build.build_store([os.fspath(alignment)], os.fspath(tree), output, chosen, force=force)
+    return stages.build_store([os.fspath(alignment)], os.fspath(tree), output, chosen, force=force)
 
 
 @dataclass
