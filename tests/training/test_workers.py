@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def is_alive(pids: set[int]) -> bool:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_arrive_as_they_are(small, many_segments, tmp_path, workers):
     copy = tmp_path / "store"
-    subprocess.run(["cp", "-r", str(many_segments), str(copy)], check=True)
+    shutil.copytree(many_segments, copy)
     data = TrainingData(small(copy, workers=workers))
     for shard in (copy / "bases").rglob("*"):
         if shard.is_file() and shard.name != "zarr.json":
