@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -35,6 +36,8 @@ VERBS = {
     "simulate": "Tree and substitution model to an alignment, with the truth.",
     "inspect": "Describe a column store, a model, tracks or a checkpoint.",
 }
+#: What a verb is called by that does a part of another one's job; they share a file.
+_STAGE = re.compile("-(init|partition|finalise)$")
 
 
 class VerbGroup(click.Group):
@@ -46,8 +49,9 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        name = cmd_name.replace("-", "_")
-        return getattr(importlib.import_module(f"phylotools.cli.{name}"), f"{name}_command")
+        verb = _STAGE.sub("", cmd_name).replace("-", "_")
+        module = importlib.import_module(f"phylotools.cli.{verb}")
+        return getattr(module, f"{cmd_name.replace('-', '_')}_command")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -97,7 +97,7 @@ def test_batches_of_an_accelerator_give_the_same(random_model, long_genome) -> N
     region = Region("c", 0, 900)
     single = Scorer(random_model, long_genome, threads=1, tile_length=64)
     batched = Scorer(random_model, long_genome, threads=1, tile_length=64)
-    batched._batch_size = 4
+    batched._passes._batch_size = 4
     np.testing.assert_allclose(batched.theta(region), single.theta(region), atol=1e-5)
     assert batched.n_tiles_computed == single.n_tiles_computed == 15
 
