@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -163,3 +164,23 @@ def test_line_ends_of_the_file_are_kept(plain: Path, tmp_path: Path) -> None:
     assert found
     assert found.count(b"\r\n") == found.count(b"\n")
     assert found in text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end", "n_expected"),
+    [
+        ("foreign_tbi/v4.vcf.gz", 7999, 9000, 1194),
+        ("damaged_csi/g.bcf", 2999, 3600, 216),
+        ("stale_copied/st.vcf.gz", 14999, 15100, 101),
+    ],
+)
+def test_an_index_of_another_file_is_not_used(
+    data: Path, tmp_path: Path, caplog, name: str, start: int, end: int, n_expected: int
+) -> None:
+    for source in (data / "foreign_indexes" / name).parent.iterdir():
+        shutil.copyfile(source, tmp_path / source.name)
+    for index in [*tmp_path.glob("*.tbi"), *tmp_path.glob("*.csi")]:
+        index.touch()
+    path = tmp_path / Path(name).name
+    assert selected(path, [Region("chrM", start, end)]).count(b"\n") == n_expected
+    assert "is not the index of" in caplog.text
