@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 @regions_file_option(help="Only records that overlap these regions.")
 @click.option(
     "--scores",
-    metavar="FOLDER|TABLE.tsv.gz",
-    help="Look scores up first in what `phylotools tracks` wrote; the rest is computed.",
+    metavar="FOLDER",
+    help="Look scores up first in the bigWigs of `phylotools tracks`; the rest is computed.",
 )
 @click.option(
     "--indels/--no-indels",
@@ -123,10 +123,13 @@ def annotate_command(
     import gc
 
     from phylotools.annotate.run import AnnotationSettings, annotate_file
-    from phylotools.model.registry import load_model
+    from phylotools.model.folder import open_model, read_model
+    from phylotools.model.registry import find_model
 
     stopwatch = Stopwatch()
-    loaded = load_model(model, device)
+    # Who looks scores up may never need the network.
+    load = read_model if scores is None else open_model
+    loaded = load(find_model(model), device)
     # Millions of short-lived records make the collector walk over torch's objects again and again.
     gc.freeze()
     with Progress("records") as progress:
@@ -170,9 +173,7 @@ def _report(
     facts: dict[str, Any] = {
         "input": variants,
         "output": output,
-        "model": model.name,
-        "revision": model.revision,
-        "sha256": model.sha256,
+        **model.identity.facts(),
         "reference": summary.reference,
         "records": summary.n_records,
         "alleles": summary.n_alleles,

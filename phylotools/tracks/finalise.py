@@ -18,14 +18,13 @@ from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
-from phylotools.io.score_table import TABLE_NAME
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
 from phylotools.tracks.pieces import read_signal, read_table
 from phylotools.tracks.plan import Plan
-from phylotools.tracks.table import write_table
+from phylotools.tracks.table import TABLE_NAME, write_table
 from phylotools.tracks.values import ROUNDING
 from phylotools.version import __version__
 
