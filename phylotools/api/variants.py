@@ -105,7 +105,7 @@ def score_variants(
             scores = annotator.score(judged)
             parts.append(
                 VariantScores(
-                    _chosen(scores.llr, judged.numbers),
+                    _chosen(scores.llr, judged.llr_rows),
                     [str(STATUSES[code]) for code in judged.statuses.tolist()],
                     _chosen(scores.rate, judged.sites),
                     _chosen(scores.entropy, judged.sites),

@@ -236,9 +236,7 @@ def describe(model: Model, layer: str, settings: EmbedSettings, reference: str) 
     return {
         "version": __version__,
         "command": command_line(),
-        "model": model.name,
-        "revision": model.revision,
-        "sha256": model.sha256,
+        **model.identity.facts(),
         "reference": os.path.basename(reference),
         "layer": layer,
         "pool": settings.pool,

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from small_stores import change_attributes
 
 from phylotools.cli.inspect import _lines
 from phylotools.cli.main import run
@@ -15,10 +16,7 @@ def store(birds_store, tmp_path):
 
 
 def rename_contig(store, name):
-    path = store / "zarr.json"
-    root = json.loads(path.read_text())
-    root["attributes"]["contigs"][0]["name"] = name
-    path.write_text(json.dumps(root))
+    change_attributes(store, lambda found: found["contigs"][0].update(name=name))
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;title\x07", "a\nb", "\ud800", "chr\u202e1"])
