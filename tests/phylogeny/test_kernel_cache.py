@@ -30,8 +30,9 @@ def test_the_cache_knows_every_file_that_is_compiled_in(monkeypatch):
     before = dispatch._compile(dispatch._hash_of_sources())
     same = dispatch._compile(dispatch._hash_of_sources())
     other = dispatch._compile("another hash")
-    keys = [entry._cache._index_key(("signature",), _Target()) for entry in (before, same, other)]
-    assert keys[0] == keys[1] != keys[2]
+    for entries in zip(before, same, other, strict=True):
+        keys = [entry._cache._index_key(("signature",), _Target()) for entry in entries]
+        assert keys[0] == keys[1] != keys[2]
 
 
 class _Target:

@@ -76,6 +76,10 @@ class SubstitutionModel(nn.Module):
         """Q, shape (..., A, A): row = from, column = to; rows sum to 0."""
         raise NotImplementedError
 
+    def exchangeabilities(self) -> Tensor:
+        """What makes rates of substitution symmetric, shape (A, A), scaled; 0 on the diagonal."""
+        raise NotImplementedError
+
     def bounded(self, theta: Tensor) -> Tensor:
         """Theta as the likelihood takes it: within what exponentials of matrices can resolve.
 
