@@ -1,6 +1,7 @@
 # make demo   score a real VCF with the shipped model, evaluate the scores, draw tracks
 # make test   run all tests
 # make lint   check style and types
+# make docs   the API reference, from the docstrings, in build/api
 #
 # Each installs what it needs into .venv at the versions of constraints.txt, once.
 
@@ -18,7 +19,7 @@ INSTALL = PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
 # Four at most: one may hold 2 GB.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -32,8 +33,11 @@ lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/.installed-test
+	$(VENV)/bin/python -W error -m pdoc --docformat numpy phylotools -o build/api
+
 clean:
-	rm -rf "$(VENV)" demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf "$(VENV)" build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -49,14 +49,15 @@ STYLE: Any = {
 
 
 @contextlib.contextmanager
-def picture_style() -> Iterator[None]:
-    """The house look, whatever the user's matplotlibrc says, and text in SVG that stays text.
+def picture_style(*, svg_text: str = "none") -> Iterator[None]:
+    """The house look, whatever the user's matplotlibrc says.
 
+    Text in SVG stays text, or becomes shapes with ``svg_text="path"``.
     A letter that the font lacks is drawn as a box in PNG, without a warning: tables have it.
     """
     import matplotlib.style
 
-    look = {**STYLE, "svg.fonttype": "none"}
+    look = {**STYLE, "svg.fonttype": svg_text}
     with matplotlib.style.context(["default", look]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield

@@ -76,7 +76,7 @@ def test_a_sequence_does_not_depend_on_the_others(model, sequence, length: int) 
 
 def test_sequences_of_every_kind(model) -> None:
     expected = phylotools.predict_sites(model, "ACGTN").theta
-    for given in (b"acgtn", np.arange(5, dtype=np.uint8), "ACGTR"):
+    for given in (b"acgtn", np.arange(5, dtype=np.uint8), "ACGTR", "ACGUX"):
         np.testing.assert_array_equal(phylotools.predict_sites(model, given).theta, expected)
     several = phylotools.predict_sites(model, np.array([[0, 1, 2], [3, 3, 3]]))
     assert [site.codes.tolist() for site in several] == [[0, 1, 2], [3, 3, 3]]
@@ -130,8 +130,12 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
         (lambda m: phylotools.embed(m), "sequences or regions"),
         (lambda m: phylotools.embed(m, "ACGT", regions=[ND1]), "sequences or regions"),
         (lambda m: phylotools.embed(m, ""), "sequence 0 is empty"),
-        (lambda m: phylotools.predict_sites(m, ["ACGT", "AC?T"]), "sequence 1 holds characters"),
-        (lambda m: phylotools.predict_sites(m, ["é"]), "sequence 0 holds characters"),
+        (
+            lambda m: phylotools.predict_sites(m, ["ACGT", "AC?T"]),
+            "sequence 1 holds '?' at position 3",
+        ),
+        (lambda m: phylotools.predict_sites(m, ["é"]), "sequence 0 holds '?'"),
+        (lambda m: phylotools.embed(m, "MKTAYIAKQRQIS"), "sequence 0 holds 'I' at position 6"),
         (lambda m: phylotools.predict_sites(m, np.array([0, 9])), "sequence 0 must be text"),
         (lambda m: phylotools.predict_sites(m, np.array([0, -1])), "negative"),
         (lambda m: phylotools.embed(m, "ACGT", pool="median"), "pool must be one of"),

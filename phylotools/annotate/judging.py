@@ -7,7 +7,6 @@ one. Both give the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +19,8 @@ from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, Judge
 from phylotools.annotate.spelled_records import SpelledRecords, judge_spelled
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.intervals import contains
+from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import (
     Indel,
     MultiSubstitution,
@@ -36,7 +36,6 @@ from phylotools.scoring.reference import (
     ReferenceLetters,
     ref_agrees,
 )
-from phylotools.scoring.training_sites import TrainingSites
 
 OnRefMismatch = Literal["error", "skip", "warn"]
 _NOT_PLAIN = 255
@@ -84,7 +83,7 @@ class Judge:
     path : str
         The variants, for messages.
     on_ref_mismatch : {'error', 'skip', 'warn'}
-    training_regions : sequence of Region, optional
+    training_regions : RegionSet, optional
         Scored alleles elsewhere are flagged.
     haplotypes : HaplotypeLayout, optional
         None where changes of length are not to be scored.
@@ -102,7 +101,7 @@ class Judge:
         path: str,
         *,
         on_ref_mismatch: OnRefMismatch,
-        training_regions: Sequence[Region] | None,
+        training_regions: RegionSet | None,
         haplotypes: HaplotypeLayout | None,
     ) -> None:
         self._lengths = genome.contigs
@@ -114,7 +113,8 @@ class Judge:
         self._assembly = assembly
         self._path = path
         self._on_ref_mismatch = on_ref_mismatch
-        self._training = TrainingSites(training_regions, self._lengths)
+        trained = training_regions
+        self._trained = None if trained is None else trained.spelled_as(self._contigs)
         self._haplotypes = haplotypes
         self._genome = genome
         self._letters = ReferenceLetters(genome)
@@ -337,8 +337,10 @@ class Judge:
         edge = self._half_window
         is_padded = (positions < edge) | (positions >= self._length_of[contigs] - edge)
         flags[is_padded] = CODE_OF_STATUS[Status.EDGE_PADDED]
+        if self._trained is None:
+            return flags
         for contig in np.unique(contigs).tolist():
             rows = np.flatnonzero(contigs == contig)
-            outside = self._training.lacks(self._contigs[contig], positions[rows])
-            flags[rows[outside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
+            is_inside = contains(self._trained.on(self._contigs[contig]), positions[rows])
+            flags[rows[~is_inside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
         return flags

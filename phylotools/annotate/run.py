@@ -24,7 +24,7 @@ from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
-from phylotools.io.regions import choose_regions
+from phylotools.io.regions import RegionSet, choose_regions
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
@@ -255,7 +255,7 @@ def _wanted_blocks(
     names = annotator.contig_names
     lengths = names.lengths(source.header.contigs)
     regions = choose_regions(settings.regions, settings.regions_file, lengths, path=source.path)
-    wanted = RegionFilter(regions or (), names.name)
+    wanted = RegionFilter(regions or RegionSet({}), names.name)
     annotator.regions = wanted
     header = source.header
     found = indexed_blocks(source.path, wanted, list(header.contigs), header.line_end)

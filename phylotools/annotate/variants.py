@@ -23,7 +23,7 @@ from phylotools.annotate.lookup import PrecomputedScores
 from phylotools.annotate.variant_kernels import write_annotated
 from phylotools.errors import shown_path
 from phylotools.io.number_text import fixed_text, general_text
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
@@ -73,7 +73,7 @@ class VariantAnnotator:
     on_ref_mismatch : {'error', 'skip', 'warn'}
         What to do where REF is not the reference base: stop, leave without a number, or score
         against REF as written.
-    training_regions : sequence of Region, optional
+    training_regions : RegionSet, optional
         Columns that the model was trained on; scored alleles elsewhere are flagged.
     advice : str
         What to do if no record is on a contig of the reference.
@@ -98,7 +98,7 @@ class VariantAnnotator:
         *,
         fields: InfoFields | None = None,
         on_ref_mismatch: OnRefMismatch = "skip",
-        training_regions: Sequence[Region] | None = None,
+        training_regions: RegionSet | None = None,
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
         precomputed: PrecomputedScores | None = None,

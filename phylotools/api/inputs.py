@@ -45,15 +45,21 @@ def letters_of(sequences: Iterable[SequenceLike]) -> list[bytes]:
     Raises
     ------
     UsageError
-        If one is empty or holds what is no letter of a sequence.
+        If one is empty or holds what is no nucleotide code.
     """
     found = []
     for k, sequence in enumerate(sequences):
         letters = _letters(sequence, k)
         codes = CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
-        if not letters or (codes == _NO_LETTER).any():
-            problem = "holds characters that are no sequence letters" if letters else "is empty"
-            raise UsageError(f"sequence {k} {problem}")
+        if not letters:
+            raise UsageError(f"sequence {k} is empty")
+        wrong = np.flatnonzero(codes == _NO_LETTER)
+        if len(wrong):
+            letter = ascii(chr(letters[wrong[0]]))
+            raise UsageError(
+                f"sequence {k} holds {letter} at position {wrong[0] + 1}, which is no nucleotide "
+                "code; give nucleotides, not amino acids"
+            )
         found.append(letters)
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -70,12 +70,28 @@ def phylotools_command() -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad data, 2 bad usage, 130 interrupted."""
     _repair_streams()
+    _ignore_the_working_folder()
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # What batch systems send before they kill: time to remove temporary files.
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _ignore_the_working_folder() -> None:
+    """Run no code and take no settings from where the user happens to stand.
+
+    Python started anew (by `multiprocessing`) looks for modules there first, and these libraries
+    look for their settings there when they are imported.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    # Pictures are files: no window, and the house's own look.
+    os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
+    for library, settings in (("matplotlib", "matplotlibrc"), ("numba", ".numba_config.yaml")):
+        if os.path.lexists(settings):
+            with contextlib.chdir(sys.prefix):
+                importlib.import_module(library)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -163,5 +179,4 @@ def _report(error: Exception) -> int:
 def _complain(message: str) -> None:
     from phylotools.cli.options import printable
 
-    logging.shutdown()
     print("error: " + printable(" ".join(message.splitlines())), file=sys.stderr)

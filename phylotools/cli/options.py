@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -77,27 +78,35 @@ def numbers(
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``-q``, ``-v`` and ``--debug`` and set up logging on stderr before the verb runs."""
+    """Add ``-q``, ``-v`` and ``--debug``; while the verb runs, what it logs goes to stderr."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
     @click.option("-v", "--verbose", is_flag=True, help="Details.")
     @click.option("--debug", is_flag=True, help="Tracebacks.")
     @functools.wraps(command)
     def wrapped(*args: Any, quiet: bool, verbose: bool, debug: bool, **kwargs: Any) -> Any:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_OneLine("phylotools: %(levelname)s: %(message)s"))
-        logging.addLevelName(logging.INFO, "info")
-        logging.addLevelName(logging.WARNING, "warning")
-        logging.addLevelName(logging.ERROR, "error")
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-        if debug or verbose:
-            logger.setLevel(logging.DEBUG)
-        else:
-            logger.setLevel(logging.WARNING if quiet else logging.INFO)
-        return command(*args, **kwargs)
+        level = logging.WARNING if quiet else logging.INFO
+        with _logging_to_stderr(logging.DEBUG if debug or verbose else level):
+            return command(*args, **kwargs)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _logging_to_stderr(level: int) -> Iterator[None]:
+    """Log to stderr from this level on, and leave the logger as it was."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def printable(text: str) -> str:
@@ -109,8 +118,7 @@ class _OneLine(logging.Formatter):
     """Formats a message as one line, whatever the names in it hold."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message)
-        return super().formatMessage(record)
+        return f"phylotools: {record.levelname.lower()}: {printable(record.message)}"
 
 
 class Stopwatch:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from phylotools.errors import UsageError
+from phylotools.io.bed import read_bed
+from phylotools.io.intervals import contains
 from phylotools.io.regions import (
     MAX_COORDINATE,
     Region,
-    merge_regions,
+    RegionSet,
     parse_region,
-    read_bed,
     resolve_contigs,
 )
 
@@ -50,7 +50,7 @@ class Question:
     class_column : str or None
     where : tuple of (str, frozenset of str)
         Columns and the values that a variant must have.
-    regions : tuple of Region or None
+    regions : RegionSet or None
     """
 
     scored: tuple[str, ...]
@@ -61,7 +61,7 @@ class Question:
     scores: tuple[ScoreColumn, ...]
     class_column: str | None = None
     where: tuple[tuple[str, frozenset[str]], ...] = ()
-    regions: tuple[Region, ...] | None = None
+    regions: RegionSet | None = None
 
     @property
     def attribute_names(self) -> list[str]:
@@ -94,14 +94,14 @@ def parse_where(text: str) -> tuple[str, frozenset[str]]:
     return name, found
 
 
-def read_regions(texts: Iterable[str], path: str | None) -> tuple[Region, ...] | None:
+def read_regions(texts: Iterable[str], path: str | None) -> RegionSet | None:
     """Regions from ``contig`` or ``contig:begin-end`` texts and from a BED file; None for all."""
-    regions = [
+    regions = RegionSet.of(
         parse_region(text) if ":" in text else Region(text, 0, MAX_COORDINATE) for text in texts
-    ]
+    )
     if path is not None:
-        regions += read_bed(path)
-    return tuple(regions) or None
+        regions |= read_bed(path)
+    return regions or None
 
 
 def matches(text: str, values: frozenset[str]) -> bool:
@@ -130,21 +130,13 @@ def shown(text: str) -> str:
 class RegionFilter:
     """Whether a position lies in one of the regions."""
 
-    def __init__(self, regions: Iterable[Region]) -> None:
-        self._merged: dict[str, tuple[list[int], list[int]]] = {}
-        for region in merge_regions(regions):
-            starts, ends = self._merged.setdefault(region.contig, ([], []))
-            starts.append(region.start)
-            ends.append(region.end)
-        self._resolve = contig_resolver(self._merged)
+    def __init__(self, regions: RegionSet) -> None:
+        self._regions = regions
+        self._resolve = contig_resolver(regions.contigs)
 
     def __call__(self, contig: str, position: int) -> bool:
         known = self._resolve(contig)
-        if known is None:
-            return False
-        starts, ends = self._merged[known]
-        index = bisect_right(starts, position) - 1
-        return index >= 0 and position < ends[index]
+        return known is not None and bool(contains(self._regions.on(known), position))
 
 
 def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:

@@ -1,34 +1,37 @@
 """Streams in, whole files out.
 
 Inputs are sniffed, never judged by their suffix, and a truncated gzip or bgzip stream is an
-error. Outputs are written beside their final name and renamed when complete, so that a kill at
-any moment leaves nothing that looks finished.
+error. Outputs are written beside their final name and renamed when complete (`staging`), so that
+a kill at any moment leaves nothing that looks finished.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
-import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 # Inflates four times as fast as zlib, which would be slower than what reads the text.
 from isal import igzip, isal_zlib
 
 from phylotools.errors import InputError, OutputError, UsageError
+from phylotools.io.staging import Stage, staged
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_SIZE = 1 << 20
 _LARGEST_TEXT = 4 << 20
+#: Text is taken in whole lines of about so many bytes.
+BLOCK_BYTES = 1 << 22
+LONGEST_LINE = BLOCK_BYTES // 4
 #: What `isal` raises for damaged data; its stub calls the class an instance.
 INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 TRUNCATED = "the compressed file is truncated or damaged"
@@ -149,8 +152,61 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return open(descriptor, "rb")
 
 
+def text_blocks(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, some megabytes at once, with the 1-based number of the first.
+
+    Every line has its end, also the last.
+
+    Parameters
+    ----------
+    handle : binary stream
+    path : str or PathLike
+        For messages.
+    longest_line : int
+        Bytes; a few megabytes more may pass.
+
+    Raises
+    ------
+    InputError
+        If a line is longer, or a whole block is blank: the file is no text of ours.
+    """
+    number, parts, size = 1, [b""], 0
+    while chunk := handle.read(BLOCK_BYTES):
+        if len(chunk) == BLOCK_BYTES and not chunk.strip():
+            raise InputError(
+                f"holds {BLOCK_BYTES >> 20} MiB of nothing but blanks", path=path, line=number
+            )
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            text = b"".join([*parts, chunk[:end]])
+            yield number, text
+            number += text.count(b"\n")
+            parts, size = [], 0
+        parts.append(chunk[end:])
+        size += len(chunk) - end
+        if size > longest_line:
+            raise InputError(
+                f"the line is longer than {longest_line} bytes: this is no such text",
+                path=path,
+                line=number,
+            )
+    if size:
+        yield number, b"".join([*parts, b"\n"])
+
+
+def numbered_lines(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield every line with its 1-based number; as for `text_blocks`."""
+    for first, text in text_blocks(handle, path, longest_line=longest_line):
+        for number, line in enumerate(text.split(b"\n")[:-1], start=first):
+            yield number, line + b"\n"
+
+
 def read_small_text(path: str | os.PathLike[str]) -> str:
-    """Text of a small file that is read whole.
+    """Text of a small file that is read whole, without a byte order mark.
 
     Raises
     ------
@@ -165,7 +221,7 @@ def read_small_text(path: str | os.PathLike[str]) -> str:
     if len(data) > _LARGEST_TEXT:
         raise InputError(f"the file is too large: more than {_LARGEST_TEXT >> 20} MiB", path=path)
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("the file is not UTF-8 text", path=path) from None
 
@@ -222,22 +278,6 @@ def refuse_existing_folder(
         raise OutputError(f"{path}: holds {foreign[0]!r}, which is not of such an output; {remedy}")
 
 
-def fsync_path(path: str | os.PathLike[str]) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _default_mode(is_folder: bool) -> int:
-    """Permissions that a plain ``open`` or ``mkdir`` would give; tempfile gives private ones."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return (0o777 if is_folder else 0o666) & ~mask
-
-
 @contextlib.contextmanager
 def naming_output(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the output in errors of a full disk, which name no file."""
@@ -250,16 +290,22 @@ def naming_output(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _made_aside(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn a failure to make the temporary file or folder into an error about the output."""
+def _staged(
+    path: str | os.PathLike[str], check: Callable[[], None], **options: Any
+) -> Iterator[Path]:
+    """Yield the place of an output in the making; errors of the disk name the output."""
     try:
-        yield
+        stage = Stage(path, check, **options)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    with naming_output(path), staged(stage) as place:
+        yield place
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+def atomic_path(
+    path: str | os.PathLike[str], *, force: bool = False, indexes: Collection[str] = ()
+) -> Iterator[Path]:
     """Yield a temporary file name in the same folder; rename it to `path` on success.
 
     Parameters
@@ -268,38 +314,27 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
         Final name.
     force : bool
         Replace an existing file.
+    indexes : collection of str
+        Suffixes of index files. Those of an earlier file are replaced with it; one that was made
+        beside the temporary file, under its name and a suffix, appears last.
 
     Raises
     ------
     OutputError
-        If `path` exists and `force` is false, or its folder does not.
+        If `path` or an index exists and `force` is false, or the folder does not exist.
     """
-    refuse_existing_file(path, force)
-    final = Path(path).absolute()
-    with _made_aside(path):
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{final.name}.", suffix=".part", dir=final.parent
-        )
-    os.close(descriptor)
-    os.chmod(name, _default_mode(is_folder=False))
-    temporary = Path(name)
-    try:
-        with naming_output(path):
-            yield temporary
-            fsync_path(temporary)
-        os.replace(temporary, final)
-        fsync_path(final.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    def check() -> None:
+        for suffix in ("", *indexes):
+            refuse_existing_file(f"{os.fspath(path)}{suffix}", force)
+
+    with _staged(path, check, indexes=indexes) as temporary:
+        yield temporary
 
 
 @contextlib.contextmanager
 def atomic_folder(
-    path: str | os.PathLike[str],
-    *,
-    force: bool = False,
-    contents: Collection[str] = (),
-    token: str | None = None,
+    path: str | os.PathLike[str], *, force: bool = False, contents: Collection[str] = ()
 ) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` on success.
 
@@ -313,45 +348,15 @@ def atomic_folder(
         Replace an existing folder, if it is empty or holds nothing but `contents`.
     contents : collection of str
         Names that such a folder may hold.
-    token : str, optional
-        Names the temporary folder, so that what a killed run of the same token left is removed.
-        Nobody else may use the token.
 
     Raises
     ------
     OutputError
         If `path` exists and may not be replaced, or cannot be written.
     """
-    refuse_existing_folder(path, force, contents)
-    final = Path(path).absolute()
-    with _made_aside(path):
-        if token is None:
-            temporary = Path(
-                tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
-            )
-        else:
-            temporary = final.parent / f".{final.name}.{token}.part"
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-    os.chmod(temporary, _default_mode(is_folder=True))
-    try:
-        with naming_output(path):
-            yield temporary
-            for folder, _, names in os.walk(temporary):
-                for name in names:
-                    fsync_path(os.path.join(folder, name))
-        replaced = None
-        # Again: what stands there may have changed while the output was made.
-        refuse_existing_folder(path, force, contents)
-        if os.path.lexists(final):
-            replaced = temporary.with_suffix(".old")
-            os.rename(final, replaced)
-        os.rename(temporary, final)
-        fsync_path(final.parent)
-        if replaced is not None:
-            shutil.rmtree(replaced)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    check = functools.partial(refuse_existing_folder, path, force, contents)
+    with _staged(path, check, is_folder=True) as temporary:
+        yield temporary
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, force: bool = False) -> None:

@@ -41,15 +41,16 @@ _LONGEST_HEADER = 1 << 16
 
 def _code_table() -> NDArray[np.uint8]:
     table = np.full(256, _INVALID, dtype=np.uint8)
-    table[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-*.")] = N_CODE
-    table[list(b"ACGT")] = [0, 1, 2, 3]
-    table[list(b"abcdefghijklmnopqrstuvwxyz")] = N_CODE | SOFT_MASK
-    table[list(b"acgt")] = [SOFT_MASK, 1 | SOFT_MASK, 2 | SOFT_MASK, 3 | SOFT_MASK]
+    # The codes of IUPAC for nucleotides, and X; E, F, I, J, L, O, P, Q and Z are amino acids only.
+    table[list(b"RYSWKMBDHVNX-*.")] = N_CODE
+    table[list(b"ACGTU")] = [0, 1, 2, 3, 3]
+    lower = np.frombuffer(b"acgturyswkmbdhvnx", dtype=np.uint8)
+    table[lower] = table[lower - 32] | SOFT_MASK
     table.setflags(write=False)
     return table
 
 
-#: uint8[256]: ASCII byte -> base code; 255 where the byte is no sequence letter.
+#: uint8[256]: ASCII byte -> base code; 255 where the byte is no nucleotide letter. U is T.
 CODE_OF_BYTE = _code_table()
 #: uint8[5]: base code without soft mask -> upper-case letter, N for all but A, C, G and T.
 LETTER_OF_CODE = np.frombuffer(b"ACGTN", dtype=np.uint8)
@@ -154,7 +155,8 @@ class ReferenceGenome(Closing):
         Returns
         -------
         uint8 array [L]
-            A=0, C=1, G=2, T=3, any other letter 4; plus 8 where soft-masked (lower case).
+            A=0, C=1, G=2, T and U=3, any other nucleotide letter 4; plus 8 where soft-masked
+            (lower case).
 
         Raises
         ------
@@ -174,13 +176,25 @@ class ReferenceGenome(Closing):
         letters = self._source.letters(region.contig, region.start, region.end)
         codes = CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
         if len(codes) != region.end - region.start or (codes == _INVALID).any():
-            raise InputError(
-                f"{region.contig}:{region.start + 1}-{region.end} holds characters that are no "
-                "sequence letters, or fewer letters than its index says",
-                path=self.path,
-                remedy="check that it is a nucleotide FASTA and make its .fai index anew",
-            )
+            raise self._wrong_letters(region, letters, codes)
         return codes
+
+    def _wrong_letters(
+        self, region: Region, letters: bytes, codes: NDArray[np.uint8]
+    ) -> InputError:
+        wrong = np.flatnonzero(codes == _INVALID)
+        if not len(wrong):
+            return InputError(
+                f"{region} holds fewer letters than its index says",
+                path=self.path,
+                remedy="make its .fai index anew with `samtools faidx`",
+            )
+        letter = ascii(letters[wrong[0] : wrong[0] + 1].decode("latin-1"))
+        return InputError(
+            f"{letter} at {region.contig}:{region.start + wrong[0] + 1} is no nucleotide code",
+            path=self.path,
+            remedy="give nucleotide sequences, not proteins; or make its .fai index anew",
+        )
 
     def bases(self, region: Region) -> NDArray[np.uint8]:
         """`fetch` without the soft mask: 0 to 4."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from phylotools.io.bgzf import BgzfWriter
-from phylotools.io.files import atomic_path, fsync_path, open_text_output, refuse_existing_file
+from phylotools.io.files import atomic_path, open_text_output
 from phylotools.io.vcf.writer import INDEX_SUFFIXES, LONGEST_TBI_CONTIG
 
 _COMPRESSED = (".gz", ".bgz")
@@ -54,22 +53,13 @@ def open_indexed(
     path: str, *, longest_contig: int, force: bool = False, is_bed: bool = False
 ) -> Iterator[BinaryIO]:
     """As `open_position_table`, for BGZF blocks that the caller makes, end marker included."""
-    indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
-    for index in indexes:
-        refuse_existing_file(index, force)
-    with contextlib.ExitStack() as unfinished:
-        with atomic_path(path, force=force) as temporary:
-            with open(temporary, "wb") as raw:
-                yield raw
-            new_index = _make_index(temporary, longest_contig, is_bed)
-            unfinished.callback(new_index.unlink, missing_ok=True)
-            for index in indexes:
-                index.unlink(missing_ok=True)
-        fsync_path(new_index)
-        os.replace(new_index, path + new_index.suffix)
+    with atomic_path(path, force=force, indexes=INDEX_SUFFIXES) as temporary:
+        with open(temporary, "wb") as raw:
+            yield raw
+        _make_index(temporary, longest_contig, is_bed)
 
 
-def _make_index(table: Path, longest_contig: int, is_bed: bool) -> Path:
+def _make_index(table: Path, longest_contig: int, is_bed: bool) -> None:
     import pysam
 
     use_csi = longest_contig >= LONGEST_TBI_CONTIG
@@ -82,4 +72,3 @@ def _make_index(table: Path, longest_contig: int, is_bed: bool) -> Path:
         )  # fmt: skip
     finally:
         pysam.set_verbosity(verbosity)
-    return index

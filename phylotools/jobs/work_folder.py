@@ -8,15 +8,15 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageError
-from phylotools.io.files import fsync_path, naming_output, write_atomic
+from phylotools.io.files import naming_output, write_atomic
 from phylotools.io.locks import LOCK, lock_folder
+from phylotools.io.staging import Stage, is_staged, remove_leftovers, staged
 
 logger = logging.getLogger("phylotools")
 
@@ -24,6 +24,10 @@ PLAN_FILE = "plan.json"
 _PIECES = "pieces"
 _NAMES = {PLAN_FILE, _PIECES, LOCK}
 _TOKEN = re.compile("[0-9a-f]{16}")
+
+
+class _DoneMeanwhile(Exception):
+    """Another process has finished the partition."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +70,18 @@ class WorkFolder:
         """
         final = self.piece(index)
         final.parent.mkdir(exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
-        )
-        try:
-            with naming_output(self.path):
-                yield temporary
-                for name in os.listdir(temporary):
-                    fsync_path(temporary / name)
-                fsync_path(temporary)
-            try:
-                os.rename(temporary, final)
-            except OSError:
-                # Another process may have finished the same partition meanwhile: one is as good.
-                if not final.is_dir():
-                    raise
-            fsync_path(final.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+        def check() -> None:
+            # Another process may have finished the same partition meanwhile: one is as good.
+            if self.is_done(index):
+                raise _DoneMeanwhile
+
+        with (
+            contextlib.suppress(_DoneMeanwhile),
+            naming_output(self.path),
+            staged(Stage(final, check, is_folder=True)) as folder,
+        ):
+            yield folder
 
     def require_index(self, index: int, n_partitions: int) -> None:
         """Raise `UsageError` if there is no such partition."""
@@ -133,7 +131,9 @@ class WorkFolder:
             If it holds files of others, or another process is at work in it.
         """
         if self.path.is_dir() and not others_may_stay:
-            foreign = sorted(set(os.listdir(self.path)) - _NAMES)
+            remove_leftovers(self.path.absolute() / PLAN_FILE)
+            names = {name for name in os.listdir(self.path) if not is_staged(name)}
+            foreign = sorted(names - _NAMES)
             if foreign:
                 raise OutputError(
                     f"{self.path}: holds {foreign[0]!r} and is no work folder; choose another "

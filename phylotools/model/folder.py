@@ -19,8 +19,9 @@ import tomli_w
 import torch
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, read_small_text
-from phylotools.io.regions import Region, read_bed
+from phylotools.io.regions import RegionSet
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import VOCABULARY, ModelSpec
 from phylotools.model.site_model import RateAssumption, SiteModel, SiteModelSpec
@@ -50,7 +51,7 @@ class Model:
     site_model : SiteModel
         Frozen; tokens (B, L + receptive_field - 1) -> theta (B, L, A).
     device : torch.device
-    training_regions : list of Region or None
+    training_regions : RegionSet or None
         Where the model's training columns lie, for a model meant to score only those.
     """
 
@@ -62,7 +63,7 @@ class Model:
     config: dict[str, Any]
     site_model: SiteModel
     device: torch.device
-    training_regions: list[Region] | None
+    training_regions: RegionSet | None
 
     @property
     def network(self) -> ByteNet:

@@ -12,7 +12,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.readers import Variant, VariantTable, open_table
 from phylotools.evaluate.rows import score_value
 from phylotools.evaluate.selection import RegionFilter, listing, matches
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
 
 _ITEM = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^,>]*))')
 _STEP = 4096
@@ -38,14 +38,14 @@ class AlleleQuery:
         Prefix of the INFO fields that `annotate` wrote.
     where : tuple of (str, frozenset of str)
         Columns and the values that an allele must have.
-    regions : tuple of Region or None
+    regions : RegionSet or None
     """
 
     path: str
     score: str | None = None
     tag: str = "PHYLOGPN"
     where: tuple[tuple[str, frozenset[str]], ...] = ()
-    regions: tuple[Region, ...] | None = None
+    regions: RegionSet | None = None
 
 
 @dataclass

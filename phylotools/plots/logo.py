@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
 from phylotools.io.genome import N_CODE, ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, resolve_contigs
+from phylotools.io.intervals import flags_of
+from phylotools.io.regions import Region, resolve_region
 from phylotools.io.vcf.alleles import Status
 from phylotools.plots.output import Numbers
 from phylotools.scoring.scorer import Scorer
@@ -96,15 +97,14 @@ def choose_region(text: str, genome: ReferenceGenome) -> Region:
     UsageError
         If it is too long to draw.
     """
-    chosen = choose_regions([text], None, genome.contigs, path=genome.path)
-    assert chosen is not None
-    if len(chosen[0]) > MOST_BASES:
+    region = resolve_region(text, genome.contigs)
+    if len(region) > MOST_BASES:
         raise UsageError(
-            f"{chosen[0]} has {len(chosen[0]):,} bases; a logo shows {MOST_LETTERS} as letters and "
+            f"{region} has {len(region):,} bases; a logo shows {MOST_LETTERS} as letters and "
             f"up to {MOST_BASES:,} as a heat map; choose a shorter region, or write tracks for a "
             "genome browser with `phylotools tracks`"
         )
-    return chosen[0]
+    return region
 
 
 def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
@@ -142,12 +142,8 @@ def _status(scorer: Scorer, region: Region) -> tuple[str, ...]:
     status[(positions < edge) | (positions >= length - edge)] = str(Status.EDGE_PADDED)
     trained = scorer.model.training_regions
     if trained is not None:
-        names = resolve_contigs({one.contig for one in trained}, scorer.genome.contigs)
-        inside = np.zeros(len(region), dtype=bool)
-        for one in trained:
-            if names.get(one.contig) == region.contig:
-                inside |= (positions >= one.start) & (positions < one.end)
-        status[~inside] = str(Status.OUTSIDE_TRAINING)
+        here = trained.spelled_as(scorer.genome.contigs).on(region.contig)
+        status[~flags_of(here, region.start, region.end)] = str(Status.OUTSIDE_TRAINING)
     return tuple(status.tolist())
 
 

@@ -103,7 +103,7 @@ def finalise(
         for name, length in joined.contigs.items():
             genome.add_contig(name, length)
     joined.log_warnings()
-    with atomic_folder(output, force=force, contents=schema.FOLDER, token=plan.token) as folder:
+    with atomic_folder(output, force=force, contents=schema.FOLDER) as folder:
         statistics = assemble_store(
             folder,
             tree=joined.tree,

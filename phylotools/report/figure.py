@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from phylotools.drawing import STYLE, fitting_name, new_figure, save_figure
+from phylotools.drawing import fitting_name, new_figure, picture_style, save_figure
 from phylotools.report.panels import draw_depth, draw_gaps, draw_identity
 from phylotools.report.quality import AlignmentQuality
 from phylotools.report.strips import content_legend, draw_strips, plan_strips
@@ -30,18 +29,14 @@ def draw_report(quality: AlignmentQuality, paths: Sequence[Path]) -> None:
     quality : AlignmentQuality
     paths : sequence of Path
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; the tables have it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+    with picture_style(svg_text="path"):
         figure = make_figure(quality)
         dpi = int(min(160, _MOST_PIXELS / max(figure.get_size_inches())))
         save_figure(figure, paths, dpi=dpi)
 
 
 def make_figure(quality: AlignmentQuality) -> Any:
-    """The figure, not yet saved; within `rc_context(STYLE)`."""
+    """The figure, not yet saved; within `picture_style`."""
     layout = plan_strips(quality)
     panel_width = _LEFT_OF_PANEL + _PANEL_WIDTH
     panel_height = _ABOVE_PANEL + _PANEL_HEIGHT + _BELOW_PANEL

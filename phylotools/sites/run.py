@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import refuse_existing_file, refuse_same_file
 from phylotools.io.position_table import open_position_table
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.sites.columns import columns_in_order, covered
 from phylotools.sites.fits import SiteFits, fit_columns
@@ -106,7 +106,7 @@ def fit_store(
     store: ColumnStore,
     prepared: Preparation,
     outputs: FitOutputs,
-    regions: Sequence[Region] | None = None,
+    regions: RegionSet | None = None,
     *,
     on_batch: Callable[[int], None] = lambda n_sites: None,
 ) -> FitSummary:
@@ -117,7 +117,7 @@ def fit_store(
     store : ColumnStore
     prepared : Preparation
     outputs : FitOutputs
-    regions : sequence of Region, optional
+    regions : RegionSet, optional
         Disjoint, sorted, on contigs of the store.
     on_batch : callable
         Gets the number of sites of every finished batch.
@@ -160,7 +160,7 @@ def fit_store(
     return tally.summary()
 
 
-def wanted_contigs(store: ColumnStore, regions: Sequence[Region] | None) -> list[str]:
+def wanted_contigs(store: ColumnStore, regions: RegionSet | None) -> list[str]:
     """Contigs with covered positions in the regions.
 
     Raises

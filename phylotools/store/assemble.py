@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import runs_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, StoredChunk, intervals_digest
-from phylotools.store.intervals import runs_of
 from phylotools.store.shards import ShardWriter, ValueWriter
 
 #: Reference codes of a region, uint8 [L].

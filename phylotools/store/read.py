@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import contains, cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
-from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.opening import DAMAGED, checked_length, open_arrays, read_attributes
 from phylotools.store.shards import ShardReader
 
@@ -195,9 +195,7 @@ class ColumnStore:
         return np.concatenate(found)
 
     def _is_covered(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        bounds = self._intervals.ravel()
-        here = positions + self._offsets[contig]
-        return np.searchsorted(bounds, here, side="right") % 2 == 1
+        return contains(self._intervals, positions + self._offsets[contig])
 
     def _deep_intervals(self, min_species: int) -> NDArray[np.int64]:
         """As `_intervals`, of the positions with enough species."""

@@ -15,7 +15,7 @@ FORMAT_VERSION = 2
 
 #: Codes of a species at a reference position.
 A, C, G, T = 0, 1, 2, 3
-#: A base that is not known: N, an ambiguity code, or any other letter.
+#: A base that is not known: N, an ambiguity code, X, ``.`` or ``*``.
 N = 4
 #: The species has a row in the alignment block, with a gap here.
 GAP_IN_BLOCK = 5

@@ -17,12 +17,11 @@ from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.io.position_table import open_position_table
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
 from phylotools.io.score_table import TABLE_NAME
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
-from phylotools.tracks.partitions import intersect
 from phylotools.tracks.pieces import Piece, open_piece
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import write_table
@@ -118,7 +117,7 @@ def finalise(
         )
     assembly = assembly or plan.assembly
     signals = signals_of(plan.settings.tracks)
-    with atomic_folder(output, force=force, contents=CONTENTS, token=plan.token) as folder:
+    with atomic_folder(output, force=force, contents=CONTENTS) as folder:
         with ThreadPoolExecutor(max(1, threads), thread_name_prefix="finalise") as pool:
             jobs = [
                 pool.submit(_write_signal, folder / signal.file, plan, pieces, number)
@@ -176,7 +175,7 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
 
 
 def _write_trained_regions(folder: Path, plan: Plan) -> None:
-    shown = None if plan.trained is None else intersect(plan.regions, plan.trained)
+    shown = None if plan.trained is None else plan.regions & plan.trained
     if not shown:
         return
     with open_position_table(
@@ -229,7 +228,7 @@ def _browser_tracks(folder: Path, signals: list[Signal]) -> list[Track]:
     return tracks
 
 
-def _regions(plan: Plan) -> list[Region] | None:
+def _regions(plan: Plan) -> RegionSet | None:
     """What was asked for; None for the whole genome."""
     settings = plan.settings
     is_whole = not (settings.regions or settings.regions_file or settings.trained_only)
@@ -239,7 +238,7 @@ def _regions(plan: Plan) -> list[Region] | None:
 def _summary(plan: Plan, pieces: _Pieces, assembly: str, files: list[str]) -> TrackSummary:
     n_outside = None
     if plan.trained is not None:
-        n_outside = plan.n_positions - sum(map(len, intersect(plan.regions, plan.trained)))
+        n_outside = (plan.regions - plan.trained).n_positions
     return TrackSummary(
         files, plan.n_positions, pieces.counts["sites"], n_outside, plan.model["name"], assembly
     )

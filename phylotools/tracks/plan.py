@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, merge_regions, resolve_contigs
+from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.jobs.identity import check_identities, file_identity
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.provenance import RunRecord, sha256_file
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import TRACK_NAMES
-from phylotools.tracks.partitions import cut_regions, intersect
+from phylotools.tracks.partitions import cut_regions
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -81,8 +82,8 @@ class Plan:
         What browsers call the reference, unless told otherwise.
     contigs : dict of str to int
         All of the reference, sorted by name.
-    trained : list of Region or None
-        What the model was trained on, if it says so, sorted.
+    trained : RegionSet or None
+        What the model was trained on, if it says so.
     partitions : list of list of Region
         Sorted.
     identities : dict
@@ -98,16 +99,16 @@ class Plan:
     fasta: str
     assembly: str
     contigs: dict[str, int]
-    trained: list[Region] | None
+    trained: RegionSet | None
     partitions: list[list[Region]]
     identities: dict[str, list[int]]
     run: RunRecord = field(default_factory=RunRecord)
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
-    def regions(self) -> list[Region]:
-        """What is computed, disjoint and sorted."""
-        return merge_regions(region for part in self.partitions for region in part)
+    def regions(self) -> RegionSet:
+        """What is computed."""
+        return RegionSet.of(region for part in self.partitions for region in part)
 
     @property
     def n_positions(self) -> int:
@@ -136,7 +137,7 @@ class Plan:
             )
 
 
-def _listed(regions: list[Region]) -> list[tuple[str, int, int]]:
+def _listed(regions: Iterable[Region]) -> list[tuple[str, int, int]]:
     return [(region.contig, region.start, region.end) for region in regions]
 
 
@@ -171,7 +172,7 @@ def _from_document(document: dict[str, Any]) -> Plan:
             **document,
             "settings": TrackSettings(**settings),
             "contigs": contigs,
-            "trained": None if trained is None else [Region(*entry) for entry in trained],
+            "trained": None if trained is None else RegionSet.of(Region(*row) for row in trained),
             "partitions": [[Region(*entry) for entry in part] for part in document["partitions"]],
             "run": RunRecord(**document["run"]),
         }
@@ -213,7 +214,7 @@ def make_plan(
     _check_contigs(contigs, path)
     trained = _trained_regions(model, contigs)
     chosen = choose_regions(settings.regions, settings.regions_file, contigs, path=path)
-    regions = chosen or [Region(name, 0, length) for name, length in contigs.items()]
+    regions = chosen or RegionSet.whole(contigs)
     if settings.trained_only:
         regions = _trained_only(regions, trained, model)
     n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
@@ -273,25 +274,17 @@ def _check_contigs(contigs: dict[str, int], path: str) -> None:
             )
 
 
-def _trained_regions(model: Model, contigs: dict[str, int]) -> list[Region] | None:
+def _trained_regions(model: Model, contigs: dict[str, int]) -> RegionSet | None:
     """The model's training regions, by the names of the reference's contigs."""
     if model.training_regions is None:
         return None
-    names = resolve_contigs((region.contig for region in model.training_regions), contigs)
-    named = (
-        Region(names[region.contig], region.start, min(region.end, contigs[names[region.contig]]))
-        for region in model.training_regions
-        if region.contig in names
-    )
-    return merge_regions(named)
+    return model.training_regions.spelled_as(contigs) & RegionSet.whole(contigs)
 
 
-def _trained_only(
-    regions: list[Region], trained: list[Region] | None, model: Model
-) -> list[Region]:
+def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -> RegionSet:
     if trained is None:
         raise UsageError(f"--trained-only: model {model.name} does not say what it was trained on")
-    shared = intersect(regions, trained)
+    shared = regions & trained
     if not shared:
         raise InputError(
             f"none of the regions is one that model {model.name} was trained on",

@@ -58,7 +58,7 @@ class BatchMaker:
 
     Attributes
     ----------
-    width, half : int
+    width, half_window : int
         Predicted positions of a window, and positions of sequence on either side of them.
     soft_mask_weight : float
     held_out_species : int64 array
@@ -67,7 +67,7 @@ class BatchMaker:
     """
 
     width: int
-    half: int
+    half_window: int
     soft_mask_weight: float
     held_out_species: NDArray[np.int64]
     plan: PruningPlan
@@ -76,7 +76,7 @@ class BatchMaker:
         """A batch of windows, each given by its segment, that one's windows and an index."""
         bounds = [w.first_column[index : index + 2].tolist() for _, w, index in picked]
         total = sum(end - start for start, end in bounds)
-        span = self.width + 2 * self.half
+        span = self.width + 2 * self.half_window
         around = np.empty((len(picked), span), dtype=np.uint8)
         site = np.empty(total, dtype=np.int64)
         bases = np.empty((total, picked[0][0].bases.shape[1]), dtype=np.uint8)
@@ -84,7 +84,7 @@ class BatchMaker:
         done = 0
         for row, (segment, windows, index) in enumerate(picked):
             run, start = int(windows.run[index]), int(windows.start[index])
-            first = start - self.half + int(segment.origin[run])
+            first = start - self.half_window + int(segment.origin[run])
             around[row] = segment.reference[first : first + span]
             begin, end = bounds[row]
             here = slice(done, done + end - begin)
@@ -94,7 +94,7 @@ class BatchMaker:
             if segment.weight is not None:
                 own_weight[here] = segment.weight[begin:end]
             done += end - begin
-        own = around[:, self.half : self.half + self.width].ravel()[site]
+        own = around[:, self.half_window : self.half_window + self.width].ravel()[site]
         masked = (own & schema.SOFT_MASK) != 0
         weight = np.where(masked, self.soft_mask_weight, 1.0).astype(np.float32) * own_weight
         everything = shown = torch.from_numpy(bases)

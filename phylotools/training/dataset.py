@@ -65,16 +65,16 @@ class StoreWindows:
         self.plan = make_plan(self.tree)
         self.held_out_species = _held_out_species(self.store, config)
         self.width = config.optimiser.window_length
-        half = config.model_spec().receptive_field // 2
+        half_window = config.model_spec().receptive_field // 2
         self.maker = BatchMaker(
-            self.width, half, data.soft_mask_weight, self.held_out_species, self.plan
+            self.width, half_window, data.soft_mask_weight, self.held_out_species, self.plan
         )
         self.reader = SegmentReader(
             self.store,
             data.minimum_species,
             data.soft_mask_weight,
-            _intervals(HeldOutColumns.read(config).within(self.store.contigs)),
-            self.width + half,
+            HeldOutColumns.read(config).within(self.store.contigs),
+            self.width + half_window,
             PAD_TOKEN,
         )
         n_species = len(self.store.species)
@@ -307,14 +307,6 @@ def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Wi
     rows = np.searchsorted(firsts, chosen, side="right") - 1
     places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)
     return [(*tiled[row], index) for row, index in places]
-
-
-def _intervals(regions: Iterable[Region]) -> dict[str, np.ndarray]:
-    """Sorted regions by contig; int64 [H, 2] each."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for region in regions:
-        found.setdefault(region.contig, []).append((region.start, region.end))
-    return {contig: np.array(rows, dtype=np.int64) for contig, rows in found.items()}
 
 
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:

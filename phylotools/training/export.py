@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import read_bed
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.run_folder import CHECKPOINT
@@ -119,7 +119,8 @@ def _plain_card(request: ExportRequest, facts: dict[str, Any]) -> str:
         for store in facts["training_stores"]
     )
     return (
-        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps on\n\n{stores}\n\n"
+        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps; these are the "
+        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}\n\n"
         "This card says nothing of what the model is good for: measure it before use, with\n"
         "`phylotools evaluate`, and write down the result here.\n"
     )

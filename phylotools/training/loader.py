@@ -106,7 +106,7 @@ class _Threads:
         threads = min(get_threads(), _MOST_THREADS)
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="reading")
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
         return [
             (self.executor.submit(self._readers[part.source].load_part, part), None)
             for part in parts
@@ -120,16 +120,17 @@ class _Processes:
         self._readers = readers
         self._group_bytes = group_bytes
         self._memory = SharedMemory(2 * group_bytes)
-        self.executor = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin_worker,
-            initargs=(pickle.dumps(list(readers)), self._memory),
-        )
+        with _as_for_children():  # locks start a process of their own
+            self.executor = ProcessPoolExecutor(
+                workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin_worker,
+                initargs=(pickle.dumps(list(readers)), self._memory),
+            )
 
-    def submit(self, parts: Sequence[Part], half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
         awaited: list[_Awaited] = []
-        start = half * self._group_bytes
+        start = buffer_half * self._group_bytes
         with _as_for_children():  # the first call starts them
             for part in parts:
                 future = self.executor.submit(_load_in_worker, part, start)
@@ -167,7 +168,7 @@ def _as_for_children() -> Iterator[None]:
     Their libraries use one thread each, as the environment says. The terminal sends an interruption
     to every process: they keep it from the first, for this process ends them.
     """
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONSAFEPATH")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

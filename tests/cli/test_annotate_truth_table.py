@@ -307,6 +307,12 @@ def check_unsorted(work: Workplace) -> None:
     assert len(list(work.folder.glob("*.tbi"))) == 1
 
 
+def check_joined_by_cat(work: Workplace) -> None:
+    work.annotate(vcf(SNVS) + vcf(SNVS))
+    assert work.exit_code == 1
+    assert not work.output.exists()
+
+
 def check_duplicates(work: Workplace) -> None:
     first, second, _ = work.records(vcf([SNVS[0], SNVS[0], SNVS[1]]))
     assert first == second
@@ -364,6 +370,7 @@ FILE_CHECKS = {
     "INFO `.`": check_empty_info,
     "INFO flags": check_flags,
     "unsorted": check_unsorted,
+    "two files joined by `cat`": check_joined_by_cat,
     "a record twice": check_duplicates,
     "header without contigs": check_header_without_contigs,
     "contig absent from the header": check_undeclared_contig,
@@ -380,6 +387,8 @@ def test_file(case: str, model: str, tmp_path: Path, capfd) -> None:
     assert "Traceback" not in complaints
     if case == "unsorted":
         assert "the records are not sorted, so there is no index" in complaints
+    if case.startswith("two files"):
+        assert ".in:7: a second header begins here; join files with `bcftools" in complaints
     if case == "`--on-ref-mismatch error`":
         assert ".in:7: REF disagrees with the reference: chrM:2703 REF A, reference C" in complaints
 

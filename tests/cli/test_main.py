@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -72,6 +73,34 @@ def test_bad_data_is_one_line_and_debug_shows_the_traceback(tmp_path, capsys):
     assert err.count("\n") == 1
     with pytest.raises(Exception, match=r"absent\.vcf"):
         run([*arguments, "--debug"])
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["info", "absent"]], ids=["done", "failed"])
+def test_logging_is_left_as_it_was(arguments):
+    logger = logging.getLogger("phylotools")
+    before = [*logger.handlers], logger.level, logger.propagate
+    run(["model", *arguments, "-v"])
+    assert ([*logger.handlers], logger.level, logger.propagate) == before
+
+
+def test_nothing_of_the_working_folder_is_run_or_heeded(tmp_path):
+    """Scripts called like modules, and settings of libraries; `make wheel-test` has every verb.
+
+    With ``python -m`` the working folder is Python's own first choice.
+    """
+    for name in ("copy", "random", "signal", "types", "pysam", "numba", "phylotools", "umap"):
+        (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
+    (tmp_path / "matplotlibrc").write_bytes(b"backend: \xb4\n")
+    (tmp_path / ".numba_config.yaml").write_text("]")
+    script = os.path.join(os.path.dirname(sys.executable), "phylotools")
+    done = subprocess.run(
+        [script, "plot", "logo", "-r", "chrM:3307-3340", "-o", "logo"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "logo.png").is_file()
+    assert not (tmp_path / "EXECUTED").exists()
 
 
 def test_a_closed_pipe_is_quiet():

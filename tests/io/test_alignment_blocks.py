@@ -266,6 +266,8 @@ def test_rows_longer_than_the_read_piece(tmp_path):
         ("a\ns A.1 0 2 + 5 A1\n", ":2: '1' in column 2"),
         ("a\ns A.1 0 2 + 5 AC\ns B.1 0 2 + 5 A!\n", ":3: '!' in column 2"),
         ("a\ns A.1 0 2 + 5 A\x00\n", "in column 2"),
+        ("a\ns A.1 0 2 + 5 AC\ns B.1 0 2 + 5 AE\n", ":3: 'E' in column 2.*not of proteins"),
+        ("a\ns A.1 0 17 + 17 ACGTURYSWKMBDHVNX\ns B.1 0 17 + 17 acgtnrykmswbdhvuq\n", "'q'"),
         ("a\ns A.1 0 1 + 5 A\n\na\ns A.1 0 1 + 6 A\n", ":5: contig 1 has the source size 6"),
         ("a\rs A.1 0 1 + 5 A\r", "CR only"),
         ("hello\n", ":1: 'hello"),

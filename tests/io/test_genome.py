@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -128,13 +129,21 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
             ReferenceGenome.open(path)
 
 
-def test_a_protein_or_digits_are_found_when_read(tmp_path: Path) -> None:
-    (tmp_path / "a.fa").write_text(">c\nAC7T\n")
+@pytest.mark.parametrize("letter", "EFIJLOPQZefijlopqz7?")
+def test_a_protein_or_digits_are_found_when_read(tmp_path: Path, letter: str) -> None:
+    (tmp_path / "a.fa").write_text(f">c\nAC{letter}T\n")
     with (
         ReferenceGenome.open(tmp_path / "a.fa") as genome,
-        pytest.raises(InputError, match="no sequence letters"),
+        pytest.raises(InputError, match=f"{re.escape(repr(letter))} at c:3 is no nucleotide code"),
     ):
-        genome.fetch(Region("c", 0, 4))
+        genome.fetch(Region("c", 1, 4))
+
+
+def test_rna_is_read_as_dna(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(">c\nACGUuRYSWKMBDHVNXry-*.\n")
+    with ReferenceGenome.open(tmp_path / "a.fa") as genome:
+        codes = genome.fetch(Region("c", 0, 22)).tolist()
+    assert codes == [0, 1, 2, 3, 11, *[4] * 12, 12, 12, 4, 4, 4]
 
 
 @pytest.mark.parametrize("region", [Region("d", 0, 1), Region("c", 2, 5), Region("c", -1, 1)])

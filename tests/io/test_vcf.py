@@ -71,6 +71,56 @@ def test_mended_files() -> None:
     assert mended.startswith(b"##fileformat=VCFv4.2\n")
 
 
+def read_error(path: Path) -> str:
+    """The one line that reading a file and scanning its records ends in."""
+
+    def read() -> None:
+        with open_variants(path) as stream:
+            for block in stream.blocks:
+                scan_records(block, stream.header.n_columns, stream.path)
+
+    with pytest.raises(InputError) as caught:
+        read()
+    return str(caught.value)
+
+
+def test_files_joined_by_cat(tmp_path: Path) -> None:
+    plain = (EDGE_CASES / "plain.vcf").read_bytes()
+    n_lines = plain.count(b"\n")
+    path = tmp_path / "in"
+    path.write_bytes(plain + plain)
+    expected = f":{n_lines + 1}: a second header begins here; join files with `bcftools concat`"
+    assert expected in read_error(path)
+    path.write_bytes(gzip.compress(plain) + gzip.compress(plain))
+    assert expected in read_error(path)
+    path.write_bytes(plain + plain[plain.index(b"#CHROM") :])
+    assert expected in read_error(path)
+    bcf = (EDGE_CASES / "bcf.bcf").read_bytes()
+    path.write_bytes(bcf + bcf)
+    assert "a second header begins within it; join files with" in read_error(path)
+
+
+def test_headers_and_lines_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    start = gzip.compress(b"##fileformat=VCFv4.2\n")
+    path.write_bytes(start + gzip.compress(b"##a=b\n" * (1 << 20)) * 20)
+    assert "its header is longer than 256 MB" in read_error(path)
+    path.write_bytes(start + gzip.compress(b"#" * (1 << 24)) * 20)
+    assert "is longer than 256 MB" in read_error(path)
+    path.write_bytes(start + gzip.compress(b"\n" * (1 << 22)) * 20)
+    assert "its header is longer than 256 MB" in read_error(path)
+    plain = gzip.compress((EDGE_CASES / "plain.vcf").read_bytes())
+    path.write_bytes(plain + gzip.compress(b"\n" * (1 << 22)))
+    assert "has more than 1048576 blank lines" in read_error(path)
+    path.write_bytes(plain + gzip.compress(b"A" * (1 << 24)) * 20)
+    assert "the line is longer than 256 MB" in read_error(path)
+    path.write_bytes(b"BCF\x02\x02" + b"\xff" * 4 + bytes(100))
+    assert "its header is longer than 256 MB" in read_error(path)
+    bcf = gzip.decompress((EDGE_CASES / "bcf.bcf").read_bytes())
+    path.write_bytes(bcf + b"\xff" * 8 + bytes(100))
+    assert "it has a record of more than 256 MB" in read_error(path)
+
+
 def test_line_numbers_are_those_of_the_file() -> None:
     for path in (EDGE_CASES / "blank_lines.vcf", EDGE_CASES / "samples.vcf"):
         lines = path.read_bytes().splitlines(keepends=True)

@@ -11,7 +11,7 @@ import pytest
 from field_tools import require
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.reader import open_variants
 from phylotools.io.vcf.records import scan_records
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
@@ -71,7 +71,7 @@ def variants(request, plain: Path, tmp_path_factory) -> Path:
 
 
 def selected(path: Path, regions: list[Region]) -> bytes:
-    wanted = RegionFilter(regions, bytes.decode)
+    wanted = RegionFilter(RegionSet.of(regions), bytes.decode)
     with open_variants(path) as source:
         header = source.header
         blocks = indexed_blocks(str(path), wanted, header.contigs, header.line_end)

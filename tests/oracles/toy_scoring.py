@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
@@ -35,7 +35,7 @@ class ToyModel:
     site_model: nn.Module
     receptive_field: int
     reference_fasta: Path | None = None
-    training_regions: list[Region] | None = None
+    training_regions: RegionSet | None = None
     substitution: SubstitutionModel = field(default_factory=F81)
     name: str = "toy"
     revision: str = "r1"

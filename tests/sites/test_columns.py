@@ -5,7 +5,7 @@ import pytest
 from small_stores import build_store
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.sites import columns as module
 from phylotools.sites.columns import Columns, columns_in_order, covered, sample_columns
 from phylotools.store.read import ColumnStore, open_store
@@ -74,7 +74,8 @@ def test_regions_choose_columns(birds_store, monkeypatch):
     first, second = sorted(store.contigs)
     inside = [position for contig, position in everything if contig == second]
     middle = inside[len(inside) // 2]
-    regions = [Region(second, inside[0] + 5, inside[0] + 6), Region(second, middle, middle + 333)]
+    spans = [(inside[0] + 5, inside[0] + 6), (middle, middle + 333)]
+    regions = RegionSet.of(Region(second, *span) for span in spans)
     found = collected(columns_in_order(store, regions))
     assert found == {
         (contig, position): column

@@ -9,7 +9,7 @@ import torch
 
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.scoring.scorer import Scorer
@@ -127,7 +127,7 @@ def test_contigs_are_resolved_or_refused(network, chrm, store, odd_store, tmp_pa
 
 def test_sites_outside_the_training_regions_are_counted(network, store):
     region = Region("chrM", 0, 4000)
-    object.__setattr__(network.model, "training_regions", [region])
+    object.__setattr__(network.model, "training_regions", RegionSet.of([region]))
     (columns,) = columns_in_order(store)
     network.theta(columns)
     assert network.n_outside_training == int((columns.position >= 4000).sum())

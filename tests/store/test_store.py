@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import pickle
@@ -9,15 +8,12 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small_stores import Block, write_store
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.store import schema, shards
-from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.read import open_store
 
 TREE = parse_newick("(a:1,b:1,(c:1,d:2):1);")
@@ -160,42 +156,6 @@ def test_verify_notices_a_lost_chunk(folder, name):
     shard_files(folder, name)[0].unlink()
     with pytest.raises(InputError, match=r"checksum|damaged"):
         open_store(folder).verify()
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=20))
-def test_merged_intervals_are_the_union(pairs):
-    intervals = np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2)
-    merged = merge_intervals(intervals).tolist()
-    positions = {p for s, n in pairs for p in range(s, s + n)}
-    assert {p for s, e in merged for p in range(s, e)} == positions
-    assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))
-
-
-def test_windows_cover_intervals_once():
-    intervals = np.array([[5, 9], [10, 101], [300, 302]])
-    assert list(windows_of(intervals, 302, 100)) == [(0, 100), (100, 200), (300, 302)]
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=10),
-    st.sets(st.integers(0, 60), max_size=10),
-)
-def test_cut_intervals(pairs, at):
-    whole = merge_intervals(np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2))
-    cut = cut_intervals(whole, np.array(sorted(at), dtype=np.int64)).tolist()
-    assert [p for s, e in cut for p in range(s, e)] == [
-        p for s, e in whole.tolist() for p in range(s, e)
-    ]
-    assert all(not (s < p < e) for s, e in cut for p in at)
-    assert {s for s, _ in cut} <= {s for s, _ in whole.tolist()} | at
-
-
-@given(st.lists(st.booleans(), max_size=12), st.integers(0, 100))
-def test_runs(flags, start):
-    runs = runs_of(np.array(flags, dtype=bool), start).tolist()
-    found = [p for a, b in runs for p in range(a, b)]
-    assert found == [start + i for i, flag in enumerate(flags) if flag]
-    assert all(a[1] < b[0] for a, b in itertools.pairwise(runs))
 
 
 def test_training_on_a_lost_chunk_is_refused(folder):

@@ -12,7 +12,7 @@ from phylotools.training.dataset import TrainingData
 
 def seen_in(data: TrainingData, batches, width: int) -> list[tuple]:
     """Every column of an epoch, told by its bases, its reference and the tokens around it."""
-    half = data.stores[0].maker.half
+    half = data.stores[0].maker.half_window
     found = []
     for batch in batches:
         for column, site in enumerate(batch.site.tolist()):
@@ -31,8 +31,11 @@ def expected_columns(data: TrainingData, held_out: bool) -> list[tuple]:
         for region in source.regions(held_out=held_out):
             length = source.store.contigs[region.contig]
             for position in range(region.start, region.end):
-                around = np.full(2 * source.maker.half + 1, PAD_TOKEN, dtype=np.int64)
-                start, end = position - source.maker.half, position + source.maker.half + 1
+                around = np.full(2 * source.maker.half_window + 1, PAD_TOKEN, dtype=np.int64)
+                start, end = (
+                    position - source.maker.half_window,
+                    position + source.maker.half_window + 1,
+                )
                 span = Region(region.contig, max(start, 0), min(end, length))
                 codes = source.store.reference(span) & schema.CODE_MASK
                 around[span.start - start : span.end - start] = codes

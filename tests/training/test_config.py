@@ -40,6 +40,13 @@ def test_defaults(write):
     assert config.store_paths() == [config.folder / "x.store"]
 
 
+def test_a_file_that_windows_saved(write):
+    path = write("")
+    text = MINIMAL + '[network]\npreset = "tiny"\n'
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert read_config(path).network.preset == "tiny"
+
+
 def test_relative_paths_start_at_the_file(write, monkeypatch):
     path = write(MINIMAL)
     monkeypatch.chdir("/")

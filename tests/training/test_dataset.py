@@ -3,14 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from column_oracle import expected_columns, seen_in
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, merge_regions
 from phylotools.store.read import open_store
 from phylotools.training.dataset import TrainingData
-from phylotools.training.held_out import subtract
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -119,7 +115,7 @@ def test_held_out_species_never_reach_the_loss(config_of, mammals_store):
 
 def test_reference_is_the_middle_token(config_of, birds_store):
     data = TrainingData(config_of(birds_store))
-    half = data.stores[0].maker.half
+    half = data.stores[0].maker.half_window
     own = data.stores[0].store.reference_index
     for batch in data.epoch(1):
         row, offset = batch.site // 48, batch.site % 48
@@ -133,7 +129,7 @@ def test_contig_edges_are_padded(tmp_path, config_of):
     """A contig shorter than the context: every token outside it is the padding."""
     store = tiny_store(tmp_path, "ACGTAC", "ACGTAG", size=6)
     data = TrainingData(config_of(store, optimiser={"window_length": 4}))
-    half = data.stores[0].maker.half
+    half = data.stores[0].maker.half_window
     assert sorted(seen_in(data, data.epoch(0), 4)) == sorted(expected_columns(data, False))
     for batch in data.epoch(0):
         text = ["".join("ACGTN-"[t] for t in row) for row in batch.tokens.tolist()]
@@ -226,22 +222,7 @@ def test_bed_regions_without_columns(config_of, mammals_store, tmp_path, caplog)
     bed.write_text("chrM\t8399\t8420\nchrM\t0\t10\nchr7\t0\t10\n")
     with caplog.at_level("WARNING", logger="phylotools"):
         TrainingData(config)
-    assert "2 of 3 regions cover no column of the stores (the first is chrM:1-10)" in caplog.text
+    assert "2 of 3 regions cover no column of the stores (the first is chr7:1-10)" in caplog.text
     bed.write_text("chrM\t0\t10\nchr7\t0\t10\n")
     with pytest.raises(InputError, match=r"held\.bed: none of its regions covers"):
         TrainingData(config)
-
-
-intervals = st.lists(
-    st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 9)), max_size=6
-)
-
-
-@given(intervals, intervals)
-@settings(max_examples=60)
-def test_subtract_is_set_difference(kept, removed):
-    left = merge_regions(Region(c, s, s + n) for c, s, n in kept)
-    gone = merge_regions(Region(c, s, s + n) for c, s, n in removed)
-    difference = subtract(left, gone)
-    assert positions(difference) == positions(left) - positions(gone)
-    assert sum(map(len, difference)) == len(positions(difference))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from phylotools.errors import InputError, OutputError
 from phylotools.model.registry import load_model, verify_model
-from phylotools.training.checkpoint import read_checkpoint
+from phylotools.training.checkpoint import read_checkpoint, write_checkpoint
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
@@ -43,6 +44,15 @@ def test_export_is_the_trained_network(run, tmp_path, mammals_store):
     assert config["training"] == checkpoint.config
     card = (tmp_path / "toy" / "card.md").read_text()
     assert "973 columns" in card
+
+
+def test_the_card_names_the_step_that_was_exported(run, tmp_path):
+    checkpoint = read_checkpoint(run / CHECKPOINT)
+    best_earlier = replace(checkpoint, progress=replace(checkpoint.progress, best_step=7))
+    write_checkpoint(run / CHECKPOINT, best_earlier)
+    export_model(run, tmp_path / "toy", REQUEST)
+    card = (tmp_path / "toy" / "card.md").read_text()
+    assert "for 12 steps; these are the weights of step 7." in card
 
 
 def test_export_with_everything(run, tmp_path):

@@ -19,6 +19,7 @@ from phylotools.io.alignment.counts import (
     WITHOUT_REFERENCE,
     RowCounts,
 )
+from phylotools.io.alignment.letters import NUCLEOTIDES, PROTEIN_REMEDY
 from phylotools.io.alignment.maf import DAMAGED, shown
 from phylotools.io.alignment.rows import RowTable
 from phylotools.io.alignment.sources import Owners, SpeciesTable
@@ -355,12 +356,15 @@ class BlockResolver:
         if status == kernels.WRONG_REFERENCE_SIZE:
             found = width - letters.count(b"-")
             self._fail(f"size is {table.size[row]}, but the reference row has {found} bases", line)
-        known = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-.*"
-        column = next(i for i, letter in enumerate(letters) if letter not in known)
+        column = next(i for i, letter in enumerate(letters) if letter not in NUCLEOTIDES)
         if letters[column] in _WHITESPACE:
             self._fail(f"the row has {column} columns, the rows above have {width}", line)
-        character = shown(letters[column : column + 1])
-        self._fail(f"{character} in column {column + 1} is no nucleotide, gap or N", line)
+        character = letters[column : column + 1]
+        self._fail(
+            f"{shown(character)} in column {column + 1} is no nucleotide, gap or N",
+            line,
+            PROTEIN_REMEDY if character.isalpha() else DAMAGED,
+        )
 
     def _source(self, table: RowTable, row: int) -> str:
         begin = int(table.source_at[row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Literal, NoReturn
 
 from phylotools.errors import InputError
@@ -33,6 +34,14 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xeb\xf2\x89\x87", "is bigBed or bigMaf", "convert it: bigMafToMaf"),
     (b"\x87\x89\xf2\xeb", "is bigBed or bigMaf", "convert it: bigMafToMaf"),
     (b"#NEXUS", "is NEXUS", _CONVERT),
+    (b"#nexus", "is NEXUS", _CONVERT),
+    (b"#FormatVersion Mauve", "is XMFA (Mauve, parsnp)", _CONVERT),
+    (b"#:lav", "is LAV (LASTZ)", "write MAF: lastz --format=maf"),
+    (b"!!NA_MULTIPLE_ALIGNMENT", "is MSF (GCG)", _CONVERT),
+    (b"!!AA_MULTIPLE_ALIGNMENT", "is MSF (GCG) of proteins", _CONVERT),
+    (b"psLayout", "is PSL", _REMEDY),
+    (b"LOCUS  ", "is GenBank", _CONVERT),
+    (b"ID   ", "is EMBL", _CONVERT),
     (b"# STOCKHOLM", "is Stockholm", _CONVERT),
     (b"CLUSTAL", "is Clustal", _CONVERT),
     (b"(", "is no alignment, perhaps a Newick tree", _REMEDY),
@@ -45,6 +54,21 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "is compressed twice", _UNPACK),
     (b"\xff\xfe", "is UTF-16", "save it as plain text"),
     (b"\xfe\xff", "is UTF-16", "save it as plain text"),
+)
+#: First lines, but for comments, that such files begin with.
+_OTHER_LINES: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
+    (re.compile(rb"\s*[0-9]+[ \t]+[0-9]+(\s+[A-Z]+)?\s*$"), "is PHYLIP", _CONVERT),
+    (
+        re.compile(rb"Hugo_Symbol\t"),
+        "is a table of mutations (Mutation Annotation Format)",
+        _REMEDY,
+    ),
+    (
+        re.compile(rb"[0-9]+( \S+ [0-9]+ [0-9]+){2} [+-] [0-9.-]+$"),
+        "is AXT",
+        "convert it: axtToMaf",
+    ),
+    (re.compile(rb"@\S"), "is FASTQ", _VARIANTS),
 )
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAF_STARTS = (b"##maf", b"track", b"browser")
@@ -98,6 +122,9 @@ def alignment_format(handle: io.BufferedReader, path: str) -> Literal["maf", "ta
 
 
 def _refuse(line: bytes, number: int, path: str) -> NoReturn:
+    for pattern, problem, remedy in _OTHER_LINES:
+        if pattern.match(line):
+            raise InputError(f"the file {problem}", path=path, line=number, remedy=remedy)
     shown = ascii(line[:20].decode("latin-1"))
     raise InputError(
         f"{shown} begins no line of a MAF, TAF or FASTA file",

@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 N, GAP, SOFT_MASK = 4, 5, 8
+#: What may stand in a row: the codes of IUPAC for nucleotides, X, gaps, ``.`` and ``*``. E, F, I,
+#: J, L, O, P, Q and Z are codes of amino acids only: one of them is enough to refuse a file.
+NUCLEOTIDES = b"ACGTURYSWKMBDHVNXacgturyswkmbdhvnx-.*"
+PROTEIN_REMEDY = "give the alignment of the nucleotides, not of proteins; N where one is unknown"
 
 
 def _code_table() -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.alignment.letters import NUCLEOTIDES, PROTEIN_REMEDY
 from phylotools.io.alignment.maf import shown
 from phylotools.io.alignment.rows import RowTable
 
@@ -19,7 +20,7 @@ MOST_SEQUENCES = 1 << 16
 #: A larger alignment is handed on in blocks of so many letters.
 _BLOCK_LETTERS = 1 << 26
 _PIECE = 1 << 20
-_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"-*"
+_LETTERS = NUCLEOTIDES.replace(b".", b"")
 
 _NOT_ALIGNED = "give sequences that are aligned to each other, with - for gaps"
 _LETTER_REMEDY = "write letters, N where a base is unknown, and - for gaps"
@@ -107,8 +108,11 @@ class MultiFastaReader:
             # The last line may end in blanks without a line end.
             letters = letters.rstrip()
             odd = letters.translate(None, _LETTERS)
+        if odd.startswith(b"="):
+            self._fail("'=' ends a block of XMFA (Mauve, parsnp)", _TO_MAF)
         if odd:
-            self._fail(f"{shown(odd[:1])} is no letter of an alignment", _LETTER_REMEDY)
+            remedy = PROTEIN_REMEDY if odd[:1].isalpha() else _LETTER_REMEDY
+            self._fail(f"{shown(odd[:1])} is no letter of a nucleotide alignment", remedy)
         if letters and not self._sources:
             self._fail("letters stand before the first header", "begin the file with >species")
         self._letters += letters

@@ -1,9 +1,4 @@
-"""Variant records in: VCF (plain, gzip, bgzip) byte for byte, BCF as the text htslib makes of it.
-
-BCF is decoded in a child process that runs the bcftools inside pysam. That gives exactly the text
-of ``bcftools view``, which neither pysam's records (they gain END) nor cyvcf2's (they must be
-UTF-8) do, keeps memory flat, and lets a hostile file crash nothing but the child.
-"""
+"""Variant records in: VCF (plain, gzip, bgzip) byte for byte, BCF as `bcftools view` prints it."""
 
 from __future__ import annotations
 
@@ -13,10 +8,7 @@ import logging
 import os
 import re
 import stat
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -24,17 +16,18 @@ from typing import IO
 from phylotools.errors import InputError, shown_path
 from phylotools.io.files import open_input
 from phylotools.io.interruptible import InterruptibleReader
+from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import LineBlock
-from phylotools.io.vcf.regions import BCFTOOLS_VIEW
 from phylotools.io.vcf.text import VcfHeader, check_columns
 
 logger = logging.getLogger("phylotools")
 
-BCF_MAGIC = b"BCF\x02"
-#: Far beyond the longest real record (half a million genotypes), far below memory.
-MAX_LINE_LENGTH = 1 << 28
+MAX_LINE_LENGTH = bcf.LONGEST_RECORD
+#: Blank lines are passed over, but not without end.
+_MOST_BLANK_LINES = 1 << 20
+#: Bytes that a line takes in memory beside its text.
+_LINE_COST = 100
 _BOM = b"\xef\xbb\xbf"
-_CHUNK = 1 << 18
 #: Enough records for the network to get whole tiles, little enough that memory stays flat.
 BLOCK_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
@@ -74,7 +67,7 @@ class _Source:
     """A file or stdin, and what must be ended to end a read of it."""
 
     def __init__(self, name: str, stack: contextlib.ExitStack) -> None:
-        self._interrupts: list[Callable[[], None]] = []
+        self.interrupts: list[Callable[[], None]] = []
         self.name = name
         try:
             self.stream = open_input(name, source=self._open_waiting(stack))
@@ -96,14 +89,11 @@ class _Source:
             descriptor = os.open(self.name, os.O_RDONLY)
         reader = InterruptibleReader(descriptor, is_owned=self.name != "-")
         stack.callback(reader.close)
-        self.add_interrupt(reader.cancel)
+        self.interrupts.append(reader.cancel)
         return io.BufferedReader(reader, BLOCK_BYTES)
 
-    def add_interrupt(self, end: Callable[[], None]) -> None:
-        self._interrupts.append(end)
-
     def cancel(self) -> None:
-        for end in self._interrupts:
+        for end in self.interrupts:
             end()
 
 
@@ -120,12 +110,12 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
     with contextlib.ExitStack() as stack:
         source = _Source(name, stack)
         try:
-            start = source.stream.peek(len(BCF_MAGIC))[: len(BCF_MAGIC)]
+            start = source.stream.peek(len(bcf.MAGIC))[: len(bcf.MAGIC)]
         except OSError as error:
             raise InputError(f"cannot read: {error.strerror}", path=name) from error
         text: IO[bytes] = source.stream
-        if start == BCF_MAGIC:
-            text = stack.enter_context(_decoded_bcf(source))
+        if start == bcf.MAGIC:
+            text = stack.enter_context(bcf.decoded(source.stream, name, source.interrupts))
         first = enumerate(_read_lines(text, name), start=1)
         header, n_lines = _read_header(first, name)
         yield VariantStream(name, header, _read_blocks(text, name, n_lines + 1), source.cancel)
@@ -168,6 +158,8 @@ def _read_blocks(source: IO[bytes], path: str, line: int) -> Iterator[LineBlock]
             text = b"".join([*pending, chunk[:end]])
             pending, n_pending = [], 0
             n_blank += _n_blank_lines(text)
+            if n_blank > _MOST_BLANK_LINES:
+                raise _too_many_blank(path)
             yield LineBlock(text, line)
             line += text.count(b"\n")
         if end < len(chunk):
@@ -181,93 +173,26 @@ def _read_blocks(source: IO[bytes], path: str, line: int) -> Iterator[LineBlock]
         )
 
 
+def _too_many_blank(path: str) -> InputError:
+    return InputError(
+        f"has more than {_MOST_BLANK_LINES} blank lines", path=path, remedy=_GIVE_VARIANTS
+    )
+
+
 def _n_blank_lines(text: bytes) -> int:
     if text[:1] in (b"\n", b"\r") or b"\n\n" in text or b"\n\r\n" in text:
         return len(_BLANK_LINE.findall(text))
     return 0
 
 
-@contextlib.contextmanager
-def _decoded_bcf(source: _Source) -> Iterator[IO[bytes]]:
-    """A BCF as VCF text; reading to its end raises where the BCF is damaged."""
-    failure: list[BaseException] = []
-    with tempfile.TemporaryFile() as complaints:
-        child = subprocess.Popen(
-            [*BCFTOOLS_VIEW, "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-        )
-        assert child.stdin is not None
-        assert child.stdout is not None
-        source.add_interrupt(child.kill)
-        feeder = threading.Thread(
-            target=_feed, args=(source.stream, child.stdin, failure), name="bcf-feeder", daemon=True
-        )
-        feeder.start()
-
-        def finish() -> None:
-            feeder.join()
-            if failure:
-                raise failure[0]
-            if child.wait() != 0:
-                raise InputError(
-                    "the BCF is truncated or damaged: " + last_complaint(complaints),
-                    path=source.name,
-                    remedy="copy or download it again",
-                )
-
-        try:
-            yield io.BufferedReader(_Decoded(child.stdout, finish), BLOCK_BYTES)
-        finally:
-            child.kill()
-            source.cancel()
-            feeder.join()
-            child.stdout.close()
-            child.wait()
-
-
-class _Decoded(io.RawIOBase):
-    """Output of a child process, whose failure is raised where its output ends."""
-
-    def __init__(self, raw: IO[bytes], finish: Callable[[], None]) -> None:
-        self._raw = raw
-        self._finish = finish
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = self._raw.readinto1(buffer)  # type: ignore[attr-defined]
-        if count == 0:
-            self._finish()
-        return int(count)
-
-
-def _feed(source: IO[bytes], sink: IO[bytes], failure: list[BaseException]) -> None:
-    """Copy a stream into a child process; a damaged source is kept for the reading thread."""
-    try:
-        with contextlib.suppress(BrokenPipeError), sink:
-            while chunk := source.read(_CHUNK):
-                sink.write(chunk)
-    except Exception as error:
-        failure.append(error)
-
-
-def last_complaint(complaints: IO[bytes]) -> str:
-    """The last line that a child process wrote on its stderr, for a one-line error."""
-    complaints.seek(0)
-    text = complaints.read()[-4000:].decode("utf-8", "replace").strip().strip("'\")").strip()
-    lines = text.replace("\\n", "\n").split("\n")
-    lines += [line for line in lines if line.startswith("[E::")]
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
-
-
 def _read_header(numbered: Iterator[tuple[int, bytes]], path: str) -> tuple[VcfHeader, int]:
     """The header and the number of its last line."""
     lines: list[bytes] = []
-    number = 0
+    number = n_bytes = 0
     for number, raw in numbered:
+        n_bytes += len(raw) + _LINE_COST
+        if n_bytes > bcf.LONGEST_HEADER:
+            raise bcf.header_too_long(path)
         line = raw.removeprefix(_BOM) if number == 1 else raw
         if line is not raw:
             logger.warning("%s: begins with a byte order mark; it is left out", shown_path(path))

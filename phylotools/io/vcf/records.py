@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.vcf.bcf import JOIN_REMEDY
 from phylotools.io.vcf.record_kernels import (
     BAD_POSITION,
     FINE,
@@ -204,6 +205,8 @@ def _line_error(
     line: bytes, problem: int, n_columns: int, path: str, number: int | None
 ) -> InputError:
     columns = line.split(b"\t", 2)
+    if line.startswith((b"##fileformat=", b"#CHROM\t")):
+        return InputError("a second header begins here", path=path, line=number, remedy=JOIN_REMEDY)
     if problem == WRONG_COLUMNS:
         n_found = line.count(b"\t") + 1
         message = (

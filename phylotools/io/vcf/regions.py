@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -16,27 +12,17 @@ from phylotools.errors import InputError
 from phylotools.io.files import (
     BGZF_EOF,
     GZIP_MAGIC,
-    TRUNCATED,
     TRUNCATED_REMEDY,
     open_input,
 )
-from phylotools.io.regions import Region
+from phylotools.io.intervals import overlaps
+from phylotools.io.regions import Region, RegionSet
+from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import LineBlock, RecordTable
 
 logger = logging.getLogger("phylotools")
 
-#: bcftools of pysam's own htslib, with the arguments that follow.
-BCFTOOLS_VIEW = (
-    sys.executable,
-    "-c",
-    "import signal, sys, pysam.bcftools\n"
-    "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
-    "try: pysam.bcftools.view(*sys.argv[1:], catch_stdout=False)\n"
-    "except pysam.utils.SamtoolsError as error: sys.exit(str(error).split('stderr=')[-1])\n",
-    "--no-version",
-)
 _BLOCK_BYTES = 1 << 20
-_NOWHERE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 _INDEX_SUFFIXES = (".tbi", ".csi")
 
 
@@ -47,29 +33,18 @@ class RegionFilter:
 
     Parameters
     ----------
-    regions : iterable of Region
-        Disjoint.
+    regions : RegionSet
     contig_of : callable
         From CHROM to the contig as the regions name it.
     """
 
-    def __init__(self, regions: Iterable[Region], contig_of: Callable[[bytes], str]) -> None:
-        bounds: dict[str, list[Region]] = {}
-        for region in sorted(regions):
-            bounds.setdefault(region.contig, []).append(region)
-        self._regions: Mapping[str, list[Region]] = bounds
+    def __init__(self, regions: RegionSet, contig_of: Callable[[bytes], str]) -> None:
+        self._regions = regions
         self._contig_of = contig_of
-        self._arrays = {
-            contig: (
-                np.array([region.start for region in listed], dtype=np.int64),
-                np.array([region.end for region in listed], dtype=np.int64),
-            )
-            for contig, listed in bounds.items()
-        }
 
-    def of(self, chrom: bytes) -> list[Region]:
-        """The regions on what the file calls `chrom`, in order."""
-        return self._regions.get(self._contig_of(chrom), [])
+    def of(self, chrom: bytes) -> list[tuple[int, int]]:
+        """Start and end of the regions on what the file calls `chrom`, in order."""
+        return [(start, end) for start, end in self._regions.on(self._contig_of(chrom)).tolist()]
 
     def select(self, records: RecordTable) -> RecordTable:
         """The records that overlap a region."""
@@ -78,11 +53,9 @@ class RegionFilter:
         stops = [*records.run_starts[1:].tolist(), len(records)]
         starts = records.run_starts.tolist()
         for name, start, stop in zip(records.run_names, starts, stops, strict=True):
-            region_starts, region_ends = self._arrays.get(self._contig_of(name), _NOWHERE)
-            # A region overlaps if more of them begin before the record's end than end before it.
-            begun = np.searchsorted(region_starts, span_ends[start:stop], side="left")
-            ended = np.searchsorted(region_ends, records.positions[start:stop] - 1, side="right")
-            kept[start:stop] = begun > ended
+            here = self._regions.on(self._contig_of(name))
+            begins = records.positions[start:stop] - 1
+            kept[start:stop] = overlaps(here, begins, span_ends[start:stop])
         return records.subset(kept)
 
 
@@ -109,7 +82,12 @@ def indexed_blocks(
     if index is None:
         return None
     if _is_bcf(path):
-        return _bcf_blocks(path, wanted, contigs)
+        regions = (
+            Region(name, start, end)
+            for name in contigs
+            for start, end in wanted.of(name.encode("utf-8", "surrogateescape"))
+        )
+        return _in_blocks(bcf.region_lines(path, regions))
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
 
 
@@ -144,7 +122,7 @@ def _usable_index(path: str) -> str | None:
 
 def _is_bcf(path: str) -> bool:
     with open_input(path) as stream:
-        return stream.peek(3)[:3] == b"BCF"
+        return stream.peek(len(bcf.MAGIC)).startswith(bcf.MAGIC)
 
 
 def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> Iterator[bytes]:
@@ -153,15 +131,17 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
     verbosity = pysam.set_verbosity(0)
     try:
         # Latin-1 maps bytes to letters one to one, whatever the file holds.
-        with pysam.TabixFile(path, index=index, encoding="latin-1") as table:
+        with pysam.TabixFile(
+            os.path.abspath(path), index=os.path.abspath(index), encoding="latin-1"
+        ) as table:
             for name in table.contigs:
                 reached = -1
-                for region in wanted.of(name.encode("latin-1")):
-                    for line in table.fetch(name, region.start, region.end):
+                for start, end in wanted.of(name.encode("latin-1")):
+                    for line in table.fetch(name, start, end):
                         # A record that overlaps the region before came with that one.
                         if int(line.split("\t", 2)[1]) - 1 >= reached:
                             yield line.encode("latin-1") + line_end
-                    reached = region.end
+                    reached = end
     except (OSError, ValueError, IndexError) as error:
         raise InputError(
             "the compressed file or its index is truncated or damaged",
@@ -170,35 +150,6 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
         ) from error
     finally:
         pysam.set_verbosity(verbosity)
-
-
-def _bcf_blocks(path: str, wanted: RegionFilter, contigs: Iterable[str]) -> Iterator[LineBlock]:
-    with tempfile.NamedTemporaryFile("w", suffix=".bed", errors="surrogateescape") as bed:
-        n_regions = 0
-        for name in contigs:
-            for region in wanted.of(name.encode("utf-8", "surrogateescape")):
-                bed.write(f"{name}\t{region.start}\t{region.end}\n")
-                n_regions += 1
-        bed.flush()
-        if not n_regions:
-            return
-        with (
-            tempfile.TemporaryFile() as complaints,
-            subprocess.Popen(
-                [*BCFTOOLS_VIEW, "-H", "-R", bed.name, path],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-            ) as child,
-        ):
-            assert child.stdout is not None
-            try:
-                yield from _in_blocks(child.stdout)
-                if child.wait() != 0:
-                    raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
 
 
 def _in_blocks(lines: Iterable[bytes]) -> Iterator[LineBlock]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -18,10 +14,9 @@ import numpy as np
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.io.bgzf import BgzfWriter
-from phylotools.io.files import atomic_path, fsync_path, refuse_existing
-from phylotools.io.vcf.reader import last_complaint
+from phylotools.io.files import atomic_path
+from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import RecordTable
-from phylotools.io.vcf.regions import BCFTOOLS_VIEW
 
 logger = logging.getLogger("phylotools")
 
@@ -133,27 +128,13 @@ def open_variant_output(
         with _open_stream(path) as raw, _encoder(raw, output_type, threads, path) as stream:
             yield VariantSink(stream)
         return
-    indexes = [Path(path + suffix) for suffix in INDEX_SUFFIXES]
-    if output_type != "v":
-        for index in indexes:
-            refuse_existing(index, force)
-    with contextlib.ExitStack() as finished:
-        with atomic_path(path, force=force) as temporary:
-            with open(temporary, "wb") as raw, _encoder(raw, output_type, threads, path) as stream:
-                sink = VariantSink(stream)
-                yield sink
-            new_index = None
-            if output_type != "v" and write_index is not False:
-                new_index = _make_index(
-                    temporary, path, output_type, sink, is_required=write_index is True
-                )
-            if new_index is not None:
-                finished.callback(new_index.unlink, missing_ok=True)
-            for index in indexes:
-                index.unlink(missing_ok=True)
-        if new_index is not None:
-            fsync_path(new_index)
-            os.replace(new_index, path + new_index.suffix)
+    indexes = () if output_type == "v" else INDEX_SUFFIXES
+    with atomic_path(path, force=force, indexes=indexes) as temporary:
+        with open(temporary, "wb") as raw, _encoder(raw, output_type, threads, path) as stream:
+            sink = VariantSink(stream)
+            yield sink
+        if output_type != "v" and write_index is not False:
+            _make_index(temporary, path, output_type, sink, is_required=write_index is True)
 
 
 @contextlib.contextmanager
@@ -179,47 +160,14 @@ def _encoder(raw: BinaryIO, output_type: str, threads: int, path: str) -> Iterat
             yield writer  # type: ignore[misc]
             writer.finish()
     else:
-        with _bcf_encoder(raw, path) as stream:
+        with bcf.encoder(raw, path) as stream:
             yield stream
-
-
-@contextlib.contextmanager
-def _bcf_encoder(raw: BinaryIO, path: str) -> Iterator[IO[bytes]]:
-    """Text in, BCF out, by htslib in a child process that writes straight to the output."""
-    raw.flush()
-    with tempfile.TemporaryFile() as complaints:
-        child = subprocess.Popen(
-            [*BCFTOOLS_VIEW, "-Ob", "-"], stdin=subprocess.PIPE, stdout=raw, stderr=complaints
-        )
-        assert child.stdin is not None
-        try:
-            try:
-                yield child.stdin
-                child.stdin.close()
-            except BrokenPipeError:
-                logger.debug("htslib stopped reading; its exit status says why")
-            if child.wait() == -signal.SIGPIPE:
-                raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
-            if child.wait() != 0:
-                reason = last_complaint(complaints)
-                name = "<stdout>" if path == "-" else path
-                if reason.startswith("[E::bgzf"):  # the disk, not the records
-                    raise OutputError(f"{name}: cannot write: {reason}")
-                raise OutputError(
-                    f"{name}: the records cannot be written as BCF: {reason}; write VCF instead "
-                    "(-O z)"
-                )
-        finally:
-            child.kill()
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
-            child.wait()
 
 
 def _make_index(
     temporary: Path, path: str, output_type: str, sink: VariantSink, *, is_required: bool
-) -> Path | None:
-    """Index a finished temporary file, beside it; None where it cannot be indexed.
+) -> None:
+    """Index a finished temporary file, beside it, if it can be indexed.
 
     Raises
     ------
@@ -228,7 +176,7 @@ def _make_index(
     """
     if not sink.is_sorted:
         _report_no_index(path, "the records are not sorted", is_required)
-        return None
+        return
     use_csi = output_type == "b" or sink.highest_position >= LONGEST_TBI_CONTIG
     index = temporary.with_name(temporary.name + (".csi" if use_csi else ".tbi"))
     try:
@@ -236,8 +184,6 @@ def _make_index(
     except ValueError as error:
         index.unlink(missing_ok=True)
         _report_no_index(path, f"htslib cannot index it ({error})", is_required)
-        return None
-    return index
 
 
 def _report_no_index(path: str, reason: str, is_required: bool) -> None:

@@ -74,14 +74,13 @@ def _reversible(model: SubstitutionModel, kind: torch.dtype) -> tuple[Reversible
     """The family of any model, and its shared parameters."""
     shared = model.exchangeabilities()[_FIRST, _SECOND]
     log_mutation: tuple[float, ...] = (0.0,) * 4
-    selects = isinstance(model, MutationSelection)
-    if selects:
+    if isinstance(model, MutationSelection):
         shared = torch.cat([shared, model.log_mutation_frequencies()])
         log_mutation = tuple(shared[6:].detach().double().tolist())
     exchangeabilities = tuple(shared[:6].detach().double().tolist())
-    return ReversibleFamily(
-        exchangeabilities, log_mutation, selects, _NEAR[kind], _RAREST[kind]
-    ), shared
+    selection = isinstance(model, MutationSelection)
+    near, rarest = _NEAR[kind], _RAREST[kind]
+    return ReversibleFamily(exchangeabilities, log_mutation, selection, near, rarest), shared
 
 
 class _Pruning(torch.autograd.Function):

@@ -11,9 +11,11 @@ from typing import Any
 
 import numba
 
-#: Of functions that compiled code calls. Division by zero gives inf, as in numpy: such columns
-#: count as lost.
-jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True)
+#: Of functions that compiled code alone calls. Division by zero gives inf, as in numpy: such
+#: columns count as lost.
+jit: Any = numba.njit(  # type: ignore[call-overload]  # numba's stubs do not know the last one
+    nogil=True, error_model="numpy", no_cpython_wrapper=True
+)
 
 
 def is_kind(numba_type: Any, named_tuple: type) -> bool:

@@ -1,0 +1,206 @@
+"""What is left beside outputs: by kills, by failures, and while another process is at work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from phylotools.errors import OutputError
+from phylotools.io.files import atomic_folder, atomic_path, write_atomic
+from phylotools.io.staging import is_staged, outputs_together
+
+FOLDER = ("table",)
+#: Makes a file with an index, and a folder over an old one; stops before each system call in turn.
+_WRITER = """
+import os, signal, sys, time
+from phylotools.io.files import atomic_folder, atomic_path
+from phylotools.io import staging
+
+stop_at, count = int(sys.argv[1]), 0
+
+def watched(function):
+    def call(*args, **options):
+        global count
+        if count == stop_at:
+            if sys.argv[2] == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            print("here", flush=True)
+            time.sleep(60)
+        count += 1
+        return function(*args, **options)
+    return call
+
+for name in ("open", "mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "close"):
+    setattr(os, name, watched(getattr(os, name)))
+staging.fcntl.flock = watched(staging.fcntl.flock)
+with atomic_path("file", force=True, indexes=(".tbi",)) as path:
+    path.write_text("new")
+    path.with_name(path.name + ".tbi").write_text("new index")
+with atomic_folder("folder", force=True, contents=("table",)) as folder:
+    (folder / "table").write_text("new")
+print("done", flush=True)
+"""
+
+
+def names(folder: Path) -> set[str]:
+    return set(os.listdir(folder))
+
+
+def write(folder: Path, stop_at: int, how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(stop_at), how], cwd=folder, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def write_all(folder: Path) -> None:
+    with atomic_path(folder / "file", force=True, indexes=(".tbi",)) as path:
+        path.write_text("last")
+    with atomic_folder(folder / "folder", force=True, contents=FOLDER) as made:
+        (made / "table").write_text("last")
+
+
+def make_old(folder: Path) -> None:
+    folder.mkdir()
+    write_atomic(folder / "file", "old")
+    (folder / "folder").mkdir()
+    (folder / "folder" / "table").write_text("old")
+
+
+def test_killed_at_any_call_the_next_run_leaves_nothing_but_outputs(tmp_path: Path) -> None:
+    stop_at = n_left = 0
+    while True:
+        place = tmp_path / str(stop_at)
+        make_old(place)
+        killed = write(place, stop_at, "die")
+        said = killed.communicate()[0]
+        if killed.returncode == 0:
+            assert said == "done\n"
+            break
+        assert killed.returncode == -signal.SIGKILL
+        # What has a name is whole: old or new.
+        assert (place / "file").read_text() in ("old", "new")
+        for table in place.glob("folder/table"):
+            assert table.read_text() in ("old", "new")
+        n_left += any(map(is_staged, names(place)))
+        write_all(place)
+        assert names(place) == {"file", "folder"}
+        assert names(place / "folder") == {"table"}
+        stop_at += 1
+    assert stop_at > 20
+    assert n_left > 15
+
+
+def test_a_folder_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
+    """Killed between the two renames of a folder, a run loses nothing."""
+    stop_at = n_back = 0
+    while True:
+        place = tmp_path / str(stop_at)
+        make_old(place)
+        with write(place, stop_at, "die") as killed:
+            killed.communicate()
+        if killed.returncode == 0:
+            break
+        n_back += not (place / "folder").exists()
+        with pytest.raises(OutputError, match="already exists"), atomic_folder(place / "folder"):
+            pass
+        assert (place / "folder" / "table").read_text() in ("old", "new")
+        stop_at += 1
+    assert n_back == 1
+
+
+def test_what_a_living_run_makes_is_not_touched(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        mine = stack.enter_context(atomic_path(tmp_path / "file", force=True, indexes=(".tbi",)))
+        folder = stack.enter_context(
+            atomic_folder(tmp_path / "folder", force=True, contents=FOLDER)
+        )
+        mine.write_text("mine")
+        (folder / "table").write_text("mine")
+        write_all(tmp_path)
+        assert mine.read_text() == "mine"
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "table").read_text() == "mine"
+    assert names(tmp_path) == {"file", "folder"}
+
+
+@pytest.mark.parametrize("stop_at", [0, 4, 8, 12])
+def test_nor_is_it_by_another_process(tmp_path: Path, stop_at: int) -> None:
+    make_old(tmp_path / "place")
+    with write(tmp_path / "place", stop_at, "wait") as living:
+        assert living.stdout is not None
+        assert living.stdout.readline() == "here\n"
+        before = set(filter(is_staged, names(tmp_path / "place")))
+        write_all(tmp_path / "place")
+        assert before <= names(tmp_path / "place")
+        living.kill()
+
+
+def test_files_that_only_look_alike_stay(tmp_path: Path) -> None:
+    others = {".file.part", ".file.abcdefgh.parts", ".file2.abcdefgh.part", "file.abcdefgh.part"}
+    for name in others:
+        (tmp_path / name).write_text("years of work")
+    write_atomic(tmp_path / "file", "new")
+    assert names(tmp_path) == {"file", *others}
+
+
+def test_outputs_appear_together(tmp_path: Path) -> None:
+    with outputs_together():
+        write_atomic(tmp_path / "a", "1")
+        with atomic_path(tmp_path / "b", indexes=(".tbi",)) as path:
+            path.with_name(path.name + ".tbi").write_text("index")
+        with atomic_folder(tmp_path / "c") as folder:
+            write_atomic(folder / "inner", "3")
+            assert names(folder) == {"inner"}
+        assert all(map(is_staged, names(tmp_path)))
+    assert names(tmp_path) == {"a", "b", "b.tbi", "c"}
+    assert names(tmp_path / "c") == {"inner"}
+
+
+def test_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("old")
+
+    def make() -> None:
+        with outputs_together():
+            write_atomic(tmp_path / "a", "1")
+            write_atomic(tmp_path / "b", "2", force=True)
+            raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        make()
+    assert names(tmp_path) == {"b"}
+    assert (tmp_path / "b").read_text() == "old"
+
+
+def test_an_output_that_another_run_made_meanwhile_stays(tmp_path: Path) -> None:
+    def make() -> None:
+        with outputs_together():
+            write_atomic(tmp_path / "a", "1")
+            write_atomic(tmp_path / "b", "2")
+            (tmp_path / "b").write_text("theirs")
+
+    with pytest.raises(OutputError, match="b: already exists"):
+        make()
+    assert names(tmp_path) == {"b"}
+    assert (tmp_path / "b").read_text() == "theirs"
+
+
+def test_an_index_goes_with_the_file_it_is_of(tmp_path: Path) -> None:
+    suffixes = (".tbi", ".csi")
+    for name in ("t", "t.tbi", "t.csi"):
+        (tmp_path / name).write_text("old")
+    with atomic_path(tmp_path / "t", force=True, indexes=suffixes) as path:
+        path.with_name(path.name + ".csi").write_text("new")
+    assert names(tmp_path) == {"t", "t.csi"}
+    assert (tmp_path / "t.csi").read_text() == "new"
+    (tmp_path / "t").unlink()
+    with (
+        pytest.raises(OutputError, match=r"t\.csi: already exists"),
+        atomic_path(tmp_path / "t", indexes=suffixes),
+    ):
+        pass
