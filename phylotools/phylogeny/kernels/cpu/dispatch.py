@@ -142,22 +142,23 @@ def _prune(
 
 
 def _compile(sources: str) -> tuple[Any, Any]:
-    """The compiled entries. Numba renews what it cached when this file changes; `sources`, a hash
-    of all files that are compiled into them and part of the cache's key, does so for the others.
+    """The compiled entries.
+
+    Numba looks at this file alone to see whether what it cached is stale. `sources`, a hash of all
+    files that are compiled in, goes into the names of its files, so that no other version's are
+    read, which may hold types that are no more.
     """
-    compiled = numba.njit(nogil=True, cache=can_cache(), error_model="numpy")
 
-    @compiled
     def prune(family, columns, merges, limits, first, last):
-        if len(sources) > 0:
-            prune_share(family, columns, merges, limits, first, last)
+        prune_share(family, columns, merges, limits, first, last)
 
-    @compiled
     def keys(states, result):
-        if len(sources) > 0:
-            fill_species_keys(states, result)
+        fill_species_keys(states, result)
 
-    return prune, keys
+    for entry in (prune, keys):
+        entry.__qualname__ += sources[:16]
+    compiled = numba.njit(nogil=True, cache=can_cache(), error_model="numpy")
+    return compiled(prune), compiled(keys)
 
 
 def _hash_of_sources() -> str:
