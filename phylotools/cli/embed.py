@@ -99,6 +99,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
 @options.precision_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def embed_command(
     bed: str | None,
     regions: tuple[str, ...],
@@ -190,9 +191,7 @@ def _report(
             "format": summary.format,
             "components": components,
             "explained_variance": summary.explained,
-            "model": model.name,
-            "revision": model.revision,
-            "sha256": model.sha256,
+            **model.identity.facts(),
             "reference": summary.reference,
             "layer": summary.layer,
             "regions": summary.n_regions,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -65,6 +66,22 @@ summary_option = click.option(
 )
 
 
+work_option = click.option(
+    "--work",
+    metavar="FOLDER",
+    help="Where finished parts are kept until the end [default: OUTPUT.work].",
+)
+
+
+def partition_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments of a verb that runs partitions of a planned job."""
+    index = click.IntRange(0)
+    command = click.argument("indices", nargs=-1, required=True, type=index, metavar="I...")(
+        command
+    )
+    return click.argument("work", metavar="WORK")(command)
+
+
 def numbers(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[float] | None:
@@ -87,6 +104,19 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, quiet: bool, verbose: bool, debug: bool, **kwargs: Any) -> Any:
         level = logging.WARNING if quiet else logging.INFO
         with _logging_to_stderr(logging.DEBUG if debug or verbose else level):
+            return command(*args, **kwargs)
+
+    return wrapped
+
+
+def outputs_together(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let all files that a verb writes appear when it has succeeded, or none of them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from phylotools.io.staging import outputs_together
+
+        with outputs_together():
             return command(*args, **kwargs)
 
     return wrapped
@@ -154,6 +184,26 @@ def check_summary(
     refuse_existing_file(path, force)
 
 
+def check_apart(paths: Mapping[str, str | None]) -> None:
+    """Refuse folders of a command that are the same, or one of which lies in another.
+
+    Parameters
+    ----------
+    paths : mapping of str to str or None
+        By the option that names them.
+
+    Raises
+    ------
+    UsageError
+    """
+    from phylotools.errors import UsageError
+
+    places = {name: os.path.realpath(path) for name, path in paths.items() if path is not None}
+    for one, other in itertools.permutations(reversed(places), 2):
+        if f"{places[one]}/".startswith(f"{places[other].rstrip('/')}/"):
+            raise UsageError(f"{one} must not be {other}, nor lie in it; choose another folder")
+
+
 def write_summary(path: str | None, summary: dict[str, Any]) -> None:
     """Write a verb's summary as JSON if the user asked for it (``--summary-json``)."""
     if path is None:
@@ -163,8 +213,10 @@ def write_summary(path: str | None, summary: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(summary, indent=2) + "\n", force=True)
 
 
-def write_store_report(store: str, folder: str, *, force: bool, threads: int) -> dict[str, Any]:
-    """Write the quality report of a column store, and log what it found.
+def write_store_report(
+    store: str, folder: str, *, force: bool, threads: int, name: str | None = None
+) -> dict[str, Any]:
+    """Write the quality report of a column store, called `name` in it, and log what it found.
 
     Returns
     -------
@@ -174,7 +226,9 @@ def write_store_report(store: str, folder: str, *, force: bool, threads: int) ->
     from phylotools.report import write_report
     from phylotools.store.read import open_store
 
-    summary = write_report(open_store(store), folder, force=force, threads=threads)
+    summary = write_report(
+        open_store(store), folder, force=force, threads=threads, name=name or store
+    )
     for warning in summary.warnings:
         logger.warning("%s", warning)
     logger.info(

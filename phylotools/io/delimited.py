@@ -20,7 +20,8 @@ LONGEST_LINE = 64 << 20
 _MOST_LINES_BEFORE_HEADER = 100_000
 _MOST_LINES_OF_A_ROW = 10_000
 _BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+UTF16, UTF16_REMEDY = "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"
 _DELIMITERS = (b"\t", b",", b";")
 #: Raw cells: quoted ones may hold the delimiter and, doubled, quotes.
 _CELLS = {
@@ -207,8 +208,8 @@ class DelimitedText:
         self._numbered = numbered
         preamble: list[bytes] = []
         for number, line in numbered:
-            if number == 1 and line.startswith(_UTF16_BOMS):
-                raise self.error("is UTF-16", number, "save it as UTF-8: iconv -f UTF-16 -t UTF-8")
+            if number == 1 and line.startswith(UTF16_BOMS):
+                raise self.error(UTF16, number, UTF16_REMEDY)
             self._check_text(line, number)
             text = _without_end(line)
             bare = text.removeprefix(_BOM) if number == 1 else text

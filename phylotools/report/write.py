@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -89,6 +90,7 @@ def write_report(
     *,
     force: bool = False,
     threads: int = 1,
+    name: str | None = None,
 ) -> ReportSummary:
     """Measure a store and write what was found; the folder appears whole or not at all.
 
@@ -101,6 +103,8 @@ def write_report(
         Replace an earlier report (no folder that holds anything else).
     threads : int
         No number in the report depends on it.
+    name : str, optional
+        What the report calls the store; by default its path.
 
     Returns
     -------
@@ -115,6 +119,7 @@ def write_report(
     """
     refuse_existing_folder(folder, force, REPORT)
     quality = measure_quality(store, threads=threads)
+    quality = dataclasses.replace(quality, path=name or quality.path)
     findings = find_problems(quality)
     summary = ReportSummary(
         columns=quality.columns,

@@ -121,9 +121,9 @@ def reference_stretches(
     contigs: Sequence[str],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    contig_index: NDArray[np.int64],
 ) -> ReferenceStretches:
-    """Read what lies around places.
+    """Bases of the reference over spans, those of neighbouring spans read in one go.
 
     Parameters
     ----------
@@ -131,21 +131,21 @@ def reference_stretches(
     contigs : sequence of str
     begins, ends : int64 array [R]
         0-based, half-open; may reach beyond the contig.
-    numbers : int64 array [R]
+    contig_index : int64 array [R]
         Index into `contigs`.
     """
     shifts, lows, highs = (np.empty(len(begins), dtype=np.int64) for _ in range(3))
     parts = [np.empty(0, dtype=np.uint8)]
     n_bases = 0
-    for number in np.unique(numbers).tolist():
-        rows = np.flatnonzero(numbers == number)
+    for index in np.unique(contig_index).tolist():
+        rows = np.flatnonzero(contig_index == index)
         rows = rows[np.argsort(begins[rows], kind="stable")]
         reach = np.maximum.accumulate(ends[rows])
         cuts = np.flatnonzero(begins[rows[1:]] > reach[:-1] + _STRETCH_GAP) + 1
         for first, last in itertools.pairwise([0, *cuts.tolist(), len(rows)]):
             chosen = rows[first:last]
             low, high = int(begins[chosen[0]]), int(reach[last - 1])
-            parts.append(reference_tokens(genome, contigs[number], low, high))
+            parts.append(reference_tokens(genome, contigs[index], low, high))
             shifts[chosen], lows[chosen], highs[chosen] = n_bases - low, low, high
             n_bases += high - low
     return ReferenceStretches(np.concatenate(parts), shifts, lows, highs)

@@ -126,6 +126,8 @@ def assemble_store(
         "statistics": {**statistics, **counted},
         "run": run.to_dict(),
     }
+    attributes = json.loads(json.dumps(attributes, allow_nan=False))  # numbers as keys are texts
+    attributes["checksum"] = schema.attributes_checksum(attributes)
     group = {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
     (root / "zarr.json").write_text(json.dumps(group, indent=2, allow_nan=False))
     return {**statistics, **counted}

@@ -27,7 +27,7 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
     Raises
     ------
     InputError
-        If the path is no column store, or is damaged.
+        If the path is no column store, lacks a file, or is damaged.
     """
     store = open_store(path)
     if verify:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phylotools.provenance import sha256_text
 
 FORMAT = "phylotools-column-store"
 FORMAT_VERSION = 2
@@ -203,6 +206,14 @@ def contig_offsets(lengths: Iterable[int]) -> tuple[list[int], int]:
         offsets.append(end)
         end += -(-length // CHUNK_LENGTH) * CHUNK_LENGTH
     return offsets, end
+
+
+def attributes_checksum(attributes: dict[str, Any]) -> str:
+    """SHA-256 of what the attributes say of the columns, as JSON with sorted keys."""
+    made = ("checksum", "inputs", "run")
+    return sha256_text(
+        json.dumps({k: v for k, v in attributes.items() if k not in made}, sort_keys=True)
+    )
 
 
 def species_depth(bases: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -120,7 +120,7 @@ def test_duplicate_policies(tmp_path, policy):
 
 
 def test_duplicate_policies_are_those_of_the_command_line():
-    from phylotools.cli.preprocess_options import DUPLICATES as named
+    from phylotools.cli.preprocess import DUPLICATES as named
 
     assert tuple(DUPLICATE_POLICIES) == named
 

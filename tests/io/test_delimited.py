@@ -52,7 +52,7 @@ def test_cells_are_those_of_the_csv_module(rows: list[list[str]], delimiter: str
         b"\xef\xbb\xbfchrom,pos,ref,alt\r\nchrM,3310,A,C\r\n",
         b"chrom;pos;ref;alt;llr\nchrM;3310.0;A;C;4,6\n",
         b'"","CHROM","POS","REF","ALT"\n"1","chrM",3310,"A","C"\n',
-        b'"seqnames" "x"\nchr\tposition\treference\talternate\trow\nchrM\t3310\tA\tC\t1\n',
+        b"chr\tposition\treference\talternate\trow\nchrM\t3310\tA\tC\t1\n",
         b"chrom\tpos\tref\talt\n1\tchrM\t3310\tA\tC\n",  # row names without a header, as R has it
         b"## CADD v1.7\n#Chrom\tPos\tRef\tAlt\tRawScore\nchrM\t3310\tA\tC\t0.1\n",
         b"# Copyright\n#\n#CHROM\tPOS\tREF\tALT\nchrM\t3310\tA\tC\n",

@@ -97,7 +97,7 @@ def test_batches_of_an_accelerator_give_the_same(random_model, long_genome) -> N
     region = Region("c", 0, 900)
     single = Scorer(random_model, long_genome, threads=1, tile_length=64)
     batched = Scorer(random_model, long_genome, threads=1, tile_length=64)
-    batched._batch_size = 4
+    batched._passes._batch_size = 4
     np.testing.assert_allclose(batched.theta(region), single.theta(region), atol=1e-5)
     assert batched.n_tiles_computed == single.n_tiles_computed == 15
 
@@ -251,7 +251,7 @@ def test_an_automatic_batch_needs_half_of_the_free_memory(needed, free, expected
     assert largest_fitting_batch(needed, free) == expected
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.5)])
 def test_a_gpu_agrees_with_the_cpu(random_model, long_genome, precision, tolerance) -> None:
     on_gpu = dataclasses.replace(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
 from phylotools.phylogeny.substitution.base import (
     PAIRS,
     SubstitutionModel,
@@ -40,7 +41,7 @@ class MutationSelection(SubstitutionModel):
 
     name = "mutation-selection"
     neutral_log_rate = 0.0
-    score_meaning = "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"
+    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(
         self,
