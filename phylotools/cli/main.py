@@ -84,18 +84,21 @@ def main() -> None:
 
 
 def _ignore_the_working_folder() -> None:
-    """Run no code and take no settings from where the user happens to stand.
+    """Take no settings from where the user happens to stand, nor from a notebook's environment.
 
-    Python started anew (by `multiprocessing`) looks for modules there first, and these libraries
-    look for their settings there when they are imported.
+    Matplotlib looks for some there when it is imported, and pictures are files in the house's own
+    look. Numba looks there again and again: what it finds may lead it to code, and is refused.
     """
-    os.environ["PYTHONSAFEPATH"] = "1"
-    # Pictures are files: no window, and the house's own look.
     os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
-    for library, settings in (("matplotlib", "matplotlibrc"), ("numba", ".numba_config.yaml")):
-        if os.path.lexists(settings):
-            with contextlib.chdir(sys.prefix):
-                importlib.import_module(library)
+    if os.path.lexists("matplotlibrc"):
+        with contextlib.chdir(sys.prefix):
+            importlib.import_module("matplotlib")
+    if os.path.isfile(".numba_config.yaml"):
+        _complain(
+            ".numba_config.yaml: numba would take settings from this file; move it away, or run "
+            "phylotools in another folder"
+        )
+        sys.exit(1)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -91,7 +91,6 @@ def test_nothing_of_the_working_folder_is_run_or_heeded(tmp_path):
     for name in ("copy", "random", "signal", "types", "pysam", "numba", "phylotools", "umap"):
         (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
     (tmp_path / "matplotlibrc").write_bytes(b"backend: \xb4\n")
-    (tmp_path / ".numba_config.yaml").write_text("]")
     script = os.path.join(os.path.dirname(sys.executable), "phylotools")
     done = subprocess.run(
         [script, "plot", "logo", "-r", "chrM:3307-3340", "-o", "logo"],
@@ -101,6 +100,10 @@ def test_nothing_of_the_working_folder_is_run_or_heeded(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "logo.png").is_file()
     assert not (tmp_path / "EXECUTED").exists()
+    (tmp_path / ".numba_config.yaml").write_text("cache_dir: cache\n")
+    done = subprocess.run([script, "model", "list"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: .numba_config.yaml: ")
 
 
 def test_a_closed_pipe_is_quiet():

@@ -251,7 +251,7 @@ def test_an_automatic_batch_needs_half_of_the_free_memory(needed, free, expected
     assert largest_fitting_batch(needed, free) == expected
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.5)])
 def test_a_gpu_agrees_with_the_cpu(random_model, long_genome, precision, tolerance) -> None:
     on_gpu = dataclasses.replace(
