@@ -32,7 +32,6 @@ from phylotools.phylogeny.substitution import (
     make_substitution_model,
 )
 from phylotools.phylogeny.substitution.catalogue import parameters_of
-from phylotools.phylogeny.tree import Tree
 from phylotools.sites.columns import Columns, sample_columns
 from phylotools.sites.network_prior import NetworkPrior
 from phylotools.store import schema
