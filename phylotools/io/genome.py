@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.closing import Closing
-from phylotools.io.files import GZIP_MAGIC, open_input
+from phylotools.io.files import GZIP_MAGIC, cannot_read, open_input
 from phylotools.io.regions import Region
 
 logger = logging.getLogger("phylotools")
@@ -114,7 +114,7 @@ class ReferenceGenome(Closing):
                 is_regular = stat.S_ISREG(os.fstat(handle.fileno()).st_mode)
                 magic = handle.read(2) if is_regular else b""
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+            raise cannot_read(name, error) from error
         if magic == GZIP_MAGIC and _fresh(name, ".fai") and _fresh(name, ".gzi"):
             return cls(_IndexedBgzip(name), name)
         if is_regular and magic != GZIP_MAGIC:
