@@ -34,7 +34,7 @@ VERBS = {
     "plot": "Logos, embeddings, scores by class or frequency: SVG, PNG and TSV.",
     "model": "List, describe, verify and export models.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
-    "inspect": "Describe a column store, a model, tracks or a checkpoint.",
+    "inspect": "Describe a column store, a model, tracks, a run, a checkpoint or a work folder.",
 }
 #: What a verb is called by that does a part of another one's job; they share a file.
 _STAGE = re.compile("-(init|partition|finalise)$")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @options.force_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def embedding_command(
     embeddings: str,
     colour: str | None,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @options.device_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def logo_command(
     regions: str,
     model: str | None,

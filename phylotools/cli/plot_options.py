@@ -34,6 +34,7 @@ _SCORED_OPTIONS = (
     options.force_option,
     options.summary_option,
     options.logging_options,
+    options.outputs_together,
 )
 
 

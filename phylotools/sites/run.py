@@ -17,6 +17,7 @@ from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import refuse_existing_file, refuse_same_file
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
+from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.sites.columns import columns_in_order, covered
 from phylotools.sites.fits import SiteFits, fit_columns
@@ -135,8 +136,7 @@ def fit_store(
     lines = allele_lines if outputs.per_allele else site_lines
     contigs = {name: store.contigs[name] for name in sorted(store.contigs)}
     tally = _Tally()
-    with contextlib.ExitStack() as opened:
-        # Files appear in reverse order: the table last.
+    with outputs_together(), contextlib.ExitStack() as opened:
         table = opened.enter_context(
             open_position_table(
                 outputs.table, longest_contig=max(contigs.values()), force=outputs.force
