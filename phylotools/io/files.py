@@ -188,6 +188,57 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return open(descriptor, "rb")
 
 
+class FileBytes:
+    """Bytes of a regular file by their place, read anew each time.
+
+    A mapped file that is cut while it is read would end the process by a signal; here it is an
+    error. May be shared between threads and with children of a fork.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Raises
+    ------
+    InputError
+        As for `open_regular`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._handle = open_regular(path)
+        self._size = os.fstat(self._handle.fileno()).st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end`, cut at the size that the file had when it was opened.
+
+        Raises
+        ------
+        InputError
+            If the file has become shorter or cannot be read.
+        """
+        parts, at, end = [], start, min(end, self._size)
+        while at < end:
+            try:
+                part = os.pread(self._handle.fileno(), end - at, at)
+            except OSError as error:
+                raise InputError(f"cannot read: {error.strerror}", path=self.path) from error
+            if not part:
+                raise InputError(
+                    "became shorter while it was read", path=self.path, remedy="start again"
+                )
+            parts.append(part)
+            at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
 def text_blocks(
     handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
 ) -> Iterator[tuple[int, bytes]]:
