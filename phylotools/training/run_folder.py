@@ -47,7 +47,7 @@ def describe_run(folder: str | Path) -> dict[str, Any]:
     return {
         "kind": "training run",
         "path": str(folder),
-        "steps_to_do": checkpoint["configuration"].get("run", {}).get("steps"),
+        "steps_to_do": checkpoint["configuration"].get("optimiser", {}).get("steps"),
         "last_figures": last,
         **checkpoint,
     }
