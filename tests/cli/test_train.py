@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from small_stores import change_attributes
 
 from phylotools.cli.main import run
 
@@ -167,9 +168,7 @@ def test_check_looks_at_the_data(place, tmp_path):
 def test_check_verifies_the_stores(place, tmp_path, mammals_store):
     store = tmp_path / "damaged.store"
     shutil.copytree(mammals_store, store)
-    metadata = json.loads((store / "zarr.json").read_text())
-    metadata["attributes"]["sha256"]["bases"] = "0" * 64
-    (store / "zarr.json").write_text(json.dumps(metadata))
+    change_attributes(store, lambda attributes: attributes["sha256"].update(bases="0" * 64))
     text = (place / "config.toml").read_text().replace(str(mammals_store), str(store))
     (tmp_path / "config.toml").write_text(text)
     done = phylotools("train", tmp_path / "config.toml", "--check")
