@@ -146,15 +146,15 @@ def fit_store(
             name: opened.enter_context(open_bigwig(path, contigs, force=outputs.force))
             for name, path in outputs.tracks.items()
         }
-        for columns in columns_in_order(store, regions):
+        for batch in columns_in_order(store, regions):
             if not tally.n_sites:
                 table.write(header(store, prepared, per_allele=outputs.per_allele))
-            fits = fit_columns(columns, prepared)
-            table.write(lines(fits))
-            for name, track in tracks.items():
-                track.add(fits.contig, fits.position, _TRACKS[name](fits))
-            tally.add(fits)
-            on_batch(len(fits))
+            for fits in fit_columns(batch, prepared):
+                table.write(lines(fits))
+                for name, track in tracks.items():
+                    track.add(fits.contig, fits.position, _TRACKS[name](fits))
+                tally.add(fits)
+            on_batch(sum(map(len, batch)))
         if not tally.n_sites:
             raise _nothing_to_fit(store)
     return tally.summary()
