@@ -18,6 +18,7 @@ from phylotools.cli.options import (
     logging_options,
     model_option,
     output_option,
+    outputs_together,
     precision_option,
     regions_file_option,
     regions_option,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 @precision_option
 @summary_option
 @logging_options
+@outputs_together
 def annotate_command(
     variants: str,
     model: str | None,

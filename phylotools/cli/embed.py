@@ -99,6 +99,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
 @options.precision_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def embed_command(
     bed: str | None,
     regions: tuple[str, ...],

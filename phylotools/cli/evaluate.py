@@ -9,11 +9,13 @@ import click
 
 from phylotools.cli.options import (
     Stopwatch,
+    check_apart,
     check_summary,
     force_option,
     logger,
     logging_options,
     output_option,
+    outputs_together,
     regions_file_option,
     regions_option,
     seed_option,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 @force_option
 @summary_option
 @logging_options
+@outputs_together
 def evaluate_command(
     scored: tuple[str, ...],
     labels: str | None,
@@ -109,6 +112,7 @@ def evaluate_command(
         refuse_existing_folder(output, force, REPORT)
     inputs = [*scored, labels, regions_file]
     check_summary(summary_json, force=force, inputs=inputs, output=output)
+    check_apart({"-o": output, "--summary-json": summary_json})
     question = Question(
         scored,
         labels,

@@ -121,6 +121,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @options.seed_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def fit_sites_command(
     store: str,
     output: str,

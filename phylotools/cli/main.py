@@ -34,7 +34,7 @@ VERBS = {
     "plot": "Logos, embeddings, scores by class or frequency: SVG, PNG and TSV.",
     "model": "List, describe, verify and export models.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
-    "inspect": "Describe a column store, a model, tracks or a checkpoint.",
+    "inspect": "Describe a column store, a model, tracks, a run, a checkpoint or a work folder.",
 }
 #: What a verb is called by that does a part of another one's job; they share a file.
 _STAGE = re.compile("-(init|partition|finalise)$")
@@ -135,6 +135,7 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
+        _refuse_urls(arguments)
         # Not `main()`: click's own boundary would turn a closed pipe into exit code 1.
         with phylotools_command.make_context("phylotools", list(arguments)) as context:
             phylotools_command.invoke(context)
@@ -142,8 +143,11 @@ def run(arguments: list[str]) -> int:
         return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(_usage_message(error))
         return error.exit_code
     except BrokenPipeError:
         # The reader went away (``| head``): say nothing.
@@ -156,6 +160,27 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return _report(error)
+
+
+def _refuse_urls(arguments: list[str]) -> None:
+    """Raise `InputError` for a URL, wherever a file could be meant."""
+    for argument in arguments:
+        if "://" in argument:
+            from phylotools.io.files import url_error
+
+            value = argument.partition("=")[2] if argument.startswith("--") else argument
+            error = url_error(value, f"phylotools {arguments[0]}")
+            if error is not None:
+                raise error
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """What click says of bad usage, as our own errors say it."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        message += f"; see `{context.command_path} --help`"
+    return message[:1].lower() + message[1:]
 
 
 def _drop_stdout() -> None:

@@ -109,6 +109,19 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def outputs_together(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let all files that a verb writes appear when it has succeeded, or none of them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from phylotools.io.staging import outputs_together
+
+        with outputs_together():
+            return command(*args, **kwargs)
+
+    return wrapped
+
+
 @contextlib.contextmanager
 def _logging_to_stderr(level: int) -> Iterator[None]:
     """Log to stderr from this level on, and leave the logger as it was."""
@@ -165,8 +178,8 @@ def check_summary(
 
     if path == "-":
         raise UsageError("--summary-json needs the name of a file, not -")
-    if output is not None and output != "-":
-        check_apart({"--summary-json": path, "-o": output})
+    if output is not None and os.path.realpath(output) == os.path.realpath(path):
+        raise UsageError(f"{path}: --summary-json and -o name the same file")
     refuse_same_file(path, [name for name in inputs if name is not None])
     refuse_existing_file(path, force)
 

@@ -52,8 +52,46 @@ def test_shared_options_have_one_name(capsys, verb):
 def test_wrong_usage_exits_2_with_one_message(capsys, arguments):
     assert run(arguments) == 2
     err = capsys.readouterr().err
-    assert "Error: No such" in err
-    assert "Traceback" not in err
+    assert err.startswith("error: no such ")
+    assert err.count("\n") == 1
+    assert "; see `phylotools" in err
+
+
+def test_wrong_values_begin_like_our_own_errors(capsys):
+    assert run(["annotate", "-@", "0"]) == 2
+    assert run(["fit-sites"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: invalid value for '-@'")
+    assert first.endswith("; see `phylotools annotate --help`")
+    assert second.startswith("error: missing argument")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["annotate", "https://x.org/a.vcf.gz"],
+            "curl -sL https://x.org/a.vcf.gz | phylotools annot",
+        ),
+        (["annotate", "a.vcf", "-f", "s3://b/a.fa"], "s3://b/a.fa: is a URL"),
+        (
+            ["annotate", "a.vcf", "--fasta=FTP://b/a.fa"],
+            "curl -s FTP://b/a.fa | phylotools annotate -",
+        ),
+        (
+            ["evaluate", "gs://b/a b.tsv"],
+            "gcloud storage cat 'gs://b/a b.tsv' | phylotools evaluate -",
+        ),
+        (["train", "https://x.org/c.toml"], "is a URL, and those are neither read nor written"),
+        (["tracks", "-o", "s3://b/t"], "is a URL, and those are neither read nor written"),
+    ],
+)
+def test_urls_are_refused_with_the_pipe_that_works(capsys, arguments, expected):
+    assert run(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
 
 
 def test_module_runs_as_the_command():

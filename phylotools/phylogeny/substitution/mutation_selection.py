@@ -55,7 +55,7 @@ class MutationSelection(SubstitutionModel):
         self.log_frequencies = nn.Parameter(torch.tensor(mutation_frequencies).log())
 
     def settings(self) -> dict[str, float | bool | list[float]]:
-        s = self._exchangeabilities()
+        s = self.exchangeabilities()
         return {
             "exchangeabilities": [s[a, b].item() for a, b in PAIRS],
             "mutation_frequencies": self.log_mutation_frequencies().exp().tolist(),
@@ -69,9 +69,10 @@ class MutationSelection(SubstitutionModel):
     def mutation_matrix(self) -> Tensor:
         """mu, shape (A, A), zero on the diagonal; one mutation per unit at equilibrium."""
         m = self.log_mutation_frequencies().exp()
-        return self._exchangeabilities() * m
+        return self.exchangeabilities() * m
 
-    def _exchangeabilities(self) -> Tensor:
+    def exchangeabilities(self) -> Tensor:
+        """s, shape (A, A), scaled; zero on the diagonal."""
         s = symmetric_matrix(bounded_logs(self.log_exchangeabilities, self.strand_symmetric).exp())
         m = self.log_mutation_frequencies().exp()
         return s / (m @ s @ m)
