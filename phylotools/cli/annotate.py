@@ -11,6 +11,7 @@ from phylotools.cli.options import (
     Stopwatch,
     batch_size_option,
     check_summary,
+    contig_aliases_option,
     device_option,
     fasta_option,
     force_option,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     "an index little else is read, without one the whole file.",
 )
 @regions_file_option(help="Only records that overlap these regions.")
+@contig_aliases_option
 @click.option(
     "--scores",
     metavar="FOLDER",

@@ -11,6 +11,7 @@ from phylotools.cli.options import (
     Stopwatch,
     check_apart,
     check_summary,
+    contig_aliases_option,
     force_option,
     logger,
     logging_options,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
 @regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @regions_file_option(help="Only variants in these regions.")
+@contig_aliases_option
 @click.option(
     "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only variants with such a value."
 )

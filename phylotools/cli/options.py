@@ -31,6 +31,26 @@ device_option = click.option(
 )
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
+
+
+def _use_contig_aliases(
+    context: click.Context, parameter: click.Parameter, path: str | None
+) -> None:
+    """Have contigs resolved with a table of aliases for as long as the command runs."""
+    if path is not None and not context.resilient_parsing:
+        from phylotools.io.contigs import use_aliases
+
+        context.call_on_close(functools.partial(use_aliases, None))
+        use_aliases(path)
+
+
+contig_aliases_option = click.option(
+    "--contig-aliases",
+    callback=_use_contig_aliases,
+    expose_value=False,
+    metavar="FILE",
+    help="Names of the same contig in each line, as UCSC's chromAlias.txt; any of them matches.",
+)
 #: Arithmetics; named here too so that --help imports no torch.
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 precision_option = click.option(

@@ -35,6 +35,7 @@ _SCORED_OPTIONS = (
     ),
     options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again."),
     options.regions_file_option(help="Only alleles in these regions."),
+    options.contig_aliases_option,
     options.seed_option,
     _output_option,
     options.force_option,
@@ -65,6 +66,7 @@ def plot_command() -> None:
 )
 @options.model_option(help="Model [default: the one that ships with phylotools].")
 @options.fasta_option
+@options.contig_aliases_option
 @click.option(
     "--scale",
     type=click.Choice(("information", "probability", "llr")),

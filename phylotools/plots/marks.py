@@ -8,7 +8,8 @@ from typing import Any
 
 from phylotools.drawing import BASE_COLOURS
 from phylotools.evaluate.readers import open_table
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region
 
 #: Rows of marks; further alleles at a site are not drawn.
 MOST_ROWS = 4
