@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     set_threads(1)
     store = open_store(sys.argv[1])
-    columns = next(columns_in_order(store))
+    columns = next(columns_in_order(store))[0]
     states = torch.from_numpy(columns.states[:COLUMNS])
     reference = torch.from_numpy(columns.reference[:COLUMNS])
     plan = make_plan(store.tree.with_minimum_branch_length(1e-6))

@@ -1,16 +1,15 @@
-"""Cost of a column by the number of species in it, and memory, of the compiled kernel.
+"""Cost of a column by the number of species in it, of the compiled kernel.
 
 python benchmarks/likelihood_species.py [--threads N] TREE.nh
 
 Three series on one tree: pruned trees with every species present; the whole tree with species
 absent from stretches of columns, as in alignment blocks, in order and shuffled; the whole tree with
-species absent at random. Then the growth of the process with the number of columns.
+species absent at random.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 from functools import partial
 from pathlib import Path
 
@@ -43,10 +42,6 @@ def absent_in_blocks(rng: np.random.Generator, states: np.ndarray, fraction: flo
             missing[first : first + rng.geometric(1 / CLADE)] = True
         states[begin : begin + BLOCK, missing] = 6
     return states
-
-
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
@@ -82,15 +77,6 @@ def main() -> None:
     scattered = np.where(rng.random(full.shape) < 0.5, np.uint8(5), full)
     ways["0.50 present, at random"] = partial(gradient, torch.from_numpy(scattered), theta, plan)
     compare(ways, work=COLUMNS, unit="columns/s")
-
-    many = 40 * COLUMNS
-    states = torch.from_numpy(full).repeat(40, 1)
-    leaf = theta.repeat(40, 1).requires_grad_()
-    before = peak_bytes()
-    value = column_log_likelihood(states, leaf, plan, F81(), kernel="cpu")
-    value.sum().backward()
-    beyond = peak_bytes() - before - many * 5 * 4  # the value and the gradient are output
-    print(f"memory beyond inputs and outputs: {beyond / many:.0f} bytes a column")
 
 
 if __name__ == "__main__":

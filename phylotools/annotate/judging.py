@@ -61,12 +61,12 @@ class _OneByOne:
     Attributes
     ----------
     terms : list of tuple
-        Outcome, position, codes of both bases, whether the first is the reference's.
+        Outcome, position, codes of both bases.
     indels : dict of int to Change
         By outcome.
     """
 
-    terms: list[tuple[int, int, int, int, bool]] = field(default_factory=list)
+    terms: list[tuple[int, int, int, int]] = field(default_factory=list)
     indels: dict[int, Change] = field(default_factory=dict)
 
 
@@ -167,10 +167,7 @@ class Judge:
         # One site for each plain record with an allele to score.
         scored_records, rows = np.unique(batch.record_of[scored], return_inverse=True)
         sites = batch.add_sites(scored_records, contig_of[scored_records], starts[scored_records])
-        is_reference = np.ones(len(scored), dtype=bool)
-        batch.add_terms(
-            scored, sites[rows], refs[scored_records][rows], kinds[scored], is_reference
-        )
+        batch.add_terms(scored, sites[rows], refs[scored_records][rows], kinds[scored])
         one_by_one = _OneByOne()
         self._add_spelled(batch, spelled, contig_of, one_by_one)
         for record in others.tolist():
@@ -197,8 +194,7 @@ class Judge:
         outcomes, positions, refs, alts = spelled.terms.T
         owners = batch.record_of[outcomes]
         sites = batch.add_sites(owners, contig_of[owners], positions)
-        is_reference = np.ones(len(sites), dtype=bool)
-        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8), is_reference)
+        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8))
         if self._haplotypes is None:
             batch.statuses[spelled.changes[:, 0]] = CODE_OF_STATUS[Status.INDEL]
             return
@@ -214,16 +210,10 @@ class Judge:
         self, batch: BatchBuilder, one_by_one: _OneByOne, contig_of: NDArray[np.int64]
     ) -> None:
         if one_by_one.terms:
-            outcomes, positions, refs, alts, is_reference = np.array(one_by_one.terms).T
+            outcomes, positions, refs, alts = np.array(one_by_one.terms).T
             owners = batch.record_of[outcomes]
             sites = batch.add_sites(owners, contig_of[owners], positions)
-            batch.add_terms(
-                outcomes,
-                sites,
-                refs.astype(np.uint8),
-                alts.astype(np.uint8),
-                is_reference.astype(bool),
-            )
+            batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8))
         if one_by_one.indels:
             assert self._haplotypes is not None
             changes = [self._haplotypes.left_aligned(x) for x in one_by_one.indels.values()]
@@ -288,8 +278,7 @@ class Judge:
             else:
                 changes = change.sites if isinstance(change, MultiSubstitution) else (change,)
                 one_by_one.terms += [
-                    (outcome, start + each.offset, each.ref, each.alt, not is_mismatch)
-                    for each in changes
+                    (outcome, start + each.offset, each.ref, each.alt) for each in changes
                 ]
                 status = Status.MNV if len(changes) > 1 else Status.OK
             statuses.append(Status.REF_MISMATCH if is_mismatch else status)
@@ -314,22 +303,22 @@ class Judge:
 
     def _flag(self, batch: JudgedBatch) -> None:
         """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
-        graver = np.full(batch.n_numbers, 255, dtype=np.uint8)
+        graver = np.full(batch.n_scored, 255, dtype=np.uint8)
         site_flags = self._flags(batch.site_contigs, batch.site_positions)
-        np.minimum.at(graver, batch.term_numbers, site_flags[batch.term_sites])
+        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
         indels = batch.indels
         if len(indels):
             lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
             for positions in (indels.starts, lasts):
                 inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
                 flags = self._flags(indels.contigs, inside)
-                np.minimum.at(graver, batch.indel_numbers, flags)
-        has_number = np.flatnonzero(batch.numbers >= 0)
-        flags = graver[batch.numbers[has_number]]
+                np.minimum.at(graver, batch.indel_rows, flags)
+        is_scored = np.flatnonzero(batch.llr_rows >= 0)
+        flags = graver[batch.llr_rows[is_scored]]
         is_flagged = (flags != 255) & (
-            batch.statuses[has_number] != CODE_OF_STATUS[Status.REF_MISMATCH]
+            batch.statuses[is_scored] != CODE_OF_STATUS[Status.REF_MISMATCH]
         )
-        batch.statuses[has_number[is_flagged]] = flags[is_flagged]
+        batch.statuses[is_scored[is_flagged]] = flags[is_flagged]
 
     def _flags(self, contigs: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Status code of each site, 255 for an ordinary one; the graver status is the smaller."""

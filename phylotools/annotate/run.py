@@ -19,7 +19,7 @@ from phylotools.annotate.allele_scores import BatchScores
 from phylotools.annotate.info_fields import DEFAULT_TAG, InfoFields
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.judging import OnRefMismatch
-from phylotools.annotate.lookup import open_precomputed
+from phylotools.annotate.lookup import ScoreTracks
 from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
@@ -56,7 +56,7 @@ class AnnotationSummary:
     Attributes
     ----------
     n_records, n_alleles, n_scored, n_looked_up : int
-        Those looked up were precomputed.
+        Those looked up are single-nucleotide changes at sites that the tracks have.
     statuses : dict of str to int
         Alleles by status.
     skipped : dict of str to int
@@ -99,7 +99,7 @@ class AnnotationSettings:
     regions_file : str, optional
         Or these: BED.
     scores : str, optional
-        Table of scores of this model to look into first.
+        Folder of this model's tracks to look into first.
     score_indels : bool
         Whether insertions and deletions are scored.
     force : bool
@@ -172,10 +172,10 @@ def annotate_file(
             cache_bytes=CACHE_BYTES,
             disk_bytes=DISK_BYTES,
         )
-        precomputed = None
+        tracks = None
         if settings.scores is not None:
-            precomputed = stack.enter_context(
-                open_precomputed(settings.scores, model, genome, precision=scorer.precision)
+            tracks = stack.enter_context(
+                ScoreTracks.open(settings.scores, model, genome, precision=scorer.precision)
             )
         annotator = VariantAnnotator(
             scorer,
@@ -186,12 +186,12 @@ def annotate_file(
             training_regions=model.training_regions,
             advice=_advice(),
             score_indels=settings.score_indels,
-            precomputed=precomputed,
+            tracks=tracks,
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.with_lines(
             [
-                *fields.header_lines(model.substitution.score_meaning),
+                *fields.header_lines(model.score_meaning),
                 _provenance_line(scorer, reference, settings.tag),
             ]
         )
@@ -293,9 +293,7 @@ def _provenance_line(scorer: Scorer, reference: str, tag: str) -> bytes:
     model = scorer.model
     values = {
         "Version": __version__,
-        "Model": model.name,
-        "Revision": model.revision,
-        "Sha256": model.sha256,
+        **model.identity.header_facts(),
         "Reference": Path(reference).name,
         "Precision": scorer.precision,
         "Command": command_line(),

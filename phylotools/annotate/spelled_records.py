@@ -123,8 +123,8 @@ def judge_spelled(
     starts = records.positions - 1
     begins = starts[rows]
     ends = begins + lengths[lengths <= _LONGEST]
-    numbers = contig_of[rows]
-    stretches = reference_stretches(genome, contigs, begins - _MARGIN, ends + _MARGIN, numbers)
+    contig_index = contig_of[rows]
+    stretches = reference_stretches(genome, contigs, begins - _MARGIN, ends + _MARGIN, contig_index)
     is_judged = np.empty(len(rows), dtype=bool)
     n_letters = int((records.tabs[rows, 4] - records.tabs[rows, 3]).sum())
     n_outcomes = int((first_outcome[rows + 1] - first_outcome[rows]).sum())
@@ -146,5 +146,5 @@ def judge_spelled(
         changes,
     )
     return SpelledRecords(
-        rows, is_judged, terms[:n_terms], changes[:n_changes], records, numbers, stretches
+        rows, is_judged, terms[:n_terms], changes[:n_changes], records, contig_index, stretches
     )

@@ -255,11 +255,11 @@ def write_annotated(
     ends: NDArray[np.int64],
     tabs: NDArray[np.int64],
     first_outcome: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    llr_rows: NDArray[np.int64],
     statuses: NDArray[np.uint8],
     sites: NDArray[np.int64],
-    number_text: NDArray[np.uint8],
-    number_lengths: NDArray[np.int64],
+    llr_text: NDArray[np.uint8],
+    llr_lengths: NDArray[np.int64],
     status_text: NDArray[np.uint8],
     status_lengths: NDArray[np.int64],
     rate_text: NDArray[np.uint8],
@@ -278,8 +278,8 @@ def write_annotated(
         As `scan_lines` leaves them, N records.
     first_outcome : int64 array [N + 1]
         Where the outcomes of each record's ALTs begin.
-    numbers : int64 array, by outcome
-        Row of `number_text`; -1 where there is no number.
+    llr_rows : int64 array, by outcome
+        Row of `llr_text`; -1 where the allele has no LLR.
     statuses : uint8 array, by outcome
         Row of `status_text`.
     sites : int64 array [N]
@@ -307,12 +307,12 @@ def write_annotated(
             if k > first_outcome[i]:
                 out[at] = _COMMA
                 at += 1
-            row = numbers[k]
+            row = llr_rows[k]
             if row < 0:
                 out[at] = _POINT
                 at += 1
             else:
-                at = _copy(number_text[row], 0, number_lengths[row], out, at)
+                at = _copy(llr_text[row], 0, llr_lengths[row], out, at)
         at = _copy(keys, key_ends[0], key_ends[1], out, at)
         for k in range(first_outcome[i], first_outcome[i + 1]):
             if k > first_outcome[i]:

@@ -19,7 +19,7 @@ from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.info_fields import InfoFields
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
-from phylotools.annotate.lookup import PrecomputedScores
+from phylotools.annotate.lookup import ScoreTracks
 from phylotools.annotate.variant_kernels import write_annotated
 from phylotools.errors import shown_path
 from phylotools.io.number_text import fixed_text, general_text
@@ -78,7 +78,7 @@ class VariantAnnotator:
     advice : str
         What to do if no record is on a contig of the reference.
     score_indels : bool
-    precomputed : PrecomputedScores, optional
+    tracks : ScoreTracks, optional
         Asked before the network.
 
     Attributes
@@ -101,7 +101,7 @@ class VariantAnnotator:
         training_regions: RegionSet | None = None,
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
-        precomputed: PrecomputedScores | None = None,
+        tracks: ScoreTracks | None = None,
     ) -> None:
         self._path = path
         self._advice = advice
@@ -126,14 +126,14 @@ class VariantAnnotator:
             training_regions=training_regions,
             haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
         )
-        self._scores = AlleleScorer(scorer, precomputed)
+        self._scores = AlleleScorer(scorer, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()
 
     @property
     def n_looked_up(self) -> int:
-        """Single-nucleotide changes whose score was looked up."""
+        """Single-nucleotide changes at sites that were looked up."""
         return self._scores.n_looked_up
 
     @property
@@ -199,7 +199,7 @@ class VariantAnnotator:
         Raises
         ------
         InputError
-            If the network gives numbers that are not finite, or precomputed scores are damaged.
+            If the network gives numbers that are not finite, or the tracks are damaged.
         """
         return self._scores.score(judged, check)
 
@@ -209,7 +209,7 @@ class VariantAnnotator:
         llr, rate = fixed_text(scores.llr), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
-        n_outcomes = len(judged.numbers)
+        n_outcomes = len(judged.llr_rows)
         room = (
             int((records.ends - records.begins).sum())
             + len(records) * (len(self._keys) + 1 + longest)
@@ -222,7 +222,7 @@ class VariantAnnotator:
             records.ends,
             records.tabs,
             judged.first_outcome,
-            judged.numbers,
+            judged.llr_rows,
             judged.statuses,
             judged.sites,
             llr.text,

@@ -116,8 +116,9 @@ def preprocess_command(
     chosen = _settings(settings)
     inputs = [*paths, tree, *chosen.files.values()]
     work = work or f"{output}.work"
-    options.check_apart({"-o": output, "--work": work, "--report": report})
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    folders = {"-o": output, "--work": work, "--report": report}
+    options.check_apart({**folders, "--summary-json": summary_json})
     if report is not None:
         refuse_existing_folder(report, force, REPORT)
     n_threads = threads or n_cores()
@@ -203,8 +204,8 @@ def preprocess_finalise_command(
     from phylotools.phylogeny.threads import n_cores
     from phylotools.preprocess.stages import finalise_planned
 
-    options.check_apart({"-o": output, "WORK": work})
     options.check_summary(summary_json, force=force, inputs=[], output=output)
+    options.check_apart({"-o": output, "WORK": work, "--summary-json": summary_json})
     watch = options.Stopwatch()
     summary = finalise_planned(work, output, threads=threads or n_cores(), force=force)
     _conclude(summary, output, watch.seconds, summary_json)

@@ -108,6 +108,7 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @options.force_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def simulate_command(
     tree: str,
     output: str,

@@ -27,6 +27,7 @@ _OPTIONS = (
         "[default: the whole reference]."
     ),
     options.regions_file_option(help="Only these regions."),
+    options.contig_aliases_option,
     click.option(
         "--tracks",
         metavar="NAME[,NAME]",
@@ -91,10 +92,10 @@ def tracks_command(
     """
     chosen = _settings(settings)
     work = work or f"{output}.work"
-    options.check_apart({"-o": output, "--work": work})
     options.check_summary(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
+    options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.model.registry import load_model
     from phylotools.tracks.finalise import refuse_output
     from phylotools.tracks.stages import make_tracks
@@ -209,8 +210,8 @@ def tracks_finalise_command(
 
     The work folder stays as it is: remove it when the tracks are as they should be.
     """
-    options.check_apart({"-o": output, "WORK": work})
     options.check_summary(summary_json, force=force, inputs=[], output=output)
+    options.check_apart({"-o": output, "WORK": work, "--summary-json": summary_json})
     from phylotools.phylogeny.threads import n_cores
     from phylotools.tracks.stages import finalise_tracks
 

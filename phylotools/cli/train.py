@@ -40,7 +40,7 @@ def train_command(
 
     from phylotools.training.config_file import read_config
 
-    options.check_summary(summary_json, force=force or resume, inputs=[config], output=None)
+    options.check_summary(summary_json, force=force or resume, inputs=[config], output=output)
     settings = read_config(config)
     if check:
         from phylotools.training.dataset import TrainingData

@@ -10,6 +10,7 @@ import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from phylotools.errors import InputError
+from phylotools.io.files import open_regular
 
 
 def read_text(path: str | os.PathLike[str], *, remedy: str) -> str:
@@ -21,8 +22,8 @@ def read_text(path: str | os.PathLike[str], *, remedy: str) -> str:
         If it cannot be read or is no UTF-8.
     """
     try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
+        with open_regular(path) as handle:
+            return handle.read().decode("utf-8")
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", path=path, remedy=remedy) from None
     except UnicodeDecodeError:

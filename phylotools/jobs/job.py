@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.files import cannot_read
 from phylotools.provenance import RunRecord, sha256_file
 
 #: Larger files are named by size and time only: to hash them would read them twice.
@@ -116,7 +117,7 @@ def file_identity(path: str) -> list[int] | None:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from error
+        raise cannot_read(path, error) from error
     return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else None
 
 

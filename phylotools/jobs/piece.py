@@ -126,7 +126,7 @@ def open_piece(folder: Path, version: int, *, verify: bool) -> Piece:
         checksum = record.pop("checksum")
         index = (folder / _INDEX).read_bytes()
         size = (folder / _DATA).stat().st_size
-        is_whole = (
+        is_as_written = (
             set(os.listdir(folder)) == {_DATA, _INDEX, _RECORD}
             and record["version"] == version
             and checksum == _record_checksum(record)
@@ -134,11 +134,20 @@ def open_piece(folder: Path, version: int, *, verify: bool) -> Piece:
             and record["data"][0] == size
             and (not verify or record["data"][1] == _file_checksum(folder / _DATA))
         )
-        if not is_whole:
+        if not is_as_written:
             raise DamagedPiece(folder)
         return Piece(folder, record["summary"], np.load(io.BytesIO(index), allow_pickle=False))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedPiece(folder) from error
+
+
+def is_whole(folder: Path, version: Any) -> bool:
+    """Whether all files of a piece are what was written; reads them."""
+    try:
+        open_piece(folder, version, verify=True)
+    except DamagedPiece:
+        return False
+    return True
 
 
 def _record_checksum(record: dict[str, Any]) -> int:

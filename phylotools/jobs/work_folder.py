@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from phylotools.io.files import naming_output, write_atomic
 from phylotools.io.locks import LOCK, lock_folder
 from phylotools.io.staging import Stage, is_staged, remove_leftovers, staged
 from phylotools.jobs.job import Job, Partition
-from phylotools.jobs.piece import DamagedPiece, Piece, PieceWriter, open_piece
+from phylotools.jobs.piece import DamagedPiece, Piece, PieceWriter, is_whole, open_piece
 
 logger = logging.getLogger("phylotools")
 
@@ -206,25 +207,6 @@ class WorkFolder(Generic[J]):
             which = f"pieces {_listed(indices)} are damaged: run them again"
         return PhylotoolsError(f"{self.path}: {which} with `phylotools {self.kind.verb}-partition`")
 
-    def describe(self) -> dict[str, Any]:
-        """What `inspect` says of it.
-
-        Raises
-        ------
-        InputError
-        """
-        job = self.read_plan()
-        done = [index for index in range(job.n_partitions) if self.is_done(index)]
-        return {
-            "kind": f"work folder of {self.kind.verb}",
-            "path": str(self.path),
-            "partitions": job.n_partitions,
-            "finished": len(done),
-            "missing": sorted(set(range(job.n_partitions)) - set(done)),
-            "damaged": self._damaged(done),
-            "run": job.run.to_dict(),
-        }
-
     def is_done(self, index: int) -> bool:
         """Whether a partition is finished."""
         return self._piece(index).is_dir()
@@ -234,13 +216,8 @@ class WorkFolder(Generic[J]):
 
     def _damaged(self, indices: Sequence[int]) -> list[int]:
         """Those of some partitions whose piece is not what was written."""
-        found = []
-        for index in filter(self.is_done, indices):
-            try:
-                open_piece(self._piece(index), self.kind.version, verify=True)
-            except DamagedPiece:
-                found.append(index)
-        return found
+        done = filter(self.is_done, indices)
+        return [index for index in done if not is_whole(self._piece(index), self.kind.version)]
 
     @property
     def _format(self) -> str:
@@ -315,6 +292,34 @@ class WorkFolder(Generic[J]):
             self.path.rmdir()
         except OSError:
             logger.warning("%s: not removed, because something else is in it", self.path)
+
+
+def describe_work(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `inspect` says of a work folder, whatever its verb: what is finished, missing, damaged.
+
+    Raises
+    ------
+    InputError
+        If its plan is damaged.
+    """
+    plan, remedy = Path(path) / PLAN, "remove the work folder and start anew"
+    document = read_document(plan, remedy=remedy)
+    verb = re.fullmatch("phylotools-(.+)-plan", str(document.get("format")))
+    extents = document.get("extents")
+    if verb is None or not isinstance(extents, list):
+        raise InputError("is no plan", path=plan, remedy=remedy)
+    pieces = {index: plan.parent / _PIECES / f"{index:06d}" for index in range(len(extents))}
+    done = [index for index, piece in pieces.items() if piece.is_dir()]
+    version = document.get("version")
+    return {
+        "kind": f"work folder of {verb[1]}",
+        "path": str(path),
+        "partitions": len(extents),
+        "finished": len(done),
+        "missing": sorted(pieces.keys() - set(done)),
+        "damaged": [index for index in done if not is_whole(pieces[index], version)],
+        "run": document.get("run"),
+    }
 
 
 def _listed(indices: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.files import cannot_read
 from phylotools.io.vector_reading import read_vectors, require_lists, vectors_of
 from phylotools.io.vector_table import COLUMNS
 
@@ -75,7 +76,7 @@ def open_embeddings(path: str) -> EmbeddingFile:
             with open(path, "rb") as handle:
                 magic = handle.read(4)
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=path) from None
+            raise cannot_read(path, error) from None
         if magic == b"PAR1":
             return _open_parquet(path)
     table = read_vectors(path)

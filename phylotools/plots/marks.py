@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylotools.drawing import BASE_COLOURS
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, open_scored
 from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classify
 

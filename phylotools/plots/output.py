@@ -13,6 +13,7 @@ from phylotools.drawing import PICTURE_KINDS, picture_style, save_picture
 from phylotools.errors import UsageError
 from phylotools.evaluate.report import tsv_cell
 from phylotools.io.files import atomic_path, refuse_existing_file, refuse_same_file
+from phylotools.io.staging import outputs_together
 from phylotools.io.vcf.text import quote
 
 #: Larger pictures become too large to open.
@@ -123,8 +124,7 @@ def write_plot(files: PlotFiles, draw: Callable[[], Any], numbers: Numbers, *, f
     ------
     OutputError
     """
-    with contextlib.ExitStack() as stack:
-        # The last one entered is renamed first: pictures appear when their numbers are there.
+    with outputs_together(), contextlib.ExitStack() as stack:
         aside = {
             kind: stack.enter_context(atomic_path(path, force=force))
             for kind, path in files.pictures.items()

@@ -29,6 +29,8 @@ from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
 from phylotools.store.chunks import StoredChunk, decode_chunk
+from phylotools.store.read import open_store
+from phylotools.store.tree_scale import warn_of_scale
 
 logger = logging.getLogger("phylotools")
 
@@ -130,6 +132,7 @@ def finalise(
                 path=plan.extents[0].path,
                 remedy="check regions, excluded regions and --minimum-species",
             )
+        warn_of_scale(open_store(folder), name=output)
         on_store(folder)
     return BuildSummary(
         blocks=joined.counts.blocks_with_reference,

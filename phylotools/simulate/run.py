@@ -16,6 +16,7 @@ from torch import Tensor
 
 from phylotools.errors import UsageError
 from phylotools.io.regions import Region
+from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
 from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.phylogeny.substitution import SubstitutionModel
@@ -126,7 +127,7 @@ def simulate_alignment(
         check_names(walk, set(tree.names) - set(tree.tips), contig)
     worker = _Worker(walk, source.model, missing, seed, source.contigs, outputs)
     header = _settings(tree, source, walk.species[0], missing, seed)
-    with contextlib.ExitStack() as stack:
+    with outputs_together(), contextlib.ExitStack() as stack:
         writer = _Writer(stack, outputs, header, max(source.contigs.values()))
         jobs = (
             _Piece(region, source.theta(region), source.reference(region))
@@ -279,7 +280,6 @@ class _Writer:
     ) -> None:
         force = outputs.force
         lines = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-        # Left in reverse order: the alignment appears last.
         self._alignment = stack.enter_context(open_sink(outputs.alignment, force=force))
         self._truth: Sink | None = None
         self._fasta: Sink | None = None

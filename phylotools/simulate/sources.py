@@ -118,7 +118,7 @@ class ModelSites:
     def describe(self) -> dict[str, Any]:
         model = self._scorer.model
         return {
-            "model": {"name": model.name, "revision": model.revision, "sha256": model.sha256},
+            "model": model.identity.to_dict(),
             "fasta": os.path.basename(self._scorer.genome.path),
         }
 

@@ -46,24 +46,36 @@ class Columns:
         return len(self.position)
 
 
-def columns_in_order(store: ColumnStore, regions: RegionSet | None = None) -> Iterator[Columns]:
-    """Batches of columns by contig name, then position.
+def columns_in_order(
+    store: ColumnStore, regions: RegionSet | None = None
+) -> Iterator[list[Columns]]:
+    """Batches of columns by contig name, then position; small contigs share a batch.
 
     Parameters
     ----------
     store : ColumnStore
     regions : RegionSet, optional
         Everything unless given.
+
+    Yields
+    ------
+    list of Columns
+        Together at least `BATCH_COLUMNS`, but for the last batch. A contig is once in a batch.
     """
+    batch: list[Columns] = []
+    n_columns = 0
     for contig in sorted(store.contigs):
         pieces: list[Columns] = []
         for piece in _contig_pieces(store, contig, covered(store, contig, regions)):
             pieces.append(piece)
-            if sum(map(len, pieces)) >= BATCH_COLUMNS:
-                yield _join(pieces)
-                pieces = []
+            n_columns += len(piece)
+            if n_columns >= BATCH_COLUMNS:
+                yield [*batch, _join(pieces)]
+                batch, pieces, n_columns = [], [], 0
         if pieces:
-            yield _join(pieces)
+            batch.append(_join(pieces))
+    if batch:
+        yield batch
 
 
 def covered(store: ColumnStore, contig: str, regions: RegionSet | None = None) -> NDArray[np.int64]:

@@ -164,9 +164,13 @@ class ColumnStore:
     def intervals(self, contig: str) -> NDArray[np.int64]:
         """Start and end of every run of positions that blocks cover; int64 [K, 2]."""
         offset = self._offsets[contig]
-        starts = self._intervals[:, 0]
-        first, last = np.searchsorted(starts, [offset, offset + self.contigs[contig]])
+        first, last = np.searchsorted(self._starts, [offset, offset + self.contigs[contig]])
         return self._intervals[first:last] - offset
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Of all intervals, side by side: a search would otherwise copy them each time."""
+        return np.ascontiguousarray(self._intervals[:, 0])
 
     @cached_property
     def _intervals(self) -> NDArray[np.int64]:

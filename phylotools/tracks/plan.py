@@ -163,9 +163,7 @@ def make_plan(
         settings=_with_absolute_paths(settings),
         model={
             "path": str(model.folder.absolute()),
-            "name": model.name,
-            "revision": model.revision,
-            "sha256": model.sha256,
+            **model.identity.to_dict(),
         },
         fasta=path,
         assembly=_assembly(model, fasta),

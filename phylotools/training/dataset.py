@@ -17,6 +17,7 @@ from phylotools.model.presets import PAD_TOKEN
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.tree import Tree
 from phylotools.store.read import ColumnStore, open_store
+from phylotools.store.tree_scale import warn_of_scale
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out import HeldOutColumns
@@ -61,6 +62,7 @@ class StoreWindows:
     def __init__(self, path: Path, config: TrainingConfig) -> None:
         data = config.data
         self.store: ColumnStore = open_store(path)
+        warn_of_scale(self.store)
         self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
         self.plan = make_plan(self.tree)
         self.held_out_species = _held_out_species(self.store, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -80,7 +81,7 @@ def test_storage_and_threads_do_not_matter(workplace, storage, threads):
         from phylotools.io.bgzf import BgzfWriter
 
         if storage == "gzip":
-            subprocess.run(["gzip", "-k", "a.maf"], check=True)
+            Path("a.maf.gz").write_bytes(gzip.compress(Path("a.maf").read_bytes()))
         else:
             with open("a.maf.gz", "wb") as handle:
                 writer = BgzfWriter(handle)

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import subprocess
 
 import numpy as np
-import pytest
+from field_tools import require
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,8 +116,8 @@ def bedtools(folder, verb: str, *sets) -> list[list[int]]:
     return [[int(field) for field in line.split("\t")[1:]] for line in done.stdout.splitlines()]
 
 
-@pytest.mark.skipif(shutil.which("bedtools") is None, reason="install Debian's package bedtools")
 def test_as_bedtools_has_it(tmp_path):
+    require("bedtools")
     random = np.random.default_rng(5)
     for n in (0, 1, 30, 300):
         drawn = []

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from sklearn import decomposition
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.vector_table import VectorRows, open_vectors
@@ -36,7 +37,6 @@ def vectors():
 
 
 def test_pca_is_that_of_scikit_learn(tmp_path, vectors):
-    decomposition = pytest.importorskip("sklearn.decomposition")
     path = write(tmp_path / "e.parquet", vectors)
     found = project(open_embeddings(path), "pca")
     fitted = decomposition.PCA(2, svd_solver="full").fit(vectors.astype(np.float32))
@@ -181,7 +181,6 @@ def test_umap_gets_the_vectors_in_order_and_the_seed(tmp_path, vectors, monkeypa
 
 
 def test_real_umap_keeps_two_clusters_apart(tmp_path):
-    pytest.importorskip("umap")
     random = np.random.default_rng(1)
     vectors = random.normal(size=(60, 5)) + np.repeat([[0.0], [50.0]], 30, axis=0)
     source = open_embeddings(write(tmp_path / "e.parquet", vectors))

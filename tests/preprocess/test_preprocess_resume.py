@@ -120,9 +120,8 @@ def watched(rmtree, pieces: Path, seen: list[tuple[str, int]]):
 
     def noting(path, **options):
         if path == pieces:
-            seen.extend(
-                (part.name, int((part / "data.bin").stat().st_mtime)) for part in pieces.iterdir()
-            )
+            whole = [part for part in pieces.iterdir() if part.name.isdigit()]
+            seen.extend((part.name, int((part / "data.bin").stat().st_mtime)) for part in whole)
         rmtree(path, **options)
 
     return noting

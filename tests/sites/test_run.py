@@ -54,7 +54,7 @@ def numbers(rows, name: str) -> np.ndarray:
 def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
     store = open_store(mammals_store)
     rows = run(mammals_store, tmp_path / "out.tsv")
-    (columns,) = columns_in_order(store)
+    ((columns,),) = columns_in_order(store)
     states, reference = torch.from_numpy(columns.states), torch.from_numpy(columns.reference)
     plan = make_plan(store.tree.with_minimum_branch_length(1e-6))
     model = make_substitution_model("hky", kappa=5.0, background=BACKGROUND)
@@ -74,6 +74,12 @@ def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
     test = rate_test(states, plan, neutral, model)
     assert np.abs(numbers(rows, "conservation") - test.signed_log10_p.numpy()).max() < 5e-3
     assert (numbers(rows, "n_species") == (columns.states < 4).sum(axis=1)).all()
+
+
+def test_batches_change_nothing(odd_store, tmp_path, monkeypatch):
+    together = run(odd_store, tmp_path / "together.tsv")
+    monkeypatch.setattr(columns_module, "BATCH_COLUMNS", 1)
+    assert run(odd_store, tmp_path / "alone.tsv") == together
 
 
 def test_tracks_hold_the_numbers_of_the_table(odd_store, tmp_path):

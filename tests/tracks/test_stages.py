@@ -176,7 +176,8 @@ def test_one_process_at_a_time_puts_tracks_together(model, fasta, tmp_path):
 def test_what_changed_since_the_plan_is_noticed(model, fasta, tmp_path):
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
-    other = dataclasses.replace(model, sha256="0" * 64)
+    identity = dataclasses.replace(model.identity, sha256="0" * 64)
+    other = dataclasses.replace(model, identity=identity)
     with pytest.raises(InputError, match="has changed since the plan was made"):
         run_tracks(work, [0], lambda folder: other)
     fasta.write_text(">chr1\nACGT\n")

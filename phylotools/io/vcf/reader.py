@@ -19,7 +19,7 @@ from typing import IO
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.delimited import UTF16, UTF16_BOMS, UTF16_REMEDY, DelimitedText
-from phylotools.io.files import open_input
+from phylotools.io.files import cannot_read, open_input
 from phylotools.io.interruptible import InterruptibleReader
 from phylotools.io.variant_table import (
     HEADER,
@@ -90,7 +90,7 @@ class _Source:
         try:
             self.stream = open_input(name, source=self._open_waiting(stack))
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+            raise cannot_read(name, error) from error
         if name != "-":
             stack.enter_context(self.stream)
 
@@ -130,7 +130,7 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
         try:
             start = source.stream.peek(len(bcf.MAGIC))[: len(bcf.MAGIC)]
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+            raise cannot_read(name, error) from error
         text: IO[bytes] = source.stream
         rows: VariantRows | None = None
         if start == bcf.MAGIC:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,15 +15,16 @@ from phylotools.io.files import (
     TRUNCATED_REMEDY,
     open_input,
 )
+from phylotools.io.indexes import CSI, POSITION_INDEXES
 from phylotools.io.intervals import overlaps
 from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf import bcf
+from phylotools.io.vcf.index import disagreement
 from phylotools.io.vcf.records import LineBlock, RecordTable
 
 logger = logging.getLogger("phylotools")
 
 _BLOCK_BYTES = 1 << 20
-_INDEX_SUFFIXES = (".tbi", ".csi")
 
 
 class RegionFilter:
@@ -78,10 +79,12 @@ def indexed_blocks(
     iterator of LineBlock or None
         None if the file has no index that can be used: then it must be read from its beginning.
     """
-    index = _usable_index(path)
+    is_bcf = os.path.isfile(path) and _is_bcf(path)
+    encoded = [name.encode("utf-8", "surrogateescape") for name in contigs]
+    index = _usable_index(path, (CSI,) if is_bcf else POSITION_INDEXES, encoded)
     if index is None:
         return None
-    if _is_bcf(path):
+    if is_bcf:
         regions = (
             Region(name, start, end)
             for name in contigs
@@ -91,21 +94,13 @@ def indexed_blocks(
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
 
 
-def _usable_index(path: str) -> str | None:
-    """The index of a bgzip file, if it has one that is not older; else None."""
+def _usable_index(path: str, suffixes: Sequence[str], contigs: Sequence[bytes]) -> str | None:
+    """The index of a bgzip file, if it has one that is not older and of this file; else None."""
     if path == "-" or not os.path.isfile(path):
         return None
-    index = next((path + end for end in _INDEX_SUFFIXES if os.path.exists(path + end)), None)
+    index = next((path + end for end in suffixes if os.path.exists(path + end)), None)
     if index is None:
         logger.info("%s has no index: it is read as a whole to find the regions", path)
-        return None
-    if os.stat(index).st_mtime < os.stat(path).st_mtime:
-        logger.warning(
-            "%s is older than %s and is not used: the whole file is read; make it anew with "
-            "`bcftools index`",
-            index,
-            path,
-        )
         return None
     with open(path, "rb") as handle:
         if handle.read(2) != GZIP_MAGIC:
@@ -117,7 +112,20 @@ def _usable_index(path: str) -> str | None:
                 path=path,
                 remedy=TRUNCATED_REMEDY,
             )
-    return index
+    if os.stat(index).st_mtime < os.stat(path).st_mtime:
+        reason: str | None = "it is older"
+    else:
+        reason = disagreement(path, index, contigs)
+    if reason is None:
+        return index
+    logger.warning(
+        "%s is not the index of %s (%s): the whole file is read; make it anew with "
+        "`bcftools index -f`",
+        index,
+        path,
+        reason,
+    )
+    return None
 
 
 def _is_bcf(path: str) -> bool:

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from phylotools.annotate.lookup import ScoreTracks, open_precomputed
+from phylotools.annotate.lookup import ScoreTracks
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.genome import ReferenceGenome
+from phylotools.phylogeny.score_meaning import log_base_weights
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.values import SiteValues, rounded, site_values
@@ -23,7 +24,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SHA256 = "ab" * 32
 N = 6000
 BACKGROUND = [0.35, 0.2, 0.15, 0.3]
-SETTINGS = {"hky": {"background": BACKGROUND}, "gtr": {"background": BACKGROUND}}
+SETTINGS = {
+    "hky": {"background": BACKGROUND},
+    "gtr": {"background": BACKGROUND},
+    "mutation-selection": {"mutation_frequencies": BACKGROUND},
+}
 #: Without values in the tracks.
 HOLE = slice(2000, 3000)
 
@@ -48,7 +53,8 @@ def make(folder: Path, name: str) -> tuple[SimpleNamespace, Path, SiteValues, np
         "tracks": [],
     }
     (folder / "tracks.json").write_text(json.dumps(record))
-    model = SimpleNamespace(name="toy", sha256=SHA256, substitution=substitution)
+    weights = log_base_weights({"model": name, **SETTINGS.get(name, {})})
+    model = SimpleNamespace(name="toy", sha256=SHA256, log_base_weights=weights)
     return model, fasta, values, codes
 
 
@@ -60,39 +66,43 @@ def made(tmp_path: Path) -> tuple[SimpleNamespace, Path, SiteValues, np.ndarray]
 @pytest.mark.parametrize("name", SUBSTITUTION_MODELS)
 def test_numbers_are_those_of_the_network(tmp_path: Path, name: str) -> None:
     model, fasta, values, codes = make(tmp_path, name)
-    positions = np.random.default_rng(1).permutation(np.repeat(np.arange(N), 4))
-    alts = np.random.default_rng(2).integers(0, 6, len(positions)).astype(np.uint8)
+    positions = np.random.default_rng(1).permutation(np.repeat(np.arange(N), 2))
     with (
         ReferenceGenome.open(fasta) as genome,
-        open_precomputed(tmp_path, model, genome) as tracks,
+        ScoreTracks.open(tmp_path, model, genome) as tracks,
     ):
-        assert isinstance(tracks, ScoreTracks)
-        llr, rate, entropy = tracks.lookup("1", positions, alts)
+        found = tracks.sites("1", positions)
         for contig in ("2", "3"):
-            assert np.isnan(tracks.lookup(contig, np.arange(4), np.zeros(4, np.uint8))).all()
-        assert tracks.lookup("1", positions[:0], alts[:0])[0].shape == (0,)
+            nothing = tracks.sites(contig, np.arange(4))
+            assert np.isnan(nothing.scores).all()
+            assert np.isnan(nothing.rate).all()
+            assert np.isnan(nothing.entropy).all()
+        assert tracks.sites("1", positions[:0]).scores.shape == (0, 4)
     is_hole = (positions >= HOLE.start) & (positions < HOLE.stop)
-    is_other = (alts > 3) | (alts == codes[positions])
-    assert np.isnan(llr[is_hole | is_other]).all()
-    assert np.isnan(rate[is_hole]).all()
-    assert np.isnan(entropy[is_hole]).all()
-    here = ~(is_hole | is_other)
-    places, bases = positions[here], alts[here]
+    for numbers in (found.scores, found.rate, found.entropy):
+        assert np.isnan(numbers[is_hole]).all()
+        assert np.isfinite(numbers[~is_hole]).all()
+    places = positions[~is_hole]
+    own = codes[places, None]
+    scores = found.scores[~is_hole]
+    llr = scores - np.take_along_axis(scores, own, axis=1)
     # What rounding to 14 bits may do to two logarithms, as docs/annotate.md has it.
-    log_pi = np.abs(values.log_probability)
-    bound = 6.2e-5 * (log_pi[places, bases] + log_pi[places, codes[places]]) + 1e-6
-    assert (np.abs(llr[here] - values.llr[places, bases]) < bound).all()
-    np.testing.assert_allclose(rate[here], values.rate[places], rtol=6.2e-5)
-    np.testing.assert_allclose(entropy[here], values.entropy[places], rtol=0, atol=2e-4)
+    log_pi = np.abs(values.log_probability[places])
+    bound = 6.2e-5 * (log_pi + np.take_along_axis(log_pi, own, axis=1)) + 1e-6
+    is_alt = np.arange(4) != own
+    expected = values.llr[places]
+    assert (np.abs(llr - expected)[is_alt] < bound[is_alt]).all()
+    np.testing.assert_allclose(found.rate[~is_hole], values.rate[places], rtol=6.2e-5)
+    np.testing.assert_allclose(found.entropy[~is_hole], values.entropy[places], rtol=0, atol=2e-4)
 
 
 def refused(model: SimpleNamespace, fasta: Path, folder: Path, problem: str, **options) -> None:
     with (
         ReferenceGenome.open(fasta) as genome,
         pytest.raises(InputError, match=problem),
-        open_precomputed(folder, model, genome, **options) as tracks,
+        ScoreTracks.open(folder, model, genome, **options) as tracks,
     ):
-        tracks.lookup("1", np.arange(100, 200), np.zeros(100, dtype=np.uint8))
+        tracks.sites("1", np.arange(100, 200))
 
 
 def test_what_is_refused(made, tmp_path: Path) -> None:
@@ -118,7 +128,7 @@ def test_what_is_refused(made, tmp_path: Path) -> None:
         refused(model, fasta, tmp_path, "tracks.json: is no record of tracks; make them anew")
     (tmp_path / "tracks.json").write_text(record)
     (tmp_path / "rate.bw").rename(tmp_path / "away.bw")
-    refused(model, fasta, tmp_path, "neither the table of all variants nor rate.bw .*make it with")
+    refused(model, fasta, tmp_path, "has no rate.bw, without which no score .*make it with")
     (tmp_path / "rate.bw").write_bytes((tmp_path / "away.bw").read_bytes()[:-5000])
     refused(model, fasta, tmp_path, "rate.bw: is damaged or truncated")
     with open_bigwig(str(tmp_path / "rate.bw"), {"chr1": N}, force=True) as writer:
@@ -129,8 +139,11 @@ def test_what_is_refused(made, tmp_path: Path) -> None:
     refused(model, fasta, tmp_path, "the probabilities of its bases do not add up to 1")
 
 
-def test_the_table_comes_first_and_one_track_is_refused(made, tmp_path: Path) -> None:
+def test_a_table_and_one_track_are_refused(made, tmp_path: Path) -> None:
     model, fasta, _, _ = made
-    refused(model, fasta, tmp_path / "rate.bw", "is a single track, .* give the folder that")
-    (tmp_path / "snv_scores.tsv.gz").write_text("no table")
-    refused(model, fasta, tmp_path, "snv_scores.tsv.gz: is not compressed with bgzip")
+    (tmp_path / "snv_scores.tsv.gz").write_text("a table")
+    for name in ("rate.bw", "snv_scores.tsv.gz"):
+        refused(
+            model, fasta, tmp_path / name, f"{name}: is no folder of tracks; .* give the folder"
+        )
+    refused(model, fasta, tmp_path / "none", "tracks.json: cannot read: No such file")

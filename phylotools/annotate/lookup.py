@@ -1,4 +1,4 @@
-"""Scores of single-nucleotide variants out of bigWigs."""
+"""Numbers of sites looked up in bigWigs instead of computed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from phylotools.annotate.lookup.checks import (
-    WRONG_GENOME_REMEDY,
-    Found,
-    check_model,
-    check_precision,
-    reference_codes,
-)
 from phylotools.errors import InputError
 from phylotools.io.bigwig.reader import BigWigReader
 from phylotools.io.closing import Closing
-from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
 from phylotools.io.track_folder import read_track_record
 from phylotools.scoring.reference import ReferenceLetters
+from phylotools.scoring.site_numbers import SiteNumbers
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -35,10 +28,12 @@ _ROUNDING = 2.0**-14
 #: What the sum of four rounded probabilities may lack of 1, and rounding to float32 beside that.
 _TOTAL_TOLERANCE = 1e-3
 _TINY = 1e-6
+_WRONG_GENOME_REMEDY = "give the scores of this genome, or the genome of these scores"
+_NEW_TRACKS_REMEDY = "make them anew with `phylotools tracks`"
 
 
 class ScoreTracks(Closing):
-    """The bigWigs of a folder that `phylotools tracks` wrote; use `open`.
+    """The bigWigs of a folder that `phylotools tracks` wrote, for one thread at a time; use `open`.
 
     Under every substitution model the score of a base is the log of its equilibrium frequency
     less a number of the base alone, so that four tracks hold the LLRs of all changes. `llr_mean`
@@ -47,20 +42,18 @@ class ScoreTracks(Closing):
     Parameters
     ----------
     folder : str
-    model : Model
+    log_base_weights : sequence of float
+        That number of A, C, G, T.
     genome : ReferenceGenome
     """
 
-    def __init__(self, folder: str, model: Model, genome: ReferenceGenome) -> None:
+    def __init__(
+        self, folder: str, log_base_weights: tuple[float, ...], genome: ReferenceGenome
+    ) -> None:
         self.path = folder
         self._genome = genome
         self._letters = ReferenceLetters(genome)
-        with torch.inference_mode():
-            theta = torch.zeros(1, 4, dtype=torch.float64)
-            substitution = model.substitution
-            offsets = substitution.allele_scores(theta)
-            offsets = offsets - substitution.log_equilibrium_frequencies(theta)
-        self._offsets = offsets[0].numpy()
+        self._log_base_weights = np.array(log_base_weights)
         with contextlib.ExitStack() as stack:
             self._readers = [
                 stack.enter_context(BigWigReader(os.path.join(folder, name))) for name in _FILES
@@ -95,80 +88,118 @@ class ScoreTracks(Closing):
             or is on other contigs.
         """
         folder = os.fspath(path)
+        if os.path.exists(folder) and not os.path.isdir(folder):
+            raise InputError(
+                "is no folder of tracks; scores are looked up in the bigWigs beside each other, "
+                "not in the table or in one of them",
+                path=folder,
+                remedy="give the folder that `phylotools tracks` wrote",
+            )
         record = read_track_record(folder)
-        check_model(record["model"]["name"], record["model"]["sha256"], model, folder)
+        made_by = record["model"]
+        if made_by["sha256"] != model.sha256:
+            raise InputError(
+                f"its numbers are of model {made_by['name']} (sha256 {made_by['sha256']}), not of "
+                f"{model.name} (sha256 {model.sha256})",
+                path=folder,
+                remedy="give that model with --model, or make them with this one "
+                "(`phylotools tracks`)",
+            )
         found = ",".join(sorted({facts["precision"] for facts in record["computed_on"]}))
-        check_precision(found, precision, folder)
+        if found != precision:
+            raise InputError(
+                f"its numbers were computed in {found}, the others would be in {precision}",
+                path=folder,
+                remedy=f"choose --precision {found.partition(',')[0]}, or make them anew",
+            )
         missing = [name for name in _FILES if not os.path.exists(os.path.join(folder, name))]
         if missing:
             raise InputError(
-                f"has neither the table of all variants nor {missing[0]} to look scores up in",
+                f"has no {missing[0]}, without which no score can be looked up",
                 path=folder,
-                remedy="make it with the table, or with --tracks log_probability,rate,llr_mean",
+                remedy="make it with --tracks log_probability,rate,llr_mean",
             )
-        return cls(folder, model, genome)
+        return cls(folder, model.log_base_weights, genome)
 
-    def lookup(self, contig: str, positions: NDArray[np.int64], alts: NDArray[np.uint8]) -> Found:
-        """See `PrecomputedScores`."""
-        wanted, rows = np.unique(np.asarray(positions, dtype=np.int64), return_inverse=True)
-        # The fifth column is that of letters that are no base.
-        llr = np.full((len(wanted), 5), np.nan)
+    def sites(self, contig: str, positions: NDArray[np.int64]) -> SiteNumbers:
+        """Numbers of sites of one contig; NaN where the tracks have none.
+
+        Parameters
+        ----------
+        contig : str
+            As the genome names it.
+        positions : int64 array [K]
+            0-based, in any order.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged there, or of another genome.
+        """
+        wanted, rows = np.unique(positions, return_inverse=True)
+        scores = np.full((len(wanted), 4), np.nan)
         rate, entropy = np.full(len(wanted), np.nan), np.full(len(wanted), np.nan)
         if contig in self._names:
             name = self._names[contig]
             found = np.stack([reader.values(name, wanted) for reader in self._readers])
             here = np.flatnonzero(np.isfinite(found).all(axis=0))
             log_pi, (rates, mean_llr) = np.split(found[:, here].astype(np.float64), [4])
-            llr[here, :4] = self._llr(contig, wanted[here], log_pi, mean_llr)
+            scores[here] = log_pi.T - self._log_base_weights
+            self._check(contig, wanted[here], scores[here], log_pi.T, mean_llr)
             rate[here], entropy[here] = rates, -(np.exp(log_pi) * log_pi).sum(axis=0)
-        return llr[rows, np.minimum(alts, 4)], rate[rows], entropy[rows]
+        return SiteNumbers(scores[rows], rate[rows], entropy[rows])
 
     def close(self) -> None:
         """Close the files."""
         self._files.close()
 
-    def _llr(
+    def _check(
         self,
         contig: str,
         positions: NDArray[np.int64],
+        scores: NDArray[np.float64],
         log_pi: NDArray[np.float64],
         mean_llr: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """LLRs [K, 4] of the bases against the reference, which is checked.
+    ) -> None:
+        """Raise `InputError` unless numbers of rising positions agree with the genome's bases.
 
         Parameters
         ----------
         contig : str
         positions : int64 array [K]
-        log_pi : float64 array [4, K]
+        scores, log_pi : float64 array [K, 4]
         mean_llr : float64 array [K]
-            As the tracks have it.
+            As the track has it.
         """
-        if (np.abs(np.exp(np.minimum(log_pi, 1)).sum(axis=0) - 1) > _TOTAL_TOLERANCE).any():
+        if (np.abs(np.exp(np.minimum(log_pi, 1)).sum(axis=1) - 1) > _TOTAL_TOLERANCE).any():
             raise InputError(
                 "the probabilities of its bases do not add up to 1",
                 path=self.path,
-                remedy="make it anew with `phylotools tracks`",
+                remedy=_NEW_TRACKS_REMEDY,
             )
-        codes = reference_codes(self._letters, contig, positions, self.path)
+        length = self._genome.contigs[contig]
+        if len(positions) and positions[-1] >= length:
+            raise InputError(
+                f"holds {contig}:{positions[-1] + 1}, beyond the end of {contig} in "
+                f"{self._genome.path}",
+                path=self.path,
+                remedy=_WRONG_GENOME_REMEDY,
+            )
+        codes = CODE_OF_BYTE[self._letters.at(contig, positions)]
         is_base = codes < 4
-        columns = np.arange(len(positions))
-        scores = log_pi + self._offsets[:, None]
         own = np.where(is_base, codes, 0)
-        llr = scores - scores[own, columns]
-        wide = np.abs(log_pi).sum(axis=0) / 3 + np.abs(log_pi[own, columns]) * 4 / 3
+        places = np.arange(len(positions))
+        mean_found = (scores.sum(axis=1) - 4 * scores[places, own]) / 3
+        wide = np.abs(log_pi).sum(axis=1) / 3 + np.abs(log_pi[places, own]) * 4 / 3
         tolerance = _ROUNDING * (wide + np.abs(mean_llr)) + _TINY
-        is_same = is_base & (np.abs(llr.sum(axis=0) / 3 - mean_llr) <= tolerance)
+        is_same = is_base & (np.abs(mean_found - mean_llr) <= tolerance)
         if not is_same.all():
             position = int(positions[np.flatnonzero(~is_same)[0]])
             raise InputError(
                 f"its reference base at {contig}:{position + 1} is not that of {self._genome.path}",
                 path=self.path,
-                remedy=WRONG_GENOME_REMEDY,
+                remedy=_WRONG_GENOME_REMEDY,
             )
-        # As in the table, the reference base itself has no score.
-        llr[own, columns] = np.nan
-        return llr.T
 
     def _resolve_contigs(self) -> dict[str, str]:
         """Names of the genome's contigs in the tracks."""
@@ -184,12 +215,12 @@ class ScoreTracks(Closing):
                 else f"is on {', '.join(list(lengths)[:3])}, none of them a contig of "
                 f"{self._genome.path}"
             )
-            raise InputError(problem, path=self.path, remedy=WRONG_GENOME_REMEDY)
+            raise InputError(problem, path=self.path, remedy=_WRONG_GENOME_REMEDY)
         for reader in self._readers[1:]:
             if reader.contigs != lengths:
                 raise InputError(
                     "has other contigs than the tracks beside it",
                     path=reader.path,
-                    remedy="make them anew with `phylotools tracks`",
+                    remedy=_NEW_TRACKS_REMEDY,
                 )
         return names
