@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.bigwig.reader import BigWigReader
 from phylotools.io.closing import Closing
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
-from phylotools.io.regions import resolve_contigs
 from phylotools.io.track_folder import read_track_record
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.site_numbers import SiteNumbers

@@ -19,8 +19,9 @@ from phylotools.embedding.regions import (
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import CODE_OF_BYTE, LETTER_OF_CODE, ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.regions import Region
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

@@ -37,6 +37,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
     help="Of the output [default: from the suffix of -o, else parquet].",
 )
 @options.regions_option(help="contig or contig:begin-end (1-based), in place of a BED.")
+@options.contig_aliases_option
 @click.option(
     "--pool",
     type=click.Choice(POOLINGS),

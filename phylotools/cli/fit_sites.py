@@ -34,6 +34,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--per-allele", is_flag=True, help="A line for every alternative allele.")
 @options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @options.regions_file_option(help="Only these regions.")
+@options.contig_aliases_option
 @click.option(
     "--substitution",
     type=click.Choice(options.SUBSTITUTION_NAMES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import itertools
 import json
 import logging
@@ -31,6 +32,26 @@ device_option = click.option(
 )
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
+
+
+def _use_contig_aliases(
+    context: click.Context, parameter: click.Parameter, path: str | None
+) -> None:
+    """Have contigs resolved with a table of aliases for as long as the command runs."""
+    if path is not None and not context.resilient_parsing:
+        from phylotools.io.contigs import use_aliases
+
+        context.call_on_close(functools.partial(use_aliases, None))
+        use_aliases(path)
+
+
+contig_aliases_option = click.option(
+    "--contig-aliases",
+    callback=_use_contig_aliases,
+    expose_value=False,
+    metavar="FILE",
+    help="Names of the same contig in each line, as UCSC's chromAlias.txt; any of them matches.",
+)
 #: Arithmetics; named here too so that --help imports no torch.
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 precision_option = click.option(
@@ -149,6 +170,21 @@ class _OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return f"phylotools: {record.levelname.lower()}: {printable(record.message)}"
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Load modules and a model while the garbage collector rests.
+
+    It would walk over torch's objects again and again, in a seventh of the time that starting
+    takes; and later on, so that they are left out of its walks for good.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Stopwatch:

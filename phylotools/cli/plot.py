@@ -35,6 +35,7 @@ _SCORED_OPTIONS = (
     ),
     options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again."),
     options.regions_file_option(help="Only alleles in these regions."),
+    options.contig_aliases_option,
     options.seed_option,
     _output_option,
     options.force_option,
@@ -65,6 +66,7 @@ def plot_command() -> None:
 )
 @options.model_option(help="Model [default: the one that ships with phylotools].")
 @options.fasta_option
+@options.contig_aliases_option
 @click.option(
     "--scale",
     type=click.Choice(("information", "probability", "llr")),
@@ -251,8 +253,8 @@ def llr_command(
 ) -> None:
     """Distribution of scores by class of variant.
 
-    SCORED is a VCF from `phylotools annotate`, or a TSV or CSV with contig, pos, ref and alt
-    (plain, gzip or bgzip; - for stdin).
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
 
     \b
     phylotools plot llr scored.vcf.gz --classes CLNSIG --only Pathogenic,Benign -o llr.svg
@@ -319,8 +321,8 @@ def frequency_command(
 ) -> None:
     """Scores against allele frequency.
 
-    SCORED is a VCF from `phylotools annotate`, or a TSV or CSV with contig, pos, ref and alt
-    (plain, gzip or bgzip; - for stdin).
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
 
     \b
     phylotools plot frequency scored.vcf.gz --frequency AF --allele-count AC -o frequency.svg

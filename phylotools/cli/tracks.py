@@ -27,6 +27,7 @@ _OPTIONS = (
         "[default: the whole reference]."
     ),
     options.regions_file_option(help="Only these regions."),
+    options.contig_aliases_option,
     click.option(
         "--tracks",
         metavar="NAME[,NAME]",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.bed import bed_rows
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import covers
-from phylotools.io.regions import RegionSet, resolve_contigs, resolve_region
+from phylotools.io.regions import RegionSet, resolve_region
 
 logger = logging.getLogger("phylotools")
 

@@ -7,16 +7,11 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from phylotools.errors import UsageError
+from phylotools.errors import UsageError, shown
 from phylotools.io.bed import read_bed
+from phylotools.io.contigs import contig_stem, resolve_contigs
 from phylotools.io.intervals import contains
-from phylotools.io.regions import (
-    MAX_COORDINATE,
-    Region,
-    RegionSet,
-    parse_region,
-    resolve_contigs,
-)
+from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
 
 logger = logging.getLogger("phylotools")
 
@@ -121,12 +116,6 @@ def listing(names: Iterable[str]) -> str:
     return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
 
 
-def shown(text: str) -> str:
-    """A value as a message may show it: short, and without control characters."""
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 class RegionFilter:
     """Whether a position lies in one of the regions."""
 
@@ -143,14 +132,14 @@ def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
     """Resolve contig names one by one, as they turn up in a stream, to the available ones."""
     alike: dict[str, list[str]] = {}
     for name in available:
-        alike.setdefault(_stem(name), []).append(name)
+        alike.setdefault(contig_stem(name), []).append(name)
     known: dict[str, str | None] = {}
     taken: set[str] = set()
 
     def resolve(name: str) -> str | None:
         if name not in known:
             # Only names alike are looked at: a file may have a million contigs.
-            found = resolve_contigs([name], alike.get(_stem(name), ())).get(name)
+            found = resolve_contigs([name], alike.get(contig_stem(name), ())).get(name)
             if found != name and found in taken:
                 found = None
             if found is not None:
@@ -161,9 +150,3 @@ def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
         return known[name]
 
     return resolve
-
-
-def _stem(name: str) -> str:
-    """What all spellings of a contig's name have in common."""
-    stem = name.removeprefix("chr")
-    return "MT" if stem == "M" else stem

@@ -1,4 +1,4 @@
-"""Genomic regions, how they are written, and the many spellings of contig names."""
+"""Genomic regions, and how they are written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phylotools.errors import InputError, shown_path
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.intervals import (
     NOWHERE,
     Intervals,
@@ -26,7 +27,6 @@ logger = logging.getLogger("phylotools")
 #: Far above any contig; keeps coordinates of damaged files within 64-bit arithmetic.
 MAX_COORDINATE = 1 << 40
 _RANGE = re.compile(r"(?P<contig>.+):(?P<begin>[0-9,]+)(?:-(?P<end>[0-9,]+))?")
-_MITOCHONDRION = ("chrM", "MT", "M", "chrMT")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -279,52 +279,3 @@ def _on_contigs(regions: RegionSet, contigs: Mapping[str, int], path: str | None
                 remedy="check that regions and coordinates are of one assembly",
             )
     return regions.renamed(names)
-
-
-def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str, str]:
-    """Match contig names that may be spelled differently.
-
-    Tried in turn: the same name, with or without ``chr``, and the names of the mitochondrial
-    genome (chrM, MT, M, chrMT). A name that another one matches exactly is not given away again,
-    so that ``1`` and ``chr1`` of one file never end on the same contig.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Names to resolve.
-    available : iterable of str
-        Names to resolve them to.
-
-    Returns
-    -------
-    dict of str to str
-        Only resolved names appear as keys.
-    """
-    wanted = list(dict.fromkeys(names))
-    free = dict.fromkeys(available)
-    resolved = {name: name for name in wanted if name in free}
-    for name in resolved:
-        del free[name]
-    for spellings in (_chr_spellings, _mitochondrial_spellings):
-        for name in wanted:
-            if name in resolved:
-                continue
-            for spelling in spellings(name):
-                if spelling in free:
-                    resolved[name] = spelling
-                    del free[spelling]
-                    break
-    return {name: resolved[name] for name in wanted if name in resolved}
-
-
-def spellings(name: str) -> tuple[str, ...]:
-    """The names that may mean the same contig, the name itself first."""
-    return tuple(dict.fromkeys((name, *_chr_spellings(name), *_mitochondrial_spellings(name))))
-
-
-def _chr_spellings(name: str) -> tuple[str, ...]:
-    return (name[3:],) if name.startswith("chr") else (f"chr{name}",)
-
-
-def _mitochondrial_spellings(name: str) -> tuple[str, ...]:
-    return _MITOCHONDRION if name in _MITOCHONDRION else ()

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.regions import Region
 from phylotools.store import schema
 
 _REMEDY = "give the FASTA of the assembly that the alignment was made with"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockBatch
 from phylotools.io.bed import read_bed, read_bed_weights
+from phylotools.io.contigs import spellings
 from phylotools.io.intervals import (
     NOWHERE,
     Intervals,
@@ -21,7 +22,7 @@ from phylotools.io.intervals import (
     overlaps,
     within,
 )
-from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region, spellings
+from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
 from phylotools.store import schema
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
+from phylotools.io.contigs import resolve_contigs, spellings
 from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
-from phylotools.io.regions import MAX_COORDINATE, Region, resolve_contigs
+from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.presets import PAD_TOKEN
 
 logger = logging.getLogger("phylotools")
@@ -252,12 +253,16 @@ class ContigNames:
 
     def _add(self, names: list[str]) -> None:
         """Resolve names; those not declared one by one, so that their order does not matter."""
-        free = [name for name in self._genome.contigs if name not in self._declared_targets]
+        free = {
+            name: length
+            for name, length in self._genome.contigs.items()
+            if name not in self._declared_targets
+        }
         found = resolve_contigs(names, free)
         for name in names:
             contig = found.get(name)
             self._resolved[_encode(name)] = contig
-            if contig not in (None, name):
+            if contig is not None and contig in spellings(name)[1:]:
                 logger.info("contig %s is %s of the reference", name, contig)
 
     def refuse_foreign(self, advice: str, *, is_complete: bool) -> None:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import InputError
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import contains
-from phylotools.io.regions import Region, RegionSet, resolve_contigs
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.folder import Model
 from phylotools.scoring.scorer import Scorer
 from phylotools.sites.columns import Columns

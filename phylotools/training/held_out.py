@@ -9,7 +9,8 @@ from pathlib import Path
 
 from phylotools.errors import InputError
 from phylotools.io.bed import read_bed
-from phylotools.io.regions import Region, RegionSet, parse_region, resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region, RegionSet, parse_region
 from phylotools.training.config import TrainingConfig
 
 logger = logging.getLogger("phylotools")

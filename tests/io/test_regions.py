@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, RegionSet, choose_regions, parse_region, resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region, RegionSet, choose_regions, parse_region
 
 CONTIGS = {"chr1": 1000, "HLA:01:02": 50}
 
