@@ -389,7 +389,7 @@ class _LineNumbers:
 
     def add(self, records: RecordTable) -> None:
         indices = np.arange(self._n_records, self._n_records + len(records))
-        shifts = records.block.first_line + records.numbers - indices
+        shifts = records.block.first_line + records.line_index - indices
         changed = np.flatnonzero(np.diff(shifts, prepend=self._shifts[-1] if self._shifts else 0))
         # Shifts first: the other thread may look while this one adds.
         self._shifts += shifts[changed].tolist()

@@ -27,7 +27,7 @@ def scan_lines(
     ends: NDArray[np.int64],
     tabs: NDArray[np.int64],
     positions: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    line_index: NDArray[np.int64],
     problems: NDArray[np.uint8],
     is_new_contig: NDArray[np.bool_],
 ) -> int:
@@ -45,7 +45,7 @@ def scan_lines(
         Where each of the fixed columns ends.
     positions : int64 array [N], written
         POS.
-    numbers : int64 array [N], written
+    line_index : int64 array [N], written
         Index of the line within the text.
     problems : uint8 array [N], written
         `FINE` or what is wrong; then the other columns are not to be read.
@@ -115,7 +115,7 @@ def scan_lines(
         begins[n_records] = begin
         ends[n_records] = at + 1
         positions[n_records] = position
-        numbers[n_records] = number
+        line_index[n_records] = number
         problems[n_records] = problem
         is_new_contig[n_records] = is_new
         n_records += 1
