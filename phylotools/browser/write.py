@@ -13,6 +13,7 @@ from phylotools.browser.jbrowse import config_text
 from phylotools.browser.sequence import LARGEST_COPY, write_reference, write_sizes
 from phylotools.browser.track import Track
 from phylotools.errors import InputError
+from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.regions import Region, RegionSet
 
 #: Every name that `write_browser_files` may write.
@@ -154,7 +155,7 @@ def _indexes(folder: Path, tracks: Sequence[Track]) -> dict[str, str]:
             raise InputError("the track is not there", path=folder / track.file)
         if track.kind != "annotation":
             continue
-        found = [s for s in (".tbi", ".csi") if (folder / (track.file + s)).is_file()]
+        found = [s for s in POSITION_INDEXES if (folder / (track.file + s)).is_file()]
         if not found:
             raise InputError(
                 "has no index", path=folder / track.file, remedy="make it with `tabix -p bed`"

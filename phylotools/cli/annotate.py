@@ -15,6 +15,7 @@ from phylotools.cli.options import (
     device_option,
     fasta_option,
     force_option,
+    importing,
     logger,
     logging_options,
     model_option,
@@ -122,18 +123,15 @@ def annotate_command(
         raise click.UsageError("variants and --regions-file cannot both be stdin")
     inputs = [variants, fasta, regions_file, scores]
     check_summary(summary_json, force=force, inputs=inputs, output=output)
-    import gc
-
-    from phylotools.annotate.run import AnnotationSettings, annotate_file
-    from phylotools.model.folder import open_model, read_model
-    from phylotools.model.registry import find_model
-
     stopwatch = Stopwatch()
-    # Who looks scores up may never need the network.
-    load = read_model if scores is None else open_model
-    loaded = load(find_model(model), device)
-    # Millions of short-lived records make the collector walk over torch's objects again and again.
-    gc.freeze()
+    with importing():
+        from phylotools.annotate.run import AnnotationSettings, annotate_file
+        from phylotools.model.folder import open_model, read_model
+        from phylotools.model.registry import find_model
+
+        # Who looks scores up may never need the network.
+        load = read_model if scores is None else open_model
+        loaded = load(find_model(model), device)
     with Progress("records") as progress:
         settings = AnnotationSettings(
             fasta=fasta,

@@ -88,8 +88,8 @@ def evaluate_command(
 ) -> None:
     """Compare scores with labels: AUROC and AUPRC with bootstrap intervals, and a picture.
 
-    SCORED files and labels are VCF, TSV or CSV (plain, gzip or bgzip; - for stdin), joined by
-    contig, position, REF and ALT. INFO fields, or columns of a table, are named by --score,
+    SCORED files and labels are VCF, BCF, TSV, CSV or Parquet (- for stdin), joined by contig,
+    position, REF and ALT. INFO fields, or columns of a table, are named by --score,
     --label-column, --class-column and --where. All scores are compared on the variants that have
     all of them.
 

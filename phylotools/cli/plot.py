@@ -253,8 +253,8 @@ def llr_command(
 ) -> None:
     """Distribution of scores by class of variant.
 
-    SCORED is a VCF from `phylotools annotate`, or a TSV or CSV with contig, pos, ref and alt
-    (plain, gzip or bgzip; - for stdin).
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
 
     \b
     phylotools plot llr scored.vcf.gz --classes CLNSIG --only Pathogenic,Benign -o llr.svg
@@ -321,8 +321,8 @@ def frequency_command(
 ) -> None:
     """Scores against allele frequency.
 
-    SCORED is a VCF from `phylotools annotate`, or a TSV or CSV with contig, pos, ref and alt
-    (plain, gzip or bgzip; - for stdin).
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
 
     \b
     phylotools plot frequency scored.vcf.gz --frequency AF --allele-count AC -o frequency.svg

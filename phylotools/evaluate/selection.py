@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from phylotools.errors import UsageError
+from phylotools.errors import UsageError, shown
 from phylotools.io.bed import read_bed
 from phylotools.io.contigs import contig_stem, resolve_contigs
 from phylotools.io.intervals import contains
@@ -114,12 +114,6 @@ def listing(names: Iterable[str]) -> str:
     names = list(names)
     text = ", ".join(shown(name) for name in names[:MAX_LISTED]) or "no columns"
     return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
-
-
-def shown(text: str) -> str:
-    """A value as a message may show it: short, and without control characters."""
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class RegionFilter:

@@ -13,11 +13,11 @@ import numpy as np
 from phylotools.errors import InputError
 from phylotools.io.bgzf import BgzfBytes, block_size
 from phylotools.io.files import GZIP_MAGIC, FileBytes, open_input, open_regular
+from phylotools.io.indexes import FAI, GZI
 from phylotools.io.memory import HeldText
 
 logger = logging.getLogger("phylotools")
 
-FAI, GZI = ".fai", ".gzi"
 #: What tells the kinds of gzip apart.
 _MAGIC_SIZE = 18
 _BOM = b"\xef\xbb\xbf"

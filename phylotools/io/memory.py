@@ -75,6 +75,22 @@ class HeldText:
         self._data = bytearray()
 
 
+def require_memory(size: int, path: str, *, remedy: str) -> None:
+    """Refuse what would take more than half of the memory that is free.
+
+    Raises
+    ------
+    InputError
+    """
+    free = free_memory()
+    if size > free // 2:
+        raise InputError(
+            f"takes {size >> 20} MB or more of memory, of which {free >> 20} MB are free",
+            path=path,
+            remedy=remedy,
+        )
+
+
 def free_memory() -> int:
     """Bytes that this process may still take, as far as the system says."""
     limits = [_free_of_machine(), _free_of_container()]

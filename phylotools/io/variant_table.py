@@ -135,19 +135,24 @@ class RowSink(ABC):
 
 
 class TextRows(VariantRows):
-    """A table of delimited text, whose header has been read."""
+    """A table of delimited text, whose header has been read.
+
+    Attributes
+    ----------
+    table : DelimitedText
+    """
 
     def __init__(self, table: DelimitedText) -> None:
         super().__init__(table.path)
-        self._table = table
+        self.table = table
         self.suffixes = (".tsv",) if table.delimiter == b"\t" else (".csv",)
 
     def blocks(self) -> Iterator[TableBlock]:
         lines: list[bytes] = []
         rows: list[bytes] = []
         first = n_bytes = 0
-        for row in self._table.rows():
-            variant = self._table.variant(row)
+        for row in self.table.rows():
+            variant = self.table.variant(row)
             if lines and n_bytes >= _BLOCK_BYTES:
                 yield TableBlock(b"".join(lines), first, rows)
                 lines, rows, n_bytes = [], [], 0
@@ -161,7 +166,7 @@ class TextRows(VariantRows):
             try:
                 lines.append(_vcf_line(variant))
             except ValueError as error:
-                raise self._table.error(str(error), row.line, "mend the row") from None
+                raise self.table.error(str(error), row.line, "mend the row") from None
             rows.append(row.text)
             n_bytes += len(row.text) + len(lines[-1])
         if lines:
@@ -169,7 +174,7 @@ class TextRows(VariantRows):
 
     @contextlib.contextmanager
     def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
-        yield _TextSink(write, keys, self._table)
+        yield _TextSink(write, keys, self.table)
 
 
 class _TextSink(RowSink):
@@ -188,7 +193,7 @@ class _TextSink(RowSink):
 
     def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
         rows = records.block.rows  # type: ignore[attr-defined]
-        chosen = records.numbers.tolist()
+        chosen = records.line_index.tolist()
         lines = [
             self._joined(rows[number], [b"" if value == b"." else value for value in values])
             for number, values in zip(chosen, self._values(text), strict=True)
@@ -209,7 +214,15 @@ class _TextSink(RowSink):
 
 
 class ParquetRows(VariantRows):
-    """A Parquet file, row group by row group."""
+    """A Parquet file, row group by row group.
+
+    Attributes
+    ----------
+    names : list of str
+        Of all columns.
+    variant_names : list of str
+        Of those that name the variants.
+    """
 
     suffixes = (".parquet",)
     may_compress = False
@@ -224,22 +237,55 @@ class ParquetRows(VariantRows):
         columns = VariantColumns.find(self._schema.names)
         if columns is None:
             raise InputError("names no variants", path=path, remedy=TABLE_REMEDY)
-        self._names = [self._schema.names[index] for index in columns.indices]
+        self.names = list(self._schema.names)
+        self.variant_names = [self.names[index] for index in columns.indices]
         self._columns = VariantColumns(tuple(range(len(columns.indices))))
 
     def blocks(self) -> Iterator[TableBlock]:
+        for first, batch in self.batches():
+            columns = [batch.column(name).to_pylist() for name in self.variant_names]
+            values = zip(*columns, strict=True)
+            lines = [self._line(value, row) for row, value in enumerate(values, start=first)]
+            yield TableBlock(b"".join(lines), first, batch)
+
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
+        """The rows, some at once: the 1-based number of the first, and a RecordBatch.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Columns to read [default: all].
+        """
         first = 1
-        batches = self._file.iter_batches(_ROWS_AT_ONCE, use_threads=False)
+        batches = self._file.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False)
         while True:
             with self._reading():
                 batch = next(batches, None)
             if batch is None:
                 return
-            values = zip(*(batch.column(name).to_pylist() for name in self._names), strict=True)
-            lines = [self._line(value, row) for row, value in enumerate(values, start=first)]
-            if lines:
-                yield TableBlock(b"".join(lines), first, batch)
-            first += len(lines)
+            if batch.num_rows:
+                yield first, batch
+            first += batch.num_rows
+
+    def variant(self, values: Sequence[Any], row: int) -> NamedVariant:
+        """The variant of a row.
+
+        Parameters
+        ----------
+        values : sequence
+            Of the columns `variant_names`.
+        row : int
+            Its 1-based number, for messages.
+
+        Raises
+        ------
+        InputError
+            If it names none.
+        """
+        try:
+            return self._columns.read(["" if value is None else str(value) for value in values])
+        except ValueError as error:
+            raise self._row_error(str(error), row) from None
 
     @contextlib.contextmanager
     def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
@@ -252,13 +298,16 @@ class ParquetRows(VariantRows):
             output.is_done = True
 
     def _line(self, value: tuple[Any, ...], row: int) -> bytes:
+        variant = self.variant(value, row)
+        if "," in variant.alt:
+            raise self._row_error("there are several ALTs: give each a row of its own", row)
         try:
-            line = _vcf_line(self._columns.read(["" if x is None else str(x) for x in value]))
-            if b"," in line:
-                raise ValueError("there are several ALTs: give each a row of its own")
+            return _vcf_line(variant)
         except ValueError as error:
-            raise InputError(f"row {row}: {error}", path=self.path, remedy="mend the row") from None
-        return line
+            raise self._row_error(str(error), row) from None
+
+    def _row_error(self, problem: str, row: int) -> InputError:
+        return InputError(f"row {row}: {problem}", path=self.path, remedy="mend the row")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -296,7 +345,7 @@ class _ParquetSink(RowSink):
 
     def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
         arrow = self._arrow
-        rows = records.block.rows.take(arrow.array(records.numbers))  # type: ignore[attr-defined]
+        rows = records.block.rows.take(arrow.array(records.line_index))  # type: ignore[attr-defined]
         values = [
             [None if value == b"." else value.decode() for value in column]
             for column in zip(*self._values(text), strict=True)

@@ -81,11 +81,6 @@ def open_embeddings(path: str) -> EmbeddingFile:
             return _open_parquet(path)
     table = read_vectors(path)
     rows = table.rows
-    if (
-        rows.vector.ndim != 2
-        or len({len(getattr(rows, name)) for name in (*COLUMNS, "vector")}) != 1
-    ):
-        raise InputError("its columns differ in length", path=path, remedy=_REMEDY)
 
     def batches() -> Iterator[EmbeddingBatch]:
         for first in range(0, len(rows), _BATCH):
@@ -108,13 +103,13 @@ def _open_parquet(path: str) -> EmbeddingFile:
             raise InputError(problem, path=path, remedy="copy or make it again") from None
 
     def batches() -> Iterator[EmbeddingBatch]:
-        with read(lambda: parquet.ParquetFile(path)) as source:
+        with read(lambda: parquet.ParquetFile(path, page_checksum_verification=True)) as source:
             found = source.iter_batches(_BATCH, columns=[*COLUMNS, "vector"])
             while (batch := read(lambda: next(found, None))) is not None:
                 columns = {name: batch.column(name).to_pylist() for name in COLUMNS}
                 yield EmbeddingBatch(columns, _vectors(batch.column("vector"), path))
 
-    with read(lambda: parquet.ParquetFile(path)) as source:
+    with read(lambda: parquet.ParquetFile(path, page_checksum_verification=True)) as source:
         schema = source.schema_arrow
         _require(set(schema.names), path)
         with _naming(path):

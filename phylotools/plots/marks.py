@@ -1,4 +1,4 @@
-"""Alleles of a VCF as marks in the sequence of a logo."""
+"""Alleles of a file as marks in the sequence of a logo."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylotools.drawing import BASE_COLOURS
-from phylotools.evaluate.readers import open_table
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.regions import Region
+from phylotools.io.scored import Allele, open_scored
+from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classify
 
 #: Rows of marks; further alleles at a site are not drawn.
 MOST_ROWS = 4
@@ -34,7 +35,7 @@ class Mark:
 
 
 def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark]:
-    """Alleles of a VCF (or table) that overlap a region.
+    """Alleles of a VCF, BCF or table that overlap a region.
 
     Parameters
     ----------
@@ -57,22 +58,28 @@ def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark
     available = list(contigs)
     on_contig: dict[str, bool] = {}
     found: set[Mark] = set()
-    for variant in open_table(path).variants():
-        start, end = variant.position, variant.position + len(variant.ref)
-        if end <= region.start or start >= region.end:
-            continue
-        if variant.contig not in on_contig:
-            resolved = resolve_contigs([variant.contig], available).get(variant.contig)
-            on_contig[variant.contig] = resolved == region.contig
-        if not on_contig[variant.contig] or variant.alt in (".", "*", variant.ref):
-            continue
-        if len(variant.ref) == len(variant.alt) == 1:
-            base = variant.alt if variant.alt in _COMPLEMENT else "-"
-        else:
-            is_longer = variant.alt.isalpha() and len(variant.alt) > len(variant.ref)
-            base = "+" if is_longer else "-"
-        found.add(Mark(start - region.start, end - region.start, base))
+    with open_scored(path) as file:
+        for allele in file.alleles(()):
+            start, end = allele.position, allele.position + len(allele.ref)
+            if end <= region.start or start >= region.end:
+                continue
+            if allele.contig not in on_contig:
+                resolved = resolve_contigs([allele.contig], available).get(allele.contig)
+                on_contig[allele.contig] = resolved == region.contig
+            base = _mark_of(allele)
+            if on_contig[allele.contig] and base is not None:
+                found.add(Mark(start - region.start, end - region.start, base))
     return sorted(found)
+
+
+def _mark_of(allele: Allele) -> str | None:
+    """What stands for an allele; None where nothing is changed."""
+    change = classify(allele.ref.encode(), allele.alt.encode())
+    if change in (Status.MISSING, Status.SPANNING_DELETION, Status.REF_EQUALS_ALT):
+        return None
+    if isinstance(change, Substitution):
+        return chr(NUCLEOTIDES[change.alt])
+    return "+" if allele.alt.isalpha() and len(allele.alt) > len(allele.ref) else "-"
 
 
 def reversed_marks(marks: Sequence[Mark], n_bases: int) -> list[Mark]:

@@ -8,7 +8,7 @@ the other sites asked for, their order, or how many were asked for at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -183,15 +183,46 @@ class TiledNetwork:
             return np.empty((0, self.n_channels), dtype=np.float32)
         self._require_inside(region.contig, region.start, region.end - 1)
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
-        tiles = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
+        indices = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
         with self._lock:
-            for (_, index), found in self._tiles((region.contig, index) for index in tiles):
+            for index, found in self._tiles(region.contig, indices):
                 begin = index * self.tile_length
                 first, last = max(begin, region.start), min(begin + self.tile_length, region.end)
                 values[first - region.start : last - region.start] = found[
                     first - begin : last - begin
                 ]
         return values
+
+    def tiles(self, contig: str, indices: Sequence[int]) -> list[tuple[int, NDArray[np.float32]]]:
+        """Numbers of whole tiles, computed together.
+
+        Parameters
+        ----------
+        contig : str
+        indices : sequence of int
+            Distinct; tile k begins at ``k * tile_length``.
+
+        Returns
+        -------
+        list of (int, float32 array [tile_length, C])
+            Index and numbers, in the given order; shorter where the contig ends, and not to be
+            written to.
+
+        Raises
+        ------
+        InputError
+            As for `values`.
+        """
+        if not len(indices):
+            return []
+        first, last = min(indices) * self.tile_length, max(indices) * self.tile_length
+        self._require_inside(contig, first, last)
+        length = self.genome.contigs[contig]
+        with self._lock:
+            return [
+                (index, values[: length - index * self.tile_length])
+                for index, values in self._tiles(contig, indices)
+            ]
 
     def values_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numbers of single positions, 0-based, in any order.
@@ -219,7 +250,7 @@ class TiledNetwork:
         indices, starts = np.unique(tile_of_position[order], return_index=True)
         members = dict(zip(indices.tolist(), np.split(order, starts[1:]), strict=True))
         with self._lock:
-            for (_, index), found in self._tiles((contig, index) for index in members):
+            for index, found in self._tiles(contig, members):
                 chosen = members[index]
                 values[chosen] = found[positions[chosen] - index * self.tile_length]
         return values
@@ -281,15 +312,17 @@ class TiledNetwork:
                 path=self.genome.path,
             )
 
-    def _tiles(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Yield the numbers of distinct tiles, from the cache or computed together."""
-        missing: list[Tile] = []
-        for tile in tiles:
-            values = self._cache.get(tile)
-            if values is None:
-                missing.append(tile)
-            else:
-                yield tile, values
+    def _tiles(
+        self, contig: str, indices: Iterable[int]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the numbers of distinct tiles in order, from the cache or computed together."""
+        kept = {index: self._cache.get((contig, index)) for index in indices}
+        computed = self._computed([(contig, k) for k, values in kept.items() if values is None])
+        for index, values in kept.items():
+            yield index, next(computed) if values is None else values
+
+    def _computed(self, missing: list[Tile]) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of tiles in order, and keep them."""
         if not missing:
             return
         if len(missing) >= _WORTH_A_TRIAL:
@@ -303,7 +336,7 @@ class TiledNetwork:
             self.n_tiles_computed += len(batch)
             for tile, values in zip(batch, computed, strict=True):
                 self._cache.put(tile, values)
-                yield tile, values
+                yield values
 
     def _tokens(self, tile: Tile) -> NDArray[np.uint8]:
         """Tokens of a tile and the half windows beside it, padded outside the contig."""

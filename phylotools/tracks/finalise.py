@@ -16,6 +16,7 @@ from phylotools.browser import FILE_NAMES, Track, write_browser_files
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import atomic_folder, refuse_existing_folder
+from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
@@ -32,11 +33,10 @@ logger = logging.getLogger("phylotools")
 
 TRAINED = "trained_regions.bed.gz"
 _RECORD_VERSION = 1
-_INDEXES = (".tbi", ".csi")
 #: Names that such a folder may hold.
 CONTENTS = {
     *(signal.file for signal in SIGNALS),
-    *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *_INDEXES)),
+    *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *POSITION_INDEXES)),
     *FILE_NAMES,
     RECORD_NAME,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import OutputError
+from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.training.checkpoint import describe_checkpoint
 from phylotools.training.metrics import COLUMNS, read_rows
 
@@ -23,7 +24,7 @@ def refuse_run(folder: Path, allowed: bool) -> None:
 
 def start_anew(folder: Path) -> None:
     """Delete the files of an earlier run, and nothing else, from its folder."""
-    for name in (CHECKPOINT, METRICS):
+    for name in (CHECKPOINT, METRICS, TRAINING_REGIONS):
         (folder / name).unlink(missing_ok=True)
 
 

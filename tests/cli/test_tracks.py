@@ -114,7 +114,7 @@ def test_tabix_reads_the_table_and_the_regions(workplace):
 
 
 def test_long_contigs_get_the_other_kind_of_index(workplace, monkeypatch):
-    monkeypatch.setattr("phylotools.io.position_table.LONGEST_TBI_CONTIG", 16569)
+    monkeypatch.setattr("phylotools.io.indexes._LONGEST_TBI_CONTIG", 16569)
     assert run(["tracks", "-o", "out", "-q", "-r", "chrM:3301-3310"]) == 0
     assert Path("out/snv_scores.tsv.gz.csi").exists()
     assert Path("out/trained_regions.bed.gz.csi").exists()

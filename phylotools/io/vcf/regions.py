@@ -15,6 +15,7 @@ from phylotools.io.files import (
     TRUNCATED_REMEDY,
     open_input,
 )
+from phylotools.io.indexes import CSI, POSITION_INDEXES
 from phylotools.io.intervals import overlaps
 from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf import bcf
@@ -24,7 +25,6 @@ from phylotools.io.vcf.records import LineBlock, RecordTable
 logger = logging.getLogger("phylotools")
 
 _BLOCK_BYTES = 1 << 20
-_INDEX_SUFFIXES = (".tbi", ".csi")
 
 
 class RegionFilter:
@@ -81,7 +81,7 @@ def indexed_blocks(
     """
     is_bcf = os.path.isfile(path) and _is_bcf(path)
     encoded = [name.encode("utf-8", "surrogateescape") for name in contigs]
-    index = _usable_index(path, (".csi",) if is_bcf else _INDEX_SUFFIXES, encoded)
+    index = _usable_index(path, (CSI,) if is_bcf else POSITION_INDEXES, encoded)
     if index is None:
         return None
     if is_bcf:
