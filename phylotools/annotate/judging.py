@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.annotate import variant_kernels as kernels
+from phylotools.annotate import judging_kernels as kernels
 from phylotools.annotate.haplotypes import Change, HaplotypeLayout
 from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
 from phylotools.annotate.spelled_records import SpelledRecords, judge_spelled
@@ -140,9 +140,7 @@ class Judge:
         kinds = np.empty(n_outcomes, dtype=np.uint8)
         refs = np.empty(len(records), dtype=np.uint8)
         letters = self._letters_at(contig_of, starts, is_inside & (spans == 1))
-        kernels.classify_plain(
-            records.text, records.tabs, letters, kernels.LETTER_CODES, first_outcome, kinds, refs
-        )
+        kernels.classify_plain(records.text, records.tabs, letters, first_outcome, kinds, refs)
         is_plain = refs != _NOT_PLAIN
         others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
         spelled = judge_spelled(

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phylotools.annotate.allele_scores import BatchScores
-from phylotools.annotate.info_fields import DEFAULT_TAG, InfoFields
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.judging import OnRefMismatch
 from phylotools.annotate.lookup import ScoreTracks
-from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
+from phylotools.annotate.variants import (
+    DEFAULT_TAG,
+    AnnotatedBatch,
+    InfoFields,
+    VariantAnnotator,
+)
 from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome

@@ -7,6 +7,7 @@ blocks at once: `VariantAnnotator.judge`, `score` and `write`.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,12 @@ from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
 from phylotools.annotate.haplotypes import HaplotypeLayout
-from phylotools.annotate.info_fields import InfoFields
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
+from phylotools.annotate.line_kernels import RecordLines, ScoredAlleles, write_annotated
 from phylotools.annotate.lookup import ScoreTracks
-from phylotools.annotate.variant_kernels import write_annotated
-from phylotools.errors import shown_path
-from phylotools.io.number_text import fixed_text, general_text
+from phylotools.errors import UsageError, shown_path
+from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
@@ -33,10 +33,65 @@ from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
 
-_STATUS_LENGTHS = np.array([len(status) for status in STATUSES], dtype=np.int64)
-_STATUS_TEXT = np.array(
-    [list(status.encode().ljust(_STATUS_LENGTHS.max())) for status in STATUSES], dtype=np.uint8
+DEFAULT_TAG = "PHYLOGPN"
+_TAG = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
+
+
+_LONGEST_STATUS = max(map(len, STATUSES))
+_STATUS_TEXT = NumberText(
+    np.array([list(s.encode().ljust(_LONGEST_STATUS)) for s in STATUSES], dtype=np.uint8),
+    np.array(list(map(len, STATUSES)), dtype=np.int64),
 )
+
+
+@dataclass(frozen=True)
+class InfoFields:
+    """The INFO keys that a run writes.
+
+    Attributes
+    ----------
+    tag : str
+        Their common prefix.
+
+    Raises
+    ------
+    UsageError
+        If the prefix makes no INFO key.
+    """
+
+    tag: str = DEFAULT_TAG
+
+    def __post_init__(self) -> None:
+        if not _TAG.fullmatch(self.tag):
+            raise UsageError(
+                f"--tag {self.tag!r}: use letters, digits, '_' and '.', no digit or '.' first"
+            )
+
+    @property
+    def keys(self) -> tuple[str, str, str, str]:
+        """Keys of LLR, status, rate and entropy."""
+        return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
+
+    def header_lines(self, score_meaning: str) -> list[bytes]:
+        """``##INFO`` lines that declare them.
+
+        Parameters
+        ----------
+        score_meaning : str
+            What the LLR is under the model's substitution model.
+        """
+        llr, status, rate, entropy_key = self.keys
+        scored = "|".join(Status)
+        declared = (
+            (llr, "A", "Float", score_meaning),
+            (status, "A", "String", f"What became of ALT: {scored}"),
+            (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
+            (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),
+        )
+        return [
+            f'##INFO=<ID={key},Number={number},Type={kind},Description="{text}">'.encode()
+            for key, number, kind, text in declared
+        ]
 
 
 @dataclass(frozen=True)
@@ -213,26 +268,16 @@ class VariantAnnotator:
         room = (
             int((records.ends - records.begins).sum())
             + len(records) * (len(self._keys) + 1 + longest)
-            + n_outcomes * int(_STATUS_LENGTHS.max() + llr.lengths.max(initial=1) + 2)
+            + n_outcomes * int(_LONGEST_STATUS + llr.lengths.max(initial=1) + 2)
         )
         out: NDArray[np.uint8] = np.empty(room, dtype=np.uint8)
         n_written = write_annotated(
-            records.text,
-            records.begins,
-            records.ends,
-            records.tabs,
-            judged.first_outcome,
-            judged.llr_rows,
-            judged.statuses,
-            judged.sites,
-            llr.text,
-            llr.lengths,
+            RecordLines(records.text, records.begins, records.ends, records.tabs),
+            ScoredAlleles(judged.first_outcome, judged.llr_rows, judged.statuses, judged.sites),
+            llr,
             _STATUS_TEXT,
-            _STATUS_LENGTHS,
-            rate.text,
-            rate.lengths,
-            entropy.text,
-            entropy.lengths,
+            rate,
+            entropy,
             self._keys,
             self._key_ends,
             out,

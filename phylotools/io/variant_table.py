@@ -193,7 +193,7 @@ class _TextSink(RowSink):
 
     def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
         rows = records.block.rows  # type: ignore[attr-defined]
-        chosen = records.numbers.tolist()
+        chosen = records.line_index.tolist()
         lines = [
             self._joined(rows[number], [b"" if value == b"." else value for value in values])
             for number, values in zip(chosen, self._values(text), strict=True)
@@ -345,7 +345,7 @@ class _ParquetSink(RowSink):
 
     def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
         arrow = self._arrow
-        rows = records.block.rows.take(arrow.array(records.numbers))  # type: ignore[attr-defined]
+        rows = records.block.rows.take(arrow.array(records.line_index))  # type: ignore[attr-defined]
         values = [
             [None if value == b"." else value.decode() for value in column]
             for column in zip(*self._values(text), strict=True)

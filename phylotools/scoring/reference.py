@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +98,7 @@ class ReferenceLetters:
         return LETTER_OF_CODE[self.genome.bases(Region(contig, start, end))].tobytes()
 
 
-@dataclass(frozen=True)
-class ReferenceStretches:
+class ReferenceStretches(NamedTuple):
     """Parts of a reference, one for each of R places; those near each other share one.
 
     Attributes

@@ -1,8 +1,7 @@
 """Sharded zarr v3 arrays, a file at a time: written in order, read anywhere.
 
 The files are those of the codec ``sharding_indexed``: chunks one after the other, then where each
-begins and how long it is. zarr-python reads and writes the same, but windows of 500 columns take
-it 2 to 7 times as long, windows of the reference 15 times, and its event loop survives no fork.
+begins and how long it is. docs/store-format.md says why no library reads them here.
 """
 
 from __future__ import annotations

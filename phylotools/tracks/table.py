@@ -56,10 +56,7 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     entropy = fixed_text(values.entropy)
     longest = sum(int(part.lengths.max(initial=0)) for part in (llr, rate, entropy))
     out = np.empty(3 * len(positions) * (len(name) + longest + _FIXED_BYTES), dtype=np.uint8)
-    n_bytes = put_lines(
-        name, positions, values.reference, llr.text, llr.lengths, rate.text, rate.lengths,
-        entropy.text, entropy.lengths, out,
-    )  # fmt: skip
+    n_bytes = put_lines(name, positions, values.reference, llr, rate, entropy, out)
     return out[:n_bytes].tobytes()
 
 

@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_substitution import frequencies, rate_matrix
 
-from phylotools.annotate.info_fields import InfoFields
-from phylotools.annotate.variants import VariantAnnotator
+from phylotools.annotate.variants import InfoFields, VariantAnnotator
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES

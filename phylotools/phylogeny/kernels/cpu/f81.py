@@ -34,7 +34,7 @@ class F81Site(NamedTuple):
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, F81Family):
-        return lambda family: (5, 1, 5, 0)
+        return lambda family: (5, 1, 0, 5, 0)
     return None
 
 

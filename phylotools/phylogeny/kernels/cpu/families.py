@@ -24,7 +24,9 @@ def is_kind(numba_type: Any, named_tuple: type) -> bool:
 
 
 def sizes(family):
-    """Rows: of a block's sites, kept for a branch, of its gradient, of a vector of float64."""
+    """Numbers of rows: a block's sites, exponentials of a branch, what a branch carries (4 to store
+    it, 0 to compute it anew), a block's gradient, a vector of sites in float64.
+    """
     raise NotImplementedError("for compiled code")
 
 

@@ -47,7 +47,7 @@ class HKYSite(NamedTuple):
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, HKYFamily):
-        return lambda family: (10, 3, 9, 0)
+        return lambda family: (10, 3, 0, 9, 0)
     return None
 
 

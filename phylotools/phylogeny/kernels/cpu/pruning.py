@@ -2,8 +2,8 @@
 
 A block is one vector of lanes (`lanes`), a lane a column. The tree is pruned to the species that
 the block has, so that absent ones cost nothing. Forward, every merge stores its partials; backward
-they are overwritten by their adjoints, and what a branch contributed is computed anew rather than
-stored: a block's workspace stays in the processor's second-level cache whatever the tree.
+they are overwritten by their adjoints. What a branch carried is computed anew, or stored where that
+is faster: a block's workspace stays in the processor's second-level cache whatever the tree.
 """
 
 from __future__ import annotations
@@ -109,9 +109,10 @@ class _Block(NamedTuple):
     rows, lengths : int32 and float array (M, 2)
         Merges of the pruned tree. Rows 0..S-1 are the tips, row S + k is the k-th merge.
     watched, rescaled : bool array (M,)
-    wide, site, partial, kept, scale, log_scale, gradient : float array (..., lanes)
-        Sites in float64, sites, partials of merges (four rows each), exponentials of branches,
-        factors of rescaled merges, log2 of all of them, gradient.
+    wide, site, partial, carried, kept, scale, log_scale, gradient : float array (..., lanes)
+        Sites in float64, sites, partials of merges (four rows each), partials at the upper ends of
+        branches (eight rows a merge, or none), exponentials of branches, factors of rescaled
+        merges, log2 of all of them, gradient.
     """
 
     column: np.ndarray
@@ -125,6 +126,7 @@ class _Block(NamedTuple):
     wide: np.ndarray
     site: np.ndarray
     partial: np.ndarray
+    carried: np.ndarray
     kept: np.ndarray
     scale: np.ndarray
     log_scale: np.ndarray
@@ -133,15 +135,16 @@ class _Block(NamedTuple):
 
 @jit
 def _new_block(family, kind, lanes, n_tips, merges):
-    n_site, n_kept, n_gradient, n_wide = sizes(family)
+    n_site, n_kept, n_carried, n_gradient, n_wide = sizes(family)
     wide_lanes = VECTOR_BYTES // 8
     return _Block(
         np.empty(lanes, np.int64), np.empty((n_tips, lanes), np.uint8),
-        np.empty(n_tips + merges, np.int32), np.empty(n_tips + merges, kind),
+        np.full(n_tips + merges, -2, np.int32), np.zeros(n_tips + merges, kind),
         np.empty((merges, 2), np.int32), np.empty((merges, 2), kind),
         np.empty(merges, np.bool_), np.empty(merges, np.bool_),
         np.empty((n_wide * (lanes // wide_lanes), wide_lanes), np.float64),
         np.empty((n_site, lanes), kind), np.empty((4 * merges, lanes), kind),
+        np.empty((2 * n_carried * merges, lanes), kind),
         np.empty((2 * n_kept * merges, lanes), kind), np.empty((merges, lanes), kind),
         np.empty((1, lanes), kind), np.empty((n_gradient, lanes), kind),
     )  # fmt: skip
@@ -162,6 +165,7 @@ def prune_share(family, columns, merges, limits, first, last):
     inputs, order = columns.inputs, columns.order
     lanes = VECTOR_BYTES // inputs.itemsize
     block = _new_block(family, inputs.dtype, lanes, columns.states.shape[1], merges.child.shape[0])
+    n_merges, root = 0, 0
     for number in range(first, last):
         start = number * lanes
         used = min(lanes, len(order) - start)
@@ -170,7 +174,7 @@ def prune_share(family, columns, merges, limits, first, last):
             block.column[lane] = order[start + min(lane, used - 1)]
         fill_sites(family, inputs, block.column, block.wide, block.site)
         _read_states(columns.states, block.column, block.sets)
-        n_merges, root = _prune_tree(merges, limits, block)
+        n_merges, root = _prune_tree(merges, limits, block, n_merges, root)
         _forward(family, limits, n_merges, block)
         _root(root, block)
         _backward(family, n_merges, block)
@@ -231,24 +235,27 @@ def _read_states(states, columns, sets):
 
 
 @jit
-def _prune_tree(merges, limits, block):
+def _prune_tree(merges, limits, block, n_merges, root):
     """Merges of the tree pruned to the tips that some lane has; their number, and the root's row.
 
-    Where one side of a merge is absent the branches above and below it become one.
+    Where one side of a merge is absent the branches above and below it become one. What is given
+    is the answer for the block before, which is right where this one has the same tips.
     """
     child, length, sets, row_of, extra = (
         merges.child, merges.length, block.sets, block.row_of, block.extra
     )  # fmt: skip
     rows, lengths, watched = block.rows, block.lengths, block.watched
     n_tips, n_lanes = sets.shape
+    is_other = False
     for tip in range(n_tips):
         seen = 15
         for lane in range(n_lanes):
             seen &= sets[tip, lane]
-        row_of[tip] = tip
-        extra[tip] = 0.0
-        if seen == 15:
-            row_of[tip] = -1
+        row = -1 if seen == 15 else tip
+        is_other |= row != row_of[tip]
+        row_of[tip] = row
+    if not is_other:
+        return n_merges, root
     n_merges = 0
     for merge in range(child.shape[0]):
         left, right = row_of[child[merge, 0]], row_of[child[merge, 1]]
@@ -274,6 +281,11 @@ def _prune_tree(merges, limits, block):
 
 
 @jit
+def _load_four(array, row):
+    return load(array, row), load(array, row + 1), load(array, row + 2), load(array, row + 3)
+
+
+@jit
 def _store_four(array, row, values):
     store(array, row, values[0])
     store(array, row + 1, values[1])
@@ -293,9 +305,11 @@ def _forward(family, limits, n_merges, block):
     """Partials of every merge, rescaled by powers of two; log2 of the scale, NaN if lost."""
     rows, lengths, watched, rescaled = block.rows, block.lengths, block.watched, block.rescaled
     sets, partial, kept, scale = block.sets, block.partial, block.kept, block.scale
+    carried = block.carried
     log_scale = block.log_scale
     site = load_site(family, block.site)
-    n_kept, n_tips = sizes(family)[1], sets.shape[0]
+    _, n_kept, n_carried, _, _ = sizes(family)
+    n_tips = sets.shape[0]
     like = load(block.site, 0)
     small, least = spread(like, limits.rescaled), spread(like, limits.lost)
     for lane in range(log_scale.shape[1]):
@@ -309,6 +323,9 @@ def _forward(family, limits, n_merges, block):
             site, exponentials(site, kept, 2 * n_kept * k + n_kept, lengths[k, 1]),
             four_rows(rows[k, 1], n_tips, sets, partial, like),
         )  # fmt: skip
+        if n_carried:
+            _store_four(carried, 2 * n_carried * k, left)
+            _store_four(carried, 2 * n_carried * k + n_carried, right)
         a, c, g, t = left[0] * right[0], left[1] * right[1], left[2] * right[2], left[3] * right[3]
         top = largest(largest(a, c), largest(g, t))
         if watched[k]:
@@ -363,12 +380,14 @@ def _backward(family, n_merges, block):
     """Adjoints from the root down, summed into the rows of the gradient."""
     rows, lengths, rescaled = block.rows, block.lengths, block.rescaled
     sets, partial, kept, scale = block.sets, block.partial, block.kept, block.scale
+    carried = block.carried
     site = load_site(family, block.site)
-    n_kept, n_tips = sizes(family)[1], sets.shape[0]
+    _, n_kept, n_carried, _, _ = sizes(family)
+    n_tips = sets.shape[0]
     like = load(block.site, 0)
     sums = load_sums(site, block.gradient)
     for k in range(n_merges - 1, -1, -1):
-        adjoint = four_rows(n_tips + k, n_tips, sets, partial, like)
+        adjoint = _load_four(partial, 4 * k)
         if rescaled[k]:
             factor = load(scale, k)
             adjoint = (
@@ -378,10 +397,12 @@ def _backward(family, n_merges, block):
         right_branch = load_exponentials(site, kept, 2 * n_kept * k + n_kept)
         left_partial = four_rows(rows[k, 0], n_tips, sets, partial, like)
         right_partial = four_rows(rows[k, 1], n_tips, sets, partial, like)
-        left, right = (
-            carry(site, left_branch, left_partial),
-            carry(site, right_branch, right_partial),
-        )
+        if n_carried:
+            left = _load_four(carried, 2 * n_carried * k)
+            right = _load_four(carried, 2 * n_carried * k + n_carried)
+        else:
+            left = carry(site, left_branch, left_partial)
+            right = carry(site, right_branch, right_partial)
         outer = (
             adjoint[0] * right[0], adjoint[1] * right[1],
             adjoint[2] * right[2], adjoint[3] * right[3],

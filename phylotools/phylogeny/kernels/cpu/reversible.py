@@ -232,7 +232,7 @@ def _turned(a, x, b, y):
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, ReversibleFamily):
-        return lambda family: (38, 3, 16, _WIDE_ROWS)
+        return lambda family: (38, 3, 4, 16, _WIDE_ROWS)
     return None
 
 

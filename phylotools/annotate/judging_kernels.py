@@ -1,4 +1,4 @@
-"""Compiled loops over variant records: plain alleles told apart, and annotated lines written."""
+"""Compiled loops over variant records: alleles told apart, and indels laid over sites."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from phylotools.compiling import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from phylotools.scoring.reference import ReferenceStretches
+
 #: What an ALT may be besides a base, 0 to 3: rows of a table of statuses.
 MISSING, SPANNING_DELETION, SYMBOLIC, NON_ACGT, REF_EQUALS_ALT = range(4, 9)
 #: The same of alleles of several bases.
 SUBSTITUTION, SUBSTITUTIONS, INDEL = range(9, 12)
 _UNKNOWN = 255
-_LESS, _GREATER, _COMMA, _POINT, _STAR, _SEMICOLON = b"<>,.*;"
+_LESS, _GREATER, _COMMA, _POINT, _STAR = b"<>,.*"
 _OPEN, _CLOSE = b"[]"
 _CASE = 0x20
+_N_BASES = 4
 
 
 def _letter_codes() -> NDArray[np.uint8]:
@@ -76,7 +79,6 @@ def classify_plain(
     text: NDArray[np.uint8],
     tabs: NDArray[np.int64],
     letters: NDArray[np.uint8],
-    codes: NDArray[np.uint8],
     first_outcome: NDArray[np.int64],
     kinds: NDArray[np.uint8],
     refs: NDArray[np.uint8],
@@ -89,8 +91,6 @@ def classify_plain(
         As `scan_lines` leaves them.
     letters : uint8 array [N]
         Upper-case letter of the reference at POS; 0 where a record is not to be judged here.
-    codes : uint8 array [256]
-        `LETTER_CODES`.
     first_outcome : int64 array [N + 1]
         Where the outcomes of each record begin.
     kinds : uint8 array, written
@@ -99,6 +99,7 @@ def classify_plain(
         Code of REF; 255 where the record is not plain, or REF is not the reference: then its
         outcomes are not to be read.
     """
+    codes = LETTER_CODES
     for i in range(len(tabs)):
         refs[i] = 255
         at = tabs[i, 2] + 1
@@ -132,9 +133,7 @@ def classify_spelled(
     text: NDArray[np.uint8],
     tabs: NDArray[np.int64],
     starts: NDArray[np.int64],
-    codes: NDArray[np.uint8],
-    bases: NDArray[np.uint8],
-    shifts: NDArray[np.int64],
+    stretches: ReferenceStretches,
     longest: int,
     first_outcome: NDArray[np.int64],
     kinds: NDArray[np.uint8],
@@ -148,12 +147,12 @@ def classify_spelled(
     ----------
     rows : int64 array [R]
         Records to look at, the REF of each within its contig.
-    text, tabs, codes, first_outcome
+    text, tabs, first_outcome
         As for `classify_plain`.
     starts : int64 array [N]
         POS, 0-based.
-    bases, shifts
-        The reference of each row, as `reference_stretches` gives it.
+    stretches : ReferenceStretches
+        The reference of each row.
     longest : int
         Most bases of an ALT that is looked at.
     kinds : uint8 array, written
@@ -170,6 +169,8 @@ def classify_spelled(
     -------
     n_terms, n_changes : int
     """
+    codes = LETTER_CODES
+    bases, shifts = stretches.bases, stretches.shifts
     n_terms = 0
     n_changes = 0
     for row in range(len(rows)):
@@ -242,96 +243,100 @@ def classify_spelled(
 
 
 @compiled
-def _copy(source: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint8], at: int) -> int:
-    for k in range(stop - start):
-        out[at + k] = source[start + k]
-    return at + stop - start
-
-
-@compiled
-def write_annotated(
+def lay_indels(
+    changes: NDArray[np.int64],
     text: NDArray[np.uint8],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    tabs: NDArray[np.int64],
-    first_outcome: NDArray[np.int64],
-    llr_rows: NDArray[np.int64],
-    statuses: NDArray[np.uint8],
-    sites: NDArray[np.int64],
-    llr_text: NDArray[np.uint8],
-    llr_lengths: NDArray[np.int64],
-    status_text: NDArray[np.uint8],
-    status_lengths: NDArray[np.int64],
-    rate_text: NDArray[np.uint8],
-    rate_lengths: NDArray[np.int64],
-    entropy_text: NDArray[np.uint8],
-    entropy_lengths: NDArray[np.int64],
-    keys: NDArray[np.uint8],
-    key_ends: NDArray[np.int64],
-    out: NDArray[np.uint8],
+    stretches: ReferenceStretches,
+    flank: int,
+    starts: NDArray[np.int64],
+    terms: NDArray[np.int64],
 ) -> int:
-    """Write records with their scores at the end of INFO; returns the bytes written.
+    """Where indels stand, and the sites that they change; as `HaplotypeLayout` has it.
 
     Parameters
     ----------
-    text, begins, ends, tabs
-        As `scan_lines` leaves them, N records.
-    first_outcome : int64 array [N + 1]
-        Where the outcomes of each record's ALTs begin.
-    llr_rows : int64 array, by outcome
-        Row of `llr_text`; -1 where the allele has no LLR.
-    statuses : uint8 array, by outcome
-        Row of `status_text`.
-    sites : int64 array [N]
-        Row of `rate_text` and `entropy_text`; -1 where there are none.
-    keys : uint8 array
-        ``TAG_LLR=;TAG_STATUS=;TAG_RATE=;TAG_ENTROPY=``.
-    key_ends : int64 array [4]
-        Ends of its parts.
-    out : uint8 array, written
-        Long enough.
+    changes : int64 array [K, 6]
+        As `classify_spelled` writes them.
+    text : uint8 array
+        Where the bases of ALT are.
+    stretches : ReferenceStretches
+        The reference of each row.
+    flank : int
+        Sites compared beyond the change.
+    starts : int64 array [K], written
+        First position of the left-aligned change; -1 where the stretch of the reference is too
+        short to tell.
+    terms : int64 array [M, 4], written
+        Row of the change, position, and the codes of the bases that differ there.
+
+    Returns
+    -------
+    int
+        Number of terms.
     """
-    at = 0
-    for i in range(len(begins)):
-        info = tabs[i, 6] + 1
-        info_end = tabs[i, 7]
-        if info_end == info or (info_end == info + 1 and text[info] == _POINT):
-            at = _copy(text, begins[i], info, out, at)
-        else:
-            at = _copy(text, begins[i], info_end, out, at)
-            if text[info_end - 1] != _SEMICOLON:
-                out[at] = _SEMICOLON
-                at += 1
-        at = _copy(keys, 0, key_ends[0], out, at)
-        for k in range(first_outcome[i], first_outcome[i + 1]):
-            if k > first_outcome[i]:
-                out[at] = _COMMA
-                at += 1
-            row = llr_rows[k]
-            if row < 0:
-                out[at] = _POINT
-                at += 1
+    codes = LETTER_CODES
+    bases = stretches.bases
+    n_terms = 0
+    for c in range(len(changes)):
+        row = changes[c, 1]
+        start = changes[c, 2]
+        n_ref = changes[c, 3]
+        alt = changes[c, 4]
+        n_alt = changes[c, 5]
+        shift = stretches.shifts[row]
+        low = stretches.lows[row]
+        high = stretches.highs[row]
+        starts[c] = -1
+        left = 0
+        right = 0
+        unit = n_ref + n_alt
+        if n_ref == 0 or n_alt == 0:
+            # How far it can move without changing the haplotype.
+            while start - 1 - left >= low:
+                k = unit - 1 - left % unit
+                own = bases[shift + start + k] if n_ref > 0 else codes[text[alt + k]]
+                if bases[shift + start - 1 - left] != own:
+                    break
+                left += 1
+            while start + n_ref + right < high:
+                k = right % unit
+                own = bases[shift + start + k] if n_ref > 0 else codes[text[alt + k]]
+                if bases[shift + start + n_ref + right] != own:
+                    break
+                right += 1
+        n_sites = n_ref + flank
+        first = start - left
+        last = start + right
+        if first - n_sites < low or last + n_ref + n_sites > high:
+            continue
+        starts[c] = first
+        # What lies left of the change in place, then what lies right of it.
+        for i in range(n_sites):
+            ref = bases[shift + last + i]
+            if i < n_alt:
+                k = (i + right) % n_alt if n_ref == 0 else i
+                other = codes[text[alt + k]]
             else:
-                at = _copy(llr_text[row], 0, llr_lengths[row], out, at)
-        at = _copy(keys, key_ends[0], key_ends[1], out, at)
-        for k in range(first_outcome[i], first_outcome[i + 1]):
-            if k > first_outcome[i]:
-                out[at] = _COMMA
-                at += 1
-            row = statuses[k]
-            at = _copy(status_text[row], 0, status_lengths[row], out, at)
-        at = _copy(keys, key_ends[1], key_ends[2], out, at)
-        row = sites[i]
-        if row < 0:
-            out[at] = _POINT
-            at += 1
-        else:
-            at = _copy(rate_text[row], 0, rate_lengths[row], out, at)
-        at = _copy(keys, key_ends[2], key_ends[3], out, at)
-        if row < 0:
-            out[at] = _POINT
-            at += 1
-        else:
-            at = _copy(entropy_text[row], 0, entropy_lengths[row], out, at)
-        at = _copy(text, info_end, ends[i], out, at)
-    return at
+                other = bases[shift + last + n_ref + i - n_alt]
+            if ref != other and ref < _N_BASES and other < _N_BASES:
+                terms[n_terms, 0] = c
+                terms[n_terms, 1] = last + i
+                terms[n_terms, 2] = ref
+                terms[n_terms, 3] = other
+                n_terms += 1
+        for i in range(n_sites):
+            ref = bases[shift + first - flank + i]
+            k = i + n_alt - n_sites
+            if k >= 0:
+                if n_ref == 0:
+                    k = (k + n_alt - left % n_alt) % n_alt
+                other = codes[text[alt + k]]
+            else:
+                other = bases[shift + first + k]
+            if ref != other and ref < _N_BASES and other < _N_BASES:
+                terms[n_terms, 0] = c
+                terms[n_terms, 1] = first - flank + i
+                terms[n_terms, 2] = ref
+                terms[n_terms, 3] = other
+                n_terms += 1
+    return n_terms
