@@ -1,4 +1,4 @@
-"""What a column store holds, and how. The written page is docs/store-format.md."""
+"""Codes, arrays and layout of a column store (docs/store-format.md)."""
 
 from __future__ import annotations
 
