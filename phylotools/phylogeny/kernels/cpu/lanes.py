@@ -19,10 +19,10 @@ from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-#: 32 float32 or 16 float64: two registers of AVX-512, four of AVX2, eight of NEON. Several at once
-#: hide the time each operation takes, too many no longer fit the registers. At 32, 64, 128 and 256
-#: bytes, 447 tips, one core with AVX-512: 114, 192, 251 and 298 thousand columns/s under F81; 79,
-#: 101, 114 and 101 under mutation-selection (benchmarks/RESULTS.md).
+#: 16 float32 or 8 float64: one register of AVX-512, two of AVX2, four of NEON. More no longer fit
+#: the registers, and make blocks prune less. At 64, 128 and 256 bytes, 447 tips, one core with
+#: AVX-512: 796, 789 and 779 thousand columns/s under F81; 269, 219 and 199 under GTR
+#: (benchmarks/RESULTS.md).
 VECTOR_BYTES = 64
 
 _IR_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
