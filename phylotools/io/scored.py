@@ -283,11 +283,14 @@ def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> 
     except ValueError:
         if text.lower() in MISSING_SCORE:
             return math.nan
+    has_comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
     raise InputError(
         f"{shown(text)!r} in column {column!r} is not a number",
         path=file.path,
         line=line,
-        remedy="name a column of numbers with --score",
+        remedy="write decimal points, not commas"
+        if has_comma
+        else "name a column of numbers with --score",
     )
 
 

@@ -14,7 +14,7 @@ from phylotools.io.genome import N_CODE, ReferenceGenome
 from phylotools.io.intervals import flags_of
 from phylotools.io.regions import Region, resolve_region
 from phylotools.io.vcf.alleles import Status
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.scoring.scorer import Scorer
 
 Scale = Literal["information", "probability", "llr"]
@@ -147,7 +147,7 @@ def _status(scorer: Scorer, region: Region) -> tuple[str, ...]:
     return tuple(status.tolist())
 
 
-def logo_numbers(profile: SiteProfile, facts: dict[str, Any]) -> Numbers:
+def logo_table(profile: SiteProfile, facts: dict[str, Any]) -> PlotTable:
     """The table of a logo: a row for each base, always on the forward strand."""
     columns = [
         *("contig", "pos", "ref"),
@@ -156,7 +156,7 @@ def logo_numbers(profile: SiteProfile, facts: dict[str, Any]) -> Numbers:
         *(f"llr_{base}" for base in "ACGT"),
         *("rate", "entropy", "status"),
     ]
-    return Numbers(facts, columns, _rows(profile))
+    return PlotTable(facts, columns, _rows(profile))
 
 
 def _rows(profile: SiteProfile) -> Iterator[list[Any]]:
