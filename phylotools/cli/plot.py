@@ -135,12 +135,7 @@ def logo_command(
                 logger.warning("%s: no feature overlaps %s", annotation, region)
         marks = None if variants is None else marks_within(variants, region, genome.contigs)
         profile = profile_sites(Scorer(loaded, genome, threads=threads), region)
-    made_by = {
-        "Model": loaded.name,
-        "Revision": loaded.revision,
-        "Sha256": loaded.sha256,
-        "Reference": path.rpartition("/")[2],
-    }
+    made_by = {**loaded.identity.header_facts(), "Reference": path.rpartition("/")[2]}
     picture = LogoPicture(profile, scale, features, reverse_complement, footer_text(made_by), marks)
     facts = {"Plot": "logo", **made_by, "Region": str(region), "Scale": scale}
     _conclude(
