@@ -133,6 +133,7 @@ def _check_report(path: str, report: str, force: bool) -> None:
             path=path,
             remedy="give a folder that `phylotools preprocess` made",
         )
+    options.check_apart({"STORE": path, "--report": report})
     refuse_existing_folder(report, force, REPORT)
 
 

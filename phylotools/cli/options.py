@@ -221,7 +221,7 @@ def check_summary(
 
 
 def check_apart(paths: Mapping[str, str | None]) -> None:
-    """Refuse folders of a command that are the same, or one of which lies in another.
+    """Refuse files and folders of a command that are the same, or of which one lies in another.
 
     Parameters
     ----------
@@ -234,10 +234,11 @@ def check_apart(paths: Mapping[str, str | None]) -> None:
     """
     from phylotools.errors import UsageError
 
-    places = {name: os.path.realpath(path) for name, path in paths.items() if path is not None}
+    named = {name: path for name, path in paths.items() if path is not None and path != "-"}
+    places = {name: os.path.realpath(path) for name, path in named.items()}
     for one, other in itertools.permutations(reversed(places), 2):
         if f"{places[one]}/".startswith(f"{places[other].rstrip('/')}/"):
-            raise UsageError(f"{one} must not be {other}, nor lie in it; choose another folder")
+            raise UsageError(f"{one} must not be {other}, nor lie in it; choose another name")
 
 
 def write_summary(path: str | None, summary: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from phylotools.plots.distribution_drawing import Style
     from phylotools.plots.embedding import Method
     from phylotools.plots.logo import Scale
-    from phylotools.plots.output import Numbers, PlotFiles
+    from phylotools.plots.output import PlotFiles, PlotTable
 
 _output_option = options.output_option(
     required=True, help="NAME.svg or NAME.png; without such a suffix, both."
@@ -117,7 +117,7 @@ def logo_command(
     from phylotools.io.genome import ReferenceGenome
     from phylotools.model.registry import load_model
     from phylotools.plots.features import features_within
-    from phylotools.plots.logo import choose_region, logo_numbers, profile_sites
+    from phylotools.plots.logo import choose_region, logo_table, profile_sites
     from phylotools.plots.logo_drawing import LogoPicture, draw_logo
     from phylotools.plots.marks import marks_within
     from phylotools.plots.wording import footer_text
@@ -135,18 +135,13 @@ def logo_command(
                 logger.warning("%s: no feature overlaps %s", annotation, region)
         marks = None if variants is None else marks_within(variants, region, genome.contigs)
         profile = profile_sites(Scorer(loaded, genome, threads=threads), region)
-    made_by = {
-        "Model": loaded.name,
-        "Revision": loaded.revision,
-        "Sha256": loaded.sha256,
-        "Reference": path.rpartition("/")[2],
-    }
+    made_by = {**loaded.identity.header_facts(), "Reference": path.rpartition("/")[2]}
     picture = LogoPicture(profile, scale, features, reverse_complement, footer_text(made_by), marks)
     facts = {"Plot": "logo", **made_by, "Region": str(region), "Scale": scale}
     _conclude(
         files,
         lambda: draw_logo(picture),
-        logo_numbers(profile, facts),
+        logo_table(profile, facts),
         force=force,
         what=f"{region} ({len(region)} bases)",
         watch=watch,
@@ -196,7 +191,7 @@ def embedding_command(
     _check_seed(seed)
     named = None if colour in ("name", "contig", "strand", "none") else colour
     files = _prepare(output, summary_json, force=force, inputs=[embeddings, named])
-    from phylotools.plots.embedding import embedding_numbers, project
+    from phylotools.plots.embedding import embedding_table, project
     from phylotools.plots.embedding_drawing import draw_embedding
     from phylotools.plots.embedding_file import open_embeddings
     from phylotools.plots.wording import counted, footer_text
@@ -213,7 +208,7 @@ def embedding_command(
     _conclude(
         files,
         lambda: draw_embedding(found, footer, seed=seed),
-        embedding_numbers(found, facts),
+        embedding_table(found, facts),
         force=force,
         what=counted(len(found.points), "region")
         + (f" ({found.n_left_out:,} without a finite vector left out)" if found.n_left_out else ""),
@@ -263,7 +258,7 @@ def llr_command(
     _check_seed(seed)
     inputs = [scored, _file_of(classes), selection["regions_file"]]
     files = _prepare(output, summary_json, force=force, inputs=inputs)
-    from phylotools.plots.distribution import distribution_numbers, distributions_by_class
+    from phylotools.plots.distribution import distribution_table, distributions_by_class
     from phylotools.plots.distribution_drawing import draw_distributions
     from phylotools.plots.wording import counted, footer_text, score_label
 
@@ -290,7 +285,7 @@ def llr_command(
             score_label(found.score),
             footer_text(found.made_by, *_said(scored, selection)),
         ),
-        distribution_numbers(found, facts),
+        distribution_table(found, facts),
         force=force,
         what=f"{counted(sum(tally.n for tally in found.tallies.values()), 'allele')} in "
         f"{counted(len(found.tallies), 'class', 'classes')}" + _left_out(found.counts),
@@ -331,7 +326,7 @@ def frequency_command(
     _check_seed(seed)
     inputs = [scored, selection["regions_file"]]
     files = _prepare(output, summary_json, force=force, inputs=inputs)
-    from phylotools.plots.frequency import frequency_numbers, scores_by_frequency
+    from phylotools.plots.frequency import frequency_table, scores_by_frequency
     from phylotools.plots.frequency_drawing import draw_frequency
     from phylotools.plots.wording import counted, footer_text, frequency_label, score_label
 
@@ -357,7 +352,7 @@ def frequency_command(
             frequency_label(frequency),
             footer_text(found.made_by, *_said(scored, selection)),
         ),
-        frequency_numbers(found, facts),
+        frequency_table(found, facts),
         force=force,
         what=f"{counted(found.n, 'allele')} in {counted(len(found.bins), 'bin')}"
         + _left_out(found.counts),
@@ -450,7 +445,7 @@ def _check_seed(seed: int) -> None:
 def _conclude(
     files: PlotFiles,
     draw: Callable[[], Any],
-    numbers: Numbers,
+    table: PlotTable,
     *,
     force: bool,
     what: str,
@@ -461,7 +456,7 @@ def _conclude(
     """Write the files, say so, and write the summary."""
     from phylotools.plots.output import write_plot
 
-    write_plot(files, draw, numbers, force=force)
+    write_plot(files, draw, table, force=force)
     names = [str(path) for path in files.paths]
     logger.info("drew %s: %s, in %.1f s", what, ", ".join(names), watch.seconds)
     options.write_summary(

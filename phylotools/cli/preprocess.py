@@ -205,7 +205,7 @@ def preprocess_finalise_command(
     from phylotools.preprocess.stages import finalise_planned
 
     options.check_summary(summary_json, force=force, inputs=[], output=output)
-    options.check_apart({"-o": output, "WORK": work, "--summary-json": summary_json})
+    options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
     watch = options.Stopwatch()
     summary = finalise_planned(work, output, threads=threads or n_cores(), force=force)
     _conclude(summary, output, watch.seconds, summary_json)

@@ -211,7 +211,7 @@ def tracks_finalise_command(
     The work folder stays as it is: remove it when the tracks are as they should be.
     """
     options.check_summary(summary_json, force=force, inputs=[], output=output)
-    options.check_apart({"-o": output, "WORK": work, "--summary-json": summary_json})
+    options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
     from phylotools.phylogeny.threads import n_cores
     from phylotools.tracks.stages import finalise_tracks
 

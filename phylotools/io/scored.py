@@ -10,12 +10,12 @@ from __future__ import annotations
 import bisect
 import contextlib
 import ctypes
-import itertools
 import math
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -133,18 +133,21 @@ class _ScoredVcf:
         self.columns = (*self._number, *(c for c in _FIXED_COLUMNS if c not in self._number))
 
     def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
-        fields = [(name, self._number.get(name)) for name in columns]
+        numbers = [self._number.get(name) for name in columns]
+        fields = list(zip(columns, numbers, strict=True))
         with _records(self._stream, fields) as (records, line_of):
             for index, record in enumerate(records):
                 contig, start, ref = record.CHROM, record.start, record.REF.upper()
                 alts = record.ALT or ["."]
-                texts = [_text(record, name, number) for name, number in fields]
+                n_alts = len(alts)
+                info = record.INFO
+                texts = [
+                    _fixed_column(record, name) if number is None else info.get(name)
+                    for name, number in fields
+                ]
                 for place, alt in enumerate(alts):
                     try:
-                        values = tuple([
-                            None if text is None else _value(text, number, place, len(alts))
-                            for text, (_, number) in zip(texts, fields, strict=True)
-                        ])  # fmt: skip
+                        values = tuple(map(_value, texts, numbers, repeat(place), repeat(n_alts)))
                     except ValueError as error:
                         raise InputError(
                             str(error),
@@ -219,12 +222,8 @@ def trimmed(position: int, ref: str, alt: str) -> tuple[int, str, str]:
     return position + offset, ref, alt
 
 
-def _text(record: Any, name: str, number: str | None) -> str | None:
-    """What a record says in an INFO field (that has a `number`) or in a fixed column."""
-    if number is not None:
-        text = record.INFO.get(name)
-        # A field without a value is a flag.
-        return "1" if text is False else text
+def _fixed_column(record: Any, name: str) -> str | None:
+    """What a record says as its ID, FILTER or QUAL."""
     if name == "FILTER":
         return ";".join(record.FILTERS) or None
     if name == "QUAL":
@@ -233,7 +232,7 @@ def _text(record: Any, name: str, number: str | None) -> str | None:
     return record.ID
 
 
-def _value(text: str, number: str | None, place: int, n_alts: int) -> str | None:
+def _value(text: str | bool | None, number: str | None, place: int, n_alts: int) -> str | None:
     """The part of a text that is about one of the ALT alleles.
 
     Raises
@@ -241,7 +240,12 @@ def _value(text: str, number: str | None, place: int, n_alts: int) -> str | None
     ValueError
         If there is another number of values than the header says.
     """
-    if number not in ("A", "R", ".") or present(text) is None:
+    if not isinstance(text, str):
+        # A field without a value is a flag.
+        return None if text is None else "1"
+    if number not in ("A", "R", "."):
+        return present(text)
+    if (n_alts == 1 and number != "R" and "," not in text) or present(text) is None:
         return present(text)
     values = text.split(",")
     if number == ".":
@@ -260,7 +264,7 @@ def present(text: str) -> str | None:
     """A value without blanks around it, None for a missing one."""
     text = text.strip()
     # Comma lists of dots are how Number=A fields say that they know nothing at all.
-    return text if text.strip(".,") else None
+    return text if text[:1] > "." or text.strip(".,") else None
 
 
 def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> float:
@@ -279,11 +283,14 @@ def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> 
     except ValueError:
         if text.lower() in MISSING_SCORE:
             return math.nan
+    has_comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
     raise InputError(
         f"{shown(text)!r} in column {column!r} is not a number",
         path=file.path,
         line=line,
-        remedy="name a column of numbers with --score",
+        remedy="write decimal points, not commas"
+        if has_comma
+        else "name a column of numbers with --score",
     )
 
 
@@ -301,7 +308,10 @@ def _records(
     htslib.hts_set_log_level(0)
     feed = _Feed(_pieces(stream, fields, lines))
     try:
-        variants = VCF(feed.reader)
+        try:
+            variants = VCF(feed.reader)
+        except Exception as error:
+            raise InputError("htslib cannot read its header", path=stream.path) from error
         yield _read(variants, feed, stream.path, lines), lines.of
         variants.close()
     finally:
@@ -331,23 +341,19 @@ def _read(variants: Any, feed: _Feed, path: str, lines: _LineNumbers) -> Iterato
 def _pieces(
     stream: VariantStream, fields: Sequence[tuple[str, str | None]], lines: _LineNumbers
 ) -> Iterator[bytes]:
-    """A VCF of what is asked for: a header of its own, and lines that are known to be records."""
-    header = [b"##fileformat=VCFv4.2", b"##padding=" + b"-" * _FIRST_BYTES]
-    header += [
-        b"##contig=<ID=%s>" % name.encode(errors="replace") for name in stream.header.contigs
-    ]
-    declaration = '##INFO=<ID={},Number=.,Type=String,Description="">'
-    header += [declaration.format(name).encode() for name, number in dict(fields).items() if number]
-    # Without samples, genotypes are not looked at.
-    yield b"\n".join([*header, b"\t".join(FIXED_COLUMNS), b""])
+    """A VCF of nothing but what is asked for, in lines that are known to be records."""
+    keys = [name for name, number in dict(fields).items() if number is not None]
+    header = ["##fileformat=VCFv4.2", "##padding=" + "-" * _FIRST_BYTES]
+    header += [f"##contig=<ID={name}>" for name in stream.header.contigs]
+    header += [f'##INFO=<ID={key},Number=.,Type=String,Description="">' for key in keys]
+    header += [b"\t".join(FIXED_COLUMNS).decode(), ""]
+    yield "\n".join(header).encode(errors="replace")
     has_quality = ("QUAL", None) in fields
     for block in stream.blocks:
         records = scan_records(block, stream.header.n_columns, stream.path)
         _check(records, has_quality, stream.path)
         lines.add(records)
-        text = block.text
-        if len(records) < text.count(b"\n"):
-            text = b"".join(line for _, line in block.numbered())
+        text = records.reduced(keys)
         yield text if text.isascii() else text.decode("utf-8", "replace").encode()
 
 
@@ -380,20 +386,23 @@ class _LineNumbers:
 
     def __init__(self) -> None:
         self._n_records = 0
-        self._starts = [0]
-        #: Line less index, from each start on.
-        self._shifts = [0]
+        #: Records from which on line less index is the shift.
+        self._starts: list[int] = []
+        self._shifts: list[int] = []
 
     def add(self, records: RecordTable) -> None:
         indices = np.arange(self._n_records, self._n_records + len(records))
         shifts = records.block.first_line + records.line_index - indices
-        changed = np.flatnonzero(np.diff(shifts, prepend=self._shifts[-1]))
+        changed = np.flatnonzero(np.diff(shifts, prepend=self._shifts[-1] if self._shifts else 0))
         # Shifts first: the other thread may look while this one adds.
         self._shifts += shifts[changed].tolist()
         self._starts += indices[changed].tolist()
         self._n_records += len(records)
 
     def of(self, index: int) -> int:
+        """1-based line of a record that has been read."""
+        if len(self._starts) == 1:
+            return index + self._shifts[0]
         return index + self._shifts[bisect.bisect_right(self._starts, index) - 1]
 
 
@@ -414,7 +423,7 @@ class _Feed:
         self.reader, self._writer = os.pipe()
         # htslib waits for so many, and meanwhile keeps the interpreter from running the thread.
         os.write(self._writer, start[:_FIRST_BYTES])
-        others = itertools.chain([start[_FIRST_BYTES:]], pieces)
+        others = chain([start[_FIRST_BYTES:]], pieces)
         self._thread = threading.Thread(target=self._fill, args=(others,), daemon=True)
         self._thread.start()
 

@@ -21,7 +21,7 @@ from phylotools.plots.alleles import (
     require_column,
 )
 from phylotools.plots.features import OverlapIndex, holds_intervals, read_features
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.plots.sampling import KEPT, QUANTILES, Tally
 
 #: Bound on the classes of a column, and so on memory: 0.4 MB each.
@@ -219,11 +219,11 @@ def _class_column(file: ScoredFile) -> str:
     )
 
 
-def distribution_numbers(found: ClassDistributions, facts: dict[str, Any]) -> Numbers:
+def distribution_table(found: ClassDistributions, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each class, with all of its counts."""
     columns = ["class", "n", "n_sampled", "mean", "lowest"]
     columns += [f"quantile_{at:g}" for at in QUANTILES]
-    return Numbers(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
+    return PlotTable(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
 
 
 def _rows(found: ClassDistributions) -> Iterator[list[Any]]:

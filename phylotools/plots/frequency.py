@@ -19,7 +19,7 @@ from phylotools.plots.alleles import (
     open_alleles,
     require_column,
 )
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.plots.sampling import KEPT, QUANTILES, Reservoir, Tally
 
 #: Alleles whose single points make the ground of the picture.
@@ -237,12 +237,12 @@ def spearman(pairs: NDArray[np.float64]) -> float:
     return float(ranks[0] @ ranks[1]) / scale if scale else math.nan
 
 
-def frequency_numbers(found: ScoresByFrequency, facts: dict[str, Any]) -> Numbers:
+def frequency_table(found: ScoresByFrequency, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each bin, with all of its counts."""
     columns = ["alleles", "frequency_low", "frequency_high", "n", "n_sampled", "mean", "lowest"]
     columns += [f"quantile_{at:g}" for at in QUANTILES]
     more = {"Spearman": f"{found.spearman:.4f}", "KeptPerBin": KEPT}
-    return Numbers(facts | more, [*columns, "highest"], _rows(found))
+    return PlotTable(facts | more, [*columns, "highest"], _rows(found))
 
 
 def _rows(found: ScoresByFrequency) -> Iterator[list[Any]]:

@@ -158,7 +158,7 @@ class _Reading:
         )
 
     def _add_contigs(self) -> None:
-        """Take notice of contigs that were met for the first time."""
+        """List contigs that the input named for the first time, and add them to the genome."""
         if len(self._contigs) == len(self._resolver.contigs):
             return
         new = list(self._resolver.contigs)[len(self._contigs) :]

@@ -128,7 +128,7 @@ class TiledNetwork:
         return torch.device(self.model.device)
 
     def _resolved(self, precision: str) -> str:
-        if precision == "auto":
+        if precision in ("auto", "float32"):
             return "float32"
         from phylotools.model.device import resolve_precision
 

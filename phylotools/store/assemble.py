@@ -1,4 +1,4 @@
-"""Chunks in order -> a column store."""
+"""Write a column store from its chunks, in order."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class _LineWriter(ValueWriter):
 
 
 class _Parts:
-    """Takes chunks in order and passes on what each array needs of them."""
+    """Write each array's share of the chunks, which come in order."""
 
     def __init__(
         self,

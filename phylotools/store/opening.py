@@ -1,4 +1,4 @@
-"""Whether a folder is a column store, with all its parts."""
+"""Check that a folder is a column store, and read its attributes and layouts."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,34 @@ def test_a_store_and_its_report(workplace, capsys, monkeypatch):
     assert run(arguments) == 0
     assert set(os.listdir()) - before == {"o", "r"}
     assert ".part" not in Path("r/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("preprocess a.maf --tree t.nh -o o --work o", "--work must not be -o"),
+        ("preprocess a.maf --tree t.nh -o o --work o/w", "--work must not be -o"),
+        ("preprocess a.maf --tree t.nh -o o/s --work o", "-o must not be --work"),
+        ("preprocess a.maf --tree t.nh -o o --report ./o", "--report must not be -o"),
+        ("preprocess a.maf --tree t.nh -o o --report o.work/r", "--report must not be --work"),
+        ("preprocess a.maf --tree t.nh -o s --force --summary-json s/o", "--summary-json must not"),
+        ("preprocess-finalise s -o s", "-o must not be WORK"),
+        ("tracks -o o --work o/", "--work must not be -o"),
+        ("tracks-finalise s -o s/o", "-o must not be WORK"),
+        ("inspect s --report s/r", "--report must not be STORE"),
+        ("fit-sites s -o s/o.tsv", "-o must not be STORE"),
+        ("fit-sites s -o o.tsv --bigwig s/o", "track [a-z_]+ must not be STORE"),
+        (
+            "fit-sites s --bigwig o --summary-json o.rate.bw",
+            "track rate must not be --s",
+        ),
+        ("embed -r chrM:1-9 -o o.npz --pca o.npz/o.bed", "--pca must not be -o"),
+        ("embed -r chrM:1-9 -o o.npz --pca o --summary-json o", "--summary-json must not be --pca"),
+    ],
+)
+def test_paths_of_a_command_lie_apart(workplace, capsys, command, message):
+    before = sorted(Path().rglob("*"))
+    assert run([*command.split(), "-q"] if "inspect" not in command else command.split()) != 0
+    errors = capsys.readouterr().err
+    assert re.fullmatch(f"error: {message}.*, nor lie in it; choose another name\n", errors), errors
+    assert sorted(Path().rglob("*")) == before

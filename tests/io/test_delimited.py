@@ -91,6 +91,8 @@ def test_variants_by_their_usual_columns(data: bytes) -> None:
         (b"a,b\n1,2\n", "x: names no variants; give a table"),
         (b"chrom,pos\rchrM,1\r", "x:1: line ends are CR only"),
         (b"chrom,pos,ref,alt\n\0\n", "x:2: is no text"),
+        (b"chrom,pos,ref,alt\n" + b"\n" * 1_100_000, "has more than 1048576 blank lines"),
+        (b"#\n" * 110_000, "x:100001: has no header"),
     ],
 )
 def test_what_is_wrong_is_one_line(data: bytes, expected: str) -> None:

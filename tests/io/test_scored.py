@@ -115,6 +115,17 @@ def test_wrong_number_of_values_is_an_error_with_its_line(tmp_path):
         read(path, "LLR")
 
 
+def test_fields_with_similar_names_are_told_apart(tmp_path):
+    declared = '##INFO=<ID=X_LLR,Number=1,Type=Float,Description="x">\n##INFO=<ID=LLR'
+    text = SIMPLE.replace("##INFO=<ID=LLR", declared)
+    text += "chr1\t30\t.\tA\tC\t.\t.\tX_LLR=1;LLRX=2;LLR=3;LLR=4;X=LLR\n"
+    text += "chr1\t31\t.\tA\tC\t.\t.\tLLRX=2;X_LLR;LL=1\n"
+    assert [row[1:] for row in read(write(tmp_path, text), "LLR", "X_LLR")[-2:]] == [
+        ("3", "1"),
+        (None, "1"),
+    ]
+
+
 def test_a_quality_that_is_no_number_is_an_error(tmp_path):
     path = write(tmp_path, VCF + "chr1\t30\t.\tA\tC\thigh\t.\t.\tGT\t.\n")
     assert len(read(path, "ID")) == 5
@@ -262,6 +273,8 @@ def test_scores_are_numbers_or_missing_or_errors(tmp_path):
     for text in ("abc", "1_000", "1,5"):
         with pytest.raises(InputError, match=r"x.tsv:3: .* in column 's' is not a number"):
             score_number(text, "s", file, 3)
+    with pytest.raises(InputError, match="write decimal points"):
+        score_number("4,676", "s", file, 3)
 
 
 BASES = st.text("ACGT", min_size=1, max_size=6)

@@ -11,7 +11,7 @@ from sklearn import decomposition
 from phylotools.errors import InputError, UsageError
 from phylotools.io.vector_table import VectorRows, open_vectors
 from phylotools.plots import embedding, embedding_file
-from phylotools.plots.embedding import embedding_numbers, project
+from phylotools.plots.embedding import embedding_table, project
 from phylotools.plots.embedding_file import open_embeddings
 
 METADATA = {"model": "m", "revision": "2", "layer": "last", "pool": "mean"}
@@ -121,7 +121,7 @@ def test_intervals_name_the_regions_they_cover_most(tmp_path, vectors):
 def test_table_has_a_row_for_each_region(tmp_path, vectors):
     path = write(tmp_path / "e.parquet", vectors, ["a", ""] * 50)
     found = project(open_embeddings(path), "pca")
-    numbers = embedding_numbers(found, {"Model": "m"})
+    numbers = embedding_table(found, {"Model": "m"})
     rows = list(numbers.rows)
     assert list(numbers.columns)[-3:] == ["class", "pc1", "pc2"]
     assert rows[1][:6] == ["chr1", 100, 150, ".", "+", "none"]

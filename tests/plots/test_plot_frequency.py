@@ -17,7 +17,7 @@ from phylotools.plots.frequency import (
     UNSEEN,
     bin_edge,
     frequency_bin,
-    frequency_numbers,
+    frequency_table,
     scores_by_frequency,
     spearman,
 )
@@ -47,7 +47,7 @@ def test_numbers_are_those_of_an_independent_reading(example):
     seen = frequency > 0
     expected_correlation = stats.spearmanr(frequency[seen], score[seen]).statistic
     assert found.spearman == pytest.approx(expected_correlation, abs=1e-6)
-    numbers = frequency_numbers(found, {})
+    numbers = frequency_table(found, {})
     assert [row[3] for row in numbers.rows] == [one.tally.n for one in found.bins]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from phylotools.io.vcf.record_kernels import (
     WRONG_COLUMNS,
     info_contains,
     record_ends,
+    reduce_records,
     scan_lines,
 )
 
@@ -99,6 +100,20 @@ class RecordTable:
         found = np.empty(len(self), dtype=bool)
         info_contains(self.text, self.tabs, np.frombuffer(wanted, dtype=np.uint8), found)
         return found
+
+    def reduced(self, keys: Sequence[str]) -> bytes:
+        """The records as lines with these INFO fields alone, and without genotypes."""
+        encoded = [key.encode() for key in keys]
+        lines = np.empty(len(self.text) + 2 * len(self), dtype=np.uint8)
+        n_bytes = reduce_records(
+            self.text,
+            self.begins,
+            self.tabs,
+            np.frombuffer(b"".join(encoded), dtype=np.uint8),
+            np.cumsum([0, *map(len, encoded)]),
+            lines,
+        )
+        return lines[:n_bytes].tobytes()
 
     def span_ends(self) -> NDArray[np.int64]:
         """0-based end of what each record spans, int64 array [N]: its REF, or INFO/END."""

@@ -19,10 +19,10 @@ from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-#: 32 float32 or 16 float64: two registers of AVX-512, four of AVX2, eight of NEON. Several at once
-#: hide the time each operation takes, too many no longer fit the registers. At 32, 64, 128 and 256
-#: bytes, 447 tips, one core with AVX-512: 114, 192, 251 and 298 thousand columns/s under F81; 79,
-#: 101, 114 and 101 under mutation-selection (benchmarks/RESULTS.md).
+#: 16 float32 or 8 float64: one register of AVX-512, two of AVX2, four of NEON. More no longer fit
+#: the registers, and make blocks prune less. At 64, 128 and 256 bytes, 447 tips, one core with
+#: AVX-512: 796, 789 and 779 thousand columns/s under F81; 269, 219 and 199 under GTR
+#: (benchmarks/RESULTS.md).
 VECTOR_BYTES = 64
 
 _IR_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
@@ -392,6 +392,7 @@ def exp(x):
 
 #: log 2 in two parts, the first short enough for n times it to be exact.
 _LOG2_HIGH = {32: 0.693359375, 64: 0.6931471803691238}
+_LOG2_LOW = {32: -2.1219444005469057e-4, 64: 1.9082149292705877e-10}
 #: exp of less is not a normal number.
 _LEAST = {32: -86.0, 64: -707.0}
 #: Terms that |r| <= log(2) / 2 needs after the first.
@@ -409,7 +410,7 @@ def _split_lanes(x):
         return None
     bits = x.bits
     least, high = _LEAST[bits], _LOG2_HIGH[bits]
-    low, per_log2 = math.log(2) - high, 1 / math.log(2)
+    low, per_log2 = _LOG2_LOW[bits], 1 / math.log(2)
     magic = 1.5 * 2.0 ** _MANTISSA[bits]
     last = 1 / math.factorial(_N_TERMS[bits] + 1)
     others = tuple(1 / math.factorial(n) for n in range(_N_TERMS[bits], 1, -1))
