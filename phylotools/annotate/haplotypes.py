@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
+from phylotools.io.bases import CODE_OF_BYTE
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.alleles import LONGEST_CHANGE, shared_prefix, trim
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.scorer import Scorer

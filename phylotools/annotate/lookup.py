@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.bases import BASES, CODE_OF_BYTE
 from phylotools.io.bigwig.reader import BigWigReader
 from phylotools.io.closing import Closing
 from phylotools.io.contigs import resolve_contigs
-from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.track_folder import read_track_record
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.site_numbers import SiteNumbers
@@ -21,7 +22,7 @@ from phylotools.scoring.site_numbers import SiteNumbers
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
 
-_LOG_PI = tuple(f"log_probability_{base}.bw" for base in "ACGT")
+_LOG_PI = tuple(f"log_probability_{base}.bw" for base in BASES)
 _FILES = (*_LOG_PI, "rate.bw", "llr_mean.bw")
 #: Relative error of a track, which is rounded to 14 significant bits.
 _ROUNDING = 2.0**-14

@@ -19,8 +19,9 @@ from phylotools.embedding.regions import (
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
+from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.contigs import resolve_contigs
-from phylotools.io.genome import CODE_OF_BYTE, LETTER_OF_CODE, ReferenceGenome
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
-_NO_LETTER = 255
 #: Of dtypes: booleans, integers, floats.
 _NUMBER_KINDS = "biuf"
 _LONGEST_TILE, _SHORTEST_TILE = 512, 64
@@ -139,7 +139,7 @@ def _checked_letters(sequences: Iterable[SequenceLike]) -> list[bytes]:
         codes = CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
         if not letters:
             raise UsageError(f"sequence {k} is empty")
-        wrong = np.flatnonzero(codes == _NO_LETTER)
+        wrong = np.flatnonzero(codes == NO_CODE)
         if len(wrong):
             letter = ascii(chr(letters[wrong[0]]))
             raise UsageError(

@@ -14,33 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.bases import CODE_MASK, CODE_OF_BYTE, NO_CODE
 from phylotools.io.closing import Closing
 from phylotools.io.fasta import Fasta
 from phylotools.io.regions import Region
-
-#: Code of every letter other than A, C, G and T.
-N_CODE = 4
-#: Added to the code of a lower-case (soft-masked) base.
-SOFT_MASK = 8
-_BASE_MASK = np.uint8(SOFT_MASK - 1)
-_INVALID = 255
-
-
-def _code_table() -> NDArray[np.uint8]:
-    table = np.full(256, _INVALID, dtype=np.uint8)
-    # The codes of IUPAC for nucleotides, and X; E, F, I, J, L, O, P, Q and Z are amino acids only.
-    table[list(b"RYSWKMBDHVNX-*.")] = N_CODE
-    table[list(b"ACGTU")] = [0, 1, 2, 3, 3]
-    lower = np.frombuffer(b"acgturyswkmbdhvnx", dtype=np.uint8)
-    table[lower] = table[lower - 32] | SOFT_MASK
-    table.setflags(write=False)
-    return table
-
-
-#: uint8[256]: ASCII byte -> base code; 255 where the byte is no nucleotide letter. U is T.
-CODE_OF_BYTE = _code_table()
-#: uint8[5]: base code without soft mask -> upper-case letter, N for all but A, C, G and T.
-LETTER_OF_CODE = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
 
 class _SequenceSource(Protocol):
@@ -135,14 +112,14 @@ class ReferenceGenome(Closing):
             )
         letters = self._source.letters(region.contig, region.start, region.end)
         codes = CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
-        if len(codes) != region.end - region.start or (codes == _INVALID).any():
+        if len(codes) != region.end - region.start or (codes == NO_CODE).any():
             raise self._wrong_letters(region, letters, codes)
         return codes
 
     def _wrong_letters(
         self, region: Region, letters: bytes, codes: NDArray[np.uint8]
     ) -> InputError:
-        wrong = np.flatnonzero(codes == _INVALID)
+        wrong = np.flatnonzero(codes == NO_CODE)
         if not len(wrong):
             return InputError(
                 f"{region} holds fewer letters than its index says",
@@ -158,7 +135,7 @@ class ReferenceGenome(Closing):
 
     def bases(self, region: Region) -> NDArray[np.uint8]:
         """`fetch` without the soft mask: 0 to 4."""
-        return self.fetch(region) & _BASE_MASK
+        return self.fetch(region) & np.uint8(CODE_MASK)
 
     def close(self) -> None:
         """Close the file."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.io.genome import N_CODE, ReferenceGenome
+from phylotools.io.bases import BASES, BASES_AND_N, N
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import flags_of
 from phylotools.io.regions import Region, resolve_region
 from phylotools.io.vcf.alleles import Status
@@ -22,7 +23,6 @@ SCALES: tuple[Scale, ...] = ("information", "probability", "llr")
 #: Bases of the longest region whose letters can be read, and of the longest that is drawn.
 MOST_LETTERS = 400
 MOST_BASES = 4000
-_BASES = "ACGTN"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
     reference = scorer.genome.bases(region)
     scores = model.allele_scores(theta).numpy()
     rows = np.arange(len(region))
-    is_known = reference != N_CODE
+    is_known = reference != N
     of_reference = np.where(is_known, scores[rows, np.minimum(reference, 3)], np.nan)
     return SiteProfile(
         region,
@@ -151,9 +151,9 @@ def logo_table(profile: SiteProfile, facts: dict[str, Any]) -> PlotTable:
     """The table of a logo: a row for each base, always on the forward strand."""
     columns = [
         *("contig", "pos", "ref"),
-        *(f"probability_{base}" for base in "ACGT"),
+        *(f"probability_{base}" for base in BASES),
         "information_bits",
-        *(f"llr_{base}" for base in "ACGT"),
+        *(f"llr_{base}" for base in BASES),
         *("rate", "entropy", "status"),
     ]
     return PlotTable(facts, columns, _rows(profile))
@@ -169,7 +169,7 @@ def _rows(profile: SiteProfile) -> Iterator[list[Any]]:
         yield [
             profile.region.contig,
             profile.region.start + row + 1,
-            _BASES[code],
+            BASES_AND_N[code],
             *probability[row].tolist(),
             float(information[row]),
             *profile.llr[row].tolist(),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phylotools.drawing import BASE_COLOURS
+from phylotools.io.bases import BASE_COLOURS, BASES, COMPLEMENT
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, open_scored
@@ -14,7 +14,6 @@ from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classif
 
 #: Rows of marks; further alleles at a site are not drawn.
 MOST_ROWS = 4
-_COMPLEMENT = dict(zip("ACGT", "TGCA", strict=True))
 
 
 @dataclass(frozen=True, order=True)
@@ -85,7 +84,7 @@ def _mark_of(allele: Allele) -> str | None:
 def reversed_marks(marks: Sequence[Mark], n_bases: int) -> list[Mark]:
     """The same marks along the other strand of a region of so many bases."""
     return sorted(
-        Mark(n_bases - mark.end, n_bases - mark.start, _COMPLEMENT.get(mark.base, mark.base))
+        Mark(n_bases - mark.end, n_bases - mark.start, COMPLEMENT.get(mark.base, mark.base))
         for mark in marks
     )
 
@@ -122,10 +121,10 @@ def draw_marks(
     for row, mark in placed:
         if mark.start >= high or mark.end - 1 < low:
             continue
-        colour = BASE_COLOURS["ACGT".index(mark.base)] if mark.base in _COMPLEMENT else "#444444"
+        colour = BASE_COLOURS[BASES.index(mark.base)] if mark.base in COMPLEMENT else "#444444"
         if font_size is None:
             axes.plot([mark.start] * 2, [row + 0.1, row + 0.9], color=colour, linewidth=0.7)
-        elif mark.base in _COMPLEMENT or mark.base == "+":
+        elif mark.base in COMPLEMENT or mark.base == "+":
             axes.text(
                 mark.start,
                 row + 0.5,

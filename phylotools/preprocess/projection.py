@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.io.alignment.blocks import BlockBatch
-from phylotools.io.alignment.letters import CODE_OF_BYTE, COMPLEMENT_OF_BYTE
+from phylotools.io.bases import ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE
 from phylotools.jobs.piece import PieceWriter
 from phylotools.preprocess import projection_kernels as kernels
 from phylotools.preprocess.pieces import add_chunk
@@ -151,8 +151,8 @@ class Projector:
             batch.species,
             batch.letters_at,
             self._reference_index,
-            CODE_OF_BYTE,
-            COMPLEMENT_OF_BYTE,
+            ALIGNED_CODE_OF_BYTE,
+            ALIGNED_COMPLEMENT_OF_BYTE,
             self._chunks,
             slots,
             np.searchsorted(keys, batch.contig[part] << 40 | first[part]),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phylotools.io.bases import BASES_AND_N
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.provenance import RunRecord
 from phylotools.report.finding import Finding
@@ -208,7 +209,7 @@ def _report_json(
             "fitted": divergence.is_fitted,
             "tolerance": divergence.tolerance,
         },
-        "reference_bases": dict(zip("ACGTN", quality.reference.tolist(), strict=True)),
+        "reference_bases": dict(zip(BASES_AND_N, quality.reference.tolist(), strict=True)),
         "by_species": [
             {key: _json_number(value) for key, value in zip(header, row, strict=True)}
             for row in rows

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
+from phylotools.io.bases import BASES, LETTER_OF_CODE
 from phylotools.io.contigs import resolve_contigs, spellings
-from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.presets import PAD_TOKEN
 
@@ -25,7 +26,7 @@ _BLOCKS_KEPT = 1024
 #: Stretches nearer than this are read in one go: a call costs as much as 2,000 bases (12 us), and
 #: a block of records far apart must not hold all that lies between them.
 _STRETCH_GAP = 1 << 11
-_ACGT = frozenset(b"ACGT")
+_ACGT = frozenset(BASES.encode())
 _NAMES_SHOWN = 5
 
 #: A wrong assembly disagrees in about three of four bases; errors of callers, liftovers and IUPAC

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK
+from phylotools.io.bases import BASES_AND_N, SOFT_MASK
 from phylotools.io.regions import Region, RegionSet
 from phylotools.phylogeny.simulation import stream_key
 from phylotools.phylogeny.simulation.sites import SiteDistribution
@@ -19,9 +19,6 @@ from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
-
-_UPPER, _LOWER = b"ACGTN", b"acgtn"
-_UNKNOWN = 4
 
 
 class SiteSource(Protocol):
@@ -112,8 +109,8 @@ class ModelSites:
 
     def reference(self, region: Region) -> NDArray[np.uint8]:
         codes = self._scorer.genome.fetch(region)
-        letters = np.frombuffer(_UPPER.ljust(SOFT_MASK, b"N") + _LOWER, dtype=np.uint8)
-        return letters[codes]
+        letters = BASES_AND_N.ljust(SOFT_MASK, "N") + BASES_AND_N.lower()
+        return np.frombuffer(letters.encode(), dtype=np.uint8)[codes]
 
     def describe(self) -> dict[str, Any]:
         model = self._scorer.model
@@ -121,11 +118,6 @@ class ModelSites:
             "model": model.identity.to_dict(),
             "fasta": os.path.basename(self._scorer.genome.path),
         }
-
-
-def base_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Codes 0..3 of A, C, G, T in any case, 4 of other letters."""
-    return np.minimum(CODE_OF_BYTE[letters] & (SOFT_MASK - 1), _UNKNOWN)
 
 
 def warn_of_unseen_sites(training_regions: RegionSet | None, regions: RegionSet) -> None:

@@ -22,7 +22,7 @@ from small_stores import change_attributes
 from phylotools.cli.main import run
 
 DATA = Path(__file__).parents[1] / "data"
-RUN = ("checkpoint.safetensors", "metrics.tsv")
+RUN = ("checkpoint.safetensors", "metrics.tsv", "training_regions.bed")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def place(tmp_path_factory, mammals_store) -> Path:
     return folder
 
 
-def test_a_run_holds_two_files_and_its_lock(place):
+def test_a_run_holds_three_files_and_its_lock(place):
     assert sorted(path.name for path in (place / "run").iterdir()) == sorted([*RUN, ".lock"])
     modes = {path.stat().st_mode & 0o777 for path in (place / "run").iterdir()}
     assert len(modes) == 1  # as the umask says, all of them

@@ -392,6 +392,7 @@ def exp(x):
 
 #: log 2 in two parts, the first short enough for n times it to be exact.
 _LOG2_HIGH = {32: 0.693359375, 64: 0.6931471803691238}
+_LOG2_LOW = {32: -2.1219444005469057e-4, 64: 1.9082149292705877e-10}
 #: exp of less is not a normal number.
 _LEAST = {32: -86.0, 64: -707.0}
 #: Terms that |r| <= log(2) / 2 needs after the first.
@@ -409,7 +410,7 @@ def _split_lanes(x):
         return None
     bits = x.bits
     least, high = _LEAST[bits], _LOG2_HIGH[bits]
-    low, per_log2 = math.log(2) - high, 1 / math.log(2)
+    low, per_log2 = _LOG2_LOW[bits], 1 / math.log(2)
     magic = 1.5 * 2.0 ** _MANTISSA[bits]
     last = 1 / math.factorial(_N_TERMS[bits] + 1)
     others = tuple(1 / math.factorial(n) for n in range(_N_TERMS[bits], 1, -1))
