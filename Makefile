@@ -1,9 +1,10 @@
-# make demo   score a real VCF with the shipped model, evaluate the scores, draw tracks
-# make test   run all tests
-# make lint   check style and types
-# make docs   the API reference, from the docstrings, in build/api
+# make demo        score a real VCF with the shipped model, evaluate the scores, draw tracks
+# make test        run all tests
+# make lint        check style and types
+# make docs        the API reference, from the docstrings, in build/api
+# make wheel-test  install the wheel alone in a folder of its own and run every verb there, offline
 #
-# Each installs what it needs into .venv at the versions of constraints.txt, once.
+# All but the last install what they need into .venv at the versions of constraints.txt, once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +20,7 @@ INSTALL = PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
 # Four at most: one may hold 2 GB.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs wheel-test clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -35,6 +36,9 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	$(VENV)/bin/python -W error -m pdoc --docformat numpy phylotools -o build/api
+
+wheel-test:
+	bash tests/plain_install.sh "$(PYTHON)"
 
 clean:
 	rm -rf "$(VENV)" build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,6 +32,7 @@ from phylotools.annotate.variants import VariantAnnotator
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.reader import open_variants
+from phylotools.model.folder import ModelIdentity
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.scoring.scorer import Scorer
 
@@ -43,6 +44,9 @@ class Constant(torch.nn.Module):
         return torch.tensor([0.1, 0.2, 0.3, 0.4]).expand(len(tokens), tokens.shape[1] - 72, 4)
 
 
+IDENTITY = ModelIdentity("constant", "1", "0" * 64)
+
+
 @dataclass
 class ConstantModel:
     """What `annotate_file` reads of a model."""
@@ -52,9 +56,9 @@ class ConstantModel:
     receptive_field: int = 73
     training_regions: None = None
     substitution: SubstitutionModel = field(default_factory=F81)
+    identity: ModelIdentity = field(default_factory=lambda: IDENTITY)
+    score_meaning: str = F81.score_meaning
     name: str = "constant"
-    revision: str = "1"
-    sha256: str = "0" * 64
     device: str = "cpu"
 
     def choose_reference(self, fasta: str | None) -> str:

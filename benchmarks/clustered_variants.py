@@ -100,8 +100,10 @@ def main() -> None:
     fasta = model.reference_fasta
     if arguments.preset:
         torch.manual_seed(1)
-        site_model = SiteModelSpec(preset(arguments.preset)).build().freeze()
-        model = replace(model, site_model=site_model, name=arguments.preset)
+        spec = preset(arguments.preset)
+        model = replace(model, spec=spec, identity=replace(model.identity, name=arguments.preset))
+        # Instead of what would be loaded from the folder.
+        vars(model)["site_model"] = SiteModelSpec(spec).build().freeze()
     with ReferenceGenome.open(str(fasta)) as genome:
         variants = every_snv(genome, Region(CONTIG, START, START + arguments.bases))
         n_first = arguments.windows

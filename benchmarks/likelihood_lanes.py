@@ -1,4 +1,4 @@
-"""Width of the vectors of the compiled kernel, one thread, float32.
+"""Width of the vectors of the compiled kernel, one thread, float32, by processor time.
 
 python benchmarks/likelihood_lanes.py TREE.nh [TREE.nh ...]
 
@@ -45,9 +45,9 @@ model = make_substitution_model(name)
 def once():
     column_log_likelihood(states, theta, plan, model, kernel="cpu").sum().backward()
 once()
-start = time.perf_counter()
+start = time.process_time()
 once()
-print(columns / (time.perf_counter() - start))
+print(columns / (time.process_time() - start))
 """
 
 

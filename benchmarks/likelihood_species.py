@@ -1,16 +1,16 @@
-"""Cost of a column by the number of species in it, and memory, of the compiled kernel.
+"""Cost of a column by the number of species in it, of the compiled kernel.
 
 python benchmarks/likelihood_species.py [--threads N] TREE.nh
 
 Three series on one tree: pruned trees with every species present; the whole tree with species
 absent from stretches of columns, as in alignment blocks, in order and shuffled; the whole tree with
-species absent at random. Then the growth of the process with the number of columns.
+species absent at random.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import time
 from functools import partial
 from pathlib import Path
 
@@ -45,10 +45,6 @@ def absent_in_blocks(rng: np.random.Generator, states: np.ndarray, fraction: flo
     return states
 
 
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -56,6 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     set_threads(arguments.threads)
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
     tree = parse_newick(Path(arguments.tree).read_text()).with_minimum_branch_length(1e-6)
     plan, rng = make_plan(tree), np.random.default_rng(0)
     theta = torch.from_numpy(rng.normal(size=(COLUMNS, 4)).astype(np.float32))
@@ -69,7 +66,7 @@ def main() -> None:
         ways[f"{n_tips} species"] = partial(
             gradient, torch.from_numpy(full[:, kept].copy()), theta, smaller
         )
-    compare(ways, work=COLUMNS, unit="columns/s")
+    compare(ways, work=COLUMNS, unit="columns/s", clock=clock)
 
     print(f"{tree.n_tips} species, some absent")
     ways = {"none absent": partial(gradient, torch.from_numpy(full), theta, plan)}
@@ -81,16 +78,7 @@ def main() -> None:
         ways[f"{present}, shuffled"] = partial(gradient, torch.from_numpy(shuffled), theta, plan)
     scattered = np.where(rng.random(full.shape) < 0.5, np.uint8(5), full)
     ways["0.50 present, at random"] = partial(gradient, torch.from_numpy(scattered), theta, plan)
-    compare(ways, work=COLUMNS, unit="columns/s")
-
-    many = 40 * COLUMNS
-    states = torch.from_numpy(full).repeat(40, 1)
-    leaf = theta.repeat(40, 1).requires_grad_()
-    before = peak_bytes()
-    value = column_log_likelihood(states, leaf, plan, F81(), kernel="cpu")
-    value.sum().backward()
-    beyond = peak_bytes() - before - many * 5 * 4  # the value and the gradient are output
-    print(f"memory beyond inputs and outputs: {beyond / many:.0f} bytes a column")
+    compare(ways, work=COLUMNS, unit="columns/s", clock=clock)
 
 
 if __name__ == "__main__":

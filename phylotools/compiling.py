@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numba
+from numba.core import event
 
 logger = logging.getLogger("phylotools")
 
@@ -22,6 +23,25 @@ def can_cache() -> bool:
     return True
 
 
+class _Announcer(event.Listener):
+    """Says once why the first run takes seconds more: compiling, where nothing is kept yet."""
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+        self._is_silent = False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self._is_silent:
+            self._is_silent = True
+            logger.info("compiling loops, which takes some seconds %s", self._when)
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+_is_kept = can_cache()
+event.register("numba:compile", _Announcer("once on this machine" if _is_kept else "in every run"))
+
 #: Decorates functions of arrays and numbers. Those that call each other belong in one file:
 #: numba renews what it cached only when the file of the outer one changes.
-compiled = numba.njit(nogil=True, cache=can_cache())
+compiled = numba.njit(nogil=True, cache=_is_kept)

@@ -16,8 +16,6 @@ GREY = "#8a8a8a"
 PALE = "#f3f4f6"
 #: Marks beside the colours, for points that belong together.
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-#: A, C, G, T: the usual green, blue, yellow and red in hues of `COLOURS`.
-BASE_COLOURS = ("#009E73", "#0072B2", "#E69F00", "#D55E00")
 #: Stands between the facts of a footer.
 SEPARATOR = "   ·   "
 _FOOTER_LETTERS_PER_INCH = 21

@@ -10,6 +10,12 @@ def shown_path(path: str | PathLike[str]) -> str:
     return "<stdin>" if str(path) == "-" else str(path)
 
 
+def shown(text: str) -> str:
+    """A value as a message may show it: short, and without control characters."""
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 class PhylotoolsError(Exception):
     """Base of every error that a user can cause and mend.
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -38,7 +42,7 @@ _may_import("tracks", "scoring", "jobs", "browser")
 _may_import("embedding", "scoring")
 _may_import("sites", "scoring")
 _may_import("simulate", "scoring")
-_may_import("evaluate", "model", "drawing")
+_may_import("evaluate", "io", "phylogeny", "drawing")
 _may_import("plots", "evaluate", "embedding", "annotate")
 _may_import("api", "annotate", "embedding")
 _may_import("cli", *MAY_IMPORT)
@@ -88,6 +92,26 @@ def test_only_the_command_line_prints_and_exits(path):
     ]
     assert not {"print", "exit", "quit", "sys.exit", "os._exit"} & set(calls)
     assert not {"click", "click.echo"} & set(calls)
+
+
+def test_every_library_is_a_dependency():
+    """What only the test tools bring would be missing after a plain install."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    # Optional, and said so where they are wanted; Triton comes with torch for GPUs.
+    declared = [*project["dependencies"], *project["optional-dependencies"]["umap"], "triton"]
+    allowed = {re.split(r"[<>=;\[ ]", name)[0].lower().replace("-", "_") for name in declared}
+    imported = set()
+    for node in (
+        node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+    ):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported.add(node.module.split(".")[0])
+    brought_by = packages_distributions()
+    for library in sorted(imported - sys.stdlib_module_names - {"phylotools"}):
+        homes = {name.lower().replace("-", "_") for name in brought_by.get(library, [library])}
+        assert homes & allowed, f"{library} is imported and no dependency"
 
 
 def test_every_room_is_known():

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
+import polars
 import pytest
 
 import phylotools
@@ -84,6 +86,68 @@ def test_sequences_of_every_kind(model) -> None:
     assert phylotools.embed(model, ["ACG"] * 2).shape == (2, model.spec.channels)
 
 
+def test_sequences_from_arrays_and_frames(model) -> None:
+    texts = ["ACGT", "GATTACA"]
+    expected = phylotools.embed(model, texts)
+    for given in (
+        np.array(texts),
+        np.array(texts, dtype="S"),
+        np.array(texts, dtype=object),
+        tuple(texts),
+        (text for text in texts),
+        pandas.Series(texts),
+        pandas.Series(texts, dtype="string"),
+        pandas.DataFrame({"sequence": texts})["sequence"],
+        polars.Series(texts),
+    ):
+        np.testing.assert_array_equal(phylotools.embed(model, given), expected)
+    codes = [0, 1, 2, 3]
+    texts_alone = (np.array("ACGT"), np.str_("ACGT"), np.bytes_(b"ACGT"))
+    for single in (*texts_alone, pandas.Series(codes), polars.Series(codes), np.array(codes)):
+        np.testing.assert_array_equal(phylotools.embed(model, single), expected[0])
+
+
+def test_regions_from_arrays_and_frames(model) -> None:
+    expected = phylotools.embed(model, regions=[ND1, ("chrM", 20, 30)])
+    columns = {"chrom": ["chrM"] * 2, "start": [3306, 20], "end": [4262, 30], "more": [1, 2]}
+    for given in (
+        pandas.DataFrame(columns),
+        pandas.DataFrame(columns | {"start": [3306.0, 20.0]}),
+        polars.DataFrame(columns),
+        {name: np.array(column) for name, column in columns.items()},
+        np.array([ND1, ("chrM", 20, 30)], dtype=object),
+        np.array([ND1, ("chrM", 20, 30)], dtype=[("contig", "U9"), ("start", int), ("end", int)]),
+        pandas.Series(["chrM:3307-4262", "chrM:21-30"]),
+        np.array(["chrM:3307-4262", "chrM:21-30"]),
+    ):
+        np.testing.assert_array_equal(phylotools.embed(model, regions=given), expected)
+    (one,) = phylotools.predict_sites(model, regions=("chrM", 20, 30))
+    assert len(one) == 10
+
+
+def test_variants_from_arrays_and_frames(model) -> None:
+    variants = [("chrM", 3308, "T", "C"), ("chrM", 3316, "G", "A")]
+    expected = phylotools.score_variants(model, variants).llr
+    contig, pos, ref, alt = (list(column) for column in zip(*variants, strict=True))
+    columns = {"CHROM": contig, "pos": pos, "ref": ref, "alt": alt}
+    for given in (
+        columns,
+        {"chrom": contig, "pos": pos, "ref": ref, "alt": alt},
+        pandas.DataFrame(columns),
+        pandas.DataFrame(columns | {"pos": [3308.0, 3316.0]}),
+        pandas.DataFrame(columns).astype("category"),
+        polars.DataFrame(columns),
+        pandas.DataFrame({"variant": ["chrM:3308:T:C", "chrM-3316-G-A"]}),
+        ["chrM:3308:T:C", "chrM:3316:G:A"],
+        np.array(variants, dtype=object),
+        np.array(variants),
+        np.array(variants, dtype="S"),
+        iter(variants),
+    ):
+        np.testing.assert_array_equal(phylotools.score_variants(model, given).llr, expected)
+    assert phylotools.score_variants(model, variants[0]).llr == expected[0]
+
+
 def test_regions_of_every_kind(model, tmp_path) -> None:
     expected = phylotools.embed(model, regions=[ND1])
     (tmp_path / "r.bed").write_text("MT\t3306\t4262\n")
@@ -152,7 +216,34 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
         (lambda m: phylotools.score_variants(m, [("chrM", 1, "A")]), "variant 0 is not"),
         (lambda m: phylotools.score_variants(m, [("chrM", 1, "A", "C\t")]), "unprintable"),
         (lambda m: phylotools.score_variants(m, [("chrM", 1, "A", "C,G")]), "several ALTs"),
-        (lambda m: phylotools.score_variants(m, {"contig": ["a"]}), "no column 'pos'"),
+        (lambda m: phylotools.score_variants(m, {"contig": ["a"]}), "no columns contig, pos"),
+        (lambda m: phylotools.score_variants(m, 5), "cannot be read from a int"),
+        (lambda m: phylotools.score_variants(m, ["chrM:5"]), "variant 0 is not"),
+        (
+            lambda m: phylotools.score_variants(m, [("chrM", 3308, "T", "-")]),
+            "ALT is -, which",
+        ),
+        (lambda m: phylotools.score_variants(m, [("chrM", 3308, None, "T")]), "REF is None, which"),
+        (lambda m: phylotools.score_variants(m, [("chrM", 1.5, "T", "C")]), "variant 0 is not"),
+        (
+            lambda m: phylotools.score_variants(
+                m, {"chrom": "chrM", "pos": 1, "ref": "A", "alt": "C"}
+            ),
+            "must be lists or arrays",
+        ),
+        (
+            lambda m: phylotools.score_variants(
+                m, {"chrom": ["chrM"], "pos": [1, 2], "ref": ["A"], "alt": ["C"]}
+            ),
+            "not equally long",
+        ),
+        (lambda m: phylotools.embed(m, 5), "cannot be read from a int"),
+        (lambda m: phylotools.embed(m, ["ACGT", None]), "sequence 1 must be text"),
+        (lambda m: phylotools.embed(m, pandas.DataFrame({"s": ["ACGT"]})), "are one column"),
+        (lambda m: phylotools.embed(m, regions=7), "cannot be read from a int"),
+        (lambda m: phylotools.embed(m, regions=[7]), "region 0 is not"),
+        (lambda m: phylotools.embed(m, regions=[("chrM", 1, float("nan"))]), "region 0 is not"),
+        (lambda m: phylotools.embed(m, regions=[("chrM", 1, 1 << 80)]), "region 0 is not"),
     ],
 )
 def test_what_cannot_be_is_one_error(model, call, words: str) -> None:

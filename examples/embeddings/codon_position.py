@@ -21,7 +21,8 @@ from phylotools.model.folder import ModelDraft, read_model, write_model
 from phylotools.model.network import ByteNet
 from phylotools.model.site_model import SiteModel
 
-GENES = Path(__file__).parent.parent / "human_mtdna" / "data" / "genes.bed"
+DATA = Path(__file__).parent.parent / "human_mtdna" / "data"
+GENES, REFERENCE = DATA / "genes.bed", DATA / "chrM.fa"
 Features = list[NDArray[np.float32]]
 
 
@@ -47,7 +48,8 @@ def main() -> None:
 
 def embedded(model: phylotools.Model, regions: list, layer: str) -> Features:
     """A vector a base, in reading direction."""
-    return phylotools.embed(model, regions=regions, pool="none", layer=layer, strand="bed")
+    options = {"fasta": REFERENCE, "pool": "none", "layer": layer, "strand": "bed"}
+    return phylotools.embed(model, regions=regions, **options)
 
 
 def untrained(model: phylotools.Model) -> phylotools.Model:
@@ -57,10 +59,8 @@ def untrained(model: phylotools.Model) -> phylotools.Model:
     torch.manual_seed(1)
     network = SiteModel(ByteNet(model.spec)).freeze()
     with tempfile.TemporaryDirectory() as folder:
-        draft = ModelDraft("untrained", "0", network, {}, {}, "", model.reference_fasta)
-        write_model(draft, Path(folder) / "model")
-        found = read_model(Path(folder) / "model", torch.device("cpu"))
-        return phylotools.Model(**{**found.__dict__, "folder": model.folder})
+        write_model(ModelDraft("untrained", "0", network, {}, {}, ""), Path(folder) / "model")
+        return read_model(Path(folder) / "model")
 
 
 def one_hot(model: phylotools.Model, regions: list) -> Features:

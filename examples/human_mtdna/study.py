@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from phylotools.io.bed import bed_rows
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, read_bed
+from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
@@ -245,7 +246,7 @@ def study_genes(study: Study, results: Path, steps: int) -> None:
     """Train without each gene in turn; score that gene. One table of all genes together."""
     columns = Columns(study.config)
     merged = torch.zeros(len(columns.position), 4)
-    for region in read_bed(HERE / "data" / "genes.bed"):
+    for region, _, _ in bed_rows(str(HERE / "data" / "genes.bed")):
         changed = study.changed(
             {
                 "data": {"held_out_regions": [str(region)], "held_out_species_fraction": 0.0},

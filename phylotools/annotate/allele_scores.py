@@ -1,4 +1,4 @@
-"""Numbers of the alleles of a batch: looked up where they were precomputed, else computed."""
+"""Numbers of the alleles of a batch: of sites looked up where tracks have them, else computed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate.judged_batch import JudgedBatch
-from phylotools.annotate.lookup import PrecomputedScores
+from phylotools.annotate.lookup import ScoreTracks
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.site_numbers import site_numbers
+from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 
 #: Tiles between two looks at whether the run was given up. On a CPU a large network takes a second
 #: for each, so the first looks come soon; where tiles are cheap, the calls around a few of them
@@ -29,9 +29,10 @@ class BatchScores:
 
     Attributes
     ----------
-    llr : float64 array, by number
+    llr : float64 array
+        Of each scored allele.
     rate, entropy : float64 array [S]
-        By site.
+        Of each site.
     """
 
     llr: NDArray[np.float64]
@@ -45,20 +46,20 @@ class AlleleScorer:
     Parameters
     ----------
     scorer : Scorer
-    precomputed : PrecomputedScores, optional
+        Has nothing to compute, and loads no network, while the tracks have every site.
+    tracks : ScoreTracks, optional
         Asked first.
+
+    Attributes
+    ----------
+    n_looked_up : int
+        Single-nucleotide changes at sites that were looked up.
     """
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        precomputed: PrecomputedScores | None = None,
-    ) -> None:
+    def __init__(self, scorer: Scorer, tracks: ScoreTracks | None = None) -> None:
         self._scorer = scorer
-        self._model = scorer.model.substitution
-        self._precomputed = precomputed
-        is_cpu = scorer.device.type == "cpu"
-        self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
+        self._tracks = tracks
+        self._n_tiles = 0
         self.n_looked_up = 0
 
     def score(self, batch: JudgedBatch, check: Callable[[], None]) -> BatchScores:
@@ -73,71 +74,64 @@ class AlleleScorer:
         Raises
         ------
         InputError
-            As for `Scorer` and `PrecomputedScores`.
+            As for `Scorer` and `ScoreTracks`.
         """
-        n_sites = len(batch.site_positions)
-        term_llr = np.full(len(batch.term_sites), np.nan)
-        rate, entropy = np.full(n_sites, np.nan), np.full(n_sites, np.nan)
-        if self._precomputed is not None:
-            self._look_up(batch, self._precomputed, term_llr, rate, entropy)
-        is_missing = np.isnan(term_llr)
-        needed = np.zeros(n_sites, dtype=bool)
-        needed[batch.term_sites[is_missing]] = True
-        rows = np.flatnonzero(needed)
-        indels = batch.indels
-        theta = self._theta(
-            batch.contigs,
-            np.append(batch.site_contigs[rows], indels.contigs[indels.owners]),
-            np.append(batch.site_positions[rows], indels.positions),
-            check,
-        )
-        if len(rows):
-            found = site_numbers(self._model, theta[: len(rows)])
-            row_of = np.cumsum(needed) - 1
-            terms = np.flatnonzero(is_missing)
-            of_term = found.scores[row_of[batch.term_sites[terms]]]
-            places = np.arange(len(terms))
-            llr = of_term[places, batch.term_alts[terms]]
-            term_llr[terms] = llr - of_term[places, batch.term_refs[terms]]
-            rate[rows], entropy[rows] = found.rate, found.entropy
+        indels, n_sites = batch.indels, len(batch.site_positions)
+        contigs = np.append(batch.site_contigs, indels.contigs[indels.owners])
+        positions = np.append(batch.site_positions, indels.positions)
+        sites, is_looked_up = self._sites(batch.contigs, contigs, positions, check)
+        self.n_looked_up += int(is_looked_up[batch.term_sites].sum())
+        of_term = sites.scores[batch.term_sites]
+        places = np.arange(len(of_term))
+        term_llr = of_term[places, batch.term_alts] - of_term[places, batch.term_refs]
         # Sums are of the numbers that are written, so that looked-up ones add up to the same.
         rounded = np.round(term_llr, _DECIMALS)
-        terms_of = np.bincount(batch.term_numbers, minlength=batch.n_numbers)
-        sums: NDArray[np.float64] = np.bincount(
-            batch.term_numbers, rounded, minlength=batch.n_numbers
+        terms_of = np.bincount(batch.term_rows, minlength=batch.n_scored)
+        llr: NDArray[np.float64] = np.bincount(
+            batch.term_rows, rounded, minlength=batch.n_scored
         ).astype(np.float64)
-        single = terms_of[batch.term_numbers] == 1
-        sums[batch.term_numbers[single]] = term_llr[single]
+        single = terms_of[batch.term_rows] == 1
+        llr[batch.term_rows[single]] = term_llr[single]
         if len(indels):
-            sums[batch.indel_numbers] = indels.llr(self._model, theta[len(rows) :])
-        return BatchScores(sums, rate, entropy)
+            llr[batch.indel_rows] = indels.llr(sites.scores[n_sites:])
+        return BatchScores(llr, sites.rate[:n_sites], sites.entropy[:n_sites])
 
-    def _look_up(
-        self,
-        batch: JudgedBatch,
-        precomputed: PrecomputedScores,
-        term_llr: NDArray[np.float64],
-        rate: NDArray[np.float64],
-        entropy: NDArray[np.float64],
-    ) -> None:
-        contigs = batch.site_contigs[batch.term_sites]
-        for contig, terms in _groups(contigs, batch.is_reference):
-            sites = batch.term_sites[terms]
-            term_llr[terms], rate[sites], entropy[sites] = precomputed.lookup(
-                batch.contigs[contig], batch.site_positions[sites], batch.term_alts[terms]
-            )
-        self.n_looked_up += int((~np.isnan(term_llr)).sum())
-
-    def _theta(
+    def _sites(
         self,
         names: tuple[str, ...],
         contigs: NDArray[np.int64],
         positions: NDArray[np.int64],
         check: Callable[[], None],
-    ) -> NDArray[np.float32]:
-        """Theta [K, 4] of positions of contigs (indices into `names`)."""
+    ) -> tuple[SiteNumbers, NDArray[np.bool_]]:
+        """Numbers of positions of contigs (indices into `names`); which of them were looked up."""
+        if self._tracks is None:
+            is_looked_up = np.zeros(len(positions), dtype=bool)
+            return self._computed(names, contigs, positions, check), is_looked_up
+        n = len(positions)
+        sites = SiteNumbers(np.empty((n, 4)), np.empty(n), np.empty(n))
+        for contig, rows in _by_contig(contigs):
+            check()
+            sites.put(rows, self._tracks.sites(names[contig], positions[rows]))
+        is_looked_up = np.isfinite(sites.rate)
+        rows = np.flatnonzero(~is_looked_up)
+        if len(rows):
+            sites.put(rows, self._computed(names, contigs[rows], positions[rows], check))
+        return sites, is_looked_up
+
+    def _computed(
+        self,
+        names: tuple[str, ...],
+        contigs: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        check: Callable[[], None],
+    ) -> SiteNumbers:
         theta = np.empty((len(positions), 4), dtype=np.float32)
-        for contig, chosen in _groups(contigs, np.ones(len(contigs), dtype=bool)):
+        if not len(positions):
+            return SiteNumbers(theta.astype(np.float64), np.empty(0), np.empty(0))
+        if not self._n_tiles:
+            is_cpu = self._scorer.device.type == "cpu"
+            self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
+        for contig, chosen in _by_contig(contigs):
             tiles = positions[chosen] // self._scorer.tile_length
             for part in _parts(tiles, lambda: self._n_tiles):
                 check()
@@ -146,15 +140,13 @@ class AlleleScorer:
                 theta[rows] = self._scorer.theta_at(names[contig], positions[rows])
                 if time.perf_counter() - start < _SOON:
                     self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
-        return theta
+        return site_numbers(self._scorer.model.substitution, theta)
 
 
-def _groups(
-    contigs: NDArray[np.int64], wanted: NDArray[np.bool_]
-) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each contig, and the rows of it that are wanted."""
-    for contig in np.unique(contigs[wanted]).tolist():
-        yield contig, np.flatnonzero(wanted & (contigs == contig))
+def _by_contig(contigs: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each contig and its rows."""
+    for contig in np.unique(contigs).tolist():
+        yield contig, np.flatnonzero(contigs == contig)
 
 
 def _parts(tiles: NDArray[np.int64], n_tiles: Callable[[], int]) -> Iterator[NDArray[np.int64]]:

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.io.genome import CODE_OF_BYTE, ReferenceGenome
+from phylotools.io.bases import CODE_OF_BYTE
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.alleles import LONGEST_CHANGE, shared_prefix, trim
-from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.site_numbers import site_numbers
 
 #: Sites compared beyond the change itself: chosen in examples/indel_validation.
 FLANK = 5
@@ -95,20 +95,15 @@ class LaidChanges:
         mine, theirs = vars(self), {**vars(others), "owners": others.owners + len(self)}
         return LaidChanges(**{key: np.append(mine[key], theirs[key]) for key in mine})
 
-    def llr(
-        self, substitution: SubstitutionModel, theta: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
+    def llr(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-likelihood ratio of every change, float64 [K].
 
         Parameters
         ----------
-        substitution : SubstitutionModel
-        theta : float32 array [M, 4]
-            Of the terms' positions.
+        scores : float64 array [M, 4]
+            Scores of the bases at the terms' positions.
         """
-        with torch.inference_mode():
-            scores = substitution.allele_scores(torch.from_numpy(theta).double()).numpy()
-        rows = np.arange(len(theta))
+        rows = np.arange(len(scores))
         differences = scores[rows, self.alts] - scores[rows, self.refs]
         # The mean of the two ways to lay the haplotype. Terms are added in their order, so that a
         # sum does not depend on the others.
@@ -304,7 +299,7 @@ class HaplotypeScorer:
             for contig in np.unique(contigs).tolist():
                 rows = np.flatnonzero(contigs == contig)
                 theta[rows] = self._scorer.theta_at(self._contigs[contig], laid.positions[rows])
-            llr = laid.llr(self._scorer.model.substitution, theta)
+            llr = laid.llr(site_numbers(self._scorer.model.substitution, theta).scores)
             found.update(zip(slab, llr.tolist(), strict=True))
         return np.array([found[change] for change in aligned], dtype=np.float64)
 

@@ -24,8 +24,8 @@ class JudgedBatch:
     records : RecordTable
     first_outcome : int64 array [N + 1]
         Where the outcomes of each record's ALTs begin.
-    numbers : int64 array, by outcome
-        Which number an allele gets; -1 for none.
+    llr_rows : int64 array, by outcome
+        Row of `BatchScores.llr` that has the allele's LLR; -1 where it gets none.
     statuses : uint8 array, by outcome
         Index into `STATUSES`.
     sites : int64 array [N]
@@ -35,35 +35,33 @@ class JudgedBatch:
     site_positions : int64 array [S]
         0-based.
     contigs : tuple of str
-    term_numbers, term_sites : int64 array [T]
-        A number is the sum of its terms, and a term is the score of a change at a site.
+    term_rows, term_sites : int64 array [T]
+        An LLR is the sum of its terms: row of the LLR, and the site whose change the term is.
     term_refs, term_alts : uint8 array [T]
         Base codes.
-    is_reference : bool array [T]
-        Whether the term's REF is the reference base.
     indels : LaidChanges
         Changes of length.
-    indel_numbers : int64 array, by indel
-        Their numbers, which have no terms here.
-    n_numbers : int
+    indel_rows : int64 array, by indel
+        Rows of their LLRs, which have no terms here.
+    n_scored : int
+        Rows of `BatchScores.llr`.
     """
 
     records: RecordTable
     first_outcome: NDArray[np.int64]
-    numbers: NDArray[np.int64]
+    llr_rows: NDArray[np.int64]
     statuses: NDArray[np.uint8]
     sites: NDArray[np.int64]
     site_contigs: NDArray[np.int64]
     site_positions: NDArray[np.int64]
     contigs: tuple[str, ...]
-    term_numbers: NDArray[np.int64]
+    term_rows: NDArray[np.int64]
     term_sites: NDArray[np.int64]
     term_refs: NDArray[np.uint8]
     term_alts: NDArray[np.uint8]
-    is_reference: NDArray[np.bool_]
     indels: LaidChanges
-    indel_numbers: NDArray[np.int64]
-    n_numbers: int
+    indel_rows: NDArray[np.int64]
+    n_scored: int
 
 
 class BatchBuilder:
@@ -90,9 +88,9 @@ class BatchBuilder:
         self.record_of = np.repeat(np.arange(len(records)), np.diff(first_outcome))
         self._records = records
         self._first_outcome = first_outcome
-        self._numbers = np.full(len(statuses), -1, dtype=np.int64)
+        self._llr_rows = np.full(len(statuses), -1, dtype=np.int64)
         self._sites = np.full(len(records), -1, dtype=np.int64)
-        self._n_numbers = 0
+        self._n_scored = 0
         self._n_sites = 0
         self._site_columns: list[tuple[NDArray, NDArray]] = []
         self._term_columns: list[tuple[NDArray, ...]] = []
@@ -125,45 +123,43 @@ class BatchBuilder:
         sites: NDArray[np.int64],
         refs: NDArray[np.uint8],
         alts: NDArray[np.uint8],
-        is_reference: NDArray[np.bool_],
     ) -> None:
         """Changes at sites, [K], whose scores the alleles `outcomes` sum up."""
-        self._number(outcomes)
-        self._term_columns.append((self._numbers[outcomes], sites, refs, alts, is_reference))
+        self._add_scored(outcomes)
+        self._term_columns.append((self._llr_rows[outcomes], sites, refs, alts))
 
     def add_indels(self, outcomes: NDArray[np.int64], laid: LaidChanges) -> None:
         """Changes of length, each of an allele."""
-        self._number(outcomes)
-        self._indel_columns.append(self._numbers[outcomes])
+        self._add_scored(outcomes)
+        self._indel_columns.append(self._llr_rows[outcomes])
         self._indels = self._indels.followed_by(laid)
 
-    def _number(self, outcomes: NDArray[np.int64]) -> None:
-        """Give alleles a number each."""
+    def _add_scored(self, outcomes: NDArray[np.int64]) -> None:
+        """Give alleles a row of the LLRs each."""
         new = np.unique(outcomes)
-        self._numbers[new] = self._n_numbers + np.arange(len(new))
-        self._n_numbers += len(new)
+        self._llr_rows[new] = self._n_scored + np.arange(len(new))
+        self._n_scored += len(new)
 
     def finish(self, contigs: tuple[str, ...]) -> JudgedBatch:
         """The batch, once sites and terms were added; `contigs` are the names that indices mean."""
         sites = map(np.concatenate, zip(*self._site_columns, strict=True))
         site_contigs, site_positions = sites
         terms = map(np.concatenate, zip(*self._term_columns, strict=True))
-        term_numbers, term_sites, term_refs, term_alts, is_reference = terms
+        term_rows, term_sites, term_refs, term_alts = terms
         return JudgedBatch(
             self._records,
             self._first_outcome,
-            self._numbers,
+            self._llr_rows,
             self.statuses,
             self._sites,
             site_contigs,
             site_positions,
             contigs,
-            term_numbers,
+            term_rows,
             term_sites,
             term_refs,
             term_alts,
-            is_reference,
             self._indels,
             np.concatenate([np.empty(0, dtype=np.int64), *self._indel_columns]),
-            self._n_numbers,
+            self._n_scored,
         )

@@ -7,20 +7,20 @@ one. Both give the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.annotate import variant_kernels as kernels
+from phylotools.annotate import judging_kernels as kernels
 from phylotools.annotate.haplotypes import Change, HaplotypeLayout
 from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
 from phylotools.annotate.spelled_records import SpelledRecords, judge_spelled
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.intervals import contains
+from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import (
     Indel,
     MultiSubstitution,
@@ -36,7 +36,6 @@ from phylotools.scoring.reference import (
     ReferenceLetters,
     ref_agrees,
 )
-from phylotools.scoring.training_sites import TrainingSites
 
 OnRefMismatch = Literal["error", "skip", "warn"]
 _NOT_PLAIN = 255
@@ -62,12 +61,12 @@ class _OneByOne:
     Attributes
     ----------
     terms : list of tuple
-        Outcome, position, codes of both bases, whether the first is the reference's.
+        Outcome, position, codes of both bases.
     indels : dict of int to Change
         By outcome.
     """
 
-    terms: list[tuple[int, int, int, int, bool]] = field(default_factory=list)
+    terms: list[tuple[int, int, int, int]] = field(default_factory=list)
     indels: dict[int, Change] = field(default_factory=dict)
 
 
@@ -84,7 +83,7 @@ class Judge:
     path : str
         The variants, for messages.
     on_ref_mismatch : {'error', 'skip', 'warn'}
-    training_regions : sequence of Region, optional
+    training_regions : RegionSet, optional
         Scored alleles elsewhere are flagged.
     haplotypes : HaplotypeLayout, optional
         None where changes of length are not to be scored.
@@ -102,7 +101,7 @@ class Judge:
         path: str,
         *,
         on_ref_mismatch: OnRefMismatch,
-        training_regions: Sequence[Region] | None,
+        training_regions: RegionSet | None,
         haplotypes: HaplotypeLayout | None,
     ) -> None:
         self._lengths = genome.contigs
@@ -114,7 +113,8 @@ class Judge:
         self._assembly = assembly
         self._path = path
         self._on_ref_mismatch = on_ref_mismatch
-        self._training = TrainingSites(training_regions, self._lengths)
+        trained = training_regions
+        self._trained = None if trained is None else trained.spelled_as(self._contigs)
         self._haplotypes = haplotypes
         self._genome = genome
         self._letters = ReferenceLetters(genome)
@@ -140,9 +140,7 @@ class Judge:
         kinds = np.empty(n_outcomes, dtype=np.uint8)
         refs = np.empty(len(records), dtype=np.uint8)
         letters = self._letters_at(contig_of, starts, is_inside & (spans == 1))
-        kernels.classify_plain(
-            records.text, records.tabs, letters, kernels.LETTER_CODES, first_outcome, kinds, refs
-        )
+        kernels.classify_plain(records.text, records.tabs, letters, first_outcome, kinds, refs)
         is_plain = refs != _NOT_PLAIN
         others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
         spelled = judge_spelled(
@@ -167,10 +165,7 @@ class Judge:
         # One site for each plain record with an allele to score.
         scored_records, rows = np.unique(batch.record_of[scored], return_inverse=True)
         sites = batch.add_sites(scored_records, contig_of[scored_records], starts[scored_records])
-        is_reference = np.ones(len(scored), dtype=bool)
-        batch.add_terms(
-            scored, sites[rows], refs[scored_records][rows], kinds[scored], is_reference
-        )
+        batch.add_terms(scored, sites[rows], refs[scored_records][rows], kinds[scored])
         one_by_one = _OneByOne()
         self._add_spelled(batch, spelled, contig_of, one_by_one)
         for record in others.tolist():
@@ -197,8 +192,7 @@ class Judge:
         outcomes, positions, refs, alts = spelled.terms.T
         owners = batch.record_of[outcomes]
         sites = batch.add_sites(owners, contig_of[owners], positions)
-        is_reference = np.ones(len(sites), dtype=bool)
-        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8), is_reference)
+        batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8))
         if self._haplotypes is None:
             batch.statuses[spelled.changes[:, 0]] = CODE_OF_STATUS[Status.INDEL]
             return
@@ -214,16 +208,10 @@ class Judge:
         self, batch: BatchBuilder, one_by_one: _OneByOne, contig_of: NDArray[np.int64]
     ) -> None:
         if one_by_one.terms:
-            outcomes, positions, refs, alts, is_reference = np.array(one_by_one.terms).T
+            outcomes, positions, refs, alts = np.array(one_by_one.terms).T
             owners = batch.record_of[outcomes]
             sites = batch.add_sites(owners, contig_of[owners], positions)
-            batch.add_terms(
-                outcomes,
-                sites,
-                refs.astype(np.uint8),
-                alts.astype(np.uint8),
-                is_reference.astype(bool),
-            )
+            batch.add_terms(outcomes, sites, refs.astype(np.uint8), alts.astype(np.uint8))
         if one_by_one.indels:
             assert self._haplotypes is not None
             changes = [self._haplotypes.left_aligned(x) for x in one_by_one.indels.values()]
@@ -288,8 +276,7 @@ class Judge:
             else:
                 changes = change.sites if isinstance(change, MultiSubstitution) else (change,)
                 one_by_one.terms += [
-                    (outcome, start + each.offset, each.ref, each.alt, not is_mismatch)
-                    for each in changes
+                    (outcome, start + each.offset, each.ref, each.alt) for each in changes
                 ]
                 status = Status.MNV if len(changes) > 1 else Status.OK
             statuses.append(Status.REF_MISMATCH if is_mismatch else status)
@@ -314,22 +301,22 @@ class Judge:
 
     def _flag(self, batch: JudgedBatch) -> None:
         """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
-        graver = np.full(batch.n_numbers, 255, dtype=np.uint8)
+        graver = np.full(batch.n_scored, 255, dtype=np.uint8)
         site_flags = self._flags(batch.site_contigs, batch.site_positions)
-        np.minimum.at(graver, batch.term_numbers, site_flags[batch.term_sites])
+        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
         indels = batch.indels
         if len(indels):
             lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
             for positions in (indels.starts, lasts):
                 inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
                 flags = self._flags(indels.contigs, inside)
-                np.minimum.at(graver, batch.indel_numbers, flags)
-        has_number = np.flatnonzero(batch.numbers >= 0)
-        flags = graver[batch.numbers[has_number]]
+                np.minimum.at(graver, batch.indel_rows, flags)
+        is_scored = np.flatnonzero(batch.llr_rows >= 0)
+        flags = graver[batch.llr_rows[is_scored]]
         is_flagged = (flags != 255) & (
-            batch.statuses[has_number] != CODE_OF_STATUS[Status.REF_MISMATCH]
+            batch.statuses[is_scored] != CODE_OF_STATUS[Status.REF_MISMATCH]
         )
-        batch.statuses[has_number[is_flagged]] = flags[is_flagged]
+        batch.statuses[is_scored[is_flagged]] = flags[is_flagged]
 
     def _flags(self, contigs: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Status code of each site, 255 for an ordinary one; the graver status is the smaller."""
@@ -337,8 +324,10 @@ class Judge:
         edge = self._half_window
         is_padded = (positions < edge) | (positions >= self._length_of[contigs] - edge)
         flags[is_padded] = CODE_OF_STATUS[Status.EDGE_PADDED]
+        if self._trained is None:
+            return flags
         for contig in np.unique(contigs).tolist():
             rows = np.flatnonzero(contigs == contig)
-            outside = self._training.lacks(self._contigs[contig], positions[rows])
-            flags[rows[outside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
+            is_inside = contains(self._trained.on(self._contigs[contig]), positions[rows])
+            flags[rows[~is_inside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
         return flags

@@ -10,21 +10,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phylotools.annotate.allele_scores import BatchScores
-from phylotools.annotate.info_fields import DEFAULT_TAG, InfoFields
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.judging import OnRefMismatch
-from phylotools.annotate.lookup import open_precomputed
-from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
+from phylotools.annotate.lookup import ScoreTracks
+from phylotools.annotate.variants import (
+    DEFAULT_TAG,
+    AnnotatedBatch,
+    InfoFields,
+    VariantAnnotator,
+)
+from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
-from phylotools.io.regions import choose_regions
+from phylotools.io.regions import RegionSet, choose_regions
+from phylotools.io.variant_table import RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
@@ -54,7 +60,7 @@ class AnnotationSummary:
     Attributes
     ----------
     n_records, n_alleles, n_scored, n_looked_up : int
-        Those looked up were precomputed.
+        Those looked up are single-nucleotide changes at sites that the tracks have.
     statuses : dict of str to int
         Alleles by status.
     skipped : dict of str to int
@@ -97,7 +103,7 @@ class AnnotationSettings:
     regions_file : str, optional
         Or these: BED.
     scores : str, optional
-        Table of scores of this model to look into first.
+        Folder of this model's tracks to look into first.
     score_indels : bool
         Whether insertions and deletions are scored.
     force : bool
@@ -132,7 +138,7 @@ def annotate_file(
     *,
     on_batch: Callable[[int], None] = lambda n_records: None,
 ) -> AnnotationSummary:
-    """Annotate a VCF or BCF.
+    """Annotate a VCF, a BCF or a table of variants.
 
     Parameters
     ----------
@@ -154,12 +160,12 @@ def annotate_file(
     """
     settings = settings or AnnotationSettings()
     fields = InfoFields(settings.tag)
-    kind = choose_output_type(output, settings.output_type)
     reference = model.choose_reference(settings.fasta)
     inputs = [variants, reference, settings.regions_file, settings.scores]
     refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_variants(variants))
+        _check_output(output, source, settings)
         genome = stack.enter_context(ReferenceGenome.open(reference))
         scorer = Scorer(
             model,
@@ -170,10 +176,10 @@ def annotate_file(
             cache_bytes=CACHE_BYTES,
             disk_bytes=DISK_BYTES,
         )
-        precomputed = None
+        tracks = None
         if settings.scores is not None:
-            precomputed = stack.enter_context(
-                open_precomputed(settings.scores, model, genome, precision=scorer.precision)
+            tracks = stack.enter_context(
+                ScoreTracks.open(settings.scores, model, genome, precision=scorer.precision)
             )
         annotator = VariantAnnotator(
             scorer,
@@ -184,27 +190,50 @@ def annotate_file(
             training_regions=model.training_regions,
             advice=_advice(),
             score_indels=settings.score_indels,
-            precomputed=precomputed,
+            tracks=tracks,
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.with_lines(
             [
-                *fields.header_lines(model.substitution.score_meaning),
+                *fields.header_lines(model.score_meaning),
                 _provenance_line(scorer, reference, settings.tag),
             ]
         )
-        sink = stack.enter_context(
-            open_variant_output(
-                output,
-                kind,
-                write_index=settings.write_index,
-                force=settings.force,
-                threads=settings.threads or n_cores(),
-            )
-        )
+        sink = stack.enter_context(_open_sink(output, source, fields, settings))
         with Pipeline(on_stop=source.cancel) as pipeline:
             _write(_annotated(pipeline, annotator, blocks), annotator, sink, header, on_batch)
     return _summarise(annotator, reference)
+
+
+def _output_type(output: str, source: VariantStream, settings: AnnotationSettings) -> str:
+    choose = choose_output_type if source.rows is None else source.rows.output_type
+    return choose(output, settings.output_type)
+
+
+def _check_output(output: str, source: VariantStream, settings: AnnotationSettings) -> None:
+    """Raise `UsageError`, before the work, if the output cannot be as it is asked for."""
+    _output_type(output, source, settings)
+    if source.rows is not None and settings.write_index:
+        raise UsageError("--write-index: a table has no index; leave it out")
+
+
+@contextlib.contextmanager
+def _open_sink(
+    output: str, source: VariantStream, fields: InfoFields, settings: AnnotationSettings
+) -> Iterator[VariantSink | RowSink]:
+    """Where the lines go: a VCF or BCF, or the table that they stand for."""
+    with open_variant_output(
+        output,
+        _output_type(output, source, settings),
+        write_index=settings.write_index if source.rows is None else False,
+        force=settings.force,
+        threads=settings.threads or n_cores(),
+    ) as sink:
+        if source.rows is None:
+            yield sink
+            return
+        with source.rows.open_sink(sink.write_header, fields.keys) as rows:
+            yield rows
 
 
 def _annotated(
@@ -224,7 +253,7 @@ def _annotated(
 def _write(
     batches: Iterable[AnnotatedBatch],
     annotator: VariantAnnotator,
-    sink: VariantSink,
+    sink: VariantSink | RowSink,
     header: VcfHeader,
     on_batch: Callable[[int], None],
 ) -> None:
@@ -255,9 +284,11 @@ def _wanted_blocks(
     names = annotator.contig_names
     lengths = names.lengths(source.header.contigs)
     regions = choose_regions(settings.regions, settings.regions_file, lengths, path=source.path)
-    wanted = RegionFilter(regions or (), names.name)
+    wanted = RegionFilter(regions or RegionSet({}), names.name)
     annotator.regions = wanted
     header = source.header
+    if source.rows is not None:
+        return source.blocks
     found = indexed_blocks(source.path, wanted, list(header.contigs), header.line_end)
     return source.blocks if found is None else found
 
@@ -266,9 +297,7 @@ def _provenance_line(scorer: Scorer, reference: str, tag: str) -> bytes:
     model = scorer.model
     values = {
         "Version": __version__,
-        "Model": model.name,
-        "Revision": model.revision,
-        "Sha256": model.sha256,
+        **model.identity.header_facts(),
         "Reference": Path(reference).name,
         "Precision": scorer.precision,
         "Command": command_line(),

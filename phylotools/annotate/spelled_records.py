@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.annotate.haplotype_kernels import lay_indels
 from phylotools.annotate.haplotypes import LaidChanges
-from phylotools.annotate.variant_kernels import LETTER_CODES, classify_spelled
+from phylotools.annotate.judging_kernels import classify_spelled, lay_indels
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.records import RecordTable
 from phylotools.scoring.reference import ReferenceStretches, reference_stretches
@@ -67,18 +66,7 @@ class SpelledRecords:
         starts = np.empty(len(changes), dtype=np.int64)
         n_sites = 2 * (changes[:, 3] + flank)
         terms = np.empty((int(n_sites.sum()), 4), dtype=np.int64)
-        n_terms = lay_indels(
-            changes,
-            self.records.text,
-            LETTER_CODES,
-            stretches.bases,
-            stretches.shifts,
-            stretches.lows,
-            stretches.highs,
-            flank,
-            starts,
-            terms,
-        )
+        n_terms = lay_indels(changes, self.records.text, stretches, flank, starts, terms)
         owners, positions, refs, alts = terms[:n_terms].T
         is_laid = starts >= 0
         laid = LaidChanges(
@@ -123,8 +111,8 @@ def judge_spelled(
     starts = records.positions - 1
     begins = starts[rows]
     ends = begins + lengths[lengths <= _LONGEST]
-    numbers = contig_of[rows]
-    stretches = reference_stretches(genome, contigs, begins - _MARGIN, ends + _MARGIN, numbers)
+    contig_index = contig_of[rows]
+    stretches = reference_stretches(genome, contigs, begins - _MARGIN, ends + _MARGIN, contig_index)
     is_judged = np.empty(len(rows), dtype=bool)
     n_letters = int((records.tabs[rows, 4] - records.tabs[rows, 3]).sum())
     n_outcomes = int((first_outcome[rows + 1] - first_outcome[rows]).sum())
@@ -135,9 +123,7 @@ def judge_spelled(
         records.text,
         records.tabs,
         starts,
-        LETTER_CODES,
-        stretches.bases,
-        stretches.shifts,
+        stretches,
         _LONGEST,
         first_outcome,
         kinds,
@@ -146,5 +132,5 @@ def judge_spelled(
         changes,
     )
     return SpelledRecords(
-        rows, is_judged, terms[:n_terms], changes[:n_changes], records, numbers, stretches
+        rows, is_judged, terms[:n_terms], changes[:n_changes], records, contig_index, stretches
     )

@@ -7,6 +7,7 @@ blocks at once: `VariantAnnotator.judge`, `score` and `write`.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,13 @@ from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
 from phylotools.annotate.haplotypes import HaplotypeLayout
-from phylotools.annotate.info_fields import InfoFields
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
-from phylotools.annotate.lookup import PrecomputedScores
-from phylotools.annotate.variant_kernels import write_annotated
-from phylotools.errors import shown_path
-from phylotools.io.number_text import fixed_text, general_text
-from phylotools.io.regions import Region
+from phylotools.annotate.line_kernels import RecordLines, ScoredAlleles, write_annotated
+from phylotools.annotate.lookup import ScoreTracks
+from phylotools.errors import UsageError, shown_path
+from phylotools.io.number_text import NumberText, fixed_text, general_text
+from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
@@ -33,10 +33,65 @@ from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
 
-_STATUS_LENGTHS = np.array([len(status) for status in STATUSES], dtype=np.int64)
-_STATUS_TEXT = np.array(
-    [list(status.encode().ljust(_STATUS_LENGTHS.max())) for status in STATUSES], dtype=np.uint8
+DEFAULT_TAG = "PHYLOGPN"
+_TAG = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
+
+
+_LONGEST_STATUS = max(map(len, STATUSES))
+_STATUS_TEXT = NumberText(
+    np.array([list(s.encode().ljust(_LONGEST_STATUS)) for s in STATUSES], dtype=np.uint8),
+    np.array(list(map(len, STATUSES)), dtype=np.int64),
 )
+
+
+@dataclass(frozen=True)
+class InfoFields:
+    """The INFO keys that a run writes.
+
+    Attributes
+    ----------
+    tag : str
+        Their common prefix.
+
+    Raises
+    ------
+    UsageError
+        If the prefix makes no INFO key.
+    """
+
+    tag: str = DEFAULT_TAG
+
+    def __post_init__(self) -> None:
+        if not _TAG.fullmatch(self.tag):
+            raise UsageError(
+                f"--tag {self.tag!r}: use letters, digits, '_' and '.', no digit or '.' first"
+            )
+
+    @property
+    def keys(self) -> tuple[str, str, str, str]:
+        """Keys of LLR, status, rate and entropy."""
+        return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
+
+    def header_lines(self, score_meaning: str) -> list[bytes]:
+        """``##INFO`` lines that declare them.
+
+        Parameters
+        ----------
+        score_meaning : str
+            What the LLR is under the model's substitution model.
+        """
+        llr, status, rate, entropy_key = self.keys
+        scored = "|".join(Status)
+        declared = (
+            (llr, "A", "Float", score_meaning),
+            (status, "A", "String", f"What became of ALT: {scored}"),
+            (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
+            (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),
+        )
+        return [
+            f'##INFO=<ID={key},Number={number},Type={kind},Description="{text}">'.encode()
+            for key, number, kind, text in declared
+        ]
 
 
 @dataclass(frozen=True)
@@ -73,12 +128,12 @@ class VariantAnnotator:
     on_ref_mismatch : {'error', 'skip', 'warn'}
         What to do where REF is not the reference base: stop, leave without a number, or score
         against REF as written.
-    training_regions : sequence of Region, optional
+    training_regions : RegionSet, optional
         Columns that the model was trained on; scored alleles elsewhere are flagged.
     advice : str
         What to do if no record is on a contig of the reference.
     score_indels : bool
-    precomputed : PrecomputedScores, optional
+    tracks : ScoreTracks, optional
         Asked before the network.
 
     Attributes
@@ -98,10 +153,10 @@ class VariantAnnotator:
         *,
         fields: InfoFields | None = None,
         on_ref_mismatch: OnRefMismatch = "skip",
-        training_regions: Sequence[Region] | None = None,
+        training_regions: RegionSet | None = None,
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
-        precomputed: PrecomputedScores | None = None,
+        tracks: ScoreTracks | None = None,
     ) -> None:
         self._path = path
         self._advice = advice
@@ -126,14 +181,14 @@ class VariantAnnotator:
             training_regions=training_regions,
             haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
         )
-        self._scores = AlleleScorer(scorer, precomputed)
+        self._scores = AlleleScorer(scorer, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()
 
     @property
     def n_looked_up(self) -> int:
-        """Single-nucleotide changes whose score was looked up."""
+        """Single-nucleotide changes at sites that were looked up."""
         return self._scores.n_looked_up
 
     @property
@@ -199,7 +254,7 @@ class VariantAnnotator:
         Raises
         ------
         InputError
-            If the network gives numbers that are not finite, or precomputed scores are damaged.
+            If the network gives numbers that are not finite, or the tracks are damaged.
         """
         return self._scores.score(judged, check)
 
@@ -209,30 +264,20 @@ class VariantAnnotator:
         llr, rate = fixed_text(scores.llr), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
-        n_outcomes = len(judged.numbers)
+        n_outcomes = len(judged.llr_rows)
         room = (
             int((records.ends - records.begins).sum())
             + len(records) * (len(self._keys) + 1 + longest)
-            + n_outcomes * int(_STATUS_LENGTHS.max() + llr.lengths.max(initial=1) + 2)
+            + n_outcomes * int(_LONGEST_STATUS + llr.lengths.max(initial=1) + 2)
         )
         out: NDArray[np.uint8] = np.empty(room, dtype=np.uint8)
         n_written = write_annotated(
-            records.text,
-            records.begins,
-            records.ends,
-            records.tabs,
-            judged.first_outcome,
-            judged.numbers,
-            judged.statuses,
-            judged.sites,
-            llr.text,
-            llr.lengths,
+            RecordLines(records.text, records.begins, records.ends, records.tabs),
+            ScoredAlleles(judged.first_outcome, judged.llr_rows, judged.statuses, judged.sites),
+            llr,
             _STATUS_TEXT,
-            _STATUS_LENGTHS,
-            rate.text,
-            rate.lengths,
-            entropy.text,
-            entropy.lengths,
+            rate,
+            entropy,
             self._keys,
             self._key_ends,
             out,

@@ -19,8 +19,10 @@ from phylotools.embedding.regions import (
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
-from phylotools.io.genome import CODE_OF_BYTE, LETTER_OF_CODE, ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
@@ -28,32 +30,116 @@ if TYPE_CHECKING:
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
-_NO_LETTER = 255
+#: Of dtypes: booleans, integers, floats.
+_NUMBER_KINDS = "biuf"
 _LONGEST_TILE, _SHORTEST_TILE = 512, 64
 
 
-def is_single(sequences: object) -> bool:
-    """Whether one sequence was given, not several."""
-    return isinstance(sequences, str | bytes) or (
-        isinstance(sequences, np.ndarray) and sequences.ndim == 1 and sequences.dtype != object
-    )
+def column_names(values: Any) -> list[str] | None:
+    """Names of the columns of a data frame, mapping or structured array; None if it is none."""
+    if isinstance(values, Mapping):
+        names: Any = values
+    else:
+        names = getattr(values, "columns", None)
+        if names is None:
+            names = getattr(getattr(values, "dtype", None), "names", None)
+    return None if names is None else [str(name) for name in names]
 
 
-def letters_of(sequences: Iterable[SequenceLike]) -> list[bytes]:
-    """Sequences as ASCII letters.
+def columns_of(table: Any, names: Iterable[str], what: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of some columns of what `column_names` has names of.
+
+    Parameters
+    ----------
+    table : data frame, mapping or structured array
+    names : iterable of str
+    what : str
+        What the rows are, for messages.
+
+    Raises
+    ------
+    UsageError
+        If the columns are not equally long, or no columns at all.
+    """
+    columns = [table[name] for name in names]
+    if any(isinstance(column, str | bytes) or np.ndim(column) == 0 for column in columns):
+        raise UsageError(f"the columns of the {what} must be lists or arrays, not single values")
+    if len({len(column) for column in columns}) > 1:
+        raise UsageError(f"the columns of the {what} are not equally long")
+    return zip(*columns, strict=True)
+
+
+def listed(values: Any, what: str) -> list[Any]:
+    """The members of a sequence, array, Series or other iterable.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    try:
+        return list(values)
+    except TypeError:
+        raise UsageError(f"{what} cannot be read from a {type(values).__name__}") from None
+
+
+def whole_number(value: Any) -> int:
+    """An integer, also where it is written as a float or as text.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none.
+    """
+    number = int(value)
+    if not isinstance(value, str | bytes) and number != value:
+        raise ValueError
+    return number
+
+
+def letters_of(sequences: Any) -> tuple[list[bytes], bool]:
+    """One or several sequences as ASCII letters.
+
+    Parameters
+    ----------
+    sequences : str, bytes, array of base codes, or several of these
+        Several: a list, an array of text or of objects, a Series.
+
+    Returns
+    -------
+    letters : list of bytes
+    is_single : bool
+        Whether one sequence was given, not several.
 
     Raises
     ------
     UsageError
         If one is empty or holds what is no nucleotide code.
     """
+    if not isinstance(sequences, str | bytes):
+        if column_names(sequences) is not None:
+            raise UsageError("sequences are one column: give frame['sequence'], not the whole")
+        if hasattr(sequences, "__array__"):
+            sequences = np.asarray(sequences)
+            if sequences.ndim == 0:
+                sequences = sequences.item()
+    is_single = isinstance(sequences, str | bytes) or (
+        isinstance(sequences, np.ndarray)
+        and sequences.ndim == 1
+        and sequences.dtype.kind in _NUMBER_KINDS
+    )
+    given = [sequences] if is_single else listed(sequences, "sequences")
+    return _checked_letters(given), is_single
+
+
+def _checked_letters(sequences: Iterable[SequenceLike]) -> list[bytes]:
     found = []
     for k, sequence in enumerate(sequences):
         letters = _letters(sequence, k)
         codes = CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
         if not letters:
             raise UsageError(f"sequence {k} is empty")
-        wrong = np.flatnonzero(codes == _NO_LETTER)
+        wrong = np.flatnonzero(codes == NO_CODE)
         if len(wrong):
             letter = ascii(chr(letters[wrong[0]]))
             raise UsageError(
@@ -105,6 +191,8 @@ def reference_genome(model: Model, fasta: Reference | None) -> Iterator[Referenc
     if isinstance(fasta, ReferenceGenome):
         yield fasta
         return
+    if not isinstance(fasta, str | os.PathLike | None):
+        raise UsageError(f"fasta must be a path or a ReferenceGenome, not a {type(fasta).__name__}")
     path = None if fasta is None else os.fspath(fasta)
     with ReferenceGenome.open(model.choose_reference(path)) as genome:
         yield genome
@@ -117,68 +205,68 @@ def region_table(regions: Any, genome: ReferenceGenome) -> RegionTable:
     ----------
     regions
         The path of a BED file; a data frame or mapping with columns ``contig`` (or ``chrom``),
-        ``start``, ``end`` and maybe ``name`` and ``strand``; or a sequence of `Region`, of tuples
-        (contig, start, end[, name[, strand]]), or of texts ``contig:begin-end``.
+        ``start``, ``end`` and maybe ``name`` and ``strand``; a `Region`, a tuple (contig, start,
+        end[, name[, strand]]) or a text ``contig:begin-end``; or a sequence of these.
 
     Raises
     ------
     InputError, UsageError
         If they are none of these, or do not lie in the genome.
     """
-    if isinstance(regions, Region):
+    if isinstance(regions, Region) or is_row(regions):
         regions = [regions]
     if isinstance(regions, os.PathLike) or (isinstance(regions, str) and os.path.exists(regions)):
         return read_regions(os.fspath(regions), genome, skip_outside=False)
     if isinstance(regions, str):
         regions = [regions]
-    rows = _frame_rows(regions)
-    if rows is None:
-        rows = list(regions)
-        if rows and all(isinstance(row, str) for row in rows):
-            return named_regions(rows, genome)
+    names = column_names(regions)
+    if names is not None:
+        return _table_of(_frame_rows(regions, names), genome)
+    rows = listed(regions, "regions")
+    if rows and all(isinstance(row, str) for row in rows):
+        return named_regions(rows, genome)
     return _table_of(rows, genome)
 
 
-def _frame_rows(regions: Any) -> list[Any] | None:
-    """Rows of a data frame or a mapping of columns; None if it is neither."""
-    columns = list(regions) if isinstance(regions, Mapping) else getattr(regions, "columns", None)
-    if columns is None:
-        return None
-    contig = "contig" if "contig" in columns else "chrom"
-    wanted = [contig, "start", "end"]
-    for name in wanted:
-        if name not in columns:
+def is_row(values: Any) -> bool:
+    """Whether it is one region, (contig, start, end ...), or one variant."""
+    is_long = isinstance(values, tuple | list) and len(values) > 2
+    return is_long and isinstance(values[0], str) and isinstance(values[1], int | np.integer)
+
+
+def _frame_rows(regions: Any, names: Sequence[str]) -> list[Any]:
+    contig = "contig" if "contig" in names else "chrom"
+    for name in (contig, "start", "end"):
+        if name not in names:
             raise UsageError(f"the regions have no column {name!r}")
-    series = [list(regions[name]) for name in wanted]
-    series.append(list(regions["name"]) if "name" in columns else [""] * len(series[0]))
-    if "strand" in columns:
-        series.append(list(regions["strand"]))
-    return list(zip(*series, strict=True))
+    optional = [name for name in ("name", "strand") if name in names]
+    rows = columns_of(regions, (contig, "start", "end", *optional), "regions")
+    return [row if "name" in names else (*row[:3], "", *row[3:]) for row in rows]
 
 
 def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
-    fields = [
-        (row.contig, row.start, row.end) if isinstance(row, Region) else tuple(row) for row in rows
+    fields: list[Any] = [
+        (row.contig, row.start, row.end) if isinstance(row, Region) else row for row in rows
     ]
     if not fields:
         raise UsageError("no region was given")
-    numbers: dict[str, int] = {}
+    index_of: dict[str, int] = {}
     contig, start, end = array("i"), array("q"), array("q")
     names, strand = Texts(), bytearray()
     for k, row in enumerate(fields):
         try:
-            low, high = int(row[1]), int(row[2])
-            contig.append(numbers.setdefault(str(row[0]), len(numbers)))
-        except (IndexError, TypeError, ValueError):
+            low, high = whole_number(row[1]), whole_number(row[2])
+            start.append(low)
+            end.append(high)
+            contig.append(index_of.setdefault(str(row[0]), len(index_of)))
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError):
             raise UsageError(f"region {k} is not (contig, start, end): {row!r:.80}") from None
-        start.append(low)
-        end.append(high)
         names.append(str(row[3]) if len(row) > 3 else "")
         sign = str(row[4]) if len(row) > 4 else "."
         strand.append(ord(sign) if sign in ("+", "-") else UNSTRANDED)
-    found = resolve_contigs(numbers, genome.contigs)
+    found = resolve_contigs(index_of, genome.contigs)
     table = RegionTable(
-        list(numbers), [found.get(name, "") for name in numbers],
+        list(index_of), [found.get(name, "") for name in index_of],
         np.frombuffer(contig, dtype=np.int32), np.frombuffer(start, dtype=np.int64),
         np.frombuffer(end, dtype=np.int64), names, np.frombuffer(bytes(strand), dtype=np.uint8),
     )  # fmt: skip

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from phylotools.api.inputs import (
     Reference,
     SequenceLike,
-    is_single,
     letters_of,
     reference_genome,
     region_table,
@@ -70,7 +69,7 @@ class SitePrediction:
 
 def predict_sites(
     model: Model,
-    sequences: SequenceLike | Sequence[SequenceLike] | None = None,
+    sequences: SequenceLike | Sequence[SequenceLike] | Any = None,
     *,
     regions: Any = None,
     fasta: Reference | None = None,
@@ -84,9 +83,10 @@ def predict_sites(
     ----------
     model : Model
         From `load_model`.
-    sequences : str, bytes, uint8 array of base codes, or a sequence of these
-        Nothing is known beyond their ends: they are padded with the token the model was trained
-        with. So give half a receptive field more on each side, or regions of a genome.
+    sequences : str, bytes, uint8 array of base codes, or several of these
+        Several: a list, an array, a Series. Nothing is known beyond their ends: they are padded
+        with the token the model was trained with. So give half a receptive field more on each
+        side, or regions of a genome.
     regions
         Instead of sequences: see `phylotools.embed`.
     fasta : path or ReferenceGenome, optional
@@ -126,8 +126,7 @@ def predict_sites(
                 )
             ]
             return list(_predict(scorer_of(genome), genome, wanted))
-    assert sequences is not None
-    letters = letters_of([sequences] if is_single(sequences) else sequences)  # type: ignore[list-item, arg-type]
+    letters, is_single = letters_of(sequences)
     found: dict[int, SitePrediction] = {}
     for tile_length, members in tile_groups(model, [len(text) for text in letters]):
         genome, _ = whole_sequences([letters[k] for k in members])
@@ -135,7 +134,7 @@ def predict_sites(
         wanted = [Region(name, 0, length) for name, length in genome.contigs.items()]
         found.update(zip(members, _predict(scorer, genome, wanted), strict=True))
     results = [found[k] for k in range(len(letters))]
-    return results[0] if is_single(sequences) else results
+    return results[0] if is_single else results
 
 
 def _predict(

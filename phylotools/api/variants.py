@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from phylotools.annotate.judged_batch import STATUSES
 from phylotools.annotate.variants import VariantAnnotator
-from phylotools.api.inputs import Reference, reference_genome
+from phylotools.api.inputs import (
+    Reference,
+    column_names,
+    columns_of,
+    is_row,
+    listed,
+    reference_genome,
+    whole_number,
+)
 from phylotools.errors import UsageError
+from phylotools.io.delimited import VariantColumns, parse_variant
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.scoring.scorer import Scorer
@@ -20,7 +29,8 @@ from phylotools.scoring.scorer import Scorer
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
 
-_COLUMNS = ("contig", "pos", "ref", "alt")
+#: What other formats and data frames write where bases are missing.
+_NO_ALLELES = ("-", "None", "nan", "<NA>", "NaN", "null")
 _HEADER = VcfHeader((b"##fileformat=VCFv4.3",), b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
 _BATCH = 8192
 
@@ -70,8 +80,9 @@ def score_variants(
     model : Model
         From `load_model`.
     variants
-        A sequence of tuples (contig, pos, ref, alt), or a data frame or mapping with these
-        columns; `pos` is 1-based, and each has one ALT, as in a VCF.
+        A tuple (contig, pos, ref, alt), a sequence of such, or of texts ``chr:pos:ref:alt``; or a
+        data frame or mapping with these columns in one of their usual spellings. `pos` is 1-based,
+        and each has one ALT, as in a VCF.
     fasta : path or ReferenceGenome, optional
         By default the model's own reference.
     threads, batch_size, precision
@@ -105,7 +116,7 @@ def score_variants(
             scores = annotator.score(judged)
             parts.append(
                 VariantScores(
-                    _chosen(scores.llr, judged.numbers),
+                    _chosen(scores.llr, judged.llr_rows),
                     [str(STATUSES[code]) for code in judged.statuses.tolist()],
                     _chosen(scores.rate, judged.sites),
                     _chosen(scores.entropy, judged.sites),
@@ -128,29 +139,50 @@ def _chosen(values: NDArray[np.float64], indices: NDArray[np.int64]) -> NDArray[
     return chosen
 
 
-def _rows(variants: Any) -> Iterable[Any]:
-    columns = (
-        list(variants) if isinstance(variants, Mapping) else getattr(variants, "columns", None)
-    )
-    if columns is None:
-        return iter(variants)
-    for name in _COLUMNS:
-        if name not in columns:
-            raise UsageError(f"the variants have no column {name!r}")
-    return zip(*(list(variants[name]) for name in _COLUMNS), strict=True)
+def _rows(variants: Any) -> list[Any]:
+    """Variants one by one: tuples, or texts."""
+    names = column_names(variants)
+    if names is None:
+        return [variants] if is_row(variants) else listed(variants, "variants")
+    found = VariantColumns.find(names)
+    if found is None:
+        raise UsageError(
+            "the variants have no columns contig, pos, ref and alt, nor one of chr:pos:ref:alt; "
+            f"they have {', '.join(names[:8])}"
+        )
+    rows = columns_of(variants, [names[index] for index in found.indices], "variants")
+    return [row[0] if len(row) == 1 else row for row in rows]
 
 
-def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
+def _lines(rows: Sequence[Any]) -> Iterator[bytes]:
     """Variants as lines of a VCF."""
     for k, row in enumerate(rows):
-        try:
-            contig, pos, ref, alt = row
-            texts = (str(contig), str(int(pos)), str(ref), str(alt))
-        except (TypeError, ValueError):
-            raise UsageError(f"variant {k} is not (contig, pos, ref, alt): {row!r:.80}") from None
+        contig, pos, ref, alt = _parts(row, k)
+        for name, allele in (("REF", ref), ("ALT", alt)):
+            if allele in _NO_ALLELES:
+                raise UsageError(
+                    f"variant {k}: {name} is {allele}, which is no allele of a VCF; write the base "
+                    "before it too, as in ('chrM', 3308, 'TA', 'T')"
+                )
+        texts = (contig, str(pos), ref, alt)
         if any(not text or not text.isprintable() or " " in text for text in texts):
             raise UsageError(f"variant {k} has an empty or unprintable part: {row!r:.80}")
-        if "," in texts[3]:
+        if "," in alt:
             raise UsageError(f"variant {k} has several ALTs; give each by itself")
-        line = "\t".join((texts[0], texts[1], ".", texts[2], texts[3], ".", ".", "."))
-        yield line.encode() + b"\n"
+        yield "\t".join((contig, str(pos), ".", ref, alt, ".", ".", ".")).encode() + b"\n"
+
+
+def _parts(row: Any, k: int) -> tuple[str, int, str, str]:
+    try:
+        if isinstance(row, str):
+            return parse_variant(row)
+        contig, pos, ref, alt = row
+        return _text(contig), whole_number(pos), _text(ref), _text(alt)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"variant {k} is not (contig, pos, ref, alt) or a text chr:pos:ref:alt: {row!r:.80}"
+        ) from None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

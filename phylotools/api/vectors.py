@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from phylotools.api.inputs import (
     Reference,
     SequenceLike,
-    is_single,
     letters_of,
     reference_genome,
     region_table,
@@ -34,7 +33,7 @@ _Vectors = NDArray[np.float32]
 
 def embed(
     model: Model,
-    sequences: SequenceLike | Sequence[SequenceLike] | None = None,
+    sequences: SequenceLike | Sequence[SequenceLike] | Any = None,
     *,
     regions: Any = None,
     fasta: Reference | None = None,
@@ -52,13 +51,13 @@ def embed(
     ----------
     model : Model
         From `load_model`.
-    sequences : str, bytes, uint8 array of base codes, or a sequence of these
-        Padded at their ends; see `predict_sites`.
+    sequences : str, bytes, uint8 array of base codes, or several of these
+        Several: a list, an array, a Series. Padded at their ends; see `predict_sites`.
     regions
         Instead of sequences: the path of a BED; a data frame or mapping with the columns contig
         (or chrom), start, end, maybe name and strand; or a sequence of `Region`, of tuples
         (contig, start, end[, name[, strand]]), 0-based and half-open, or of texts
-        ``contig:begin-end``, 1-based.
+        ``contig:begin-end``, 1-based; or one of these.
     fasta : path or ReferenceGenome, optional
         Where regions lie; by default the model's own reference.
     pool : {'mean', 'max', 'centre', 'none'}
@@ -109,13 +108,12 @@ def embed(
     else:
         if strand == "bed":
             raise UsageError("sequences have no strand of a BED: give regions, or another strand")
-        assert sequences is not None
-        letters = letters_of([sequences] if is_single(sequences) else sequences)  # type: ignore[list-item, arg-type]
+        letters, is_single = letters_of(sequences)
         by_number: dict[int, _Vectors] = {}
         for tile_length, members in tile_groups(model, [len(text) for text in letters]):
             genome, table = whole_sequences([letters[k] for k in members])
             by_number.update(zip(members, vectors(table, genome, tile_length), strict=True))
         found = [by_number[k] for k in range(len(letters))]
-        if is_single(sequences):
+        if is_single:
             return found[0]
     return found if pool == "none" else np.stack(found)

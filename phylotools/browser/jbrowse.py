@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from phylotools.browser.hub import track_names
 from phylotools.browser.track import Track, by_group
+from phylotools.io.indexes import CSI
 from phylotools.io.regions import Region
 
 
@@ -143,7 +144,7 @@ def _annotation(track: Track, indexes: dict[str, str]) -> dict[str, Any]:
         "type": "BedTabixAdapter",
         "bedGzLocation": _location(track.file),
         "index": {
-            "indexType": "CSI" if index.endswith(".csi") else "TBI",
+            "indexType": "CSI" if index.endswith(CSI) else "TBI",
             "location": _location(index),
         },
     }

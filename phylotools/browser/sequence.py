@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phylotools.errors import InputError
-from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
+from phylotools.io.bases import LETTER_OF_CODE
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 
 #: A larger reference is not copied into the folder: browsers then show lengths alone.

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from phylotools.io.bases import BASES
+
 Kind = Literal["signal", "annotation", "table"]
 KINDS: tuple[Kind, ...] = ("signal", "annotation", "table")
-_BASES = ("A", "C", "G", "T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Track:
             raise ValueError(f"{self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
         if len(self.colour) != 3 or not all(0 <= part <= 255 for part in self.colour):
             raise ValueError(f"{self.name}: colour {self.colour} is not three of 0 to 255")
-        if self.base is not None and (self.base not in _BASES or self.kind != "signal"):
+        if self.base is not None and (self.base not in tuple(BASES) or self.kind != "signal"):
             raise ValueError(f"{self.name}: base {self.base!r} is none of A, C, G and T")
         if self.limits is not None and not self.limits[0] < self.limits[1]:
             raise ValueError(f"{self.name}: limits {self.limits} are no rising pair")

@@ -13,7 +13,8 @@ from phylotools.browser.jbrowse import config_text
 from phylotools.browser.sequence import LARGEST_COPY, write_reference, write_sizes
 from phylotools.browser.track import Track
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.indexes import POSITION_INDEXES
+from phylotools.io.regions import Region, RegionSet
 
 #: Every name that `write_browser_files` may write.
 FILE_NAMES = (
@@ -55,7 +56,7 @@ def write_browser_files(
     assembly: str,
     contigs: Mapping[str, int],
     fasta: str | os.PathLike[str] | None = None,
-    regions: Sequence[Region] | None = None,
+    regions: RegionSet | None = None,
     title: str | None = None,
 ) -> BrowserFiles:
     """Write ``hub.txt``, ``igv.html`` and ``config.json`` beside the tracks of a folder.
@@ -75,7 +76,7 @@ def write_browser_files(
         Name -> length in bases, in the order of the reference.
     fasta : str or PathLike, optional
         The reference; copied if it has at most `LARGEST_COPY` bases.
-    regions : sequence of Region, optional
+    regions : RegionSet, optional
         Where the tracks hold values; the first one is shown first. Default: the first contig.
     title : str, optional
         Default: the assembly.
@@ -154,7 +155,7 @@ def _indexes(folder: Path, tracks: Sequence[Track]) -> dict[str, str]:
             raise InputError("the track is not there", path=folder / track.file)
         if track.kind != "annotation":
             continue
-        found = [s for s in (".tbi", ".csi") if (folder / (track.file + s)).is_file()]
+        found = [s for s in POSITION_INDEXES if (folder / (track.file + s)).is_file()]
         if not found:
             raise InputError(
                 "has no index", path=folder / track.file, remedy="make it with `tabix -p bed`"
@@ -163,9 +164,9 @@ def _indexes(folder: Path, tracks: Sequence[Track]) -> dict[str, str]:
     return indexes
 
 
-def _first_view(contigs: Mapping[str, int], regions: Sequence[Region] | None) -> Region:
+def _first_view(contigs: Mapping[str, int], regions: RegionSet | None) -> Region:
     if regions:
-        first = regions[0]
+        first = next(iter(regions))
         return Region(first.contig, first.start, min(first.end, first.start + _WIDEST_VIEW))
     contig, length = next(iter(contigs.items()))
     return Region(contig, 0, length)

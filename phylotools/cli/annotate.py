@@ -1,4 +1,4 @@
-"""`phylotools annotate`: the same VCF or BCF, with a score for every allele."""
+"""`phylotools annotate`: the same VCF, BCF or table, with a score for every allele."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from phylotools.cli.options import (
     Stopwatch,
     batch_size_option,
     check_summary,
+    contig_aliases_option,
     device_option,
     fasta_option,
     force_option,
+    importing,
     logger,
     logging_options,
     model_option,
     output_option,
+    outputs_together,
     precision_option,
     regions_file_option,
     regions_option,
@@ -62,10 +65,11 @@ if TYPE_CHECKING:
     "an index little else is read, without one the whole file.",
 )
 @regions_file_option(help="Only records that overlap these regions.")
+@contig_aliases_option
 @click.option(
     "--scores",
-    metavar="FOLDER|TABLE.tsv.gz",
-    help="Look scores up first in what `phylotools tracks` wrote; the rest is computed.",
+    metavar="FOLDER",
+    help="Look scores up first in the bigWigs of `phylotools tracks`; the rest is computed.",
 )
 @click.option(
     "--indels/--no-indels",
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
 @precision_option
 @summary_option
 @logging_options
+@outputs_together
 def annotate_command(
     variants: str,
     model: str | None,
@@ -102,30 +107,31 @@ def annotate_command(
     precision: str,
     summary_json: str | None,
 ) -> None:
-    """Add per-allele scores to a VCF or BCF.
+    """Add per-allele scores to a VCF, a BCF or a table of variants.
 
     Reads VCF (plain, gzip, bgzip) or BCF from a file, or from stdin where none is given or it is
     `-`. Every record comes out, in order, unchanged but for four INFO fields: PHYLOGPN_LLR and
-    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site.
+    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site. A TSV, CSV or
+    Parquet with CHROM, POS, REF and ALT, or one column chr:pos:ref:alt, gains them as columns.
 
     LLR and entropy are in nats; an LLR below 0 says that ALT is less viable than REF. A rate of 1
     is neutral, a lower one conserved.
     """
     if variants == "-" and sys.stdin.isatty():
-        raise click.UsageError("give a VCF or BCF, or pipe one in")
+        raise click.UsageError("give a VCF, a BCF or a table, or pipe one in")
     if variants == regions_file == "-":
         raise click.UsageError("variants and --regions-file cannot both be stdin")
     inputs = [variants, fasta, regions_file, scores]
     check_summary(summary_json, force=force, inputs=inputs, output=output)
-    import gc
-
-    from phylotools.annotate.run import AnnotationSettings, annotate_file
-    from phylotools.model.registry import load_model
-
     stopwatch = Stopwatch()
-    loaded = load_model(model, device)
-    # Millions of short-lived records make the collector walk over torch's objects again and again.
-    gc.freeze()
+    with importing():
+        from phylotools.annotate.run import AnnotationSettings, annotate_file
+        from phylotools.model.folder import open_model, read_model
+        from phylotools.model.registry import find_model
+
+        # Who looks scores up may never need the network.
+        load = read_model if scores is None else open_model
+        loaded = load(find_model(model), device)
     with Progress("records") as progress:
         settings = AnnotationSettings(
             fasta=fasta,
@@ -167,9 +173,7 @@ def _report(
     facts: dict[str, Any] = {
         "input": variants,
         "output": output,
-        "model": model.name,
-        "revision": model.revision,
-        "sha256": model.sha256,
+        **model.identity.facts(),
         "reference": summary.reference,
         "records": summary.n_records,
         "alleles": summary.n_alleles,

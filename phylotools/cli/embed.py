@@ -37,6 +37,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
     help="Of the output [default: from the suffix of -o, else parquet].",
 )
 @options.regions_option(help="contig or contig:begin-end (1-based), in place of a BED.")
+@options.contig_aliases_option
 @click.option(
     "--pool",
     type=click.Choice(POOLINGS),
@@ -99,6 +100,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
 @options.precision_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def embed_command(
     bed: str | None,
     regions: tuple[str, ...],
@@ -126,6 +128,7 @@ def embed_command(
     output = _output_name(bed, output, kind)
     check = [name for name in (bed, fasta) if name is not None]
     options.check_summary(summary_json, force=force, inputs=check, output=output)
+    options.check_apart({"-o": output, "--pca": components_path, "--summary-json": summary_json})
     from phylotools.embedding.run import EmbedOutputs, EmbedSettings, embed_file
     from phylotools.embedding.source import NetworkOptions
     from phylotools.model.registry import load_model
@@ -190,9 +193,7 @@ def _report(
             "format": summary.format,
             "components": components,
             "explained_variance": summary.explained,
-            "model": model.name,
-            "revision": model.revision,
-            "sha256": model.sha256,
+            **model.identity.facts(),
             "reference": summary.reference,
             "layer": summary.layer,
             "regions": summary.n_regions,

@@ -9,11 +9,14 @@ import click
 
 from phylotools.cli.options import (
     Stopwatch,
+    check_apart,
     check_summary,
+    contig_aliases_option,
     force_option,
     logger,
     logging_options,
     output_option,
+    outputs_together,
     regions_file_option,
     regions_option,
     seed_option,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
 @regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @regions_file_option(help="Only variants in these regions.")
+@contig_aliases_option
 @click.option(
     "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only variants with such a value."
 )
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 @force_option
 @summary_option
 @logging_options
+@outputs_together
 def evaluate_command(
     scored: tuple[str, ...],
     labels: str | None,
@@ -83,8 +88,8 @@ def evaluate_command(
 ) -> None:
     """Compare scores with labels: AUROC and AUPRC with bootstrap intervals, and a picture.
 
-    SCORED files and labels are VCF, TSV or CSV (plain, gzip or bgzip; - for stdin), joined by
-    contig, position, REF and ALT. INFO fields, or columns of a table, are named by --score,
+    SCORED files and labels are VCF, BCF, TSV, CSV or Parquet (- for stdin), joined by contig,
+    position, REF and ALT. INFO fields, or columns of a table, are named by --score,
     --label-column, --class-column and --where. All scores are compared on the variants that have
     all of them.
 
@@ -109,6 +114,7 @@ def evaluate_command(
         refuse_existing_folder(output, force, REPORT)
     inputs = [*scored, labels, regions_file]
     check_summary(summary_json, force=force, inputs=inputs, output=output)
+    check_apart({"-o": output, "--summary-json": summary_json})
     question = Question(
         scored,
         labels,

@@ -34,6 +34,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--per-allele", is_flag=True, help="A line for every alternative allele.")
 @options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @options.regions_file_option(help="Only these regions.")
+@options.contig_aliases_option
 @click.option(
     "--substitution",
     type=click.Choice(options.SUBSTITUTION_NAMES),
@@ -121,6 +122,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @options.seed_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def fit_sites_command(
     store: str,
     output: str,
@@ -162,6 +164,8 @@ def fit_sites_command(
     outputs = FitOutputs(output, bigwig, per_allele, force)
     outputs.refuse(inputs)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    tracks = {f"track {name}": path for name, path in outputs.tracks.items()}
+    options.check_apart({"STORE": store, "-o": output, "--summary-json": summary_json, **tracks})
     watch = options.Stopwatch()
     _set_threads(threads)
     columns = open_store(store)

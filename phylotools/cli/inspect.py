@@ -1,4 +1,4 @@
-"""`phylotools inspect`: describe a column store, a model, tracks or a checkpoint."""
+"""`phylotools inspect`: describe any file or folder of ours."""
 
 from __future__ import annotations
 
@@ -37,9 +37,21 @@ def _describe_checkpoint(path: str, verify: bool) -> dict[str, Any]:
 
 
 def _describe_tracks(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.tracks.describe import describe_tracks
+    from phylotools.io.track_folder import describe_tracks
 
     return describe_tracks(path)
+
+
+def _describe_run(path: str, verify: bool) -> dict[str, Any]:
+    from phylotools.training.run_folder import describe_run
+
+    return describe_run(path)
+
+
+def _describe_work(path: str, verify: bool) -> dict[str, Any]:
+    from phylotools.jobs.work_folder import describe_work
+
+    return describe_work(path)
 
 
 def _is_store(path: Path) -> bool:
@@ -54,6 +66,14 @@ def _is_tracks(path: Path) -> bool:
     return (path / "tracks.json").is_file()
 
 
+def _is_run(path: Path) -> bool:
+    return (path / "checkpoint.safetensors").is_file()
+
+
+def _is_work(path: Path) -> bool:
+    return (path / "plan.json").is_file()
+
+
 def _is_checkpoint(path: Path) -> bool:
     return path.is_file() and path.suffix == ".safetensors"
 
@@ -63,6 +83,8 @@ _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]
     (_is_store, _describe_store),
     (_is_model, _describe_model),
     (_is_tracks, _describe_tracks),
+    (_is_run, _describe_run),
+    (_is_work, _describe_work),
     (_is_checkpoint, _describe_checkpoint),
 )
 
@@ -80,7 +102,7 @@ _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]
 def inspect_command(
     path: str, as_json: bool, verify: bool, report: str | None, threads: int, force: bool
 ) -> None:
-    """Describe a column store, a model folder, a folder of tracks or a checkpoint.
+    """Describe a column store, model, folder of tracks, training run, checkpoint or work folder.
 
     With --report, also say how good the alignment in a column store is: coverage, identity and gaps
     of every species, a picture, and what is odd, with its likely cause.
@@ -111,6 +133,7 @@ def _check_report(path: str, report: str, force: bool) -> None:
             path=path,
             remedy="give a folder that `phylotools preprocess` made",
         )
+    options.check_apart({"STORE": path, "--report": report})
     refuse_existing_folder(report, force, REPORT)
 
 
@@ -130,7 +153,7 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
         if is_kind(Path(path)):
             return describe_kind(path, verify)
     raise InputError(
-        "is no column store, model folder, folder of tracks or checkpoint",
+        "is no column store, model, folder of tracks, training run, checkpoint or work folder",
         path=path,
         remedy="give something that phylotools made",
     )

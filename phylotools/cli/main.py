@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -22,7 +23,7 @@ VERBS = {
     "preprocess-partition": "The same in parts: run some.",
     "preprocess-finalise": "The same in parts: put the store together.",
     "train": "Train a model on column stores, as a TOML file says.",
-    "annotate": "Add per-allele scores to a VCF or BCF.",
+    "annotate": "Add per-allele scores to a VCF, a BCF or a table.",
     "tracks": "What a model says of every position: bigWigs, a table, browser pages.",
     "tracks-init": "The same in parts: plan them.",
     "tracks-partition": "The same in parts: run some.",
@@ -33,8 +34,10 @@ VERBS = {
     "plot": "Logos, embeddings, scores by class or frequency: SVG, PNG and TSV.",
     "model": "List, describe, verify and export models.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
-    "inspect": "Describe a column store, a model, tracks or a checkpoint.",
+    "inspect": "Describe a column store, a model, tracks, a run, a checkpoint or a work folder.",
 }
+#: What a verb is called by that does a part of another one's job; they share a file.
+_STAGE = re.compile("-(init|partition|finalise)$")
 
 
 class VerbGroup(click.Group):
@@ -46,8 +49,9 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        name = cmd_name.replace("-", "_")
-        return getattr(importlib.import_module(f"phylotools.cli.{name}"), f"{name}_command")
+        verb = _STAGE.sub("", cmd_name).replace("-", "_")
+        module = importlib.import_module(f"phylotools.cli.{verb}")
+        return getattr(module, f"{cmd_name.replace('-', '_')}_command")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -80,18 +84,21 @@ def main() -> None:
 
 
 def _ignore_the_working_folder() -> None:
-    """Run no code and take no settings from where the user happens to stand.
+    """Take no settings from where the user happens to stand, nor from a notebook's environment.
 
-    Python started anew (by `multiprocessing`) looks for modules there first, and these libraries
-    look for their settings there when they are imported.
+    Matplotlib looks for some there when it is imported, and pictures are files in the house's own
+    look. Numba looks there again and again: what it finds may lead it to code, and is refused.
     """
-    os.environ["PYTHONSAFEPATH"] = "1"
-    # Pictures are files: no window, and the house's own look.
     os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
-    for library, settings in (("matplotlib", "matplotlibrc"), ("numba", ".numba_config.yaml")):
-        if os.path.lexists(settings):
-            with contextlib.chdir(sys.prefix):
-                importlib.import_module(library)
+    if os.path.lexists("matplotlibrc"):
+        with contextlib.chdir(sys.prefix):
+            importlib.import_module("matplotlib")
+    if os.path.isfile(".numba_config.yaml"):
+        _complain(
+            ".numba_config.yaml: numba would take settings from this file; move it away, or run "
+            "phylotools in another folder"
+        )
+        sys.exit(1)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -128,6 +135,7 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
+        _refuse_urls(arguments)
         # Not `main()`: click's own boundary would turn a closed pipe into exit code 1.
         with phylotools_command.make_context("phylotools", list(arguments)) as context:
             phylotools_command.invoke(context)
@@ -135,8 +143,11 @@ def run(arguments: list[str]) -> int:
         return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(_usage_message(error))
         return error.exit_code
     except BrokenPipeError:
         # The reader went away (``| head``): say nothing.
@@ -149,6 +160,27 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return _report(error)
+
+
+def _refuse_urls(arguments: list[str]) -> None:
+    """Raise `InputError` for a URL, wherever a file could be meant."""
+    for argument in arguments:
+        if "://" in argument:
+            from phylotools.io.files import url_error
+
+            value = argument.partition("=")[2] if argument.startswith("--") else argument
+            error = url_error(value, f"phylotools {arguments[0]}")
+            if error is not None:
+                raise error
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """What click says of bad usage, as our own errors say it."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        message += f"; see `{context.command_path} --help`"
+    return message[:1].lower() + message[1:]
 
 
 def _drop_stdout() -> None:

@@ -72,7 +72,8 @@ def verify_command(model: str | None, device: str) -> None:
 @options.fasta_option
 @click.option(
     "--training-regions", type=click.Path(exists=True),
-    help="BED of the training columns: scores elsewhere are flagged.",
+    help="BED of what the model is for: scores elsewhere are flagged  [default: the columns that "
+    "it was trained on].",
 )  # fmt: skip
 @click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
 @options.force_option

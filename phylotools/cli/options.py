@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
+import itertools
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -30,6 +32,26 @@ device_option = click.option(
 )
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
+
+
+def _use_contig_aliases(
+    context: click.Context, parameter: click.Parameter, path: str | None
+) -> None:
+    """Have contigs resolved with a table of aliases for as long as the command runs."""
+    if path is not None and not context.resilient_parsing:
+        from phylotools.io.contigs import use_aliases
+
+        context.call_on_close(functools.partial(use_aliases, None))
+        use_aliases(path)
+
+
+contig_aliases_option = click.option(
+    "--contig-aliases",
+    callback=_use_contig_aliases,
+    expose_value=False,
+    metavar="FILE",
+    help="Names of the same contig in each line, as UCSC's chromAlias.txt; any of them matches.",
+)
 #: Arithmetics; named here too so that --help imports no torch.
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 precision_option = click.option(
@@ -65,6 +87,22 @@ summary_option = click.option(
 )
 
 
+work_option = click.option(
+    "--work",
+    metavar="FOLDER",
+    help="Where finished parts are kept until the end [default: OUTPUT.work].",
+)
+
+
+def partition_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments of a verb that runs partitions of a planned job."""
+    index = click.IntRange(0)
+    command = click.argument("indices", nargs=-1, required=True, type=index, metavar="I...")(
+        command
+    )
+    return click.argument("work", metavar="WORK")(command)
+
+
 def numbers(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[float] | None:
@@ -87,6 +125,19 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, quiet: bool, verbose: bool, debug: bool, **kwargs: Any) -> Any:
         level = logging.WARNING if quiet else logging.INFO
         with _logging_to_stderr(logging.DEBUG if debug or verbose else level):
+            return command(*args, **kwargs)
+
+    return wrapped
+
+
+def outputs_together(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let all files that a verb writes appear when it has succeeded, or none of them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from phylotools.io.staging import outputs_together
+
+        with outputs_together():
             return command(*args, **kwargs)
 
     return wrapped
@@ -119,6 +170,21 @@ class _OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return f"phylotools: {record.levelname.lower()}: {printable(record.message)}"
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Load modules and a model while the garbage collector rests.
+
+    It would walk over torch's objects again and again, in a seventh of the time that starting
+    takes; and later on, so that they are left out of its walks for good.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Stopwatch:
@@ -154,6 +220,27 @@ def check_summary(
     refuse_existing_file(path, force)
 
 
+def check_apart(paths: Mapping[str, str | None]) -> None:
+    """Refuse files and folders of a command that are the same, or of which one lies in another.
+
+    Parameters
+    ----------
+    paths : mapping of str to str or None
+        By the option that names them.
+
+    Raises
+    ------
+    UsageError
+    """
+    from phylotools.errors import UsageError
+
+    named = {name: path for name, path in paths.items() if path is not None and path != "-"}
+    places = {name: os.path.realpath(path) for name, path in named.items()}
+    for one, other in itertools.permutations(reversed(places), 2):
+        if f"{places[one]}/".startswith(f"{places[other].rstrip('/')}/"):
+            raise UsageError(f"{one} must not be {other}, nor lie in it; choose another name")
+
+
 def write_summary(path: str | None, summary: dict[str, Any]) -> None:
     """Write a verb's summary as JSON if the user asked for it (``--summary-json``)."""
     if path is None:
@@ -163,8 +250,10 @@ def write_summary(path: str | None, summary: dict[str, Any]) -> None:
     write_atomic(path, json.dumps(summary, indent=2) + "\n", force=True)
 
 
-def write_store_report(store: str, folder: str, *, force: bool, threads: int) -> dict[str, Any]:
-    """Write the quality report of a column store, and log what it found.
+def write_store_report(
+    store: str, folder: str, *, force: bool, threads: int, name: str | None = None
+) -> dict[str, Any]:
+    """Write the quality report of a column store, called `name` in it, and log what it found.
 
     Returns
     -------
@@ -174,7 +263,9 @@ def write_store_report(store: str, folder: str, *, force: bool, threads: int) ->
     from phylotools.report import write_report
     from phylotools.store.read import open_store
 
-    summary = write_report(open_store(store), folder, force=force, threads=threads)
+    summary = write_report(
+        open_store(store), folder, force=force, threads=threads, name=name or store
+    )
     for warning in summary.warnings:
         logger.warning("%s", warning)
     logger.info(

@@ -1,12 +1,55 @@
-"""``phylotools plot``: logo, embedding, llr, frequency."""
+"""`phylotools plot`: logos, embeddings, and scores by class or frequency."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from phylotools.cli.plot_embedding import embedding_command
-from phylotools.cli.plot_logo import logo_command
-from phylotools.cli.plot_scores import frequency_command, llr_command
+from phylotools.cli import options
+from phylotools.cli.options import Stopwatch, logger
+from phylotools.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from phylotools.plots.alleles import AlleleQuery
+    from phylotools.plots.distribution_drawing import Style
+    from phylotools.plots.embedding import Method
+    from phylotools.plots.logo import Scale
+    from phylotools.plots.output import PlotFiles, PlotTable
+
+_output_option = options.output_option(
+    required=True, help="NAME.svg or NAME.png; without such a suffix, both."
+)
+#: Options of the plots that read a scored file.
+_SCORED_OPTIONS = (
+    click.option(
+        "--tag", default="PHYLOGPN", show_default=True, help="Prefix of the INFO fields of scores."
+    ),
+    click.option(
+        "--score", metavar="NAME", help="Column of scores [default: TAG_LLR, or llr of a table]."
+    ),
+    click.option(
+        "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only alleles with such a value."
+    ),
+    options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again."),
+    options.regions_file_option(help="Only alleles in these regions."),
+    options.contig_aliases_option,
+    options.seed_option,
+    _output_option,
+    options.force_option,
+    options.summary_option,
+    options.logging_options,
+    options.outputs_together,
+)
+
+
+def _scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of plots that read a scored file."""
+    for option in reversed(_SCORED_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.group(name="plot")
@@ -17,5 +60,406 @@ def plot_command() -> None:
     """
 
 
-for _command in (logo_command, embedding_command, llr_command, frequency_command):
-    plot_command.add_command(_command)
+@plot_command.command(name="logo")
+@options.regions_option(
+    multiple=False, required=True, help="contig:begin-end (1-based): 20 to 200 bases are best."
+)
+@options.model_option(help="Model [default: the one that ships with phylotools].")
+@options.fasta_option
+@options.contig_aliases_option
+@click.option(
+    "--scale",
+    type=click.Choice(("information", "probability", "llr")),
+    default="information",
+    show_default=True,
+    help="Height of a letter: bits, probability, or its LLR against the reference base.",
+)
+@click.option("--annotation", metavar="FILE", help="Features to show below: BED, GFF3 or GTF.")
+@click.option(
+    "--annotation-type",
+    multiple=True,
+    metavar="TYPE[,TYPE]",
+    help="Only such rows of a GFF3 or GTF, such as CDS,exon.",
+)
+@click.option("--variants", metavar="VCF", help="Mark the alleles of a VCF in the sequence.")
+@click.option("--reverse-complement", is_flag=True, help="Show the other strand.")
+@_output_option
+@options.force_option
+@options.threads_option(help="CPU threads [default: chosen by a trial].")
+@options.device_option
+@options.summary_option
+@options.logging_options
+@options.outputs_together
+def logo_command(
+    regions: str,
+    model: str | None,
+    fasta: str | None,
+    scale: Scale,
+    annotation: str | None,
+    annotation_type: tuple[str, ...],
+    variants: str | None,
+    reverse_complement: bool,
+    output: str,
+    force: bool,
+    threads: int | None,
+    device: str,
+    summary_json: str | None,
+) -> None:
+    """Logo of predicted probabilities, with the sequence, site rates and annotation below.
+
+    \b
+    phylotools plot logo -r chrM:3307-3366 --annotation genes.bed -o logo.svg
+
+    Up to 400 bases are drawn as letters, up to 4,000 as a heat map.
+    """
+    watch = Stopwatch()
+    files = _prepare(output, summary_json, force=force, inputs=[fasta, annotation, variants])
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.model.registry import load_model
+    from phylotools.plots.features import features_within
+    from phylotools.plots.logo import choose_region, logo_table, profile_sites
+    from phylotools.plots.logo_drawing import LogoPicture, draw_logo
+    from phylotools.plots.marks import marks_within
+    from phylotools.plots.wording import footer_text
+    from phylotools.scoring.scorer import Scorer
+
+    loaded = load_model(model, device)
+    path = loaded.choose_reference(fasta)
+    with ReferenceGenome.open(path) as genome:
+        region = choose_region(regions, genome)
+        features = None
+        if annotation is not None:
+            kinds = frozenset(part for text in annotation_type for part in text.split(",") if part)
+            features = features_within(annotation, region, genome.contigs, kinds)
+            if not features:
+                logger.warning("%s: no feature overlaps %s", annotation, region)
+        marks = None if variants is None else marks_within(variants, region, genome.contigs)
+        profile = profile_sites(Scorer(loaded, genome, threads=threads), region)
+    made_by = {**loaded.identity.header_facts(), "Reference": path.rpartition("/")[2]}
+    picture = LogoPicture(profile, scale, features, reverse_complement, footer_text(made_by), marks)
+    facts = {"Plot": "logo", **made_by, "Region": str(region), "Scale": scale}
+    _conclude(
+        files,
+        lambda: draw_logo(picture),
+        logo_table(profile, facts),
+        force=force,
+        what=f"{region} ({len(region)} bases)",
+        watch=watch,
+        summary_json=summary_json,
+        facts=facts,
+    )
+
+
+@plot_command.command(name="embedding")
+@click.argument("embeddings", metavar="EMBEDDINGS")
+@click.option(
+    "--colour",
+    metavar="BED|name|contig|strand|none",
+    help="Classes: names of the intervals (BED, GFF or GTF) that regions overlap most, or a column "
+    "[default: names or contigs that occur more than once].",
+)
+@click.option(
+    "--method",
+    type=click.Choice(("pca", "umap")),
+    default="pca",
+    show_default=True,
+    help="Principal components, or UMAP (needs umap-learn).",
+)
+@options.seed_option
+@_output_option
+@options.force_option
+@options.summary_option
+@options.logging_options
+@options.outputs_together
+def embedding_command(
+    embeddings: str,
+    colour: str | None,
+    method: Method,
+    seed: int,
+    output: str,
+    force: bool,
+    summary_json: str | None,
+) -> None:
+    """Embeddings in two dimensions, coloured by class.
+
+    EMBEDDINGS is what `phylotools embed` writes, in any of its formats.
+
+    \b
+    phylotools plot embedding embeddings.parquet --colour genes.bed -o embedding.svg
+    """
+    watch = Stopwatch()
+    _check_seed(seed)
+    named = None if colour in ("name", "contig", "strand", "none") else colour
+    files = _prepare(output, summary_json, force=force, inputs=[embeddings, named])
+    from phylotools.plots.embedding import embedding_table, project
+    from phylotools.plots.embedding_drawing import draw_embedding
+    from phylotools.plots.embedding_file import open_embeddings
+    from phylotools.plots.wording import counted, footer_text
+
+    found = project(open_embeddings(embeddings), method, colour=colour, seed=seed)
+    facts = {
+        "Plot": "embedding",
+        "Method": method,
+        "Classes": found.class_source,
+        "Seed": seed,
+        **found.made_by,
+    }
+    footer = footer_text(found.made_by, embeddings.rpartition("/")[2])
+    _conclude(
+        files,
+        lambda: draw_embedding(found, footer, seed=seed),
+        embedding_table(found, facts),
+        force=force,
+        what=counted(len(found.points), "region")
+        + (f" ({found.n_left_out:,} without a finite vector left out)" if found.n_left_out else ""),
+        watch=watch,
+        summary_json=summary_json,
+        facts=facts | {"regions": len(found.points), "left_out": found.n_left_out},
+    )
+
+
+@plot_command.command(name="llr")
+@click.argument("scored", metavar="SCORED")
+@click.option(
+    "--classes",
+    metavar="FIELD|FILE[:COLUMN]",
+    help="A column of SCORED, such as an INFO field; a table or VCF of classes; or a BED, GFF or "
+    "GTF, whose names are the classes.",
+)
+@click.option("--only", multiple=True, metavar="V[,V]", help="Only these classes, in this order.")
+@click.option(
+    "--style",
+    type=click.Choice(("violin", "box", "ecdf")),
+    default="violin",
+    show_default=True,
+    help="How to draw a distribution.",
+)
+@_scored_options
+def llr_command(
+    scored: str,
+    classes: str | None,
+    only: tuple[str, ...],
+    style: Style,
+    summary_json: str | None,
+    output: str,
+    force: bool,
+    seed: int,
+    **selection: Any,
+) -> None:
+    """Distribution of scores by class of variant.
+
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
+
+    \b
+    phylotools plot llr scored.vcf.gz --classes CLNSIG --only Pathogenic,Benign -o llr.svg
+    """
+    watch = Stopwatch()
+    _check_seed(seed)
+    inputs = [scored, _file_of(classes), selection["regions_file"]]
+    files = _prepare(output, summary_json, force=force, inputs=inputs)
+    from phylotools.plots.distribution import distribution_table, distributions_by_class
+    from phylotools.plots.distribution_drawing import draw_distributions
+    from phylotools.plots.wording import counted, footer_text, score_label
+
+    names = list(dict.fromkeys(part.strip() for text in only for part in text.split(",")))
+    query = _query(scored, **selection)
+    wanted = [name for name in names if name]
+    with Progress("alleles") as progress:
+        found = distributions_by_class(
+            query, classes, only=wanted, seed=seed, on_alleles=progress.update
+        )
+    facts = {
+        "Plot": "llr",
+        "Score": found.score,
+        "Classes": found.class_source,
+        "Seed": seed,
+        **_model_facts(found.made_by),
+        **_choice(selection),
+    }
+    _conclude(
+        files,
+        lambda: draw_distributions(
+            found,
+            style,
+            score_label(found.score),
+            footer_text(found.made_by, *_said(scored, selection)),
+        ),
+        distribution_table(found, facts),
+        force=force,
+        what=f"{counted(sum(tally.n for tally in found.tallies.values()), 'allele')} in "
+        f"{counted(len(found.tallies), 'class', 'classes')}" + _left_out(found.counts),
+        watch=watch,
+        summary_json=summary_json,
+        facts=facts | {"counts": found.counts},
+    )
+
+
+@plot_command.command(name="frequency")
+@click.argument("scored", metavar="SCORED")
+@click.option(
+    "--frequency", default="AF", show_default=True, metavar="FIELD", help="Allele frequencies."
+)
+@click.option(
+    "--allele-count", metavar="FIELD", help="Allele counts: where 1, the allele is a singleton."
+)
+@_scored_options
+def frequency_command(
+    scored: str,
+    frequency: str,
+    allele_count: str | None,
+    summary_json: str | None,
+    output: str,
+    force: bool,
+    seed: int,
+    **selection: Any,
+) -> None:
+    """Scores against allele frequency.
+
+    SCORED is what `phylotools annotate` wrote: VCF, BCF, or a table (TSV, CSV, Parquet) with
+    contig, pos, ref and alt; - for stdin.
+
+    \b
+    phylotools plot frequency scored.vcf.gz --frequency AF --allele-count AC -o frequency.svg
+    """
+    watch = Stopwatch()
+    _check_seed(seed)
+    inputs = [scored, selection["regions_file"]]
+    files = _prepare(output, summary_json, force=force, inputs=inputs)
+    from phylotools.plots.frequency import frequency_table, scores_by_frequency
+    from phylotools.plots.frequency_drawing import draw_frequency
+    from phylotools.plots.wording import counted, footer_text, frequency_label, score_label
+
+    query = _query(scored, **selection)
+    with Progress("alleles") as progress:
+        found = scores_by_frequency(
+            query, frequency, allele_count=allele_count, seed=seed, on_alleles=progress.update
+        )
+    facts = {
+        "Plot": "frequency",
+        "Score": found.score,
+        "Frequency": frequency,
+        "Seed": seed,
+        **({"AlleleCount": allele_count} if allele_count else {}),
+        **_model_facts(found.made_by),
+        **_choice(selection),
+    }
+    _conclude(
+        files,
+        lambda: draw_frequency(
+            found,
+            score_label(found.score),
+            frequency_label(frequency),
+            footer_text(found.made_by, *_said(scored, selection)),
+        ),
+        frequency_table(found, facts),
+        force=force,
+        what=f"{counted(found.n, 'allele')} in {counted(len(found.bins), 'bin')}"
+        + _left_out(found.counts),
+        watch=watch,
+        summary_json=summary_json,
+        facts=facts | {"counts": found.counts},
+    )
+
+
+def _query(
+    scored: str,
+    *,
+    tag: str,
+    score: str | None,
+    where: tuple[str, ...],
+    regions: tuple[str, ...],
+    regions_file: str | None,
+) -> AlleleQuery:
+    from phylotools.evaluate.selection import parse_where, read_regions
+    from phylotools.plots.alleles import AlleleQuery
+
+    conditions = tuple(parse_where(text) for text in where)
+    return AlleleQuery(scored, score, tag, conditions, read_regions(regions, regions_file))
+
+
+def _file_of(classes: str | None) -> str | None:
+    """The file that --classes names, if it is one."""
+    if classes is None or classes == "-":
+        return classes
+    paths = [path for path in (classes, classes.rpartition(":")[0]) if os.path.exists(path)]
+    return paths[0] if paths else None
+
+
+def _choice(selection: dict[str, Any]) -> dict[str, str]:
+    """What limits the alleles, for the table."""
+    texts = {
+        "Where": "; ".join(selection["where"]),
+        "Regions": ",".join(selection["regions"]),
+        "RegionsFile": (selection["regions_file"] or "").rpartition("/")[2],
+    }
+    return {key: text for key, text in texts.items() if text}
+
+
+def _said(scored: str, selection: dict[str, Any]) -> list[str]:
+    """The file and what limits its alleles, for the footer."""
+    name = "stdin" if scored == "-" else scored.rpartition("/")[2]
+    return [name, *(f"only {text}" for text in _choice(selection).values())]
+
+
+def _model_facts(made_by: dict[str, str]) -> dict[str, str]:
+    keys = ("Model", "Revision", "Sha256", "Reference")
+    return {key: made_by[key] for key in keys if key in made_by}
+
+
+def _left_out(counts: dict[str, int]) -> str:
+    told = [f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items() if what != "alleles"]
+    return f" (left out: {', '.join(told)})" if told else ""
+
+
+def _prepare(
+    output: str, summary_json: str | None, *, force: bool, inputs: Iterable[str | None]
+) -> PlotFiles:
+    """The files to write, after all refusals that need no work.
+
+    Raises
+    ------
+    UsageError, OutputError
+    """
+    from phylotools.errors import UsageError
+    from phylotools.plots.output import plot_files, refuse_outputs
+
+    files = plot_files(output)
+    named = list(inputs)
+    refuse_outputs(files, force=force, inputs=named)
+    for path in files.paths:
+        options.check_summary(summary_json, force=force, inputs=named, output=str(path))
+    if sum(name == "-" for name in named) > 1:
+        raise UsageError("stdin (-) can be read only once")
+    return files
+
+
+def _check_seed(seed: int) -> None:
+    """Refuse a seed that random generators do not take."""
+    from phylotools.errors import UsageError
+
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"--seed must lie between 0 and {(1 << 32) - 1}")
+
+
+def _conclude(
+    files: PlotFiles,
+    draw: Callable[[], Any],
+    table: PlotTable,
+    *,
+    force: bool,
+    what: str,
+    watch: Stopwatch,
+    summary_json: str | None,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the files, say so, and write the summary."""
+    from phylotools.plots.output import write_plot
+
+    write_plot(files, draw, table, force=force)
+    names = [str(path) for path in files.paths]
+    logger.info("drew %s: %s, in %.1f s", what, ", ".join(names), watch.seconds)
+    options.write_summary(
+        summary_json,
+        {"verb": "plot", "files": names, **facts, "seconds": round(watch.seconds, 3)},
+    )

@@ -1,31 +1,91 @@
-"""`phylotools preprocess`: alignments and a tree to a column store."""
+"""`phylotools preprocess` and its stages: alignments and a tree to a column store."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from phylotools.cli import options
-from phylotools.cli.preprocess_options import alignment_options, make_settings
+from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
-logger = logging.getLogger("phylotools")
+if TYPE_CHECKING:
+    from phylotools.preprocess.finalise import BuildSummary
+    from phylotools.preprocess.plan import Settings
+
+#: Named here so that --help imports no numba; a test compares them with the policies.
+DUPLICATES = ("best-identity", "first", "consensus", "drop")
+
+_ALIGNMENT = (
+    click.option("--tree", required=True, metavar="TREE.nh", help="Newick tree with lengths."),
+    options.fasta_option,
+    click.option(
+        "--reference",
+        metavar="SPECIES",
+        help="Species whose coordinates are used [default: that of the first row].",
+    ),
+    click.option(
+        "--species",
+        metavar="A,B,...|FILE",
+        help="Keep these species only: names with commas between, or a file with one a line.",
+    ),
+    click.option(
+        "--unknown-species",
+        type=click.Choice(["error", "drop"]),
+        default="error",
+        show_default=True,
+        help="What to do with rows of species that are not in the tree.",
+    ),
+    click.option(
+        "--duplicates",
+        type=click.Choice(DUPLICATES),
+        default=DUPLICATES[0],
+        show_default=True,
+        help="Which of several rows of a species in a block stays.",
+    ),
+    click.option(
+        "-r",
+        "--regions",
+        metavar="REGION[,...]",
+        help="Store these positions only: contig, contig:begin-end (1-based).",
+    ),
+    click.option("-R", "--regions-file", metavar="BED", help="Store these positions only."),
+    click.option("--exclude", metavar="BED", help="Leave these positions out."),
+    click.option(
+        "--weights",
+        metavar="BED",
+        help="Weight of positions in training (column 4) [default: 1].",
+    ),
+    click.option(
+        "--minimum-species",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        help="Leave out columns with fewer species with A, C, G or T, the reference counted.",
+    ),
+)
+
+
+def _alignment_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is read and stored."""
+    for option in reversed(_ALIGNMENT):
+        command = option(command)
+    return command
 
 
 @click.command(name="preprocess")
 @click.argument("alignments", nargs=-1, metavar="[ALIGNMENT]...")
-@alignment_options
+@_alignment_options
 @options.output_option(required=True, help="Column store (a folder) to make.")
 @click.option(
     "--report", metavar="FOLDER", help="Make a quality report: a page, tables, a picture."
 )
-@click.option(
-    "--work",
-    metavar="FOLDER",
-    help="Where finished parts are kept until the end [default: OUTPUT.work].",
-)
+@options.work_option
 @options.threads_option(help="CPU threads [default: all].")
 @options.force_option
 @options.summary_option
@@ -47,32 +107,113 @@ def preprocess_command(
     counts. With --fasta the alignment is checked against the reference sequence, which is then
     stored outside the blocks too. The same command goes on where an earlier one was killed.
     """
+    from phylotools.io.files import refuse_existing_folder
     from phylotools.phylogeny.threads import n_cores
-    from phylotools.preprocess.build import build_store
-    from phylotools.preprocess.plan import Settings
+    from phylotools.preprocess.stages import build_store
+    from phylotools.report import REPORT
 
     paths = list(alignments) or ["-"]
-    chosen: Settings = make_settings(settings)
+    chosen = _settings(settings)
     inputs = [*paths, tree, *chosen.files.values()]
+    work = work or f"{output}.work"
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    folders = {"-o": output, "--work": work, "--report": report}
+    options.check_apart({**folders, "--summary-json": summary_json})
     if report is not None:
-        _check_report(report, output, work, force)
+        refuse_existing_folder(report, force, REPORT)
+    n_threads = threads or n_cores()
+
+    def write_report(store: Path) -> None:
+        if report is not None:
+            options.write_store_report(
+                str(store), report, force=force, threads=n_threads, name=output
+            )
+
     watch = options.Stopwatch()
     with Progress("columns") as progress:
         summary = build_store(
-            paths,
-            tree,
-            output,
-            chosen,
-            force=force,
-            on_columns=progress.update,
-            work=work,
-            threads=threads or n_cores(),
-        )
-    seconds = watch.seconds
+            paths, tree, output, chosen, force=force, on_columns=progress.update,
+            on_store=write_report, work=work, threads=n_threads,
+        )  # fmt: skip
+    _conclude(summary, output, watch.seconds, summary_json)
+
+
+@click.command(name="preprocess-init")
+@click.argument("alignments", nargs=-1, required=True, metavar="ALIGNMENT...")
+@_alignment_options
+@click.option("--work", required=True, metavar="FOLDER", help="Work folder to make.")
+@click.option(
+    "--partition-size",
+    type=click.IntRange(1),
+    metavar="MB",
+    help="Megabytes of text of a partition [default: 268].",
+)
+@options.logging_options
+def preprocess_init_command(
+    alignments: tuple[str, ...],
+    tree: str,
+    work: str,
+    partition_size: int | None,
+    **settings: Any,
+) -> None:
+    """Plan a column store that is made in parts, on one machine or many.
+
+    Prints the number of partitions N. Then run `phylotools preprocess-partition WORK I` for I = 0
+    to N - 1, in any order and as often as need be, and `phylotools preprocess-finalise WORK -o
+    STORE` once. Plain and bgzip MAF files are cut; any other file is one partition.
+    """
+    from phylotools.preprocess.plan import PARTITION_BYTES
+    from phylotools.preprocess.stages import init_work
+
+    size = PARTITION_BYTES if partition_size is None else partition_size * 1_000_000
+    plan = init_work(alignments, tree, work, _settings(settings), partition_bytes=size)
+    logger.info("%s: %d partitions", work, plan.n_partitions)
+    sys.stdout.write(f"{plan.n_partitions}\n")
+
+
+@click.command(name="preprocess-partition")
+@options.partition_arguments
+@options.threads_option(default=1, show_default=True, help="CPU threads.")
+@options.logging_options
+def preprocess_partition_command(work: str, indices: tuple[int, ...], threads: int) -> None:
+    """Run partitions of a plan that `phylotools preprocess-init` made; finished ones are left."""
+    from phylotools.preprocess.stages import run_planned
+
+    watch = options.Stopwatch()
+    with Progress("columns") as progress:
+        n_columns = run_planned(work, indices, threads, on_columns=progress.update)
+    logger.info(
+        "%s: %d partitions, %d columns in %.1f s", work, len(indices), n_columns, watch.seconds
+    )
+
+
+@click.command(name="preprocess-finalise")
+@click.argument("work", metavar="WORK")
+@options.output_option(required=True, help="Column store (a folder) to make.")
+@options.threads_option(help="CPU threads [default: all].")
+@options.force_option
+@options.summary_option
+@options.logging_options
+def preprocess_finalise_command(
+    work: str, output: str, threads: int | None, force: bool, summary_json: str | None
+) -> None:
+    """Put the finished partitions of a plan together; says which are missing or damaged.
+
+    The work folder stays as it is: remove it when the store is as it should be.
+    """
+    from phylotools.phylogeny.threads import n_cores
+    from phylotools.preprocess.stages import finalise_planned
+
+    options.check_summary(summary_json, force=force, inputs=[], output=output)
+    options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
+    watch = options.Stopwatch()
+    summary = finalise_planned(work, output, threads=threads or n_cores(), force=force)
+    _conclude(summary, output, watch.seconds, summary_json)
+
+
+def _conclude(summary: BuildSummary, output: str, seconds: float, summary_json: str | None) -> None:
+    """Say what was made, in the log and, if asked for, as JSON."""
     options.write_summary(summary_json, {**summary.to_dict(), "seconds": round(seconds, 3)})
-    if report is not None:
-        options.write_store_report(output, report, force=force, threads=threads or n_cores())
     logger.info(
         "%s: %d blocks, %d columns, %d of %d species in %.1f s (%.1f MB/s of alignment)",
         output,
@@ -85,15 +226,33 @@ def preprocess_command(
     )
 
 
-def _check_report(report: str, output: str, work: str | None, force: bool) -> None:
-    """Refuse, before the work, a report that could not be written."""
-    import os
+def _settings(given: dict[str, Any]) -> Settings:
+    """Settings from the values of `_alignment_options`.
 
-    from phylotools.errors import UsageError
-    from phylotools.io.files import refuse_existing_folder
-    from phylotools.report import REPORT
+    Raises
+    ------
+    InputError
+        If a file of species names cannot be read.
+    """
+    from phylotools.preprocess.plan import Settings
 
-    taken = {os.path.realpath(path) for path in (output, work or f"{output}.work")}
-    if os.path.realpath(report) in taken:
-        raise UsageError("--report, -o and --work must name different folders")
-    refuse_existing_folder(report, force, REPORT)
+    regions, species = given.pop("regions"), given.pop("species")
+    return Settings(
+        **{key: value for key, value in given.items() if key != "unknown_species"},
+        drop_unknown=given["unknown_species"] == "drop",
+        regions=tuple(regions.split(",")) if regions else (),
+        species=_species(species) if species else (),
+    )
+
+
+def _species(text: str) -> tuple[str, ...]:
+    from phylotools.errors import InputError
+    from phylotools.io.files import read_small_text
+
+    if not os.path.exists(text):
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    lines = (line.strip() for line in read_small_text(text).splitlines())
+    names = tuple(line for line in lines if line and not line.startswith("#"))
+    if not names:
+        raise InputError("holds no species", path=text, remedy="write one name a line")
+    return names

@@ -108,6 +108,7 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @options.force_option
 @options.summary_option
 @options.logging_options
+@options.outputs_together
 def simulate_command(
     tree: str,
     output: str,
@@ -275,7 +276,7 @@ def _model_sites(
 ) -> tuple[SiteSource, str]:
     from phylotools.errors import UsageError
     from phylotools.io.genome import ReferenceGenome
-    from phylotools.io.regions import Region, choose_regions
+    from phylotools.io.regions import RegionSet, choose_regions
     from phylotools.model.registry import load_model
     from phylotools.scoring.scorer import Scorer
     from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
@@ -289,8 +290,8 @@ def _model_sites(
     genome = stack.enter_context(ReferenceGenome.open(fasta))
     regions = choose_regions(
         given["regions"], given["regions_file"], genome.contigs, path=genome.path
-    ) or [Region(contig, 0, length) for contig, length in genome.contigs.items()]
-    warn_of_unseen_sites(model.training_regions, regions)
+    )
+    warn_of_unseen_sites(model.training_regions, regions or RegionSet.whole(genome.contigs))
     return ModelSites(Scorer(model, genome, threads=threads), regions), reference
 
 

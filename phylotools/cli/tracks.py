@@ -1,7 +1,9 @@
-"""`phylotools tracks`: bigWig tracks, a table of all variants, and pages for genome browsers."""
+"""`phylotools tracks` and its stages: bigWigs, a table of all variants, and browser pages."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,21 +11,55 @@ import click
 from phylotools.cli import options
 from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
-from phylotools.cli.tracks_options import make_settings, track_options
 
 if TYPE_CHECKING:
     from phylotools.tracks.finalise import TrackSummary
+    from phylotools.tracks.plan import TrackSettings
+
+#: Named here so that --help imports no numba; a test compares them with the catalogue.
+TRACKS = ("llr_mean", "llr_min", "rate", "entropy", "log_probability", "logo")
+
+_OPTIONS = (
+    options.model_option(help="Model [default: the one that ships with phylotools]."),
+    options.fasta_option,
+    options.regions_option(
+        help="Only contig or contig:begin-end (1-based); may be given again "
+        "[default: the whole reference]."
+    ),
+    options.regions_file_option(help="Only these regions."),
+    options.contig_aliases_option,
+    click.option(
+        "--tracks",
+        metavar="NAME[,NAME]",
+        help=f"Which bigWigs: {', '.join(TRACKS)}, none [default: all].",
+    ),
+    click.option(
+        "--snv-table/--no-snv-table",
+        default=True,
+        show_default=True,
+        help="Make the table of all single-nucleotide variants.",
+    ),
+    click.option(
+        "--trained-only",
+        is_flag=True,
+        help="Leave out positions outside the regions that the model was trained on.",
+    ),
+    options.precision_option,
+)
+
+
+def _track_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is computed."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command(name="tracks")
-@track_options
+@_track_options
 @options.output_option(required=True, help="Folder to make.")
 @click.option("--assembly", metavar="NAME", help="What browsers call the reference, e.g. hg38.")
-@click.option(
-    "--work",
-    metavar="FOLDER",
-    help="Where finished parts are kept until the end [default: OUTPUT.work].",
-)
+@options.work_option
 @options.force_option
 @options.threads_option(help="CPU threads [default: all].")
 @options.device_option
@@ -54,19 +90,16 @@ def tracks_command(
     phylotools tracks -o out/                     # the shipped model and its reference
     phylotools tracks -m my-model/ -f genome.fa -R exons.bed -o out/
     """
-    import os
-
-    chosen = make_settings(settings)
+    chosen = _settings(settings)
+    work = work or f"{output}.work"
     options.check_summary(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
-    from phylotools.errors import UsageError
+    options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.model.registry import load_model
     from phylotools.tracks.finalise import refuse_output
     from phylotools.tracks.stages import make_tracks
 
-    if work is not None and f"{os.path.realpath(work)}/".startswith(f"{os.path.realpath(output)}/"):
-        raise UsageError("--work must not be -o, nor lie in it")
     refuse_output(output, force)
     watch = options.Stopwatch()
     loaded = load_model(model, device)
@@ -83,10 +116,113 @@ def tracks_command(
             force=force,
             on_positions=progress.update,
         )
-    report(summary, output, watch.seconds, summary_json)
+    _conclude(summary, output, watch.seconds, summary_json)
 
 
-def report(summary: TrackSummary, output: str, seconds: float, summary_json: str | None) -> None:
+@click.command(name="tracks-init")
+@_track_options
+@click.option("--work", required=True, metavar="FOLDER", help="Work folder to make.")
+@click.option(
+    "--partition-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Positions of a partition [default: 1048576].",
+)
+@options.logging_options
+def tracks_init_command(
+    model: str | None,
+    fasta: str | None,
+    work: str,
+    partition_size: int | None,
+    **settings: Any,
+) -> None:
+    """Plan tracks that are made in parts, on one machine or many.
+
+    Prints the number of partitions N. Then run `phylotools tracks-partition WORK I` for I = 0 to
+    N - 1, in any order and as often as need be, and `phylotools tracks-finalise WORK -o FOLDER`
+    once.
+    """
+    chosen = _settings(settings)
+    from phylotools.model.registry import load_model
+    from phylotools.tracks.plan import PARTITION_POSITIONS
+    from phylotools.tracks.stages import init_tracks
+
+    plan = init_tracks(
+        load_model(model, "cpu"),
+        work,
+        chosen,
+        fasta=fasta,
+        partition_positions=partition_size or PARTITION_POSITIONS,
+    )
+    logger.info("%s: %d partitions, %d positions", work, plan.n_partitions, plan.n_positions)
+    sys.stdout.write(f"{plan.n_partitions}\n")
+
+
+@click.command(name="tracks-partition")
+@options.partition_arguments
+@options.threads_option(help="CPU threads [default: all].")
+@options.device_option
+@options.batch_size_option
+@options.logging_options
+def tracks_partition_command(
+    work: str,
+    indices: tuple[int, ...],
+    threads: int | None,
+    device: str,
+    batch_size: int | None,
+) -> None:
+    """Run partitions of a plan that `phylotools tracks-init` made; finished ones are left."""
+    from phylotools.model.registry import load_model
+    from phylotools.tracks.stages import run_tracks
+
+    watch = options.Stopwatch()
+    with Progress("positions") as progress:
+        n_positions = run_tracks(
+            work,
+            indices,
+            lambda folder: load_model(folder, device),
+            threads=threads,
+            batch_size=batch_size,
+            on_positions=progress.update,
+        )
+    logger.info(
+        "%s: %d partitions, %d positions in %.1f s", work, len(indices), n_positions, watch.seconds
+    )
+
+
+@click.command(name="tracks-finalise")
+@click.argument("work", metavar="WORK")
+@options.output_option(required=True, help="Folder to make.")
+@click.option("--assembly", metavar="NAME", help="What browsers call the reference, e.g. hg38.")
+@options.threads_option(help="CPU threads [default: all].")
+@options.force_option
+@options.summary_option
+@options.logging_options
+def tracks_finalise_command(
+    work: str,
+    output: str,
+    assembly: str | None,
+    threads: int | None,
+    force: bool,
+    summary_json: str | None,
+) -> None:
+    """Put the finished partitions of a plan together; says which are missing or damaged.
+
+    The work folder stays as it is: remove it when the tracks are as they should be.
+    """
+    options.check_summary(summary_json, force=force, inputs=[], output=output)
+    options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
+    from phylotools.phylogeny.threads import n_cores
+    from phylotools.tracks.stages import finalise_tracks
+
+    watch = options.Stopwatch()
+    summary = finalise_tracks(
+        work, output, assembly=assembly, threads=threads or n_cores(), force=force
+    )
+    _conclude(summary, output, watch.seconds, summary_json)
+
+
+def _conclude(summary: TrackSummary, output: str, seconds: float, summary_json: str | None) -> None:
     """Say what was made, in the log and, if asked for, as JSON."""
     if summary.n_outside:
         logger.warning(
@@ -115,3 +251,22 @@ def report(summary: TrackSummary, output: str, seconds: float, summary_json: str
         output, len(summary.files), summary.n_sites, summary.n_positions, seconds,
         summary.n_positions / max(seconds, 1e-9),
     )  # fmt: skip
+
+
+def _settings(given: dict[str, Any]) -> TrackSettings:
+    """Settings from the values of `_track_options` but model and reference.
+
+    Raises
+    ------
+    UsageError
+        If there is no such track.
+    """
+    from phylotools.tracks.plan import TrackSettings
+
+    named = given.pop("tracks")
+    if named is None:
+        tracks = TRACKS
+    else:
+        names = [name.strip() for name in named.split(",")]
+        tracks = () if names == ["none"] else tuple(dict.fromkeys(names))
+    return TrackSettings(tracks=tracks, **given)

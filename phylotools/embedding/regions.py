@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
+from phylotools.io.bed import bed_rows
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, bed_rows, resolve_contigs, resolve_region
+from phylotools.io.intervals import covers
+from phylotools.io.regions import RegionSet, resolve_region
 
 logger = logging.getLogger("phylotools")
 
@@ -212,34 +215,12 @@ def by_contig(
             yield table.targets[table.contig[indices[0]]], indices
 
 
-def n_outside(table: RegionTable, inside: Iterable[Region]) -> int:
-    """How many regions do not lie wholly within those of a list.
-
-    Parameters
-    ----------
-    table : RegionTable
-    inside : iterable of Region
-        May overlap; contigs may be spelled differently.
-    """
-    regions = sorted(inside)
-    names = resolve_contigs(dict.fromkeys(region.contig for region in regions), table.targets)
-    numbers = {target: k for k, target in enumerate(table.targets)}
+def n_outside(table: RegionTable, inside: RegionSet) -> int:
+    """How many regions do not lie wholly in one of a set."""
+    inside = inside.spelled_as(table.targets)
     n_inside = 0
-    for contig in dict.fromkeys(region.contig for region in regions):
-        if contig not in names:
-            continue
-        starts: list[int] = []
-        ends: list[int] = []
-        for region in regions:
-            if region.contig != contig:
-                continue
-            if ends and region.start <= ends[-1]:
-                ends[-1] = max(ends[-1], region.end)
-            else:
-                starts.append(region.start)
-                ends.append(region.end)
-        chosen = table.contig == numbers[names[contig]]
-        place = np.searchsorted(starts, table.start[chosen], side="right") - 1
-        reach = np.where(place >= 0, np.array(ends)[np.maximum(place, 0)], -1)
-        n_inside += int((table.end[chosen] <= reach).sum())
+    for number, contig in enumerate(table.targets):
+        chosen = table.contig == number
+        spans = table.start[chosen], table.end[chosen]
+        n_inside += int(covers(inside.on(contig), *spans).sum())
     return len(table) - n_inside

@@ -22,6 +22,7 @@ from phylotools.embedding.sweep import row_starts, sweep
 from phylotools.errors import OutputError
 from phylotools.io.files import refuse_existing_file, refuse_existing_folder, refuse_same_file
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.staging import outputs_together
 from phylotools.io.vector_table import (
     ZARR_CONTENTS,
     VectorRows,
@@ -198,7 +199,7 @@ def embed_file(
         width = model.spec.channels
         n_rows = int(row_starts(table, settings.pool)[-1])
         metadata = describe(model, layer.name, settings, reference)
-        with StagedRows(folder, width, outputs.table) as staged:
+        with outputs_together(), StagedRows(folder, width, outputs.table) as staged:
             sweep(
                 source, table, genome, staged.write,
                 pool=settings.pool, strand=settings.strand, on_done=on_done,
@@ -236,9 +237,7 @@ def describe(model: Model, layer: str, settings: EmbedSettings, reference: str) 
     return {
         "version": __version__,
         "command": command_line(),
-        "model": model.name,
-        "revision": model.revision,
-        "sha256": model.sha256,
+        **model.identity.facts(),
         "reference": os.path.basename(reference),
         "layer": layer,
         "pool": settings.pool,

@@ -130,31 +130,24 @@ class EmbeddingSource:
         remaining = iter(indices)
         while group := list(islice(remaining, self._group_size)):
             if self._projection is None:
-                yield from self._plain(contig, group)
+                for index, values in self._network.tiles(contig, group):
+                    yield index, self._with_mirror(values)
             else:
                 for run in _runs(group):
                     yield from self._with_context(contig, run)
 
-    def _plain(self, contig: str, group: list[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        length = self._genome.contigs[contig]
-        spans = [
-            np.arange(t * self.tile_length, min((t + 1) * self.tile_length, length)) for t in group
-        ]
-        values = self._network.values_at(contig, np.concatenate(spans))
-        ends = np.cumsum([len(span) for span in spans])
-        for index, part in zip(group, np.split(values, ends[:-1]), strict=True):
-            yield index, np.concatenate([part, part[:, ::-1]], axis=1) if self._mirrors else part
+    def _with_mirror(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Numbers [L, H] with those of the other strand beside them, where they are mirrored."""
+        return np.concatenate([values, values[:, ::-1]], axis=1) if self._mirrors else values
 
     def _with_context(self, contig: str, run: range) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """As `_plain`, for neighbouring tiles."""
+        """Neighbouring tiles, each base with the mean around it."""
         assert self._projection is not None
         length, width = self._genome.contigs[contig], len(self._projection)
         begin = run.start * self.tile_length
         end = min(run.stop * self.tile_length, length)
         first, last = max(begin - _HALF_CONTEXT, 0), min(end + _HALF_CONTEXT, length)
-        values = self._network.values(Region(contig, first, last))
-        if self._mirrors:
-            values = np.concatenate([values, values[:, ::-1]], axis=1)
+        values = self._with_mirror(self._network.values(Region(contig, first, last)))
         sums = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
         # The running sum may wrap around; differences of it are right all the same.
         np.cumsum(np.rint(values * _FIXED_POINT).astype(np.int64), axis=0, out=sums[1:])

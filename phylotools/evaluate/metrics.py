@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.evaluate.area_kernels import RankedVariants, resampled_areas, weighted_areas
+from phylotools.phylogeny.threads import map_in_threads
+
 #: Below this many sites of either class a percentile interval would understate the uncertainty.
 MIN_SITES_FOR_INTERVAL = 5
 #: Percentiles of a 95 % interval.
 INTERVAL = (2.5, 97.5)
-# Elements of one block of replicates: large enough to amortise numpy's overhead on small sets,
-# small enough to stay in the cache hierarchy, so that the time is linear in variants x replicates.
-_BLOCK_ELEMENTS = 1 << 18
+# Replicates that a thread draws at once.
+_BLOCK = 16
 
 Floats = NDArray[np.float64]
 
@@ -73,94 +74,30 @@ class Comparison:
         return self.n_positive / total if total else math.nan
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Variants in descending order of a score, with the end of each group of equal scores.
-
-    Attributes
-    ----------
-    order : int64[M]
-        Indices of the variants, best first.
-    ends : int64[G]
-        Position in `order` of the last member of each tie group.
-    """
-
-    order: NDArray[np.int64]
-    ends: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, scores: Floats) -> Ranking:
-        """Rank scores of shape [M]; infinities are ordinary values, NaN is refused."""
-        if np.isnan(scores).any():
-            raise ValueError("a missing score cannot be ranked")
-        order = np.argsort(-scores, kind="stable")
-        ordered = scores[order]
-        ends = np.flatnonzero(ordered[1:] != ordered[:-1])
-        return cls(order, np.append(ends, len(scores) - 1))
-
-
-def cumulative_counts(
-    ranking: Ranking, positive: NDArray[np.bool_], weights: Floats | None = None
-) -> tuple[Floats, Floats]:
-    """True and false positives at each distinct threshold, the strictest first.
+def rank_variants(
+    scores: Floats, positive: NDArray[np.bool_], sites: NDArray[np.int64]
+) -> RankedVariants:
+    """Variants in descending order of a score.
 
     Parameters
     ----------
-    ranking : Ranking
-        Of M variants in G tie groups.
+    scores : float64[M]
+        Infinities are ordinary values.
     positive : bool[M]
-    weights : float64[..., M], optional
-        How often each variant counts; ones by default.
+    sites : int64[M]
+        0 to n_sites - 1.
 
-    Returns
-    -------
-    true_positives, false_positives : float64[..., G]
+    Raises
+    ------
+    ValueError
+        If a score is NaN.
     """
-    if weights is None:
-        weights = np.ones(len(positive))
-    ordered = weights[..., ranking.order]
-    ordered_positive = ordered * positive[ranking.order]
-    called = np.cumsum(ordered, axis=-1)[..., ranking.ends]
-    true_positives = np.cumsum(ordered_positive, axis=-1)[..., ranking.ends]
-    return true_positives, called - true_positives
-
-
-def auroc(true_positives: Floats, false_positives: Floats) -> Floats:
-    """Area under the ROC curve; a tie counts one half (the Mann-Whitney statistic over n1 n0).
-
-    Parameters
-    ----------
-    true_positives, false_positives : float64[..., G]
-        From `cumulative_counts`.
-
-    Returns
-    -------
-    float64[...]
-        NaN where there is no positive or no negative.
-    """
-    before = _shifted(true_positives)
-    step = np.diff(false_positives, axis=-1, prepend=0.0)
-    area = np.sum(step * (before + true_positives), axis=-1) / 2
-    return _ratio(area, true_positives[..., -1] * false_positives[..., -1])
-
-
-def auprc(true_positives: Floats, false_positives: Floats) -> Floats:
-    """Average precision: sum over thresholds of (step in recall) x precision, no interpolation.
-
-    Parameters
-    ----------
-    true_positives, false_positives : float64[..., G]
-
-    Returns
-    -------
-    float64[...]
-        NaN where there is no positive or no negative.
-    """
-    precision = _ratio(true_positives, true_positives + false_positives, empty=0.0)
-    step = np.diff(true_positives, axis=-1, prepend=0.0)
-    area = np.sum(step * precision, axis=-1)
-    value = _ratio(area, true_positives[..., -1])
-    return np.where(false_positives[..., -1] > 0, value, math.nan)
+    if np.isnan(scores).any():
+        raise ValueError("a missing score cannot be ranked")
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends_tie = np.append(ordered[1:] != ordered[:-1], len(scores) > 0)[: len(scores)]
+    return RankedVariants(sites[order].astype(np.int32), positive[order], ends_tie)
 
 
 def compare_scores(
@@ -198,109 +135,79 @@ def compare_scores(
     ValueError
         If a score is NaN.
     """
-    _, sites = np.unique(sites, return_inverse=True)
+    sites, bounds = _by_stratum(positive, sites)
     n_positive = int(np.count_nonzero(positive))
     n_negative = len(positive) - n_positive
-    site_counts = len(np.unique(sites[positive])), len(np.unique(sites[~positive]))
-    if not n_positive or not n_negative:
-        nothing = Estimate(math.nan)
-        difference = Estimate(math.nan)
-        metrics = [ScoreMetrics(nothing, nothing)] + [
-            ScoreMetrics(nothing, nothing, difference, difference) for _ in scores[1:]
-        ]
-        return Comparison(n_positive, n_negative, *site_counts, tuple(metrics[: len(scores)]))
-    rankings = [Ranking.of(row) for row in scores]
-    values = _areas(rankings, positive, None)
-    drawn: Floats | None = None
-    if replicates and min(site_counts) >= MIN_SITES_FOR_INTERVAL:
-        blocks = [
-            _areas(rankings, positive, weights[:, sites])
-            for weights in site_weights(positive, sites, replicates, seed)
-        ]
-        drawn = np.concatenate(blocks, axis=-1)
-    return Comparison(n_positive, n_negative, *site_counts, _estimates(values, drawn))
+    only_positive, only_negative, both = np.diff(bounds).tolist()
+    site_counts = only_positive + both, only_negative + both
+    rankings = tuple(rank_variants(row, positive, sites) for row in scores)
+    once = np.ones(bounds[-1], dtype=np.uint8)
+    areas = np.array([weighted_areas(ranking, once) for ranking in rankings])
+    if min(site_counts) < MIN_SITES_FOR_INTERVAL:
+        replicates = 0
+    drawn = _resample(rankings, bounds, replicates, seed)
+    return Comparison(n_positive, n_negative, *site_counts, _estimates(areas, drawn))
 
 
-def site_weights(
-    positive: NDArray[np.bool_],
-    sites: NDArray[np.int64],
+def _by_stratum(
+    positive: NDArray[np.bool_], sites: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the sites from 0: those with positives only, negatives only, then both.
+
+    Returns
+    -------
+    sites : int64[M]
+        Of each variant.
+    bounds : int64[4]
+        Where the sites of each stratum begin and end.
+    """
+    distinct, sites = np.unique(sites, return_inverse=True)
+    has_positive, has_negative = (
+        np.bincount(sites[chosen], minlength=len(distinct)) > 0 for chosen in (positive, ~positive)
+    )
+    stratum = np.where(has_positive & has_negative, 2, np.where(has_positive, 0, 1))
+    place = np.empty(len(distinct), dtype=np.int64)
+    place[np.argsort(stratum, kind="stable")] = np.arange(len(distinct))
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(stratum, minlength=3))])
+    return place[sites], bounds
+
+
+def _resample(
+    rankings: tuple[RankedVariants, ...],
+    bounds: NDArray[np.int64],
     replicates: int,
     seed: int | list[int],
-) -> Iterator[Floats]:
-    """Bootstrap weights of sites, in blocks of replicates that fit in memory.
+) -> Floats:
+    """Areas of replicates, float64[R, K, 2]; the number of threads does not change them."""
+    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64).astype(np.uint64)
+    areas = np.empty((replicates, len(rankings), 2))
 
-    Parameters
-    ----------
-    positive : bool[M]
-    sites : int64[M]
-        Site of each variant, 0 to n_sites - 1.
-    replicates : int
-    seed : int or list of int
+    def run_block(begin: int) -> None:
+        block = slice(begin, begin + _BLOCK)
+        resampled_areas(rankings, seeds[block], bounds, areas[block])
 
-    Yields
-    ------
-    float64[block, n_sites]
-        How often each site was drawn; sums to the stratum's size within each stratum.
-    """
-    n_sites = int(sites.max()) + 1
-    stratum = np.zeros(n_sites, dtype=np.int64)
-    np.bitwise_or.at(stratum, sites, np.where(positive, 1, 2))
-    members = [np.flatnonzero(stratum == kind) for kind in (1, 2, 3)]
-    # One stream per stratum: what is drawn does not depend on how replicates fall into blocks.
-    generators = np.random.default_rng(seed).spawn(len(members))
-    block = max(1, _BLOCK_ELEMENTS // max(len(sites), n_sites))
-    for begin in range(0, replicates, block):
-        size = min(block, replicates - begin)
-        weights = np.zeros((size, n_sites))
-        for group, generator in zip(members, generators, strict=True):
-            if len(group):
-                draws = generator.integers(0, len(group), size=(size, len(group)))
-                draws += np.arange(size)[:, None] * len(group)
-                counts = np.bincount(draws.ravel(), minlength=size * len(group))
-                weights[:, group] = counts.reshape(size, len(group))
-        yield weights
+    map_in_threads(run_block, range(0, replicates, _BLOCK))
+    return areas
 
 
-def _areas(rankings: list[Ranking], positive: NDArray[np.bool_], weights: Floats | None) -> Floats:
-    """AUROC and AUPRC of every score, [2, K] or, with weights [R, M], [2, K, R]."""
-    counts = [cumulative_counts(ranking, positive, weights) for ranking in rankings]
-    return np.array([[auroc(*pair) for pair in counts], [auprc(*pair) for pair in counts]])
+def _estimates(areas: Floats, drawn: Floats) -> tuple[ScoreMetrics, ...]:
+    """Turn areas [K, 2] and their replicates [R, K, 2] into estimates and paired differences."""
 
-
-def _estimates(values: Floats, drawn: Floats | None) -> tuple[ScoreMetrics, ...]:
-    """Turn areas [2, K] and their replicates [2, K, R] into estimates and paired differences."""
-
-    def estimate(measure: int, score: int, minus: int | None) -> Estimate:
-        value = values[measure, score]
-        sample = None if drawn is None else drawn[measure, score]
+    def estimate(measure: int, score: int, minus: int | None = None) -> Estimate:
+        value, sample = areas[score, measure], drawn[:, score, measure]
         if minus is not None:
-            value = value - values[measure, minus]
-            sample = None if drawn is None else sample - drawn[measure, minus]
-        if sample is None:
+            value, sample = value - areas[minus, measure], sample - drawn[:, minus, measure]
+        if not len(sample):
             return Estimate(float(value))
         low, high = np.percentile(sample, INTERVAL)
         return Estimate(float(value), float(low), float(high))
 
     return tuple(
         ScoreMetrics(
-            estimate(0, score, None),
-            estimate(1, score, None),
+            estimate(0, score),
+            estimate(1, score),
             estimate(0, score, 0) if score else None,
             estimate(1, score, 0) if score else None,
         )
-        for score in range(values.shape[1])
+        for score in range(len(areas))
     )
-
-
-def _shifted(cumulative: Floats) -> Floats:
-    """What had accumulated before each threshold."""
-    before = np.zeros_like(cumulative)
-    before[..., 1:] = cumulative[..., :-1]
-    return before
-
-
-def _ratio(numerator: Floats, denominator: Floats, empty: float = math.nan) -> Floats:
-    """Quotient, and `empty` where the denominator is zero."""
-    numerator = np.asarray(numerator, dtype=np.float64)
-    out = np.full(np.broadcast_shapes(numerator.shape, np.shape(denominator)), empty)
-    return np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)

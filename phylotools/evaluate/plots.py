@@ -21,7 +21,7 @@ from phylotools.drawing import (
     save_figure,
 )
 from phylotools.evaluate.comparison import OVERALL, Evaluation
-from phylotools.evaluate.metrics import Comparison, Estimate, Ranking, cumulative_counts
+from phylotools.evaluate.metrics import Comparison, Estimate, rank_variants
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _FOREST_WIDTH = 2.7
@@ -77,7 +77,9 @@ def curve_points(
     false_positive_rate, recall, precision : float64[P]
         From the strictest threshold on; the first point is the empty call.
     """
-    hits, misses = cumulative_counts(Ranking.of(scores), positive)
+    ranked = rank_variants(scores, positive, np.arange(len(scores)))
+    hits = np.cumsum(ranked.positive)[ranked.ends_tie]
+    misses = np.cumsum(~ranked.positive)[ranked.ends_tie]
     precision = hits / (hits + misses)
     rate = np.concatenate([[0.0], misses / misses[-1]])
     recall = np.concatenate([[0.0], hits / hits[-1]])

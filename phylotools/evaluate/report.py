@@ -109,10 +109,10 @@ def write_report(folder: Path, evaluation: Evaluation, record: RunRecord) -> lis
     """
     from phylotools.evaluate.plots import draw_curves
 
-    table, numbers, *pictures = (folder / name for name in REPORT)
+    table, everything, *pictures = (folder / name for name in REPORT)
     table.write_text(metrics_tsv(evaluation), encoding="utf-8")
     text = json.dumps(metrics_json(evaluation, record), indent=2, allow_nan=False)
-    numbers.write_text(text + "\n", encoding="utf-8")
+    everything.write_text(text + "\n", encoding="utf-8")
     draw_curves(evaluation, pictures)
     return list(REPORT)
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.evaluate.readers import Variant, VariantTable
 from phylotools.evaluate.selection import (
     MAX_LISTED,
     Question,
@@ -20,13 +19,11 @@ from phylotools.evaluate.selection import (
     contig_resolver,
     listing,
     matches,
-    shown,
 )
+from phylotools.io.scored import Allele, ScoredFile, score_number
 
 logger = logging.getLogger("phylotools")
 
-#: Spellings of a score that is not there, in lower case.
-MISSING_SCORE = frozenset({"na", "n/a", "nan", "null", "none", "-"})
 # Bounds on what is kept only for messages, however odd the file.
 _MAX_VALUES_COUNTED = 10_000
 _MAX_UNMATCHED = 1_000
@@ -35,18 +32,23 @@ _NEGATIVE, _POSITIVE, _BOTH = 0, 1, 2
 
 @dataclass
 class Wanted:
-    """What to take from one file, as (number, column name) pairs.
+    """What to take from one file, as pairs of an index and a column name.
 
     Attributes
     ----------
     scores : list
-        Numbered as in `Question.scores`.
+        By index in `Question.scores`.
     attributes : list
-        Numbered as in `Question.attribute_names`.
+        By index in `Question.attribute_names`.
     """
 
     scores: list[tuple[int, str]] = field(default_factory=list)
     attributes: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, scores first."""
+        return [name for _, name in (*self.scores, *self.attributes)]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class LabelledRows:
 
     question: Question
     index: dict[str, dict[tuple[int, str, str], int]] = field(default_factory=dict)
-    contig_numbers: array[int] = field(default_factory=lambda: array("l"))
+    contig_indices: array[int] = field(default_factory=lambda: array("l"))
     positions: array[int] = field(default_factory=lambda: array("q"))
     verdicts: bytearray = field(default_factory=bytearray)
     values: Counter[str] = field(default_factory=Counter)
@@ -94,48 +96,53 @@ class LabelledRows:
         self.scores = [array("d") for _ in self.question.scores]
         self.attributes: list[list[str | None]] = [[] for _ in self.question.attribute_names]
 
-    def read_labels(self, table: VariantTable, wanted: Wanted) -> None:
+    def read_labels(self, file: ScoredFile, wanted: Wanted) -> None:
         """Make a row of each variant that is labelled positive or negative."""
         inside = None if self.question.regions is None else RegionFilter(self.question.regions)
-        for variant in table.variants():
-            text = table.value(variant, self.question.label_column)
+        verdicts: dict[str, int | None] = {}
+        for allele in file.alleles([*wanted.columns, self.question.label_column]):
+            text = allele.values[-1]
             if text is None:
                 continue
-            if len(self.values) < _MAX_VALUES_COUNTED or text in self.values:
+            if text in verdicts:
                 self.values[text] += 1
-            verdict = self._verdict(text)
+                verdict = verdicts[text]
+            else:
+                verdict = self._verdict(text)
+                if len(verdicts) < _MAX_VALUES_COUNTED:
+                    verdicts[text] = verdict
+                    self.values[text] += 1
             if verdict is None:
                 continue
-            if inside is not None and not inside(variant.contig, variant.position):
+            if inside is not None and not inside(allele.contig, allele.position):
                 self.outside_regions += 1
                 continue
-            row = self._add(variant, verdict)
-            self._take(table, variant, row, wanted)
-        self._check_both_classes(table)
+            self._take(file, allele, self._add(allele, verdict), wanted)
+        self._check_both_classes(file)
 
-    def read_scores(self, table: VariantTable, wanted: Wanted) -> None:
+    def read_scores(self, file: ScoredFile, wanted: Wanted) -> None:
         """Fill in the scores, and other columns, of the variants that have a row."""
         resolve = contig_resolver(self.index)
         contigs: Counter[str] = Counter()
-        unmatched: list[tuple[str, Variant]] = []
+        unmatched: list[tuple[str, Allele]] = []
         found = False
-        for variant in table.variants():
-            contig = resolve(variant.contig)
+        for allele in file.alleles(wanted.columns):
+            contig = resolve(allele.contig)
             if contig is None:
-                if len(contigs) < MAX_LISTED or variant.contig in contigs:
-                    contigs[variant.contig] += 1
+                if len(contigs) < MAX_LISTED or allele.contig in contigs:
+                    contigs[allele.contig] += 1
                 continue
-            row = self.index[contig].get((variant.position, variant.ref, variant.alt))
+            row = self.index[contig].get((allele.position, allele.ref, allele.alt))
             if row is None:
                 if not found and len(unmatched) < _MAX_UNMATCHED:
-                    unmatched.append((contig, variant))
+                    unmatched.append((contig, allele))
                 continue
             found = True
-            self._take(table, variant, row, wanted)
+            self._take(file, allele, row, wanted)
         if not found:
             raise InputError(
                 "none of the labelled variants is in this file",
-                path=table.path,
+                path=file.path,
                 remedy=self._likely_cause(contigs, unmatched),
             )
 
@@ -143,8 +150,8 @@ class LabelledRows:
         """Leave out what is contradictory, excluded or incomplete, and say how much."""
         verdicts = np.frombuffer(bytes(self.verdicts), dtype=np.uint8)
         contradictory = verdicts == _BOTH
-        for number, row in self.conflicts:
-            self.scores[number][row] = math.nan
+        for index, row in self.conflicts:
+            self.scores[index][row] = math.nan
         self._warn(int(contradictory.sum()))
         keep = ~contradictory
         for (_, values), column in zip(self.question.where, self.attributes, strict=False):
@@ -171,7 +178,7 @@ class LabelledRows:
         if self.question.class_column is not None:
             column = self.attributes[-1]
             classes = tuple(column[row] or "." for row in np.flatnonzero(complete))
-        contigs = np.frombuffer(self.contig_numbers, dtype=f"i{self.contig_numbers.itemsize}")
+        contigs = np.frombuffer(self.contig_indices, dtype=f"i{self.contig_indices.itemsize}")
         site_keys = (contigs.astype(np.int64) << 40) + np.frombuffer(self.positions, dtype=np.int64)
         sites = np.unique(site_keys[complete], return_inverse=True)[1].astype(np.int64)
         return LabelledScores(scores[:, complete], positive, sites, classes, lacking, counts)
@@ -183,42 +190,40 @@ class LabelledRows:
             return _BOTH
         return _POSITIVE if positive else _NEGATIVE if negative else None
 
-    def _add(self, variant: Variant, verdict: int) -> int:
-        contig = self.index.setdefault(variant.contig, {})
-        row = contig.setdefault((variant.position, variant.ref, variant.alt), len(self.verdicts))
+    def _add(self, allele: Allele, verdict: int) -> int:
+        contig = self.index.setdefault(allele.contig, {})
+        row = contig.setdefault((allele.position, allele.ref, allele.alt), len(self.verdicts))
         if row < len(self.verdicts):
             if self.verdicts[row] != verdict:
                 self.verdicts[row] = _BOTH
             return row
         self.verdicts.append(verdict)
-        self.contig_numbers.append(len(self.index) - 1)
-        self.positions.append(variant.position)
+        self.contig_indices.append(len(self.index) - 1)
+        self.positions.append(allele.position)
         for column in self.scores:
             column.append(math.nan)
         for attribute in self.attributes:
             attribute.append(None)
         return row
 
-    def _take(self, table: VariantTable, variant: Variant, row: int, wanted: Wanted) -> None:
-        for number, name in wanted.scores:
-            value = score_value(table, variant, name)
-            if math.isnan(value):
-                continue
-            known = self.scores[number][row]
-            if math.isnan(known):
-                self.scores[number][row] = value
-            elif known != value:
-                self.conflicts.add((number, row))
-        for number, name in wanted.attributes:
-            text = table.value(variant, name)
-            if text is None:
-                continue
-            if self.attributes[number][row] is None:
-                self.attributes[number][row] = text
-            elif self.attributes[number][row] != text:
+    def _take(self, file: ScoredFile, allele: Allele, row: int, wanted: Wanted) -> None:
+        """Put the values of an allele, in the order of `Wanted.columns`, into its row."""
+        for (index, name), text in zip(wanted.scores, allele.values, strict=False):
+            value = score_number(text, name, file, allele.line)
+            known = self.scores[index][row]
+            if known != known:
+                self.scores[index][row] = value
+            elif value == value and known != value:
+                self.conflicts.add((index, row))
+        texts = allele.values[len(wanted.scores) :]
+        for (index, _), text in zip(wanted.attributes, texts, strict=False):
+            known_text = self.attributes[index][row]
+            if known_text is None:
+                self.attributes[index][row] = text
+            elif text is not None and known_text != text:
                 self.ambiguous_attributes += 1
 
-    def _check_both_classes(self, table: VariantTable) -> None:
+    def _check_both_classes(self, file: ScoredFile) -> None:
         """Raise InputError, with what there is, where one of the two classes has no variant."""
         found = set(self.verdicts)
         for verdict, name, values in (
@@ -231,14 +236,14 @@ class LabelledRows:
                 raise InputError(
                     f"no {name} variant lies in the regions ({self.outside_regions:,} labelled "
                     "variants lie outside)",
-                    path=table.path,
+                    path=file.path,
                     remedy="check contig names and coordinates of the regions",
                 )
             common = [f"{text} ({count:,})" for text, count in self.values.most_common(10)]
             raise InputError(
                 f"no variant has the {name} value {listing(sorted(values))} in column "
                 f"{self.question.label_column!r}",
-                path=table.path,
+                path=file.path,
                 remedy=f"its most frequent values: {listing(common)}",
             )
 
@@ -275,7 +280,7 @@ class LabelledRows:
             if count:
                 logger.warning("%s %s", f"{count:,}", what)
 
-    def _likely_cause(self, contigs: Counter[str], unmatched: list[tuple[str, Variant]]) -> str:
+    def _likely_cause(self, contigs: Counter[str], unmatched: list[tuple[str, Allele]]) -> str:
         """Why a scored file and the labels share no variant."""
         if not unmatched and not contigs:
             return "the file has no variants"
@@ -283,9 +288,9 @@ class LabelledRows:
             return f"its contigs are {listing(contigs)}, those of the labels {listing(self.index)}"
         places = {contig: {key[0]: key[1] for key in keys} for contig, keys in self.index.items()}
         at_same_place = [
-            (variant.ref, places[contig][variant.position])
-            for contig, variant in unmatched
-            if variant.position in places[contig]
+            (allele.ref, places[contig][allele.position])
+            for contig, allele in unmatched
+            if allele.position in places[contig]
         ]
         differing = sum(len(ref) == len(other) and ref != other for ref, other in at_same_place)
         if differing > len(at_same_place) / 2:
@@ -294,27 +299,3 @@ class LabelledRows:
                 "files are probably on different assemblies"
             )
         return "contig names agree, but no position and alleles do: compare their assemblies"
-
-
-def score_value(table: VariantTable, variant: Variant, column: str) -> float:
-    """A score as a number; NaN where there is none.
-
-    Raises
-    ------
-    InputError
-        If the text is no number.
-    """
-    text = table.value(variant, column)
-    if text is None or text.lower() in MISSING_SCORE:
-        return math.nan
-    try:
-        if "_" in text:
-            raise ValueError
-        return float(text)
-    except ValueError:
-        raise InputError(
-            f"{shown(text)!r} in column {column!r} is not a number",
-            path=table.path,
-            line=variant.line,
-            remedy="name a column of numbers with --score",
-        ) from None

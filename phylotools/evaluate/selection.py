@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from phylotools.errors import UsageError
-from phylotools.io.regions import (
-    MAX_COORDINATE,
-    Region,
-    merge_regions,
-    parse_region,
-    read_bed,
-    resolve_contigs,
-)
+from phylotools.errors import UsageError, shown
+from phylotools.io.bed import read_bed
+from phylotools.io.contigs import contig_stem, resolve_contigs
+from phylotools.io.intervals import contains
+from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
 
 logger = logging.getLogger("phylotools")
 
@@ -50,7 +45,7 @@ class Question:
     class_column : str or None
     where : tuple of (str, frozenset of str)
         Columns and the values that a variant must have.
-    regions : tuple of Region or None
+    regions : RegionSet or None
     """
 
     scored: tuple[str, ...]
@@ -61,7 +56,7 @@ class Question:
     scores: tuple[ScoreColumn, ...]
     class_column: str | None = None
     where: tuple[tuple[str, frozenset[str]], ...] = ()
-    regions: tuple[Region, ...] | None = None
+    regions: RegionSet | None = None
 
     @property
     def attribute_names(self) -> list[str]:
@@ -94,14 +89,14 @@ def parse_where(text: str) -> tuple[str, frozenset[str]]:
     return name, found
 
 
-def read_regions(texts: Iterable[str], path: str | None) -> tuple[Region, ...] | None:
+def read_regions(texts: Iterable[str], path: str | None) -> RegionSet | None:
     """Regions from ``contig`` or ``contig:begin-end`` texts and from a BED file; None for all."""
-    regions = [
+    regions = RegionSet.of(
         parse_region(text) if ":" in text else Region(text, 0, MAX_COORDINATE) for text in texts
-    ]
+    )
     if path is not None:
-        regions += read_bed(path)
-    return tuple(regions) or None
+        regions |= read_bed(path)
+    return regions or None
 
 
 def matches(text: str, values: frozenset[str]) -> bool:
@@ -121,44 +116,30 @@ def listing(names: Iterable[str]) -> str:
     return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
 
 
-def shown(text: str) -> str:
-    """A value as a message may show it: short, and without control characters."""
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 class RegionFilter:
     """Whether a position lies in one of the regions."""
 
-    def __init__(self, regions: Iterable[Region]) -> None:
-        self._merged: dict[str, tuple[list[int], list[int]]] = {}
-        for region in merge_regions(regions):
-            starts, ends = self._merged.setdefault(region.contig, ([], []))
-            starts.append(region.start)
-            ends.append(region.end)
-        self._resolve = contig_resolver(self._merged)
+    def __init__(self, regions: RegionSet) -> None:
+        self._regions = regions
+        self._resolve = contig_resolver(regions.contigs)
 
     def __call__(self, contig: str, position: int) -> bool:
         known = self._resolve(contig)
-        if known is None:
-            return False
-        starts, ends = self._merged[known]
-        index = bisect_right(starts, position) - 1
-        return index >= 0 and position < ends[index]
+        return known is not None and bool(contains(self._regions.on(known), position))
 
 
 def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
     """Resolve contig names one by one, as they turn up in a stream, to the available ones."""
     alike: dict[str, list[str]] = {}
     for name in available:
-        alike.setdefault(_stem(name), []).append(name)
+        alike.setdefault(contig_stem(name), []).append(name)
     known: dict[str, str | None] = {}
     taken: set[str] = set()
 
     def resolve(name: str) -> str | None:
         if name not in known:
             # Only names alike are looked at: a file may have a million contigs.
-            found = resolve_contigs([name], alike.get(_stem(name), ())).get(name)
+            found = resolve_contigs([name], alike.get(contig_stem(name), ())).get(name)
             if found != name and found in taken:
                 found = None
             if found is not None:
@@ -169,9 +150,3 @@ def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
         return known[name]
 
     return resolve
-
-
-def _stem(name: str) -> str:
-    """What all spellings of a contig's name have in common."""
-    stem = name.removeprefix("chr")
-    return "MT" if stem == "M" else stem

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.readers import VariantTable, open_table
 from phylotools.evaluate.rows import LabelledRows, LabelledScores, Wanted
 from phylotools.evaluate.selection import Question, listing
+from phylotools.io.scored import ScoredFile, open_scored
 
 
 def join_tables(question: Question) -> LabelledScores:
@@ -33,42 +35,43 @@ def join_tables(question: Question) -> LabelledScores:
         raise UsageError("stdin (-) can be read only once")
     if not question.scores:
         raise UsageError("no score was named")
-    tables = [open_table(path) for path in paths]
-    label_table, wanted = _plan(question, tables)
-    rows = LabelledRows(question)
-    rows.read_labels(tables[label_table], wanted[label_table])
-    for index, table in enumerate(tables):
-        if index != label_table and (wanted[index].scores or wanted[index].attributes):
-            rows.read_scores(table, wanted[index])
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_scored(path)) for path in paths]
+        label_file, wanted = _plan(question, files)
+        rows = LabelledRows(question)
+        rows.read_labels(files[label_file], wanted[label_file])
+        for index, file in enumerate(files):
+            if index != label_file and (wanted[index].scores or wanted[index].attributes):
+                rows.read_scores(file, wanted[index])
     return rows.finish()
 
 
-def _plan(question: Question, tables: list[VariantTable]) -> tuple[int, list[Wanted]]:
-    """Which table holds the labels, and what to take from each table.
+def _plan(question: Question, files: list[ScoredFile]) -> tuple[int, list[Wanted]]:
+    """Which file holds the labels, and what to take from each file.
 
     Scores are looked for in the scored files first, everything else in the labels first.
     """
     first_scored = 0 if question.labels is None else 1
-    label_tables = tables[:1] if question.labels is not None else tables
-    label_table = tables.index(_tables_with(question.label_column, label_tables)[0])
-    wanted = [Wanted() for _ in tables]
-    for number, score in enumerate(question.scores):
-        scored = tables[first_scored:]
-        holders = _tables_with(score.name, scored + tables[:first_scored])
+    label_files = files[:1] if question.labels is not None else files
+    label_file = files.index(_files_with(question.label_column, label_files)[0])
+    wanted = [Wanted() for _ in files]
+    for index, score in enumerate(question.scores):
+        scored = files[first_scored:]
+        holders = _files_with(score.name, scored + files[:first_scored])
         if len(holders) > 1 and holders[1] in scored:
             raise UsageError(
                 f"column {score.name!r} is in both {holders[0].path} and {holders[1].path}; "
                 "give one of them another name (annotate --tag)"
             )
-        wanted[tables.index(holders[0])].scores.append((number, score.name))
-    for number, name in enumerate(question.attribute_names):
-        wanted[tables.index(_tables_with(name, tables)[0])].attributes.append((number, name))
-    return label_table, wanted
+        wanted[files.index(holders[0])].scores.append((index, score.name))
+    for index, name in enumerate(question.attribute_names):
+        wanted[files.index(_files_with(name, files)[0])].attributes.append((index, name))
+    return label_file, wanted
 
 
-def _tables_with(column: str, tables: list[VariantTable]) -> list[VariantTable]:
-    found = [table for table in tables if column in table.columns]
+def _files_with(column: str, files: list[ScoredFile]) -> list[ScoredFile]:
+    found = [file for file in files if column in file.columns]
     if found:
         return found
-    listed = "; ".join(f"{table.path} has {listing(table.columns)}" for table in tables)
+    listed = "; ".join(f"{file.path} has {listing(file.columns)}" for file in files)
     raise InputError(f"there is no column {column!r}", remedy=listed)

@@ -11,11 +11,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 # libdeflate, as in htslib: twice zlib's speed at this level, and smaller files.
+import numpy as np
 from deflate import deflate_compress
 from isal import isal_zlib
+from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.files import BGZF_EOF, INFLATE_ERROR, TRUNCATED, TRUNCATED_REMEDY
+from phylotools.io.files import (
+    BGZF_EOF,
+    INFLATE_ERROR,
+    TRUNCATED,
+    TRUNCATED_REMEDY,
+    FileBytes,
+)
 
 #: Uncompressed bytes a block, as bgzip chooses: any 64 KiB deflate output then fits the format.
 BLOCK_SIZE = 0xFF00
@@ -163,20 +171,133 @@ def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, byt
     last = b""
     while header := handle.read(_HEADER_SIZE):
         size = block_size(header)
-        rest = b"" if size is None else handle.read(max(size - _HEADER_SIZE, 0))
-        if size is None or size < _BLOCK_OVERHEAD or len(rest) != size - _HEADER_SIZE:
-            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
-        checksum, length = struct.unpack("<II", rest[-8:])
-        try:
-            text = isal_zlib.decompress(rest[:-8], wbits=-15, bufsize=max(length & 0x1FFFF, 1))
-        except INFLATE_ERROR as error:
-            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY) from error
-        if len(text) != length or isal_zlib.crc32(text) != checksum:
-            raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
-        yield at, text
-        at += size
-        last = header + rest
+        last = header + (b"" if size is None else handle.read(max(size - _HEADER_SIZE, 0)))
+        yield at, _inflated(last, path)
+        at += len(last)
     if last != BGZF_EOF:
         raise InputError(
             "the bgzip file has no end marker: it is truncated", path=path, remedy=TRUNCATED_REMEDY
         )
+
+
+def _inflated(block: bytes, path: str) -> bytes:
+    """Text of a whole BGZF block."""
+    size = block_size(block)
+    if size is None or size < _BLOCK_OVERHEAD or len(block) != size:
+        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+    checksum, length = struct.unpack("<II", block[-8:])
+    body = block[_HEADER_SIZE:-8]
+    try:
+        text = isal_zlib.decompress(body, wbits=-15, bufsize=max(length & 0x1FFFF, 1))
+    except INFLATE_ERROR as error:
+        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY) from error
+    if len(text) != length or isal_zlib.crc32(text) != checksum:
+        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+    return text
+
+
+class BgzfBytes:
+    """Decompressed bytes of a BGZF file by their place; otherwise as `FileBytes`.
+
+    Parameters
+    ----------
+    path : str
+    index : str, optional
+        A ``.gzi`` of the file; without it, the headers of all blocks are read.
+
+    Raises
+    ------
+    InputError
+        If the file is truncated, or the index is not of this file.
+    """
+
+    def __init__(self, path: str, index: str | None = None) -> None:
+        self.path = path
+        self._file = FileBytes(path)
+        self._last: tuple[int, bytes] = (-1, b"")
+        try:
+            known = np.zeros((1, 2), dtype=np.int64)
+            if index is not None:
+                known = np.concatenate([known, _read_gzi(index)])
+            more = np.array([*self._blocks_from(*known[-1].tolist())], dtype=np.int64)
+            table = np.concatenate([known, more.reshape(-1, 2)])
+            if (np.diff(table, axis=0) < [[1, 0]]).any():
+                raise self._foreign_index()
+        except BaseException:
+            self._file.close()
+            raise
+        self._place, self._begin = table.T.copy()
+
+    def __len__(self) -> int:
+        return int(self._begin[-1])
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end`, cut at the end of the text.
+
+        Raises
+        ------
+        InputError
+            If a block is damaged or does not stand where the index says.
+        """
+        end = min(end, len(self))
+        if start >= end:
+            return b""
+        first = int(np.searchsorted(self._begin, start, side="right")) - 1
+        last = int(np.searchsorted(self._begin, end, side="left"))
+        text = b"".join(map(self._block, range(first, last)))
+        offset = int(self._begin[first])
+        return text[start - offset : end - offset]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _block(self, number: int) -> bytes:
+        held, text = self._last
+        if held != number:
+            place, following = self._place[number : number + 2].tolist()
+            block = self._file.read(place, following)
+            if block_size(block) != len(block):
+                raise self._foreign_index()
+            text = _inflated(block, self.path)
+            if len(text) != self._begin[number + 1] - self._begin[number]:
+                raise self._foreign_index()
+            self._last = number, text
+        return text
+
+    def _blocks_from(self, place: int, begin: int) -> Iterator[tuple[int, int]]:
+        """Places in the file, and in the text, where the blocks after one begin; the ends, last."""
+        header, size = self._file.read(place, place + _HEADER_SIZE), len(self._file)
+        while True:
+            length = block_size(header)
+            if length is None or place + length > size:
+                raise InputError(TRUNCATED, path=self.path, remedy=TRUNCATED_REMEDY)
+            place += length
+            tail = self._file.read(place - 4, place + _HEADER_SIZE)
+            begin += int.from_bytes(tail[:4], "little")
+            yield place, begin
+            header = tail[4:]
+            if not header:
+                break
+        if self._file.read(size - len(BGZF_EOF), size) != BGZF_EOF:
+            raise InputError(
+                "the bgzip file has no end marker: it is truncated",
+                path=self.path,
+                remedy=TRUNCATED_REMEDY,
+            )
+
+    def _foreign_index(self) -> InputError:
+        return InputError(
+            "the .gzi index does not fit the file",
+            path=self.path,
+            remedy="make the indexes anew with `samtools faidx`",
+        )
+
+
+def _read_gzi(path: str) -> NDArray[np.int64]:
+    """Places of blocks in the file and in the text, int64 [K, 2]; without the first, which is 0."""
+    with open(path, "rb") as handle:
+        data = handle.read()
+    if len(data) < 8 or len(data) != 8 + 16 * int.from_bytes(data[:8], "little"):
+        raise InputError("is no .gzi index", path=path, remedy="make it anew")
+    return np.frombuffer(data[8:], dtype="<i8").reshape(-1, 2).astype(np.int64)

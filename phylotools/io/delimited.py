@@ -19,8 +19,11 @@ from phylotools.io.files import open_input
 LONGEST_LINE = 64 << 20
 _MOST_LINES_BEFORE_HEADER = 100_000
 _MOST_LINES_OF_A_ROW = 10_000
+#: Blank lines are passed over, but not without end.
+_MOST_BLANK_LINES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+UTF16, UTF16_REMEDY = "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"
 _DELIMITERS = (b"\t", b",", b";")
 #: Raw cells: quoted ones may hold the delimiter and, doubled, quotes.
 _CELLS = {
@@ -207,8 +210,8 @@ class DelimitedText:
         self._numbered = numbered
         preamble: list[bytes] = []
         for number, line in numbered:
-            if number == 1 and line.startswith(_UTF16_BOMS):
-                raise self.error("is UTF-16", number, "save it as UTF-8: iconv -f UTF-16 -t UTF-8")
+            if number == 1 and line.startswith(UTF16_BOMS):
+                raise self.error(UTF16, number, UTF16_REMEDY)
             self._check_text(line, number)
             text = _without_end(line)
             bare = text.removeprefix(_BOM) if number == 1 else text
@@ -226,7 +229,12 @@ class DelimitedText:
         self.preamble = tuple(preamble)
         self.header = text
         self.line_end = line[len(text) :] or b"\n"
-        self._first_rows = list(itertools.islice(self._rows(), 1))
+        self._first_rows: list[Row] = []
+        self._first_error: InputError | None = None
+        try:
+            self._first_rows += itertools.islice(self._rows(), 1)
+        except InputError as error:  # of the rows, not of the header
+            self._first_error = error
         if self._first_rows and len(self._first_rows[0].cells) == len(self.names) + 1:
             self.names = ("", *self.names)
             self.variant_columns = VariantColumns.find(self.names)
@@ -244,6 +252,8 @@ class DelimitedText:
             With its line, where a row has another number of columns than the header, is no text,
             or opens a quote that nothing closes.
         """
+        if self._first_error is not None:
+            raise self._first_error
         n_columns = len(self.names)
         for row in itertools.chain(self._first_rows, self._rows()):
             if len(row.cells) != n_columns:
@@ -292,10 +302,14 @@ class DelimitedText:
         return _split(text, self.delimiter)
 
     def _rows(self) -> Iterator[Row]:
+        n_blank = 0
         for number, line in self._numbered:
             self._check_text(line, number)
             text = _without_end(line)
             if not text:
+                n_blank += 1
+                if n_blank > _MOST_BLANK_LINES:
+                    raise self.error(f"has more than {_MOST_BLANK_LINES} blank lines", number)
                 continue
             if b'"' in text and _is_open(text, self.delimiter):
                 text = self._closed(line, number)

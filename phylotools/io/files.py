@@ -12,11 +12,13 @@ import errno
 import functools
 import io
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 # Inflates four times as fast as zlib, which would be slower than what reads the text.
 from isal import igzip, isal_zlib
@@ -29,6 +31,18 @@ GZIP_MAGIC = b"\x1f\x8b"
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_SIZE = 1 << 20
 _LARGEST_TEXT = 4 << 20
+#: Text is taken in whole lines of about so many bytes.
+BLOCK_BYTES = 1 << 22
+LONGEST_LINE = BLOCK_BYTES // 4
+_URL = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
+#: Programs that print what a URL has.
+_URL_READERS = {
+    "http": "curl -sL {}",
+    "https": "curl -sL {}",
+    "ftp": "curl -s {}",
+    "s3": "aws s3 cp {} -",
+    "gs": "gcloud storage cat {}",
+}
 #: What `isal` raises for damaged data; its stub calls the class an instance.
 INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 TRUNCATED = "the compressed file is truncated or damaged"
@@ -88,6 +102,31 @@ class _CompressedReader(io.RawIOBase):
         super().close()
 
 
+def cannot_read(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """The error of a file that cannot be opened or read; of a URL, what works instead."""
+    return url_error(os.fspath(path)) or InputError(f"cannot read: {error.strerror}", path=path)
+
+
+def url_error(name: str, command: str = "phylotools ...") -> InputError | None:
+    """The error of a URL that is given for a file; None for what is none.
+
+    Parameters
+    ----------
+    name : str
+    command : str
+        That could read what the URL has from stdin.
+    """
+    match = _URL.match(name)
+    if match is None:
+        return None
+    reader = _URL_READERS[match[1].lower()].format(shlex.quote(name))
+    return InputError(
+        "is a URL, and those are neither read nor written",
+        path=name,
+        remedy=f"download it first or, where - is taken, pipe it in: {reader} | {command} -",
+    )
+
+
 def _open_plain(name: str) -> io.BufferedReader:
     # The cast tells mypy that a buffered binary file can peek.
     return cast(io.BufferedReader, open(name, "rb", buffering=_READ_SIZE))
@@ -123,7 +162,7 @@ def open_input(
             raw = _open_plain(name)
         magic = raw.peek(18)[:18]
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=name) from error
+        raise cannot_read(name, error) from error
     if not magic.startswith(GZIP_MAGIC):
         return raw
     is_bgzf = len(magic) >= 16 and bool(magic[3] & 4) and magic[12:14] == b"BC"
@@ -142,11 +181,115 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
         # Else a pipe without a writer would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from error
+        raise cannot_read(path, error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError("is no regular file, so that nothing can be looked up", path=path)
     return open(descriptor, "rb")
+
+
+class FileBytes:
+    """Bytes of a regular file by their place, read anew each time.
+
+    A mapped file that is cut while it is read would end the process by a signal; here it is an
+    error. May be shared between threads and with children of a fork.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Raises
+    ------
+    InputError
+        As for `open_regular`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._handle = open_regular(path)
+        self._size = os.fstat(self._handle.fileno()).st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end`, cut at the size that the file had when it was opened.
+
+        Raises
+        ------
+        InputError
+            If the file has become shorter or cannot be read.
+        """
+        parts, at, end = [], start, min(end, self._size)
+        while at < end:
+            try:
+                part = os.pread(self._handle.fileno(), end - at, at)
+            except OSError as error:
+                raise InputError(f"cannot read: {error.strerror}", path=self.path) from error
+            if not part:
+                raise InputError(
+                    "became shorter while it was read", path=self.path, remedy="start again"
+                )
+            parts.append(part)
+            at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
+def text_blocks(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, some megabytes at once, with the 1-based number of the first.
+
+    Every line has its end, also the last.
+
+    Parameters
+    ----------
+    handle : binary stream
+    path : str or PathLike
+        For messages.
+    longest_line : int
+        Bytes; a few megabytes more may pass.
+
+    Raises
+    ------
+    InputError
+        If a line is longer, or a whole block is blank: the file is no text of ours.
+    """
+    number, parts, size = 1, [b""], 0
+    while chunk := handle.read(BLOCK_BYTES):
+        if len(chunk) == BLOCK_BYTES and not chunk.strip():
+            raise InputError(
+                f"holds {BLOCK_BYTES >> 20} MiB of nothing but blanks", path=path, line=number
+            )
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            text = b"".join([*parts, chunk[:end]])
+            yield number, text
+            number += text.count(b"\n")
+            parts, size = [], 0
+        parts.append(chunk[end:])
+        size += len(chunk) - end
+        if size > longest_line:
+            raise InputError(
+                f"the line is longer than {longest_line} bytes: this is no such text",
+                path=path,
+                line=number,
+            )
+    if size:
+        yield number, b"".join([*parts, b"\n"])
+
+
+def numbered_lines(
+    handle: BinaryIO, path: str | os.PathLike[str], *, longest_line: int = LONGEST_LINE
+) -> Iterator[tuple[int, bytes]]:
+    """Yield every line with its 1-based number; as for `text_blocks`."""
+    for first, text in text_blocks(handle, path, longest_line=longest_line):
+        for number, line in enumerate(text.split(b"\n")[:-1], start=first):
+            yield number, line + b"\n"
 
 
 def read_small_text(path: str | os.PathLike[str]) -> str:
@@ -161,7 +304,7 @@ def read_small_text(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as handle:
             data = handle.read(_LARGEST_TEXT + 1)
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from None
+        raise cannot_read(path, error) from None
     if len(data) > _LARGEST_TEXT:
         raise InputError(f"the file is too large: more than {_LARGEST_TEXT >> 20} MiB", path=path)
     try:
@@ -180,18 +323,39 @@ def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
 
 
 def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
-    """As `refuse_existing`, and keep ``--force`` from replacing a device, pipe or folder."""
+    """As `refuse_existing`, and keep ``--force`` from replacing stdin, or what is no file."""
     refuse_existing(path, force)
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"{path}: exists and is no regular file; choose another name")
+    refuse_same_file(path, ["-"])
 
 
-def refuse_same_file(path: str, inputs: Iterable[str]) -> None:
-    """Raise `UsageError` if an output would replace an input of the same run."""
+def refuse_same_file(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
+    """Raise `UsageError` if an output would replace an input of the same run, however it is named.
+
+    ``-`` is what stdin and stdout are redirected to.
+    """
+    output = _status(path, sys.stdout)
     for name in inputs:
-        exist = name != "-" and os.path.exists(name) and os.path.exists(path)
-        if exist and os.path.samefile(name, path):
-            raise UsageError(f"{path}: the output is the input; choose another name")
+        status = _status(name, sys.stdin)
+        if output is not None and status is not None and os.path.samestat(output, status):
+            raise _same_file(path)
+
+
+def _same_file(path: str | os.PathLike[str]) -> UsageError:
+    name = "<stdout>" if os.fspath(path) == "-" else path
+    return UsageError(f"{name}: the output is the input; choose another name")
+
+
+def _status(name: str | os.PathLike[str], stream: IO[str] | None) -> os.stat_result | None:
+    """Which file or folder a name is; ``-`` that of a stream. None for all else."""
+    try:
+        if os.fspath(name) != "-":
+            return os.stat(name)
+        status = os.fstat(stream.fileno()) if stream is not None else None
+    except (OSError, ValueError):  # closed, or replaced by an object of Python's
+        return None
+    return status if status is not None and stat.S_ISREG(status.st_mode) else None
 
 
 def refuse_existing_folder(

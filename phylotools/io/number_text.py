@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from phylotools.io.number_kernels import put_fixed, put_general
 _WIDTH = 48
 
 
-@dataclass(frozen=True)
-class NumberText:
+class NumberText(NamedTuple):
     """Numbers as text.
 
     Attributes
@@ -28,7 +27,8 @@ class NumberText:
     text: NDArray[np.uint8]
     lengths: NDArray[np.int64]
 
-    def __getitem__(self, index: int) -> bytes:
+    def row(self, index: int) -> bytes:
+        """One of the texts."""
         return self.text[index, : self.lengths[index]].tobytes()
 
 

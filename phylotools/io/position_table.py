@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, cast
 
+from phylotools.errors import OutputError
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path, open_text_output
-from phylotools.io.vcf.writer import INDEX_SUFFIXES, LONGEST_TBI_CONTIG
+from phylotools.io.indexes import POSITION_INDEXES, make_index
 
 _COMPRESSED = (".gz", ".bgz")
 
@@ -53,22 +53,11 @@ def open_indexed(
     path: str, *, longest_contig: int, force: bool = False, is_bed: bool = False
 ) -> Iterator[BinaryIO]:
     """As `open_position_table`, for BGZF blocks that the caller makes, end marker included."""
-    with atomic_path(path, force=force, indexes=INDEX_SUFFIXES) as temporary:
+    with atomic_path(path, force=force, indexes=POSITION_INDEXES) as temporary:
         with open(temporary, "wb") as raw:
             yield raw
-        _make_index(temporary, longest_contig, is_bed)
-
-
-def _make_index(table: Path, longest_contig: int, is_bed: bool) -> None:
-    import pysam
-
-    use_csi = longest_contig >= LONGEST_TBI_CONTIG
-    index = table.with_name(table.name + (".csi" if use_csi else ".tbi"))
-    verbosity = pysam.set_verbosity(0)
-    try:
-        pysam.tabix_index(
-            str(table), force=True, seq_col=0, start_col=1, end_col=2 if is_bed else 1,
-            zerobased=is_bed, meta_char="#", keep_original=True, index=str(index), csi=use_csi,
-        )  # fmt: skip
-    finally:
-        pysam.set_verbosity(verbosity)
+        kind = "bed" if is_bed else "positions"
+        try:
+            make_index(temporary, kind, longest_contig=longest_contig)
+        except ValueError as error:
+            raise OutputError(f"{path}: {error}") from error

@@ -126,7 +126,7 @@ class Stage:
         self._final = Path(path).absolute()
         remove_leftovers(self._final)
         check()
-        self.check, self.is_folder, self._indexes = check, is_folder, indexes
+        self.check, self._is_folder, self._indexes = check, is_folder, indexes
         self._descriptor, lock = _make_lock(self._final)
         self.path = lock.with_suffix("")
         try:
@@ -138,9 +138,14 @@ class Stage:
             self.close()
             raise
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the output belongs to a folder that is itself in the making."""
+        return any(map(is_staged, self._final.parts))
+
     def publish(self) -> None:
         """Give the output its name; a folder that it replaces is deleted when that is done."""
-        if self.is_folder and os.path.lexists(self._final):
+        if self._is_folder and os.path.lexists(self._final):
             os.rename(self._final, self._beside(_REPLACED))
         for suffix in self._indexes:
             Path(f"{self._final}{suffix}").unlink(missing_ok=True)
@@ -201,34 +206,26 @@ def outputs_together() -> Iterator[None]:
         yield
         return
     stages: list[Stage] = []
+    token = _together.set(stages)
     try:
-        with _publishing_to(stages):
-            yield
+        yield
         for stage in stages:
             stage.check()
         for stage in stages:
             stage.publish()
     finally:
+        _together.reset(token)
         for stage in stages:
             stage.close()
 
 
 @contextlib.contextmanager
-def _publishing_to(stages: list[Stage] | None) -> Iterator[None]:
-    token = _together.set(stages)
-    try:
-        yield
-    finally:
-        _together.reset(token)
-
-
-@contextlib.contextmanager
 def staged(stage: Stage) -> Iterator[Path]:
     """Yield the place where an output is made; publish it when all went well, else delete it."""
-    group = _together.get()
+    # What lies in a folder that is itself in the making has its name at once.
+    group = None if stage.is_inside else _together.get()
     try:
-        with _publishing_to(None) if stage.is_folder else contextlib.nullcontext():
-            yield stage.path
+        yield stage.path
         stage.sync()
         if group is None:
             stage.check()

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.files import open_input
-from phylotools.io.vector_table import COLUMNS, METADATA_KEY, VectorRows
+from phylotools.io.files import numbered_lines, open_input
+from phylotools.io.memory import require_memory
+from phylotools.io.vector_table import CHECKSUM, COLUMNS, METADATA_KEY, VectorRows
+
+_REMEDY = "read Parquet in batches with pyarrow: embed again with --format parquet"
 
 
 @dataclass(frozen=True)
@@ -38,31 +41,48 @@ def read_vectors(path: str | os.PathLike[str]) -> VectorTable:
     Raises
     ------
     InputError
-        If it is no such table.
+        If it is no such table, is damaged, or does not fit into the free memory.
     """
     name = os.fspath(path)
     try:
         if os.path.isdir(name):
-            return _read_zarr(name)
-        with open(name, "rb") as handle:
-            magic = handle.read(4)
-        if magic == b"PAR1":
-            return _read_parquet(name)
-        if magic[:2] == b"PK":
-            return _read_npz(name)
-        return _read_text(name)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            table = _read_zarr(name)
+        else:
+            with open(name, "rb") as handle:
+                magic = handle.read(4)
+            if magic == b"PAR1":
+                table = _read_parquet(name)
+            elif magic[:2] == b"PK":
+                table = _read_npz(name)
+            else:
+                table = _read_text(name)
+        _check(table)
+    except InputError:
+        raise
+    # Libraries raise all kinds of errors for damaged data.
+    except Exception as error:
+        problem = (str(error).splitlines() or [""])[0][:200]
         raise InputError(
-            f"is no table of vectors ({type(error).__name__}: {str(error)[:200]})",
+            f"is no table of vectors or is damaged ({type(error).__name__}: {problem})",
             path=name,
-            remedy="give the output of `phylotools embed`",
+            remedy="give the output of `phylotools embed`, or make it again",
         ) from None
+    return table
+
+
+def _check(table: VectorTable) -> None:
+    """Raise `ValueError` unless all columns are of the same rows."""
+    lengths = {len(getattr(table.rows, name)) for name in (*COLUMNS, "vector")}
+    if table.rows.vector.ndim != 2 or len(lengths) != 1:
+        raise ValueError("its columns differ in length")
+    if not isinstance(table.metadata, dict):
+        raise ValueError("its metadata are no table")
 
 
 def _read_parquet(path: str) -> VectorTable:
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
+    table = parquet.read_table(path, page_checksum_verification=True)
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
     columns = [np.asarray(table[name].to_pylist()) for name in COLUMNS]
     return VectorTable(_rows(columns, vectors_of(table["vector"].combine_chunks())), metadata)
@@ -99,17 +119,35 @@ def require_lists(kind: Any) -> None:
 
 
 def _read_npz(path: str) -> VectorTable:
-    with np.load(path, allow_pickle=False) as archive:
-        columns = [archive[name] for name in COLUMNS]
-        return VectorTable(_rows(columns, archive["vector"]), json.loads(str(archive["metadata"])))
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        require_memory(size, path, remedy=_REMEDY)
+        columns = [_member(archive, name) for name in COLUMNS]
+        metadata = json.loads(str(_member(archive, "metadata")))
+        return VectorTable(_rows(columns, _member(archive, "vector")), metadata)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array, of whose bytes the archive's checksum was compared."""
+    with archive.open(f"{name}.npy") as member:
+        values = np.lib.format.read_array(member, allow_pickle=False)
+        if member.read(1):
+            raise ValueError(f"{name} is larger than it says")
+    return np.asarray(values)
 
 
 def _read_zarr(path: str) -> VectorTable:
     import zarr
 
     group: Any = zarr.open_group(path, mode="r")
-    columns = [np.asarray(group[name][:]) for name in COLUMNS]
-    vectors = np.asarray(group["vector"][:])
+    arrays = [group[name] for name in (*COLUMNS, "vector")]
+    require_memory(sum(array.nbytes for array in arrays), path, remedy=_REMEDY)
+    for array in arrays:
+        # A chunk that is not there reads as zeros; tables without checksums left such chunks out.
+        codecs = {codec.to_dict()["name"] for codec in array.compressors}
+        if CHECKSUM in codecs and array.nchunks_initialized != array.nchunks:
+            raise ValueError(f"chunks of {array.basename} are missing")
+    *columns, vectors = [np.asarray(array[:]) for array in arrays]
     return VectorTable(_rows(columns, vectors), dict(group.attrs[METADATA_KEY]))
 
 
@@ -124,7 +162,7 @@ def _read_text(path: str) -> VectorTable:
     fields: list[list[str]] = []
     vectors = []
     with open_input(path) as handle:
-        for raw in handle:
+        for _, raw in numbered_lines(handle, path):
             line = raw.decode("utf-8", "replace").rstrip("\n")
             if line.startswith(f"##{METADATA_KEY}="):
                 metadata = json.loads(line.partition("=")[2])

@@ -36,6 +36,8 @@ COLUMNS = ("contig", "start", "end", "name", "strand")
 #: What a zarr folder of ours holds at its top, so that --force replaces nothing else.
 ZARR_CONTENTS = ("zarr.json", *COLUMNS, "vector")
 METADATA_KEY = "phylotools"
+#: The zarr codec that ends every chunk with its checksum.
+CHECKSUM = "crc32c"
 #: Bytes of vectors in a chunk of zarr: one file each.
 _CHUNK_BYTES = 4 << 20
 
@@ -191,7 +193,7 @@ class _ParquetSink(VectorSink):
         )
         self._writer = parquet.ParquetWriter(
             handle, self._schema, compression="zstd", use_dictionary=["contig", "name", "strand"],
-            write_statistics=["contig", "start", "end"],
+            write_statistics=["contig", "start", "end"], write_page_checksum=True,
             # The bytes of floats apart, which packs vectors a tenth smaller.
             use_byte_stream_split=["vector.list.element"] if dtype is np.float32 else False,
         )  # fmt: skip
@@ -265,19 +267,25 @@ class _ZarrSink(VectorSink):
         metadata: dict[str, Any],
     ) -> None:
         import zarr
+        from zarr.codecs import Crc32cCodec, ZstdCodec
 
         self._group = zarr.create_group(store=str(folder), attributes={METADATA_KEY: metadata})
         row_bytes = shape[1] * np.dtype(dtype).itemsize
         n_rows = max(1, min(shape[0], _CHUNK_BYTES // row_bytes))
+        # Every chunk is written, also one of zeros: what is missing was lost.
+        form: dict[str, Any] = {
+            "compressors": (ZstdCodec(), Crc32cCodec()),
+            "config": {"write_empty_chunks": True},
+        }
         self._vectors = self._group.create_array(
-            "vector", shape=shape, chunks=(n_rows, shape[1]), dtype=dtype
+            "vector", shape=shape, chunks=(n_rows, shape[1]), dtype=dtype, **form
         )
         self._texts: dict[str, Any] = {}
         for name in COLUMNS:
             is_number = name in ("start", "end")
             self._texts[name] = self._group.create_array(
                 name, shape=(shape[0],), chunks=(max(1, min(shape[0], 1 << 20)),),
-                dtype=np.int64 if is_number else str,
+                dtype=np.int64 if is_number else str, **form,
             )  # fmt: skip
         self._n_written = 0
 

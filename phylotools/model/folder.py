@@ -1,7 +1,8 @@
 """A model folder: config.toml, manifest.json, weights.safetensors, card.md, maybe a reference.
 
 ``manifest.json`` holds the SHA-256 of every other file. File names are fixed; a name found inside
-a file is never opened.
+a file is never opened. torch is imported where a network is built, not before: who looks scores up
+in tracks needs a model's facts alone.
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ import copy
 import json
 import shutil
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
-import torch
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, read_small_text
-from phylotools.io.regions import Region, read_bed
-from phylotools.model.network import ByteNet
-from phylotools.model.presets import VOCABULARY, ModelSpec
-from phylotools.model.site_model import RateAssumption, SiteModel, SiteModelSpec
-from phylotools.model.weights import folder_tensors, load_site_model, save_tensors
-from phylotools.phylogeny.substitution import SubstitutionModel
+from phylotools.io.regions import RegionSet
+from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
+from phylotools.phylogeny.score_meaning import SCORE_MEANINGS, log_base_weights
 from phylotools.provenance import sha256_file
 from phylotools.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from phylotools.model.network import ByteNet
+    from phylotools.model.site_model import RateAssumption, SiteModel
+    from phylotools.phylogeny.substitution import SubstitutionModel
 
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
@@ -37,32 +42,98 @@ _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 
 @dataclass(frozen=True)
-class Model:
-    """A loaded model.
+class ModelIdentity:
+    """Which model made numbers.
 
     Attributes
     ----------
     name, revision : str
     sha256 : str
         Of the weights: what scores depend on besides the sequence.
-    folder : Path
-    manifest, config : dict
-    site_model : SiteModel
-        Frozen; tokens (B, L + receptive_field - 1) -> theta (B, L, A).
-    device : torch.device
-    training_regions : list of Region or None
-        Where the model's training columns lie, for a model meant to score only those.
     """
 
     name: str
     revision: str
     sha256: str
+
+    def to_dict(self) -> dict[str, str]:
+        """The three under ``name``, ``revision`` and ``sha256``."""
+        return asdict(self)
+
+    def facts(self) -> dict[str, str]:
+        """The three among other facts: under ``model``, ``revision`` and ``sha256``."""
+        return {"model": self.name, "revision": self.revision, "sha256": self.sha256}
+
+    def header_facts(self) -> dict[str, str]:
+        """The three as headers of files and pictures have them: ``Model`` and so on."""
+        return {key.capitalize(): value for key, value in self.facts().items()}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder; its network is loaded when it is first asked for.
+
+    Attributes
+    ----------
+    identity : ModelIdentity
+    folder : Path
+    manifest, config : dict
+    spec : ModelSpec
+        Shape of the network.
+    device_name : str
+        Where the network is to run, as a user names it.
+    training_regions : RegionSet or None
+        Where the model's training columns lie, for a model meant to score only those.
+    """
+
+    identity: ModelIdentity
     folder: Path
     manifest: dict[str, Any]
     config: dict[str, Any]
-    site_model: SiteModel
-    device: torch.device
-    training_regions: list[Region] | None
+    spec: ModelSpec
+    device_name: str
+    training_regions: RegionSet | None
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def revision(self) -> str:
+        return self.identity.revision
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the weights."""
+        return self.identity.sha256
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network runs.
+
+        Raises
+        ------
+        UsageError
+            If there is no such device on this machine.
+        """
+        from phylotools.model.device import resolve_device
+
+        return resolve_device(self.device_name)
+
+    @cached_property
+    def site_model(self) -> SiteModel:
+        """Frozen; tokens (B, L + receptive_field - 1) -> theta (B, L, A).
+
+        Raises
+        ------
+        InputError
+            If the weights are not those that the configuration describes.
+        """
+        from phylotools.model.site_model import SiteModelSpec
+        from phylotools.model.weights import load_site_model
+
+        spec = SiteModelSpec.from_dict(self.config, path=str(self.folder / CONFIG))
+        return load_site_model(self.folder / WEIGHTS, spec, self.device)
 
     @property
     def network(self) -> ByteNet:
@@ -78,13 +149,23 @@ class Model:
         return copy.deepcopy(self.site_model.substitution).cpu()
 
     @property
+    def score_meaning(self) -> str:
+        """What the LLR is under the model's substitution model."""
+        return SCORE_MEANINGS[self._substitution_table["model"]]
+
+    @property
+    def log_base_weights(self) -> tuple[float, ...]:
+        """log pi less the allele score of A, C, G and T: see `log_base_weights`."""
+        return log_base_weights(self._substitution_table)
+
+    @property
+    def _substitution_table(self) -> dict[str, Any]:
+        return model_tables(self.config, path=str(self.folder / CONFIG))["substitution"]
+
+    @property
     def rate(self) -> RateAssumption:
         """What was assumed of each site's log R."""
         return self.site_model.rate
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self.network.spec
 
     @property
     def receptive_field(self) -> int:
@@ -144,6 +225,8 @@ class ModelDraft:
 
 def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> None:
     """Write a model folder, whole or not at all."""
+    from phylotools.model.weights import folder_tensors, save_tensors
+
     spec = draft.site_model.spec
     with atomic_folder(path, force=force, contents=(*_HASHED, MANIFEST)) as folder:
         config = {**spec.to_dict(), "training": draft.training}
@@ -188,6 +271,8 @@ def check_values(model: SiteModel, sequence: str) -> list[list[float]]:
     -------
     list of shape (len(sequence), A)
     """
+    import torch
+
     half = model.receptive_field // 2
     text = "-" * half + sequence + "-" * half
     device = next(model.parameters()).device
@@ -240,8 +325,14 @@ def verify_checksums(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
-def read_model(folder: Path, device: torch.device) -> Model:
-    """Load a model folder after checking every checksum.
+def open_model(folder: Path, device: str = "cpu") -> Model:
+    """Open a model folder after checking every checksum; its network is not loaded yet.
+
+    Parameters
+    ----------
+    folder : Path
+    device : str
+        ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
 
     Raises
     ------
@@ -250,30 +341,45 @@ def read_model(folder: Path, device: torch.device) -> Model:
     """
     manifest = read_manifest(folder)
     verify_checksums(folder, manifest)
+    config_path = str(folder / CONFIG)
     try:
-        config = tomllib.loads(read_small_text(folder / CONFIG))
+        config = tomllib.loads(read_small_text(config_path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not valid TOML ({error})", path=folder / CONFIG) from None
-    spec = SiteModelSpec.from_dict(config, path=str(folder / CONFIG))
-    stated = manifest.get("receptive_field", spec.network.receptive_field)
-    if stated != spec.network.receptive_field:
+        raise InputError(f"not valid TOML ({error})", path=config_path) from None
+    spec = ModelSpec.from_dict(model_tables(config, path=config_path)["network"], path=config_path)
+    if manifest.get("receptive_field", spec.receptive_field) != spec.receptive_field:
         raise InputError(
-            f"the receptive field is not the network's, {spec.network.receptive_field}",
+            f"the receptive field is not the network's, {spec.receptive_field}",
             path=folder / MANIFEST,
             remedy="fetch or export the model again",
         )
     regions = folder / TRAINING_REGIONS
     return Model(
-        name=manifest["name"],
-        revision=manifest["revision"],
-        sha256=sha256_file(folder / WEIGHTS),
+        identity=ModelIdentity(
+            manifest["name"], manifest["revision"], sha256_file(folder / WEIGHTS)
+        ),
         folder=folder,
         manifest=manifest,
         config=config,
-        site_model=load_site_model(folder / WEIGHTS, spec, device),
-        device=device,
+        spec=spec,
+        device_name=device,
         training_regions=read_bed(regions) if regions.is_file() else None,
     )
+
+
+def read_model(folder: Path, device: str = "cpu") -> Model:
+    """`open_model`, and its network loaded.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, altered or malformed.
+    UsageError
+        If there is no such device on this machine.
+    """
+    model = open_model(folder, device)
+    _ = model.site_model
+    return model
 
 
 def read_card(folder: Path) -> str:

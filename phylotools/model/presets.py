@@ -107,6 +107,33 @@ class ModelSpec:
             raise InputError(str(error), path=path) from None
 
 
+def model_tables(config: dict[str, Any], *, path: str) -> dict[str, dict[str, Any]]:
+    """The tables ``network``, ``substitution`` and ``rate`` of a model's configuration.
+
+    A model without the table ``substitution`` was made when there was F81 alone. Its rate, if
+    fixed, is then the network's ``fixed_log_rate``.
+
+    Returns
+    -------
+    dict of str to dict
+        Copies; ``substitution`` has the entry ``model``.
+
+    Raises
+    ------
+    InputError
+        If one is missing or no table.
+    """
+    found = {"substitution": {}, "rate": {}} | config
+    for name in ("network", "substitution", "rate"):
+        if not isinstance(found.get(name), dict):
+            raise InputError(f"the table [{name}] is missing or no table", path=path)
+    tables = {name: dict(found[name]) for name in ("network", "substitution", "rate")}
+    if "fixed_log_rate" in tables["network"]:
+        tables["rate"] = {"treatment": "fixed", "mean": tables["network"].pop("fixed_log_rate")}
+    tables["substitution"].setdefault("model", "f81")
+    return tables
+
+
 #: Named sizes. ``phylogpn`` is the published architecture: 83,185,924 parameters.
 PRESETS = {
     "tiny": ModelSpec(channels=32, bottleneck=16, dilations=(1, 5) * 3),

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
-from phylotools.model.device import resolve_device
-from phylotools.model.folder import CONFIG, Model, check_values, read_manifest, read_model
+from phylotools.model.folder import (
+    CONFIG,
+    Model,
+    check_values,
+    read_manifest,
+    read_model,
+)
 
 DEFAULT_MODEL = "mammals671-mtdna"
 #: Largest difference of a number that `verify_model` puts down to another machine's arithmetic.
@@ -96,7 +101,7 @@ def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
     -------
     Model
     """
-    return read_model(find_model(name_or_path), resolve_device(device))
+    return read_model(find_model(name_or_path), device)
 
 
 def verify_model(model: Model) -> float:
@@ -127,7 +132,7 @@ def verify_model(model: Model) -> float:
 
 def describe_model(path: str | Path) -> dict[str, Any]:
     """What ``inspect`` and ``model info`` show of a model folder."""
-    model = read_model(Path(path), resolve_device("cpu"))
+    model = read_model(Path(path))
     shown = {key: value for key, value in model.manifest.items() if key != "check"}
     shown |= model.site_model.spec.to_dict()
     shown["folder"] = str(model.folder)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from phylotools.errors import InputError, UsageError
 from phylotools.model.network import ByteNet
-from phylotools.model.presets import LARGEST_LOG_RATE, ModelSpec
+from phylotools.model.presets import LARGEST_LOG_RATE, ModelSpec, model_tables
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 
 #: What may be assumed of log R.
@@ -93,26 +93,15 @@ class SiteModelSpec:
 
     @classmethod
     def from_dict(cls, tables: dict[str, Any], *, path: str) -> SiteModelSpec:
-        """Inverse of `to_dict`.
-
-        A model without the table ``substitution`` was made when there was F81 alone. Its rate, if
-        fixed, is then the network's ``fixed_log_rate``.
+        """Inverse of `to_dict`, of any age: see `model_tables`.
 
         Raises
         ------
         InputError
             If a table or key is missing, unknown or of the wrong type.
         """
-        found = {"substitution": {}, "rate": {}} | tables
-        for name in ("network", "substitution", "rate"):
-            if not isinstance(found.get(name), dict):
-                raise InputError(f"the table [{name}] is missing or no table", path=path)
-        network, settings, rate = (
-            dict(found[name]) for name in ("network", "substitution", "rate")
-        )
-        if "fixed_log_rate" in network:
-            rate = {"treatment": "fixed", "mean": network.pop("fixed_log_rate")}
-        name = settings.pop("model", "f81")
+        network, settings, rate = model_tables(tables, path=path).values()
+        name = settings.pop("model")
         try:
             make_substitution_model(str(name), **settings)
         except InputError as error:

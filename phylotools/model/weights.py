@@ -16,6 +16,8 @@ from phylotools.model.site_model import SiteModel, SiteModelSpec
 
 #: In a model folder the network's tensors have no prefix.
 _NETWORK, _SUBSTITUTION = "network.", "substitution."
+#: A weight beyond it is damage: initial ones are below 10, and training moves them by little.
+_LARGEST_WEIGHT = 1e6
 #: Written in the configuration alone, to all its digits.
 _FIXED_RATE = "fixed_log_rate"
 
@@ -141,4 +143,11 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
             raise InputError(f"tensor {name} is {tensors[name].dtype}, not float32", path=path)
         if not bool(torch.isfinite(tensors[name]).all()):
             raise InputError(f"tensor {name} holds NaN or infinite numbers", path=path)
+        if bool((tensors[name].abs() > _LARGEST_WEIGHT).any()):
+            raise InputError(
+                f"tensor {name} holds numbers beyond {_LARGEST_WEIGHT:g}: the weights are damaged, "
+                "or their training diverged",
+                path=path,
+                remedy="fetch or export the model again",
+            )
     module.load_state_dict({name: tensors[name] for name in expected})

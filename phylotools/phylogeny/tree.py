@@ -71,6 +71,20 @@ class Tree:
         """Sum of all branch lengths, in expected neutral substitutions per site."""
         return float(self.branch_length.sum())
 
+    def distances_from(self, tip: str) -> np.ndarray:
+        """Distance along the tree from one tip to every tip; substitutions per site, [S]."""
+        distance = np.full(len(self.names), np.nan)
+        parent = self.parent.tolist()
+        node = int(self.tip_nodes[self.tips.index(tip)])
+        distance[node] = 0.0
+        while parent[node] >= 0:
+            distance[parent[node]] = distance[node] + self.branch_length[node]
+            node = parent[node]
+        for node, above in enumerate(parent):  # parents come before their children
+            if np.isnan(distance[node]):
+                distance[node] = distance[above] + self.branch_length[node]
+        return distance[self.tip_nodes]
+
     def to_newick(self) -> str:
         """Newick text that parses to the same tree."""
         pieces: list[str] = []

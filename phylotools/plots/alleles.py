@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.readers import Variant, VariantTable, open_table
-from phylotools.evaluate.rows import score_value
 from phylotools.evaluate.selection import RegionFilter, listing, matches
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
+from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
 
 _ITEM = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^,>]*))')
 _STEP = 4096
@@ -31,30 +31,30 @@ class AlleleQuery:
     Attributes
     ----------
     path : str
-        VCF, TSV or CSV; ``-`` for stdin.
+        VCF, BCF, TSV, CSV or Parquet; ``-`` for stdin.
     score : str or None
         Column; by default that of `tag`, or ``llr`` of a table of scores.
     tag : str
         Prefix of the INFO fields that `annotate` wrote.
     where : tuple of (str, frozenset of str)
         Columns and the values that an allele must have.
-    regions : tuple of Region or None
+    regions : RegionSet or None
     """
 
     path: str
     score: str | None = None
     tag: str = "PHYLOGPN"
     where: tuple[tuple[str, frozenset[str]], ...] = ()
-    regions: tuple[Region, ...] | None = None
+    regions: RegionSet | None = None
 
 
 @dataclass
 class ScoredAlleles:
-    """The alleles of a scored file: iterate once, then read the counts.
+    """The alleles of a scored file: read them once, then the counts.
 
     Attributes
     ----------
-    table : VariantTable
+    file : ScoredFile
     score : str
         The column.
     made_by : dict of str to str
@@ -66,34 +66,43 @@ class ScoredAlleles:
         Gets the number of alleles read since its last call.
     """
 
-    table: VariantTable
+    file: ScoredFile
     query: AlleleQuery
     score: str
     made_by: dict[str, str]
     counts: Counter[str] = field(default_factory=Counter)
     on_alleles: OnAlleles = no_progress
 
-    def __iter__(self) -> Iterator[tuple[Variant, float]]:
+    def read(
+        self, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[Allele, float, tuple[str | None, ...]]]:
+        """Every allele that takes part, its finite score, and its values of further columns."""
         inside = None if self.query.regions is None else RegionFilter(self.query.regions)
-        table, counts, score = self.table, self.counts, self.score
-        for variant in table.variants():
-            counts["alleles"] += 1
-            if counts["alleles"] % _STEP == 0:
+        file, counts, score = self.file, self.counts, self.score
+        conditions = [values for _, values in self.query.where]
+        n_conditions = len(conditions)
+        asked = [*(name for name, _ in self.query.where), score, *columns]
+        for n_read, allele in enumerate(file.alleles(asked), start=1):
+            counts["alleles"] = n_read
+            if n_read % _STEP == 0:
                 self.on_alleles(_STEP)
-            if (inside is not None and not inside(variant.contig, variant.position)) or not all(
-                matches(table.value(variant, column) or "", values)
-                for column, values in self.query.where
+            values = allele.values
+            if (inside is not None and not inside(allele.contig, allele.position)) or (
+                n_conditions and not all(map(matches, (text or "" for text in values), conditions))
             ):
                 counts["filtered"] += 1
                 continue
-            value = score_value(table, variant, score)
+            value = score_number(values[n_conditions], score, file, allele.line)
             if math.isfinite(value):
-                yield variant, value
+                yield allele, value, values[n_conditions + 1 :]
             else:
                 counts["without_score" if math.isnan(value) else "not_finite"] += 1
 
 
-def open_alleles(query: AlleleQuery, on_alleles: OnAlleles = no_progress) -> ScoredAlleles:
+@contextlib.contextmanager
+def open_alleles(
+    query: AlleleQuery, on_alleles: OnAlleles = no_progress
+) -> Iterator[ScoredAlleles]:
     """Open a scored file and check the columns asked for.
 
     Raises
@@ -101,23 +110,23 @@ def open_alleles(query: AlleleQuery, on_alleles: OnAlleles = no_progress) -> Sco
     InputError
         If it cannot be understood or lacks a column.
     """
-    table = open_table(query.path)
-    score = query.score or f"{query.tag}_LLR"
-    if query.score is None and score not in table.columns and "llr" in table.columns:
-        score = "llr"
-    require_column(table, score, "name the column of scores with --score or --tag")
-    for name, _ in query.where:
-        require_column(table, name, "name a column of the file")
-    return ScoredAlleles(table, query, score, _maker(table, score), on_alleles=on_alleles)
+    with open_scored(query.path) as file:
+        score = query.score or f"{query.tag}_LLR"
+        if query.score is None and score not in file.columns and "llr" in file.columns:
+            score = "llr"
+        require_column(file, score, "name the column of scores with --score or --tag")
+        for name, _ in query.where:
+            require_column(file, name, "name a column of the file")
+        yield ScoredAlleles(file, query, score, _maker(file, score), on_alleles=on_alleles)
 
 
-def require_column(table: VariantTable, name: str, remedy: str) -> None:
-    """Raise `InputError`, with the columns there are, unless a table has a column."""
-    if name not in table.columns:
+def require_column(file: ScoredFile, name: str, remedy: str) -> None:
+    """Raise `InputError`, with the columns there are, unless a file has a column."""
+    if name not in file.columns:
         raise InputError(
             f"there is no column {name!r}",
-            path=table.path,
-            remedy=f"{remedy}; it has {listing(table.columns)}",
+            path=file.path,
+            remedy=f"{remedy}; it has {listing(file.columns)}",
         )
 
 
@@ -127,10 +136,10 @@ def refuse_two_streams(*paths: str | None) -> None:
         raise UsageError("stdin (-) can be read only once")
 
 
-def _maker(table: VariantTable, score: str) -> dict[str, str]:
+def _maker(file: ScoredFile, score: str) -> dict[str, str]:
     """What the file says of how a score was made: the last such line, that of its tag if any."""
     found: dict[str, str] = {}
-    for note in table.notes:
+    for note in file.notes:
         items = {
             match[1]: re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
             for match in _ITEM.finditer(note.partition("=<")[2])

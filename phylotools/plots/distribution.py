@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.readers import Variant, VariantTable, open_table
 from phylotools.evaluate.selection import contig_resolver, listing
 from phylotools.io.regions import Region
+from phylotools.io.scored import Allele, ScoredFile, open_scored
 from phylotools.plots.alleles import (
     AlleleQuery,
     OnAlleles,
     no_progress,
     open_alleles,
     refuse_two_streams,
+    require_column,
 )
 from phylotools.plots.features import OverlapIndex, holds_intervals, read_features
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.plots.sampling import KEPT, QUANTILES, Tally
 
 #: Bound on the classes of a column, and so on memory: 0.4 MB each.
@@ -29,7 +30,8 @@ _ONE_CLASS = "all"
 #: What an allele outside every interval of a BED belongs to.
 OUTSIDE = "outside"
 
-ClassOf = Callable[[Variant], str | None]
+#: Class of an allele, by itself or by what its file has in a column of classes.
+ClassOf = Callable[[Allele, str | None], str | None]
 
 
 @dataclass(frozen=True)
@@ -94,23 +96,23 @@ def distributions_by_class(
         If a file cannot be understood, nothing has both score and class, or the column has more
         values than classes can have.
     """
-    alleles = open_alleles(query, on_alleles)
-    class_of, source = _classifier(alleles.table, classes)
-    wanted = frozenset(only)
-    tallies: dict[str, Tally] = {name: _tally(seed, name) for name in only}
-    counts = alleles.counts
-    for variant, value in alleles:
-        name = class_of(variant)
-        if name is None:
-            counts["without_class"] += 1
-            continue
-        if wanted and name not in wanted:
-            counts["of_other_classes"] += 1
-            continue
-        if name not in tallies:
-            _refuse_too_many(tallies, classes, query.path)
-            tallies[name] = _tally(seed, name)
-        tallies[name].add(value)
+    with open_alleles(query, on_alleles) as alleles:
+        column = [classes] if classes in alleles.file.columns else []
+        class_of, source = _classifier(alleles.file, classes)
+        tallies: dict[str, Tally] = {name: _tally(seed, name) for name in only}
+        counts = alleles.counts
+        for allele, value, texts in alleles.read(column):
+            name = class_of(allele, *texts or (None,))
+            if name is None:
+                counts["without_class"] += 1
+                continue
+            if name not in tallies:
+                if only:
+                    counts["of_other_classes"] += 1
+                    continue
+                _refuse_too_many(tallies, classes, query.path)
+                tallies[name] = _tally(seed, name)
+            tallies[name].add(value)
     filled = {name: tally for name, tally in tallies.items() if tally.n}
     if not filled:
         _complain_of_nothing(query.path, source, dict(counts), only)
@@ -145,22 +147,22 @@ def _complain_of_nothing(
     )
 
 
-def _classifier(table: VariantTable, classes: str | None) -> tuple[ClassOf, str]:
+def _classifier(file: ScoredFile, classes: str | None) -> tuple[ClassOf, str]:
     """What gives a variant its class, and how a title names that."""
     if classes is None:
-        return (lambda _: _ONE_CLASS), "no classes"
-    if classes in table.columns:
-        return (lambda variant: table.value(variant, classes)), classes
+        return (lambda _, __: _ONE_CLASS), "no classes"
+    if classes in file.columns:
+        return (lambda _, text: text), classes
     path, _, column = classes.rpartition(":")
     if os.path.exists(classes) or classes == "-" or not path:
         path, column = classes, ""
     if path != "-" and not os.path.exists(path):
         raise InputError(
             f"--classes {classes!r} is neither a column of the file nor another file",
-            path=table.path,
-            remedy=f"it has {listing(table.columns)}",
+            path=file.path,
+            remedy=f"it has {listing(file.columns)}",
         )
-    refuse_two_streams(table.path, path)
+    refuse_two_streams(file.path, path)
     if not column and path != "-" and holds_intervals(path):
         return _by_interval(path), os.path.basename(path)
     return _by_table(path, column)
@@ -171,56 +173,57 @@ def _by_interval(path: str) -> ClassOf:
     index = OverlapIndex(features, lambda contig: contig)
     resolve = contig_resolver(dict.fromkeys(feature.region.contig for feature in features))
 
-    def class_of(variant: Variant) -> str | None:
-        contig = resolve(variant.contig)
+    def class_of(allele: Allele, _: str | None) -> str | None:
+        contig = resolve(allele.contig)
         if contig is None:
             return OUTSIDE
-        end = max(variant.position + len(variant.ref), variant.position + 1)
-        name = index.name_of(Region(contig, variant.position, end))
+        end = max(allele.position + len(allele.ref), allele.position + 1)
+        name = index.name_of(Region(contig, allele.position, end))
         return OUTSIDE if name is None else name or "unnamed"
 
     return class_of
 
 
 def _by_table(path: str, column: str) -> tuple[ClassOf, str]:
-    table = open_table(path)
-    if not column:
-        named = [name for name in table.columns if name.lower() == "class"]
-        candidates = named or list(table.columns)
-        if len(candidates) != 1:
-            raise UsageError(
-                f"{path} has several columns ({listing(table.columns)}): name the one with the "
-                f"classes, --classes {path}:COLUMN"
-            )
-        column = candidates[0]
-    elif column not in table.columns:
-        raise InputError(
-            f"there is no column {column!r}", path=path, remedy=f"has {listing(table.columns)}"
-        )
     names: dict[str, str] = {}
     rows: dict[tuple[str, int, str, str], str] = {}
-    for variant in table.variants():
-        text = table.value(variant, column)
-        if text is not None:
-            key = (variant.contig, variant.position, variant.ref, variant.alt)
-            # One string object a class, however many variants it has.
-            rows.setdefault(key, names.setdefault(text, text))
+    with open_scored(path) as file:
+        column = column or _class_column(file)
+        require_column(file, column, "name the column of classes")
+        for allele in file.alleles([column]):
+            text = allele.values[0]
+            if text is not None:
+                key = (allele.contig, allele.position, allele.ref, allele.alt)
+                # One string object a class, however many variants it has.
+                rows.setdefault(key, names.setdefault(text, text))
     resolve = contig_resolver(dict.fromkeys(key[0] for key in rows))
 
-    def class_of(variant: Variant) -> str | None:
-        contig = resolve(variant.contig)
+    def class_of(allele: Allele, _: str | None) -> str | None:
+        contig = resolve(allele.contig)
         if contig is None:
             return None
-        return rows.get((contig, variant.position, variant.ref, variant.alt))
+        return rows.get((contig, allele.position, allele.ref, allele.alt))
 
     return class_of, f"{column} of {os.path.basename(path)}"
 
 
-def distribution_numbers(found: ClassDistributions, facts: dict[str, Any]) -> Numbers:
+def _class_column(file: ScoredFile) -> str:
+    """The column that holds classes, where none was named."""
+    named = [name for name in file.columns if name.lower() == "class"]
+    candidates = named or list(file.columns)
+    if len(candidates) == 1:
+        return candidates[0]
+    raise UsageError(
+        f"{file.path} has several columns ({listing(file.columns)}): name the one with the "
+        f"classes, --classes {file.path}:COLUMN"
+    )
+
+
+def distribution_table(found: ClassDistributions, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each class, with all of its counts."""
     columns = ["class", "n", "n_sampled", "mean", "lowest"]
     columns += [f"quantile_{at:g}" for at in QUANTILES]
-    return Numbers(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
+    return PlotTable(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
 
 
 def _rows(found: ClassDistributions) -> Iterator[list[Any]]:

@@ -18,7 +18,7 @@ from phylotools.io.regions import Region
 from phylotools.io.vector_table import COLUMNS
 from phylotools.plots.embedding_file import EmbeddingFile
 from phylotools.plots.features import OverlapIndex, read_features
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 
 logger = logging.getLogger("phylotools")
 
@@ -240,7 +240,7 @@ def _classes(columns: dict[str, list[Any]], colour: str | None) -> tuple[list[st
     return names, os.path.basename(colour)
 
 
-def embedding_numbers(found: Projection, facts: dict[str, Any]) -> Numbers:
+def embedding_table(found: Projection, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each region, BED columns first."""
     kind = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}[found.method]
     more = (
@@ -248,7 +248,7 @@ def embedding_numbers(found: Projection, facts: dict[str, Any]) -> Numbers:
         if found.explained is None
         else {"Explained": ",".join(f"{part:.6f}" for part in found.explained)}
     )
-    return Numbers(facts | more, [*COLUMNS, "class", *kind], _rows(found))
+    return PlotTable(facts | more, [*COLUMNS, "class", *kind], _rows(found))
 
 
 def _rows(found: Projection) -> Iterator[list[Any]]:

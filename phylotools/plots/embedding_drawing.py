@@ -77,20 +77,20 @@ def _draw_points(axes: Any, found: Projection, place: dict[str, int], seed: int)
     random = np.random.default_rng(seed)
     order = random.permutation(len(found.points))[:_MOST_POINTS]
     points = found.points[order]
-    numbers = np.array([place.get(found.classes[i], -1) for i in order.tolist()], dtype=np.int64)
+    of_class = np.array([place.get(found.classes[i], -1) for i in order.tolist()], dtype=np.int64)
     if not found.class_source:
-        numbers[:] = 0
+        of_class[:] = 0
     size = float(np.clip(9000 / max(len(points), 1), 4, 26))
     palette = np.array(COLOURS)
     # Grey ones below, then one layer for each mark, its colours mixed.
     for mark in range(-1, (max(len(place), 1) - 1) // len(COLOURS) + 1):
-        is_here = numbers < 0 if mark < 0 else (numbers >= 0) & (numbers // len(COLOURS) == mark)
+        is_here = of_class < 0 if mark < 0 else (of_class >= 0) & (of_class // len(COLOURS) == mark)
         if not is_here.any():
             continue
         layer = axes.scatter(
             *points[is_here].T,
             s=size * (0.7 if mark < 0 else 1.0),
-            c=_REST if mark < 0 else palette[numbers[is_here] % len(COLOURS)].tolist(),
+            c=_REST if mark < 0 else palette[of_class[is_here] % len(COLOURS)].tolist(),
             marker="o" if mark < 0 else MARKERS[(0, 3)[mark % 2]],
             linewidths=0,
             alpha=0.8 if len(points) < _MOST_SHAPES else 0.6,

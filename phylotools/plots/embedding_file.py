@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.files import cannot_read
 from phylotools.io.vector_reading import read_vectors, require_lists, vectors_of
 from phylotools.io.vector_table import COLUMNS
 
@@ -75,16 +76,11 @@ def open_embeddings(path: str) -> EmbeddingFile:
             with open(path, "rb") as handle:
                 magic = handle.read(4)
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=path) from None
+            raise cannot_read(path, error) from None
         if magic == b"PAR1":
             return _open_parquet(path)
     table = read_vectors(path)
     rows = table.rows
-    if (
-        rows.vector.ndim != 2
-        or len({len(getattr(rows, name)) for name in (*COLUMNS, "vector")}) != 1
-    ):
-        raise InputError("its columns differ in length", path=path, remedy=_REMEDY)
 
     def batches() -> Iterator[EmbeddingBatch]:
         for first in range(0, len(rows), _BATCH):
@@ -107,13 +103,13 @@ def _open_parquet(path: str) -> EmbeddingFile:
             raise InputError(problem, path=path, remedy="copy or make it again") from None
 
     def batches() -> Iterator[EmbeddingBatch]:
-        with read(lambda: parquet.ParquetFile(path)) as source:
+        with read(lambda: parquet.ParquetFile(path, page_checksum_verification=True)) as source:
             found = source.iter_batches(_BATCH, columns=[*COLUMNS, "vector"])
             while (batch := read(lambda: next(found, None))) is not None:
                 columns = {name: batch.column(name).to_pylist() for name in COLUMNS}
                 yield EmbeddingBatch(columns, _vectors(batch.column("vector"), path))
 
-    with read(lambda: parquet.ParquetFile(path)) as source:
+    with read(lambda: parquet.ParquetFile(path, page_checksum_verification=True)) as source:
         schema = source.schema_arrow
         _require(set(schema.names), path)
         with _naming(path):

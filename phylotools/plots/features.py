@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.bed import bed_rows
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.files import open_input
-from phylotools.io.regions import MAX_COORDINATE, Region, bed_rows, resolve_contigs
+from phylotools.io.regions import MAX_COORDINATE, Region
 
 _GFF_HEADER = b"##gff-version"
 #: Longest line of an annotation file.

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.evaluate.readers import Variant, VariantTable
-from phylotools.evaluate.rows import score_value
+from phylotools.io.scored import Allele, ScoredFile, score_number
 from phylotools.plots.alleles import (
     AlleleQuery,
     OnAlleles,
@@ -20,7 +19,7 @@ from phylotools.plots.alleles import (
     open_alleles,
     require_column,
 )
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.plots.sampling import KEPT, QUANTILES, Reservoir, Tally
 
 #: Alleles whose single points make the ground of the picture.
@@ -175,19 +174,24 @@ def scores_by_frequency(
     InputError
         If the file cannot be understood, a frequency is none, or no allele has both numbers.
     """
-    alleles = open_alleles(query, on_alleles)
-    table, counts = alleles.table, alleles.counts
-    require_column(table, frequency, "name the column of allele frequencies with --frequency")
-    if allele_count is not None:
-        require_column(table, allele_count, "name the column of counts with --allele-count")
     gathered = _Gathered(seed)
-    for variant, value in alleles:
-        found = _read_frequency(table, variant, frequency)
-        if math.isnan(found):
-            counts["without_frequency"] += 1
-            continue
-        is_singleton = allele_count is not None and score_value(table, variant, allele_count) == 1
-        gathered.add(found, is_singleton, value)
+    with open_alleles(query, on_alleles) as alleles:
+        file, counts = alleles.file, alleles.counts
+        require_column(file, frequency, "name the column of allele frequencies with --frequency")
+        columns = [frequency]
+        if allele_count is not None:
+            require_column(file, allele_count, "name the column of counts with --allele-count")
+            columns.append(allele_count)
+        for allele, value, texts in alleles.read(columns):
+            found = _frequency_of(file, allele, frequency, texts[0])
+            if math.isnan(found):
+                counts["without_frequency"] += 1
+                continue
+            is_singleton = (
+                allele_count is not None
+                and score_number(texts[1], allele_count, file, allele.line) == 1
+            )
+            gathered.add(found, is_singleton, value)
     bins = gathered.bins()
     if not bins:
         told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
@@ -208,13 +212,13 @@ def scores_by_frequency(
     )
 
 
-def _read_frequency(table: VariantTable, variant: Variant, column: str) -> float:
-    value = score_value(table, variant, column)
+def _frequency_of(file: ScoredFile, allele: Allele, column: str, text: str | None) -> float:
+    value = score_number(text, column, file, allele.line)
     if not math.isnan(value) and not 0 <= value <= 1:
         raise InputError(
             f"{column} is {value:g}, which is no frequency from 0 to 1",
-            path=table.path,
-            line=variant.line,
+            path=file.path,
+            line=allele.line,
             remedy="name a column of allele frequencies with --frequency",
         )
     return value
@@ -233,12 +237,12 @@ def spearman(pairs: NDArray[np.float64]) -> float:
     return float(ranks[0] @ ranks[1]) / scale if scale else math.nan
 
 
-def frequency_numbers(found: ScoresByFrequency, facts: dict[str, Any]) -> Numbers:
+def frequency_table(found: ScoresByFrequency, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each bin, with all of its counts."""
     columns = ["alleles", "frequency_low", "frequency_high", "n", "n_sampled", "mean", "lowest"]
     columns += [f"quantile_{at:g}" for at in QUANTILES]
     more = {"Spearman": f"{found.spearman:.4f}", "KeptPerBin": KEPT}
-    return Numbers(facts | more, [*columns, "highest"], _rows(found))
+    return PlotTable(facts | more, [*columns, "highest"], _rows(found))
 
 
 def _rows(found: ScoresByFrequency) -> Iterator[list[Any]]:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.io.genome import N_CODE, ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, resolve_contigs
+from phylotools.io.bases import BASES, BASES_AND_N, N
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.intervals import flags_of
+from phylotools.io.regions import Region, resolve_region
 from phylotools.io.vcf.alleles import Status
-from phylotools.plots.output import Numbers
+from phylotools.plots.output import PlotTable
 from phylotools.scoring.scorer import Scorer
 
 Scale = Literal["information", "probability", "llr"]
@@ -21,7 +23,6 @@ SCALES: tuple[Scale, ...] = ("information", "probability", "llr")
 #: Bases of the longest region whose letters can be read, and of the longest that is drawn.
 MOST_LETTERS = 400
 MOST_BASES = 4000
-_BASES = "ACGTN"
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,14 @@ def choose_region(text: str, genome: ReferenceGenome) -> Region:
     UsageError
         If it is too long to draw.
     """
-    chosen = choose_regions([text], None, genome.contigs, path=genome.path)
-    assert chosen is not None
-    if len(chosen[0]) > MOST_BASES:
+    region = resolve_region(text, genome.contigs)
+    if len(region) > MOST_BASES:
         raise UsageError(
-            f"{chosen[0]} has {len(chosen[0]):,} bases; a logo shows {MOST_LETTERS} as letters and "
+            f"{region} has {len(region):,} bases; a logo shows {MOST_LETTERS} as letters and "
             f"up to {MOST_BASES:,} as a heat map; choose a shorter region, or write tracks for a "
             "genome browser with `phylotools tracks`"
         )
-    return chosen[0]
+    return region
 
 
 def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
@@ -123,7 +123,7 @@ def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
     reference = scorer.genome.bases(region)
     scores = model.allele_scores(theta).numpy()
     rows = np.arange(len(region))
-    is_known = reference != N_CODE
+    is_known = reference != N
     of_reference = np.where(is_known, scores[rows, np.minimum(reference, 3)], np.nan)
     return SiteProfile(
         region,
@@ -142,25 +142,21 @@ def _status(scorer: Scorer, region: Region) -> tuple[str, ...]:
     status[(positions < edge) | (positions >= length - edge)] = str(Status.EDGE_PADDED)
     trained = scorer.model.training_regions
     if trained is not None:
-        names = resolve_contigs({one.contig for one in trained}, scorer.genome.contigs)
-        inside = np.zeros(len(region), dtype=bool)
-        for one in trained:
-            if names.get(one.contig) == region.contig:
-                inside |= (positions >= one.start) & (positions < one.end)
-        status[~inside] = str(Status.OUTSIDE_TRAINING)
+        here = trained.spelled_as(scorer.genome.contigs).on(region.contig)
+        status[~flags_of(here, region.start, region.end)] = str(Status.OUTSIDE_TRAINING)
     return tuple(status.tolist())
 
 
-def logo_numbers(profile: SiteProfile, facts: dict[str, Any]) -> Numbers:
+def logo_table(profile: SiteProfile, facts: dict[str, Any]) -> PlotTable:
     """The table of a logo: a row for each base, always on the forward strand."""
     columns = [
         *("contig", "pos", "ref"),
-        *(f"probability_{base}" for base in "ACGT"),
+        *(f"probability_{base}" for base in BASES),
         "information_bits",
-        *(f"llr_{base}" for base in "ACGT"),
+        *(f"llr_{base}" for base in BASES),
         *("rate", "entropy", "status"),
     ]
-    return Numbers(facts, columns, _rows(profile))
+    return PlotTable(facts, columns, _rows(profile))
 
 
 def _rows(profile: SiteProfile) -> Iterator[list[Any]]:
@@ -173,7 +169,7 @@ def _rows(profile: SiteProfile) -> Iterator[list[Any]]:
         yield [
             profile.region.contig,
             profile.region.start + row + 1,
-            _BASES[code],
+            BASES_AND_N[code],
             *probability[row].tolist(),
             float(information[row]),
             *profile.llr[row].tolist(),

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from phylotools.drawing import (
-    BASE_COLOURS,
     FOOTER_LOOK,
     GREY,
     SEPARATOR,
@@ -18,10 +17,11 @@ from phylotools.drawing import (
     new_figure,
     wrapped,
 )
+from phylotools.io.bases import BASE_COLOURS, BASES_AND_N
 from phylotools.io.vcf.alleles import Status
 from phylotools.plots.features import Feature
 from phylotools.plots.logo import MOST_LETTERS, Scale, SiteProfile
-from phylotools.plots.logo_letters import BASE_LETTERS, LABELS, draw_heat_map, draw_letters
+from phylotools.plots.logo_letters import LABELS, draw_heat_map, draw_letters
 from phylotools.plots.logo_panels import Lane, draw_features, draw_rate, pack_features
 from phylotools.plots.marks import Mark, draw_marks, reversed_marks, stacked
 
@@ -280,7 +280,7 @@ def _write_sequence(axes: Any, shown: SiteProfile, row: Row, font_size: float) -
         axes.text(
             place,
             0.42,
-            BASE_LETTERS[code],
+            BASES_AND_N[code],
             ha="center",
             va="center",
             fontsize=font_size,

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from phylotools.drawing import BASE_COLOURS
+from phylotools.io.bases import BASE_COLOURS, BASES, BASES_AND_N
 from phylotools.plots.logo import Scale, SiteProfile
 
-BASE_LETTERS = "ACGTN"
 LABELS = {
     "information": "Information (bits)",
     "probability": "Probability",
@@ -57,7 +56,7 @@ def _add_letters(axes: Any, base: int, boxes: list[tuple[float, float, float]]) 
     from matplotlib.textpath import TextPath
 
     font = FontProperties(family="DejaVu Sans", weight="bold")
-    glyph = TextPath((0, 0), BASE_LETTERS[base], size=1, prop=font)
+    glyph = TextPath((0, 0), BASES_AND_N[base], size=1, prop=font)
     box = glyph.get_extents()
     unit = (glyph.vertices - [box.x0, box.y0]) / [box.width, box.height]
     paths = []
@@ -68,7 +67,7 @@ def _add_letters(axes: Any, base: int, boxes: list[tuple[float, float, float]]) 
     collection = PathCollection(
         paths, facecolors=BASE_COLOURS[base], edgecolors="none", linewidths=0, zorder=3
     )
-    collection.set_gid(f"letters_{BASE_LETTERS[base]}")
+    collection.set_gid(f"letters_{BASES_AND_N[base]}")
     axes.add_collection(collection, autolim=False)
 
 
@@ -86,7 +85,7 @@ def draw_heat_map(axes: Any, bar: Any, scale: Scale, shown: SiteProfile) -> None
         extent=(-0.5, values.shape[1] - 0.5, 3.5, -0.5),
         **look,
     )
-    axes.set_yticks(range(4), list("ACGT"))
+    axes.set_yticks(range(4), list(BASES))
     axes.tick_params(axis="y", length=0)
     axes.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=6.5, length=2)

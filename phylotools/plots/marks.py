@@ -1,4 +1,4 @@
-"""Alleles of a VCF as marks in the sequence of a logo."""
+"""Alleles of a file as marks in the sequence of a logo."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phylotools.drawing import BASE_COLOURS
-from phylotools.evaluate.readers import open_table
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.bases import BASE_COLOURS, BASES, COMPLEMENT
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region
+from phylotools.io.scored import Allele, open_scored
+from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classify
 
 #: Rows of marks; further alleles at a site are not drawn.
 MOST_ROWS = 4
-_COMPLEMENT = dict(zip("ACGT", "TGCA", strict=True))
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +34,7 @@ class Mark:
 
 
 def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark]:
-    """Alleles of a VCF (or table) that overlap a region.
+    """Alleles of a VCF, BCF or table that overlap a region.
 
     Parameters
     ----------
@@ -56,28 +57,34 @@ def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark
     available = list(contigs)
     on_contig: dict[str, bool] = {}
     found: set[Mark] = set()
-    for variant in open_table(path).variants():
-        start, end = variant.position, variant.position + len(variant.ref)
-        if end <= region.start or start >= region.end:
-            continue
-        if variant.contig not in on_contig:
-            resolved = resolve_contigs([variant.contig], available).get(variant.contig)
-            on_contig[variant.contig] = resolved == region.contig
-        if not on_contig[variant.contig] or variant.alt in (".", "*", variant.ref):
-            continue
-        if len(variant.ref) == len(variant.alt) == 1:
-            base = variant.alt if variant.alt in _COMPLEMENT else "-"
-        else:
-            is_longer = variant.alt.isalpha() and len(variant.alt) > len(variant.ref)
-            base = "+" if is_longer else "-"
-        found.add(Mark(start - region.start, end - region.start, base))
+    with open_scored(path) as file:
+        for allele in file.alleles(()):
+            start, end = allele.position, allele.position + len(allele.ref)
+            if end <= region.start or start >= region.end:
+                continue
+            if allele.contig not in on_contig:
+                resolved = resolve_contigs([allele.contig], available).get(allele.contig)
+                on_contig[allele.contig] = resolved == region.contig
+            base = _mark_of(allele)
+            if on_contig[allele.contig] and base is not None:
+                found.add(Mark(start - region.start, end - region.start, base))
     return sorted(found)
+
+
+def _mark_of(allele: Allele) -> str | None:
+    """What stands for an allele; None where nothing is changed."""
+    change = classify(allele.ref.encode(), allele.alt.encode())
+    if change in (Status.MISSING, Status.SPANNING_DELETION, Status.REF_EQUALS_ALT):
+        return None
+    if isinstance(change, Substitution):
+        return chr(NUCLEOTIDES[change.alt])
+    return "+" if allele.alt.isalpha() and len(allele.alt) > len(allele.ref) else "-"
 
 
 def reversed_marks(marks: Sequence[Mark], n_bases: int) -> list[Mark]:
     """The same marks along the other strand of a region of so many bases."""
     return sorted(
-        Mark(n_bases - mark.end, n_bases - mark.start, _COMPLEMENT.get(mark.base, mark.base))
+        Mark(n_bases - mark.end, n_bases - mark.start, COMPLEMENT.get(mark.base, mark.base))
         for mark in marks
     )
 
@@ -114,10 +121,10 @@ def draw_marks(
     for row, mark in placed:
         if mark.start >= high or mark.end - 1 < low:
             continue
-        colour = BASE_COLOURS["ACGT".index(mark.base)] if mark.base in _COMPLEMENT else "#444444"
+        colour = BASE_COLOURS[BASES.index(mark.base)] if mark.base in COMPLEMENT else "#444444"
         if font_size is None:
             axes.plot([mark.start] * 2, [row + 0.1, row + 0.9], color=colour, linewidth=0.7)
-        elif mark.base in _COMPLEMENT or mark.base == "+":
+        elif mark.base in COMPLEMENT or mark.base == "+":
             axes.text(
                 mark.start,
                 row + 0.5,

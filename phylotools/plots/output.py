@@ -13,6 +13,7 @@ from phylotools.drawing import PICTURE_KINDS, picture_style, save_picture
 from phylotools.errors import UsageError
 from phylotools.evaluate.report import tsv_cell
 from phylotools.io.files import atomic_path, refuse_existing_file, refuse_same_file
+from phylotools.io.staging import outputs_together
 from phylotools.io.vcf.text import quote
 
 #: Larger pictures become too large to open.
@@ -90,7 +91,7 @@ def refuse_outputs(files: PlotFiles, *, force: bool, inputs: Iterable[str | None
 
 
 @dataclass(frozen=True)
-class Numbers:
+class PlotTable:
     """The table of a plot.
 
     Attributes
@@ -107,7 +108,7 @@ class Numbers:
     rows: Iterable[Sequence[Any]]
 
 
-def write_plot(files: PlotFiles, draw: Callable[[], Any], numbers: Numbers, *, force: bool) -> None:
+def write_plot(files: PlotFiles, draw: Callable[[], Any], table: PlotTable, *, force: bool) -> None:
     """Draw, and write pictures and table: all of them, or none.
 
     Parameters
@@ -115,7 +116,7 @@ def write_plot(files: PlotFiles, draw: Callable[[], Any], numbers: Numbers, *, f
     files : PlotFiles
     draw : callable
         Makes the matplotlib figure.
-    numbers : Numbers
+    table : PlotTable
     force : bool
         Replace existing files.
 
@@ -123,17 +124,16 @@ def write_plot(files: PlotFiles, draw: Callable[[], Any], numbers: Numbers, *, f
     ------
     OutputError
     """
-    with contextlib.ExitStack() as stack:
-        # The last one entered is renamed first: pictures appear when their numbers are there.
+    with outputs_together(), contextlib.ExitStack() as stack:
         aside = {
             kind: stack.enter_context(atomic_path(path, force=force))
             for kind, path in files.pictures.items()
         }
-        table = stack.enter_context(atomic_path(files.table, force=force))
-        with open(table, "w", encoding="utf-8", errors="replace", newline="\n") as handle:
-            facts = ",".join(f"{key}={quote(str(value))}" for key, value in numbers.facts.items())
+        table_path = stack.enter_context(atomic_path(files.table, force=force))
+        with open(table_path, "w", encoding="utf-8", errors="replace", newline="\n") as handle:
+            facts = ",".join(f"{key}={quote(str(value))}" for key, value in table.facts.items())
             handle.write(f"##phylotools_plot=<{facts}>\n")
-            for row in itertools.chain([numbers.columns], numbers.rows):
+            for row in itertools.chain([table.columns], table.rows):
                 handle.write("\t".join(map(tsv_cell, row)) + "\n")
         with picture_style():
             figure = draw()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,20 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.alignment.counts import RowCounts
 from phylotools.io.files import atomic_folder
+from phylotools.io.staging import outputs_together
+from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.pieces import Piece, damaged_piece, open_piece
+from phylotools.preprocess.pieces import read_chunk
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import encoded
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
 from phylotools.store.chunks import StoredChunk, decode_chunk
+from phylotools.store.read import open_store
+from phylotools.store.tree_scale import warn_of_scale
 
 logger = logging.getLogger("phylotools")
 
@@ -63,13 +68,14 @@ class BuildSummary:
 
 
 def finalise(
-    work: WorkFolder,
+    work: WorkFolder[Plan],
     plan: Plan,
     output: str | os.PathLike[str],
     *,
     genome: CheckedReference | None = None,
     threads: int = 1,
     force: bool = False,
+    on_store: Callable[[Path], None] = lambda store: None,
 ) -> BuildSummary:
     """Make the store of a plan whose partitions are finished; it appears whole or not at all.
 
@@ -86,24 +92,29 @@ def finalise(
         Read and merge pieces while one writes.
     force : bool
         Replace an existing store.
+    on_store : callable
+        Gets the whole store before it has its name. What it makes appears with the store, and
+        nothing appears if it fails.
 
     Raises
     ------
     PhylotoolsError
-        If partitions are missing.
+        If partitions are missing or damaged.
     InputError
         If the pieces contradict each other, or nothing is left to store.
     OutputError
         If `output` exists and `force` is false.
     """
-    work.require_all(len(plan.spans))
-    pieces = [open_piece(work.piece(index)) for index in range(len(plan.spans))]
-    joined = _JoinedPieces(plan, pieces)
+    work.require_all(plan)
+    joined = _JoinedPieces(plan, [work.open_piece(index) for index in range(plan.n_partitions)])
     if genome is not None:
         for name, length in joined.contigs.items():
             genome.add_contig(name, length)
     joined.log_warnings()
-    with atomic_folder(output, force=force, contents=schema.FOLDER) as folder:
+    with (
+        outputs_together(),
+        atomic_folder(output, force=force, contents=schema.FOLDER) as folder,
+    ):
         statistics = assemble_store(
             folder,
             tree=joined.tree,
@@ -118,9 +129,11 @@ def finalise(
         if statistics["covered_positions"] == 0:
             raise InputError(
                 "no column is left to store",
-                path=plan.spans[0].path,
+                path=plan.extents[0].path,
                 remedy="check regions, excluded regions and --minimum-species",
             )
+        warn_of_scale(open_store(folder), name=output)
+        on_store(folder)
     return BuildSummary(
         blocks=joined.counts.blocks_with_reference,
         covered_positions=statistics["covered_positions"],
@@ -145,19 +158,14 @@ class _JoinedPieces:
         self.n_overlapping = self.n_text_bytes = 0
         self._contig_numbers: list[NDArray[np.int64]] = []
         references = set()
-        for piece, span in zip(pieces, plan.spans, strict=True):
-            try:
-                summary = piece.summary
-                counts = RowCounts.from_dict(summary["counts"])
-                contigs = [(str(name), int(length)) for name, length in summary["contigs"]]
-                self.n_overlapping += int(summary["overlapping_positions"])
-                self.n_text_bytes += int(summary["text_bytes"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise damaged_piece(piece.folder) from error
+        for piece, span in zip(pieces, plan.extents, strict=True):
+            summary = piece.summary
+            self.n_overlapping += summary["overlapping_positions"]
+            self.n_text_bytes += summary["text_bytes"]
             if summary["reference"] is not None:
                 references.add(summary["reference"])
-            self.counts.add(counts, span.path)
-            self._contig_numbers.append(self._add_contigs(contigs, span.path))
+            self.counts.add(RowCounts.from_dict(summary["counts"]), span.path)
+            self._contig_numbers.append(self._add_contigs(summary["contigs"], span.path))
         rows = self.counts.of_species(self.tree.tips)
         self.missing = [name for name, found in rows.items() if not found["rows"]]
         self._check_blocks(references)
@@ -165,7 +173,7 @@ class _JoinedPieces:
         self._reference_index = self.tree.tips.index(self.reference)
         self.n_overlapping += self._count_overlaps()
 
-    def _add_contigs(self, contigs: list[tuple[str, int]], path: str) -> NDArray[np.int64]:
+    def _add_contigs(self, contigs: list[list[Any]], path: str) -> NDArray[np.int64]:
         """Numbers in the store of a piece's contigs."""
         for name, length in contigs:
             if self.contigs.setdefault(name, length) != length:
@@ -178,7 +186,7 @@ class _JoinedPieces:
         return np.array([numbers[name] for name, _ in contigs], dtype=np.int64)
 
     def _check_blocks(self, references: set[str]) -> None:
-        path = self._plan.spans[0].path
+        path = self._plan.extents[0].path
         if self.counts.blocks == 0:
             raise InputError(
                 "holds no alignment block",
@@ -263,7 +271,7 @@ class _JoinedPieces:
 
     def _joined(self, group: _Group) -> StoredChunk:
         contig, places = group
-        parts = [self._pieces[piece].read(row, contig) for piece, row in places]
+        parts = [read_chunk(self._pieces[piece], row, contig) for piece, row in places]
         return self._filtered(parts[0] if len(parts) == 1 else self._merged(parts))
 
     def _count_overlaps(self) -> int:
@@ -274,7 +282,7 @@ class _JoinedPieces:
                 continue
             is_covered = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
             for piece, row in places:
-                part = self._pieces[piece].read(row, contig)
+                part = read_chunk(self._pieces[piece], row, contig)
                 n_overlapping += int((is_covered & (part.reference != schema.NO_BLOCK)).sum())
                 is_covered |= part.reference != schema.NO_BLOCK
         return n_overlapping
@@ -320,8 +328,5 @@ class _JoinedPieces:
 
     def _decoded(self, chunk: StoredChunk) -> NDArray[np.uint8]:
         bases = np.empty((self.tree.n_tips, schema.CHUNK_LENGTH), dtype=np.uint8)
-        try:
-            decode_chunk(chunk.blob, bases)
-        except ValueError as error:
-            raise damaged_piece(self._pieces[0].folder.parent) from error
+        decode_chunk(chunk.blob, bases)
         return bases

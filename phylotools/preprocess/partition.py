@@ -7,7 +7,6 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,10 @@ from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockResolver
 from phylotools.io.alignment.readers import open_tables
 from phylotools.io.alignment.spans import Span, lines_before, open_span
+from phylotools.jobs.job import Partition
+from phylotools.jobs.piece import PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.preprocess.pieces import PieceWriter
+from phylotools.preprocess.pieces import ENTRY
 from phylotools.preprocess.plan import Plan
 from phylotools.preprocess.projection import BUFFER_BYTES, Projector
 from phylotools.preprocess.reference import CheckedReference
@@ -31,9 +32,9 @@ class Stopped(Exception):
 
 
 def run_partition(
-    work: WorkFolder,
+    work: WorkFolder[Plan],
     plan: Plan,
-    index: int,
+    partition: Partition,
     *,
     on_columns: Callable[[int], None] = lambda n_columns: None,
     genome: CheckedReference | None = None,
@@ -47,8 +48,7 @@ def run_partition(
     ----------
     work : WorkFolder
     plan : Plan
-    index : int
-        0-based.
+    partition : Partition
     on_columns : callable
         Gets the number of reference positions of the blocks added.
     genome : CheckedReference, optional
@@ -64,18 +64,13 @@ def run_partition(
     ------
     InputError
         With file and line, if the alignment cannot be right.
-    UsageError
-        If there is no such partition.
     """
-    work.require_index(index, len(plan.spans))
-    if work.is_done(index):
+    span: Span = partition.extent
+    if work.is_done(partition.index):
         return
-    span = plan.spans[index]
-    with work.finishing(index) as folder, _lines_of_file(span):
+    with work.writing(partition, ENTRY) as writer, _lines_of_file(span):
         projecting = functools.partial(Projector, executor=executor, buffer_bytes=buffer_bytes)
-        _Partition(plan, span, folder, genome, projecting).run(
-            on_columns, stop or threading.Event()
-        )
+        _Reading(plan, span, writer, genome, projecting).run(on_columns, stop or threading.Event())
 
 
 @contextlib.contextmanager
@@ -94,19 +89,21 @@ def _lines_of_file(span: Span) -> Any:
         ) from error
 
 
-class _Partition:
+class _Reading:
+    """A span of the alignment on its way into a piece."""
+
     def __init__(
         self,
         plan: Plan,
         span: Span,
-        folder: Path,
+        writer: PieceWriter,
         genome: CheckedReference | None,
         projecting: Callable[..., Projector],
     ) -> None:
         settings, self._tree = plan.settings, plan.tree
         self._span = span
         self._wanted: Wanted = settings.wanted()
-        self._writer = PieceWriter(folder)
+        self._writer = writer
         self._resolver = BlockResolver(
             span.path,
             self._tree.tips,
@@ -161,7 +158,7 @@ class _Partition:
         )
 
     def _add_contigs(self) -> None:
-        """Take notice of contigs that were met for the first time."""
+        """List contigs that the input named for the first time, and add them to the genome."""
         if len(self._contigs) == len(self._resolver.contigs):
             return
         new = list(self._resolver.contigs)[len(self._contigs) :]

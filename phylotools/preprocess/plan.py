@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
 from phylotools.io.alignment.readers import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
-from phylotools.jobs.identity import check_identities, file_identity
+from phylotools.jobs.job import Job, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.preprocess.wanted import Wanted, WeightTable
-from phylotools.provenance import RunRecord, sha256_file
+from phylotools.provenance import RunRecord
 from phylotools.store.tree_file import read_tree
 
-VERB, PLAN_VERSION = "preprocess", 1
 #: Bytes of MAF text of a partition: little is lost with one, and a thousand times the human genome
 #: makes no more than a file system bears. Each costs some 0.05 s for making its files safe.
 PARTITION_BYTES = 256 << 20
 #: Smaller ones only cost.
 _SMALLEST_PARTITION = 16 << 20
-#: Larger files are named by size and time only: to hash them would read them twice.
-_LARGEST_HASHED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -84,9 +80,9 @@ class Settings:
         return None if self.weights is None else WeightTable.read(self.weights)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A whole job.
+@dataclass(frozen=True, kw_only=True)
+class Plan(Job):
+    """The job of making a column store; each partition is a span of an alignment.
 
     Attributes
     ----------
@@ -96,26 +92,19 @@ class Plan:
         The tree of the store, pruned to the species that are kept.
     ignored : tuple of str
         Names whose rows are passed over in silence: ancestors, and tips that are not kept.
-    spans : tuple of Span
-        Partitions, in the order in which blocks come first.
+    extents : tuple of Span
+        In the order in which blocks come first.
     is_guessed : bool
         Whether nobody named the reference.
-    identities : dict
-        Path -> size and time of every file that can be read twice.
-    run : RunRecord
-        The command that made the plan, with checksums of the inputs.
-    token : str
-        Tells the temporary files of this job from those of others.
     """
 
+    verb: ClassVar[str] = "preprocess"
+    version: ClassVar[int] = 2
     settings: Settings
     newick: str
     ignored: tuple[str, ...]
-    spans: tuple[Span, ...]
+    extents: tuple[Span, ...]
     is_guessed: bool
-    identities: dict[str, list[int]]
-    run: RunRecord = field(default_factory=RunRecord)
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def tree(self) -> Tree:
@@ -124,59 +113,18 @@ class Plan:
 
     @property
     def has_streams(self) -> bool:
-        """Whether an input cannot be read twice, so that the job cannot be resumed."""
-        return any(span.path not in self.identities for span in self.spans)
+        return any(span.path not in self.identities for span in self.extents)
 
-    def same_work(self, other: Plan) -> bool:
-        """Whether both make the same store from the same files, however they are cut."""
-        names = ("settings", "newick", "ignored", "is_guessed", "identities")
-        paths = [list(dict.fromkeys(s.path for s in plan.spans)) for plan in (self, other)]
-        return paths[0] == paths[1] and all(
-            getattr(self, name) == getattr(other, name) for name in names
-        )
-
-    def write(self, work: WorkFolder) -> None:
-        """Keep the plan in a work folder."""
-        work.write_plan(dataclasses.asdict(self))
-
-    def check_inputs(self) -> None:
-        """Raise `InputError` if a file is no longer what it was when the plan was made."""
-        check_identities(self.identities)
+    def output(self) -> tuple[Any, ...]:
+        paths = list(dict.fromkeys(span.path for span in self.extents))
+        return (
+            paths, self.settings, self.newick, self.ignored, self.is_guessed, self.identities,
+        )  # fmt: skip
 
 
-def work_folder(path: str | os.PathLike[str]) -> WorkFolder:
+def work_folder(path: str | os.PathLike[str]) -> WorkFolder[Plan]:
     """The work folder of a column store at a path."""
-    return WorkFolder(Path(path), VERB, PLAN_VERSION)
-
-
-def read_plan(work: WorkFolder) -> Plan:
-    """Read the plan of a work folder.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is damaged or of another version.
-    """
-    document = work.read_plan()
-    try:
-        return _from_document(document)
-    except (TypeError, KeyError, ValueError):
-        raise work.damaged_plan() from None
-
-
-def _from_document(document: dict[str, Any]) -> Plan:
-    settings = document["settings"]
-    for name in ("species", "regions"):
-        settings[name] = tuple(settings[name])
-    return Plan(
-        **{
-            **document,
-            "settings": Settings(**settings),
-            "ignored": tuple(document["ignored"]),
-            "spans": tuple(Span(**span) for span in document["spans"]),
-            "run": RunRecord(**document["run"]),
-        }
-    )
+    return WorkFolder(Path(path), Plan)
 
 
 def make_plan(
@@ -238,11 +186,11 @@ def make_plan(
         settings=settings,
         newick=tree.to_newick(),
         ignored=ignored,
-        spans=tuple(spans),
+        extents=tuple(spans),
         is_guessed=is_guessed,
         identities={path: found for path, found in identities.items() if found is not None},
         run=RunRecord(
-            inputs={name: _checksum(path) for name, path in sorted(files.items())},
+            inputs={name: input_checksum(path) for name, path in sorted(files.items())},
             parameters=dataclasses.asdict(settings),
         ),
     )
@@ -280,11 +228,3 @@ def _first_reference(
             resolver.resolve(table)
             break
     return resolver.reference
-
-
-def _checksum(path: str) -> str | None:
-    """SHA-256 of a file; None for a stream, and for a file too large to be read twice."""
-    identity = file_identity(path)
-    if identity is None or identity[0] > _LARGEST_HASHED:
-        return None
-    return sha256_file(path)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.io.alignment.blocks import BlockBatch
-from phylotools.io.alignment.letters import CODE_OF_BYTE, COMPLEMENT_OF_BYTE
+from phylotools.io.bases import ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE
+from phylotools.jobs.piece import PieceWriter
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.pieces import PieceWriter
+from phylotools.preprocess.pieces import add_chunk
 from phylotools.store import schema
 from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
 
@@ -150,8 +151,8 @@ class Projector:
             batch.species,
             batch.letters_at,
             self._reference_index,
-            CODE_OF_BYTE,
-            COMPLEMENT_OF_BYTE,
+            ALIGNED_CODE_OF_BYTE,
+            ALIGNED_COMPLEMENT_OF_BYTE,
             self._chunks,
             slots,
             np.searchsorted(keys, batch.contig[part] << 40 | first[part]),
@@ -212,7 +213,7 @@ class Projector:
 
     def _write_oldest(self) -> None:
         _, slot, made = self._encoding.popleft()
-        self._writer.add(made if isinstance(made, StoredChunk) else made.result())
+        add_chunk(self._writer, made if isinstance(made, StoredChunk) else made.result())
         self._free.append(slot)
 
 

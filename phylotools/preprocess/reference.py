@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.bases import BASES
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.regions import Region
 from phylotools.store import schema
 
 _REMEDY = "give the FASTA of the assembly that the alignment was made with"
@@ -84,8 +86,8 @@ class CheckedReference:
         if differs.any():
             offset = int(differs.argmax())
             raise InputError(
-                f"{contig}:{start + first + offset + 1} is {'ACGT'[found[offset]]} in the "
-                f"alignment but {'ACGT'[expected[offset]]} in {self._fasta}",
+                f"{contig}:{start + first + offset + 1} is {BASES[found[offset]]} in the "
+                f"alignment but {BASES[expected[offset]]} in {self._fasta}",
                 path=alignment,
                 remedy=_REMEDY,
             )

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockBatch
-from phylotools.io.regions import (
-    MAX_COORDINATE,
-    Region,
-    parse_region,
-    read_bed,
-    read_bed_weights,
-    spellings,
+from phylotools.io.bed import read_bed, read_bed_weights
+from phylotools.io.contigs import spellings
+from phylotools.io.intervals import (
+    NOWHERE,
+    Intervals,
+    flags_of,
+    merge_intervals,
+    overlapping,
+    overlaps,
+    within,
 )
+from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
 from phylotools.store import schema
-from phylotools.store.intervals import merge_intervals
-
-_Intervals = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +32,13 @@ class Wanted:
 
     Attributes
     ----------
-    regions : dict of str to int64 array [K, 2], or None
-        Contig -> sorted intervals; None for everything.
-    exclude : dict of str to int64 array [K, 2]
+    regions : RegionSet or None
+        None for everything.
+    exclude : RegionSet
     """
 
-    regions: _Intervals | None = None
-    exclude: _Intervals = field(default_factory=dict)
+    regions: RegionSet | None = None
+    exclude: RegionSet = field(default_factory=lambda: RegionSet({}))
 
     @classmethod
     def read(
@@ -53,13 +54,10 @@ class Wanted:
         InputError
             If a text is no region or a file no BED.
         """
-        regions = [_region(text) for text in texts]
+        regions = RegionSet.of(_region(text) for text in texts)
         if bed is not None:
-            regions += read_bed(bed)
-        return cls(
-            _by_contig(regions) if regions else None,
-            {} if exclude is None else _by_contig(read_bed(exclude)),
-        )
+            regions |= read_bed(bed)
+        return cls(regions or None, RegionSet({}) if exclude is None else read_bed(exclude))
 
     @property
     def is_restricted(self) -> bool:
@@ -75,28 +73,22 @@ class Wanted:
             intervals = _of(self.regions, contigs[contig])
             here = np.flatnonzero(batch.contig == contig)
             start = batch.start[here]
-            # The first interval that ends behind the block's start must begin before its end.
-            found = np.searchsorted(intervals[:, 1], start, side="right")
-            begin = np.append(intervals[:, 0], MAX_COORDINATE + 1)[found]
-            keep[here] = begin < start + batch.length[here]
+            keep[here] = overlaps(intervals, start, start + batch.length[here])
         return np.flatnonzero(keep)
 
     def mask(self, contig: str, chunk: int, bases: NDArray[np.uint8]) -> None:
         """Empty the positions of a chunk, uint8 [S, CHUNK_LENGTH], that are not wanted."""
-        start = chunk * schema.CHUNK_LENGTH
+        span = chunk * schema.CHUNK_LENGTH, (chunk + 1) * schema.CHUNK_LENGTH
         if self.regions is not None:
-            inside = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
-            _mark(_of(self.regions, contig), start, inside)
-            bases[:, ~inside] = schema.NO_BLOCK
+            bases[:, ~flags_of(_of(self.regions, contig), *span)] = schema.NO_BLOCK
         if self.exclude:
-            outside = np.zeros(schema.CHUNK_LENGTH, dtype=bool)
-            _mark(_of(self.exclude, contig), start, outside)
-            bases[:, outside] = schema.NO_BLOCK
+            bases[:, flags_of(_of(self.exclude, contig), *span)] = schema.NO_BLOCK
 
     def unmatched(self, contigs: Iterable[str]) -> list[str]:
         """Contigs of the regions that the alignment has not."""
         known = {spelling for contig in contigs for spelling in spellings(contig)}
-        return [name for name in self.regions or {} if name not in known]
+        wanted = [] if self.regions is None else self.regions.contigs
+        return [name for name in wanted if name not in known]
 
 
 def _region(text: str) -> Region:
@@ -107,31 +99,10 @@ def _region(text: str) -> Region:
     return parse_region(text, {contig: MAX_COORDINATE})
 
 
-def _by_contig(regions: Iterable[Region]) -> _Intervals:
-    found: dict[str, list[tuple[int, int]]] = {}
-    for region in regions:
-        found.setdefault(region.contig, []).append((region.start, region.end))
-    return {
-        contig: merge_intervals(np.array(intervals, dtype=np.int64))
-        for contig, intervals in found.items()
-    }
-
-
-def _of(intervals: _Intervals, contig: str) -> NDArray[np.int64]:
-    """Intervals of a contig, under whatever names; int64 [K, 2]."""
-    found = [intervals[name] for name in spellings(contig) if name in intervals]
-    if len(found) == 1:
-        return found[0]
-    return merge_intervals(np.concatenate([*found, np.empty((0, 2), dtype=np.int64)]))
-
-
-def _mark(intervals: NDArray[np.int64], start: int, marked: NDArray[np.bool_]) -> None:
-    """Set what lies in the intervals, of positions from `start` on."""
-    end = start + len(marked)
-    first = int(np.searchsorted(intervals[:, 1], start, side="right"))
-    last = int(np.searchsorted(intervals[:, 0], end, side="left"))
-    for begin, stop in intervals[first:last].tolist():
-        marked[max(begin, start) - start : min(stop, end) - start] = True
+def _of(regions: RegionSet, contig: str) -> Intervals:
+    """Intervals of a contig, under whatever names."""
+    found = [regions.on(name) for name in spellings(contig) if len(regions.on(name))]
+    return found[0] if len(found) == 1 else merge_intervals(np.concatenate([NOWHERE, *found]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +116,7 @@ class WeightTable:
     weights : dict of str to float32 array [K]
     """
 
-    intervals: _Intervals
+    intervals: dict[str, Intervals]
     weights: dict[str, NDArray[np.float32]]
 
     @classmethod
@@ -160,7 +131,7 @@ class WeightTable:
         found: dict[str, list[tuple[int, int, float]]] = {}
         for region, weight in read_bed_weights(path):
             found.setdefault(region.contig, []).append((region.start, region.end, weight))
-        intervals: _Intervals = {}
+        intervals: dict[str, Intervals] = {}
         weights = {}
         for contig, rows in found.items():
             rows.sort()
@@ -183,12 +154,8 @@ class WeightTable:
         if name is None:
             return weight
         rows = self.intervals[name]
-        first = int(np.searchsorted(rows[:, 1], region.start, side="right"))
-        last = int(np.searchsorted(rows[:, 0], region.end, side="left"))
-        for (begin, end), value in zip(
-            rows[first:last].tolist(), self.weights[name][first:last].tolist(), strict=True
-        ):
-            weight[
-                max(begin, region.start) - region.start : min(end, region.end) - region.start
-            ] = value
+        first, last = overlapping(rows, region.start, region.end)
+        shown = within(rows, region.start, region.end) - region.start
+        for (begin, end), value in zip(shown.tolist(), self.weights[name][first:last], strict=True):
+            weight[begin:end] = value
         return weight

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.compiling import compiled
+from phylotools.io.intervals import windows_of
 from phylotools.io.regions import Region
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
@@ -128,15 +129,8 @@ def _windows(store: ColumnStore) -> Iterator[tuple[int, Region]]:
     size = min(chunks, 64) * schema.CHUNK_LENGTH
     for index, (contig, length) in enumerate(store.contigs.items()):
         intervals = store.intervals(contig)
-        if not len(intervals):
-            continue
-        # Intervals that begin or end before a window: +1 and -1 where they do.
-        change = np.zeros(length // size + 2, dtype=np.int64)
-        np.add.at(change, intervals[:, 0] // size, 1)
-        np.add.at(change, (intervals[:, 1] - 1) // size + 1, -1)
-        for window in np.flatnonzero(np.cumsum(change)).tolist():
-            start = window * size
-            yield index, Region(contig, start, min(start + size, length))
+        for start, end in windows_of(intervals, length, size):
+            yield index, Region(contig, start, end)
 
 
 @compiled

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.store.tree_scale import FEWEST_COLUMNS
+
 #: Columns of one stretch share their constraint, so a part of the columns differs from another
 #: part as if there were fewer of them. 20 is about the mean block of a 50-species MAF.
 COLUMNS_PER_INDEPENDENT_ONE = 20
-#: Below this the identity of a species says nothing: its 95 % interval is wider than 0.4.
-FEWEST_COLUMNS = 20 * COLUMNS_PER_INDEPENDENT_ONE
 #: A curve of two parameters needs several points, or one wrong label would bend it to itself.
 _FEWEST_SPECIES = 6
 #: Closer than this no alignment is to its tree: 5 % of identity separate chicken from turkey

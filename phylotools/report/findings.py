@@ -1,4 +1,4 @@
-"""What is odd in an alignment, why it may be so, and what to do about it."""
+"""Findings: what is odd in an alignment, its likely cause, and the remedy."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from phylotools.report.divergence import FEWEST_COLUMNS, Divergence
+from phylotools.report.divergence import Divergence
 from phylotools.report.finding import Finding, counted, listed
 from phylotools.report.quality import AlignmentQuality, SpeciesQuality
+from phylotools.store.tree_scale import FEWEST_COLUMNS, scale_problem
 
 #: What aligns by chance has q of its bases alike, a little more where the aligner chose the best.
 _CHANCE_MARGIN = 0.12
@@ -62,6 +63,17 @@ def unusual_species(quality: AlignmentQuality) -> set[str]:
 def identity_findings(quality: AlignmentQuality) -> Iterator[Finding]:
     """Findings about identity to the reference."""
     yield from _reference_findings(quality)
+    of_scale = scale_problem(
+        quality.tree,
+        quality.reference_species,
+        np.array([row.identical for row in quality.species]),
+        np.array([row.comparable for row in quality.species]),
+        quality.divergence.chance_identity,
+    )
+    if of_scale is not None:
+        # What single species should be like, such a tree cannot say.
+        yield Finding("tree_scale", True, *of_scale)
+        return
     yield from _misplaced_finding(quality)
     misplaced = _misplaced_names(quality)
     outliers = [o for o in identity_outliers(quality) if o.species.name not in misplaced]

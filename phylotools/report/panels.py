@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.drawing import COLOURS, GREY, fitting_name
-from phylotools.report.divergence import FEWEST_COLUMNS
 from phylotools.report.identity_findings import unusual_species
 from phylotools.report.quality import AlignmentQuality, SpeciesQuality
+from phylotools.store.tree_scale import FEWEST_COLUMNS
 
 BLUE, VERMILLION = COLOURS[0], COLOURS[1]
 _MOST_LABELS = 12

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.phylogeny.tree import Tree
-from phylotools.report.divergence import FEWEST_COLUMNS, fit_divergence
+from phylotools.report.divergence import fit_divergence
 from phylotools.store import schema
+from phylotools.store.tree_scale import FEWEST_COLUMNS
 
 #: Columns that are compared between all pairs: enough for 1 % of identity, and two matrix
 #: products of a second for 450 species.

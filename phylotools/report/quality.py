@@ -236,36 +236,10 @@ def recorded_number(value: object) -> int:
     return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
-def tree_distances(tree: Tree, tip: str) -> NDArray[np.float64]:
-    """Distance along the tree from one tip to every tip.
-
-    Parameters
-    ----------
-    tree : Tree
-    tip : str
-
-    Returns
-    -------
-    float64 array [S]
-        Substitutions per site.
-    """
-    distance = np.full(len(tree.names), np.nan)
-    parent = tree.parent.tolist()
-    node = int(tree.tip_nodes[tree.tips.index(tip)])
-    distance[node] = 0.0
-    while parent[node] >= 0:
-        distance[parent[node]] = distance[node] + tree.branch_length[node]
-        node = parent[node]
-    for node, above in enumerate(parent):  # parents come before their children
-        if np.isnan(distance[node]):
-            distance[node] = distance[above] + tree.branch_length[node]
-    return distance[tree.tip_nodes]
-
-
 def _species_qualities(
     store: ColumnStore, counts: counting.ColumnCounts, statistics: dict[str, Any]
 ) -> tuple[SpeciesQuality, ...]:
-    distance = tree_distances(store.tree, store.reference_species).tolist()
+    distance = store.tree.distances_from(store.reference_species).tolist()
     columns = int(counts.depth.sum())
     recorded = statistics.get("rows")
     made = []

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from phylotools.drawing import COLOURS, GREY, fitting_name
 from phylotools.phylogeny.tree import Tree
-from phylotools.report.divergence import FEWEST_COLUMNS
 from phylotools.report.identity_findings import unusual_species
 from phylotools.report.quality import AlignmentQuality, SpeciesQuality
+from phylotools.store.tree_scale import FEWEST_COLUMNS
 
 #: Content of a species' columns: label, colour, and the part of all columns.
 _CONTENT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phylotools.io.bases import BASES_AND_N
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.provenance import RunRecord
 from phylotools.report.finding import Finding
@@ -89,6 +91,7 @@ def write_report(
     *,
     force: bool = False,
     threads: int = 1,
+    name: str | None = None,
 ) -> ReportSummary:
     """Measure a store and write what was found; the folder appears whole or not at all.
 
@@ -101,6 +104,8 @@ def write_report(
         Replace an earlier report (no folder that holds anything else).
     threads : int
         No number in the report depends on it.
+    name : str, optional
+        What the report calls the store; by default its path.
 
     Returns
     -------
@@ -115,6 +120,7 @@ def write_report(
     """
     refuse_existing_folder(folder, force, REPORT)
     quality = measure_quality(store, threads=threads)
+    quality = dataclasses.replace(quality, path=name or quality.path)
     findings = find_problems(quality)
     summary = ReportSummary(
         columns=quality.columns,
@@ -203,7 +209,7 @@ def _report_json(
             "fitted": divergence.is_fitted,
             "tolerance": divergence.tolerance,
         },
-        "reference_bases": dict(zip("ACGTN", quality.reference.tolist(), strict=True)),
+        "reference_bases": dict(zip(BASES_AND_N, quality.reference.tolist(), strict=True)),
         "by_species": [
             {key: _json_number(value) for key, value in zip(header, row, strict=True)}
             for row in rows

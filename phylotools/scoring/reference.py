@@ -6,14 +6,16 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
-from phylotools.io.genome import LETTER_OF_CODE, ReferenceGenome
-from phylotools.io.regions import MAX_COORDINATE, Region, resolve_contigs
+from phylotools.io.bases import BASES, LETTER_OF_CODE
+from phylotools.io.contigs import resolve_contigs, spellings
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.presets import PAD_TOKEN
 
 logger = logging.getLogger("phylotools")
@@ -24,7 +26,7 @@ _BLOCKS_KEPT = 1024
 #: Stretches nearer than this are read in one go: a call costs as much as 2,000 bases (12 us), and
 #: a block of records far apart must not hold all that lies between them.
 _STRETCH_GAP = 1 << 11
-_ACGT = frozenset(b"ACGT")
+_ACGT = frozenset(BASES.encode())
 _NAMES_SHOWN = 5
 
 #: A wrong assembly disagrees in about three of four bases; errors of callers, liftovers and IUPAC
@@ -96,8 +98,7 @@ class ReferenceLetters:
         return LETTER_OF_CODE[self.genome.bases(Region(contig, start, end))].tobytes()
 
 
-@dataclass(frozen=True)
-class ReferenceStretches:
+class ReferenceStretches(NamedTuple):
     """Parts of a reference, one for each of R places; those near each other share one.
 
     Attributes
@@ -121,9 +122,9 @@ def reference_stretches(
     contigs: Sequence[str],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    contig_index: NDArray[np.int64],
 ) -> ReferenceStretches:
-    """Read what lies around places.
+    """Bases of the reference over spans, those of neighbouring spans read in one go.
 
     Parameters
     ----------
@@ -131,21 +132,21 @@ def reference_stretches(
     contigs : sequence of str
     begins, ends : int64 array [R]
         0-based, half-open; may reach beyond the contig.
-    numbers : int64 array [R]
+    contig_index : int64 array [R]
         Index into `contigs`.
     """
     shifts, lows, highs = (np.empty(len(begins), dtype=np.int64) for _ in range(3))
     parts = [np.empty(0, dtype=np.uint8)]
     n_bases = 0
-    for number in np.unique(numbers).tolist():
-        rows = np.flatnonzero(numbers == number)
+    for index in np.unique(contig_index).tolist():
+        rows = np.flatnonzero(contig_index == index)
         rows = rows[np.argsort(begins[rows], kind="stable")]
         reach = np.maximum.accumulate(ends[rows])
         cuts = np.flatnonzero(begins[rows[1:]] > reach[:-1] + _STRETCH_GAP) + 1
         for first, last in itertools.pairwise([0, *cuts.tolist(), len(rows)]):
             chosen = rows[first:last]
             low, high = int(begins[chosen[0]]), int(reach[last - 1])
-            parts.append(reference_tokens(genome, contigs[number], low, high))
+            parts.append(reference_tokens(genome, contigs[index], low, high))
             shifts[chosen], lows[chosen], highs[chosen] = n_bases - low, low, high
             n_bases += high - low
     return ReferenceStretches(np.concatenate(parts), shifts, lows, highs)
@@ -252,12 +253,16 @@ class ContigNames:
 
     def _add(self, names: list[str]) -> None:
         """Resolve names; those not declared one by one, so that their order does not matter."""
-        free = [name for name in self._genome.contigs if name not in self._declared_targets]
+        free = {
+            name: length
+            for name, length in self._genome.contigs.items()
+            if name not in self._declared_targets
+        }
         found = resolve_contigs(names, free)
         for name in names:
             contig = found.get(name)
             self._resolved[_encode(name)] = contig
-            if contig not in (None, name):
+            if contig is not None and contig in spellings(name)[1:]:
                 logger.info("contig %s is %s of the reference", name, contig)
 
     def refuse_foreign(self, advice: str, *, is_complete: bool) -> None:

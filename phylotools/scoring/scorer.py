@@ -7,53 +7,48 @@ the other sites asked for, their order, or how many were asked for at once.
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.model.device import (
-    arithmetic,
-    automatic_batch_size,
-    fastest_thread_count,
-    resolve_precision,
-)
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
 
 if TYPE_CHECKING:
-    from phylotools.model.registry import Model
+    import torch
+    from torch import Tensor
 
-logger = logging.getLogger("phylotools")
+    from phylotools.model.registry import Model
+    from phylotools.scoring.passes import Forward, NetworkPasses
 
 #: Measured with one CPU thread: from 512 positions on a dense position costs no less (receptive
 #: fields 73, 97, 241: 5, 24, 170 us; at 128 positions 2 to 7 times that), and a lone variant pays
 #: for a whole tile. It is also the length at which the authors of PhyloGPN score windows, which
 #: matters for their first networks, whose norm runs over positions.
 TILE_LENGTH = 512
+#: Tiles that pay for a trial of threads.
+_WORTH_A_TRIAL = 5
 #: Bound on the numbers kept for later calls.
 CACHE_BYTES = 64 << 20
-#: From the model and tokens, int64 (B, T), to floats (B, T - receptive_field + 1, C).
-Forward = Callable[[Any, Tensor], Tensor]
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+#: Theta beyond it is that of damaged weights: no data say anything about log rates beyond 50.
+LARGEST_THETA = 1000.0
 
 
 class TiledNetwork:
     """What a network says of the positions of a reference genome, C channels each.
 
-    On a CPU tiles go through the network one by one: a pass over several is no faster and its
-    matrix products may round differently, so that a score would depend on its neighbours. On an
-    accelerator every pass has `batch_size` tiles, the last one filled up with copies.
-
-    Calls from several threads take turns.
+    Every tile goes through the network in a pass of one shape, see `NetworkPasses`; torch is
+    imported for the first. Calls from several threads take turns. A forked child computes with one
+    thread.
 
     Parameters
     ----------
@@ -78,10 +73,11 @@ class TiledNetwork:
         Bound on the memory for tiles kept; at least one is.
     disk_bytes : int
         Bound on a temporary file for further ones, made where tiles are asked for again and again.
+    largest_value : float
+        Numbers beyond it, of either sign, are refused.
 
     Attributes
     ----------
-    device : torch.device
     precision : str
         As resolved.
     receptive_field, half_window : int
@@ -107,23 +103,51 @@ class TiledNetwork:
         tile_length: int = TILE_LENGTH,
         cache_bytes: int = CACHE_BYTES,
         disk_bytes: int = 0,
+        largest_value: float = _LARGEST_FLOAT,
     ) -> None:
         self.model = model
         self.n_channels = n_channels
         self.tile_length = tile_length
         self.receptive_field = model.receptive_field
         self.half_window = (model.receptive_field - 1) // 2
-        self.device = torch.device(model.device)
-        self.precision = resolve_precision(precision, self.device)
+        self.precision = self._resolved(precision)
         self.n_tiles_computed = 0
         self._genome = genome
         self._forward = forward
-        self._batch_size = batch_size if self.device.type != "cpu" else 1
+        self._largest_value = largest_value
+        self._options = (threads, batch_size)
         n_kept = max(1, cache_bytes // (tile_length * n_channels * 4))
         self._cache = TileCache(n_kept, (tile_length, n_channels), disk_bytes)
-        self._threads = threads
-        self._must_choose_threads = threads is None and self.device.type == "cpu"
         self._lock = threading.RLock()
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        import torch
+
+        return torch.device(self.model.device)
+
+    def _resolved(self, precision: str) -> str:
+        if precision in ("auto", "float32"):
+            return "float32"
+        from phylotools.model.device import resolve_precision
+
+        return resolve_precision(precision, self.device)
+
+    @cached_property
+    def _passes(self) -> NetworkPasses:
+        from phylotools.scoring.passes import NetworkPasses
+
+        threads, batch_size = self._options
+        return NetworkPasses(
+            self.model,
+            self._forward,
+            self.n_channels,
+            largest_value=self._largest_value,
+            threads=threads,
+            batch_size=batch_size,
+            precision=self.precision,
+        )
 
     @property
     def genome(self) -> ReferenceGenome:
@@ -159,15 +183,46 @@ class TiledNetwork:
             return np.empty((0, self.n_channels), dtype=np.float32)
         self._require_inside(region.contig, region.start, region.end - 1)
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
-        tiles = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
+        indices = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
         with self._lock:
-            for (_, index), found in self._tiles((region.contig, index) for index in tiles):
+            for index, found in self._tiles(region.contig, indices):
                 begin = index * self.tile_length
                 first, last = max(begin, region.start), min(begin + self.tile_length, region.end)
                 values[first - region.start : last - region.start] = found[
                     first - begin : last - begin
                 ]
         return values
+
+    def tiles(self, contig: str, indices: Sequence[int]) -> list[tuple[int, NDArray[np.float32]]]:
+        """Numbers of whole tiles, computed together.
+
+        Parameters
+        ----------
+        contig : str
+        indices : sequence of int
+            Distinct; tile k begins at ``k * tile_length``.
+
+        Returns
+        -------
+        list of (int, float32 array [tile_length, C])
+            Index and numbers, in the given order; shorter where the contig ends, and not to be
+            written to.
+
+        Raises
+        ------
+        InputError
+            As for `values`.
+        """
+        if not len(indices):
+            return []
+        first, last = min(indices) * self.tile_length, max(indices) * self.tile_length
+        self._require_inside(contig, first, last)
+        length = self.genome.contigs[contig]
+        with self._lock:
+            return [
+                (index, values[: length - index * self.tile_length])
+                for index, values in self._tiles(contig, indices)
+            ]
 
     def values_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numbers of single positions, 0-based, in any order.
@@ -195,7 +250,7 @@ class TiledNetwork:
         indices, starts = np.unique(tile_of_position[order], return_index=True)
         members = dict(zip(indices.tolist(), np.split(order, starts[1:]), strict=True))
         with self._lock:
-            for (_, index), found in self._tiles((contig, index) for index in members):
+            for index, found in self._tiles(contig, members):
                 chosen = members[index]
                 values[chosen] = found[positions[chosen] - index * self.tile_length]
         return values
@@ -233,13 +288,21 @@ class TiledNetwork:
         if n_rows and tokens.max() > PAD_TOKEN:
             raise UsageError(f"a token is {tokens.max()}; the largest is {PAD_TOKEN}")
         with self._lock:
-            if n_rows and self._must_choose_threads:
-                self._choose_threads(tokens[:1])
+            if n_rows:
+                self._passes.choose_threads(tokens[:1])
             n_together = self._n_sequences_together(tokens) if n_rows else 1
             for start in range(0, n_rows, n_together):
                 rows = tokens[start : start + n_together]
-                values[start : start + n_together] = self._compute(rows, n_together)
+                values[start : start + n_together] = self._passes.run(rows, n_together)
         return values
+
+    def _n_sequences_together(self, tokens: NDArray[np.uint8]) -> int:
+        """Rows of a pass over sequences: as many positions as a pass over tiles has."""
+        if self.device.type == "cpu":
+            return 1
+        length = self.tile_length + self.receptive_field - 1
+        n_tiles = self._passes.batch_size(lambda: np.resize(tokens[:1], (1, length)))
+        return max(1, n_tiles * length // tokens.shape[1])
 
     def _require_inside(self, contig: str, first: int, last: int) -> None:
         length = self.genome.contigs.get(contig, 0)
@@ -249,31 +312,31 @@ class TiledNetwork:
                 path=self.genome.path,
             )
 
-    def _tiles(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Yield the numbers of distinct tiles, from the cache or computed together."""
-        missing: list[Tile] = []
-        for tile in tiles:
-            values = self._cache.get(tile)
-            if values is None:
-                missing.append(tile)
-            else:
-                yield tile, values
+    def _tiles(
+        self, contig: str, indices: Iterable[int]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the numbers of distinct tiles in order, from the cache or computed together."""
+        kept = {index: self._cache.get((contig, index)) for index in indices}
+        computed = self._computed([(contig, k) for k, values in kept.items() if values is None])
+        for index, values in kept.items():
+            yield index, next(computed) if values is None else values
+
+    def _computed(self, missing: list[Tile]) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of tiles in order, and keep them."""
         if not missing:
             return
-        if self._must_choose_threads and len(missing) > 4:
-            self._choose_threads(self._tokens(missing[0])[None])
-        if self._batch_size is None:
-            self._choose_batch_size(self._tokens(missing[0])[None])
-        n_together = self._batch_size or 1
+        if len(missing) >= _WORTH_A_TRIAL:
+            self._passes.choose_threads(self._tokens(missing[0])[None])
+        n_together = self._passes.batch_size(lambda: self._tokens(missing[0])[None])
         for start in range(0, len(missing), n_together):
             batch = missing[start : start + n_together]
             tokens = np.stack([self._tokens(tile) for tile in batch])
             place = f"{batch[0][0]}:{batch[0][1] * self.tile_length + 1}"
-            computed = self._compute(tokens, n_together, f" near {place}")
+            computed = self._passes.run(tokens, n_together, f" near {place}")
             self.n_tiles_computed += len(batch)
             for tile, values in zip(batch, computed, strict=True):
                 self._cache.put(tile, values)
-                yield tile, values
+                yield values
 
     def _tokens(self, tile: Tile) -> NDArray[np.uint8]:
         """Tokens of a tile and the half windows beside it, padded outside the contig."""
@@ -289,60 +352,6 @@ class TiledNetwork:
         uint8 array [end - begin]
         """
         return reference_tokens(self.genome, contig, begin, end)
-
-    def _compute(
-        self, tokens: NDArray[np.uint8], n_together: int, place: str = ""
-    ) -> NDArray[np.float32]:
-        """float32 [B, T - receptive_field + 1, C] of at most `n_together` rows, by one pass."""
-        if self._threads is not None and torch.get_num_threads() != self._threads:
-            # The setting belongs to the thread that computes, which need not be ours.
-            torch.set_num_threads(self._threads)
-        n_positions = tokens.shape[1] - self.receptive_field + 1
-        filled = np.concatenate([tokens, np.repeat(tokens[-1:], n_together - len(tokens), axis=0)])
-        values = self._run(filled)[: len(tokens)]
-        if values.shape[1:] != (n_positions, self.n_channels):
-            raise InputError(
-                f"the network of model {self.model.name} gave {values.shape[1]} positions for "
-                f"{n_positions}: its receptive field is not {self.receptive_field}",
-                remedy="correct receptive_field in its manifest, or export it anew",
-            )
-        if not np.isfinite(values).all():
-            remedy = "its weights are damaged: run `phylotools model verify`"
-            if self.precision != "float32":
-                remedy = "use precision float32"
-            raise InputError(
-                f"model {self.model.name} gives numbers that are not finite{place}", remedy=remedy
-            )
-        return values
-
-    def _run(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            with torch.inference_mode(), arithmetic(self.precision, self.device):
-                on_device = torch.from_numpy(tokens).to(self.device).long()
-                values = self._forward(self.model.site_model, on_device).float().cpu().numpy()
-        except torch.cuda.OutOfMemoryError:
-            raise UsageError(
-                f"a pass of {tokens.shape[0]} x {tokens.shape[1]} positions does not fit into the "
-                "memory of the GPU; choose a smaller --batch-size"
-            ) from None
-        return np.asarray(values, dtype=np.float32)
-
-    def _n_sequences_together(self, tokens: NDArray[np.uint8]) -> int:
-        """Rows of a pass over sequences: as many positions as a pass over tiles has."""
-        if self._batch_size is None:
-            length = self.tile_length + self.receptive_field - 1
-            self._choose_batch_size(np.resize(tokens[:1], (1, length)))
-        n_positions = (self._batch_size or 1) * (self.tile_length + self.receptive_field - 1)
-        return 1 if self.device.type == "cpu" else max(1, n_positions // tokens.shape[1])
-
-    def _choose_batch_size(self, tile: NDArray[np.uint8]) -> None:
-        self._batch_size = automatic_batch_size(lambda: self._compute(tile, 1), self.device)
-        logger.debug("batch size %d", self._batch_size)
-
-    def _choose_threads(self, tokens: NDArray[np.uint8]) -> None:
-        self._must_choose_threads = False
-        self._threads = fastest_thread_count(lambda: self._compute(tokens, 1))
-        logger.debug("network threads: %d", self._threads)
 
 
 class Scorer(TiledNetwork):
@@ -369,7 +378,7 @@ class Scorer(TiledNetwork):
         super().__init__(
             model,
             genome,
-            lambda site_model, tokens: site_model(tokens),
+            _theta,
             4,
             threads=threads,
             batch_size=batch_size,
@@ -377,6 +386,7 @@ class Scorer(TiledNetwork):
             tile_length=tile_length,
             cache_bytes=cache_bytes,
             disk_bytes=disk_bytes,
+            largest_value=LARGEST_THETA,
         )
 
     def theta(self, region: Region) -> NDArray[np.float32]:
@@ -390,3 +400,8 @@ class Scorer(TiledNetwork):
     def theta_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`values_of`, float32 [B, T - receptive_field + 1, 4] in the order A, C, G, T."""
         return self.values_of(tokens)
+
+
+def _theta(site_model: Any, tokens: Tensor) -> Tensor:
+    theta: Tensor = site_model(tokens)
+    return theta

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from phylotools.phylogeny.substitution import SubstitutionModel
+if TYPE_CHECKING:
+    from phylotools.phylogeny.substitution import SubstitutionModel
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class SiteNumbers:
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
 
+    def put(self, rows: NDArray[np.int64], others: SiteNumbers) -> None:
+        """Write the numbers of other sites into some rows."""
+        self.scores[rows] = others.scores
+        self.rate[rows] = others.rate
+        self.entropy[rows] = others.entropy
+
 
 def site_numbers(substitution: SubstitutionModel, theta: NDArray[np.float32]) -> SiteNumbers:
     """Scores of the bases, rate and entropy of sites.
@@ -36,6 +43,8 @@ def site_numbers(substitution: SubstitutionModel, theta: NDArray[np.float32]) ->
     substitution : SubstitutionModel
     theta : float32 array [K, 4]
     """
+    import torch  # not needed by those who look numbers up
+
     with torch.inference_mode():
         sites = torch.from_numpy(theta)
         return SiteNumbers(

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.bases import LETTER_OF_CODE
 from phylotools.phylogeny.simulation import TreeWalk
 from phylotools.phylogeny.simulation.kernels import GAP
 from phylotools.simulate.maf_kernels import write_blocks
-
-#: Letters of the codes 0..5.
-LETTERS = np.frombuffer(b"ACGTN-", dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,7 @@ class MafText:
             self._sources,
             self._source_ends,
             self._strand,
-            LETTERS,
+            LETTER_OF_CODE,
             text,
         )
         return text[:used].tobytes()

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import UsageError
+from phylotools.io.bases import LETTER_OF_CODE, base_codes
 from phylotools.io.regions import Region
+from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
 from phylotools.phylogeny.simulation.missing import MissingData
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import sha256_text
-from phylotools.simulate.maf import LETTERS, Blocks, MafText, check_names
+from phylotools.simulate.maf import Blocks, MafText, check_names
 from phylotools.simulate.outputs import (
     FastaWriter,
     Sink,
@@ -30,7 +32,7 @@ from phylotools.simulate.outputs import (
     open_sink,
     open_table,
 )
-from phylotools.simulate.sources import SiteSource, base_codes
+from phylotools.simulate.sources import SiteSource
 from phylotools.simulate.truth import COLUMNS, truth_lines
 from phylotools.version import __version__
 
@@ -126,7 +128,7 @@ def simulate_alignment(
         check_names(walk, set(tree.names) - set(tree.tips), contig)
     worker = _Worker(walk, source.model, missing, seed, source.contigs, outputs)
     header = _settings(tree, source, walk.species[0], missing, seed)
-    with contextlib.ExitStack() as stack:
+    with outputs_together(), contextlib.ExitStack() as stack:
         writer = _Writer(stack, outputs, header, max(source.contigs.values()))
         jobs = (
             _Piece(region, source.theta(region), source.reference(region))
@@ -197,7 +199,7 @@ class _Worker:
         rows = np.ascontiguousarray(columns.states.T)
         if given is not None:
             rows[0] = given
-        letters = LETTERS[rows[0]] if piece.letters is None else piece.letters
+        letters = LETTER_OF_CODE[rows[0]] if piece.letters is None else piece.letters
         self.missing.cut_gaps(self.walk, key, region.start, rows)
         blocks = self._blocks(region, key, rows, letters)
         if region.contig not in self._texts:
@@ -279,7 +281,6 @@ class _Writer:
     ) -> None:
         force = outputs.force
         lines = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-        # Left in reverse order: the alignment appears last.
         self._alignment = stack.enter_context(open_sink(outputs.alignment, force=force))
         self._truth: Sink | None = None
         self._fasta: Sink | None = None

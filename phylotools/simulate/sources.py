@@ -11,17 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.io.genome import CODE_OF_BYTE, SOFT_MASK
-from phylotools.io.regions import Region
+from phylotools.io.bases import BASES_AND_N, SOFT_MASK
+from phylotools.io.regions import Region, RegionSet
 from phylotools.phylogeny.simulation import stream_key
 from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
-
-_UPPER, _LOWER = b"ACGTN", b"acgtn"
-_UNKNOWN = 4
 
 
 class SiteSource(Protocol):
@@ -96,14 +93,15 @@ class ModelSites:
     Parameters
     ----------
     scorer : Scorer
-    regions : list of Region
-        Disjoint and sorted.
+    regions : RegionSet, optional
+        By default all of the reference.
     """
 
-    def __init__(self, scorer: Scorer, regions: list[Region]) -> None:
+    def __init__(self, scorer: Scorer, regions: RegionSet | None) -> None:
         self.model: SubstitutionModel = scorer.model.substitution
         self.contigs = scorer.genome.contigs
-        self.regions = regions
+        whole = (Region(contig, 0, length) for contig, length in self.contigs.items())
+        self.regions = list(whole if regions is None else regions)
         self._scorer = scorer
 
     def theta(self, region: Region) -> Tensor:
@@ -111,36 +109,25 @@ class ModelSites:
 
     def reference(self, region: Region) -> NDArray[np.uint8]:
         codes = self._scorer.genome.fetch(region)
-        letters = np.frombuffer(_UPPER.ljust(SOFT_MASK, b"N") + _LOWER, dtype=np.uint8)
-        return letters[codes]
+        letters = BASES_AND_N.ljust(SOFT_MASK, "N") + BASES_AND_N.lower()
+        return np.frombuffer(letters.encode(), dtype=np.uint8)[codes]
 
     def describe(self) -> dict[str, Any]:
         model = self._scorer.model
         return {
-            "model": {"name": model.name, "revision": model.revision, "sha256": model.sha256},
+            "model": model.identity.to_dict(),
             "fasta": os.path.basename(self._scorer.genome.path),
         }
 
 
-def base_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Codes 0..3 of A, C, G, T in any case, 4 of other letters."""
-    return np.minimum(CODE_OF_BYTE[letters] & (SOFT_MASK - 1), _UNKNOWN)
-
-
-def warn_of_unseen_sites(training_regions: list[Region] | None, regions: list[Region]) -> None:
+def warn_of_unseen_sites(training_regions: RegionSet | None, regions: RegionSet) -> None:
     """Log how many positions a model that is meant for its training columns alone never saw."""
     if training_regions is None:
         return
-    n_positions = sum(map(len, regions))
-    seen = sum(
-        max(0, min(region.end, trained.end) - max(region.start, trained.start))
-        for region in regions
-        for trained in training_regions
-        if region.contig == trained.contig
-    )
-    if seen < n_positions:
+    n_unseen = (regions - training_regions.spelled_as(regions.contigs)).n_positions
+    if n_unseen:
         logger.warning(
             "%d of %d positions lie outside the regions that the model was trained on",
-            n_positions - seen,
-            n_positions,
+            n_unseen,
+            regions.n_positions,
         )

@@ -7,18 +7,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phylotools.io.bases import BASES
 from phylotools.phylogeny.substitution import SubstitutionModel
 
 COLUMNS = (
     "#contig",
     "pos",
     "ref",
-    *(f"theta_{base}" for base in "ACGT"),
+    *(f"theta_{base}" for base in BASES),
     "log_rate",
     "site_rate",
     "substitutions",
     "species",
-    *(f"pi_{base}" for base in "ACGT"),
+    *(f"pi_{base}" for base in BASES),
 )
 _LINE = "%s\t%d\t%s\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%d\t%d\t%.6g\t%.6g\t%.6g\t%.6g\n"
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.intervals import flags_of, intersect_intervals
+from phylotools.io.regions import Region, RegionSet
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
 
@@ -46,36 +47,41 @@ class Columns:
 
 
 def columns_in_order(
-    store: ColumnStore, regions: Sequence[Region] | None = None
-) -> Iterator[Columns]:
-    """Batches of columns by contig name, then position.
+    store: ColumnStore, regions: RegionSet | None = None
+) -> Iterator[list[Columns]]:
+    """Batches of columns by contig name, then position; small contigs share a batch.
 
     Parameters
     ----------
     store : ColumnStore
-    regions : sequence of Region, optional
-        Disjoint and sorted by position; everything unless given.
+    regions : RegionSet, optional
+        Everything unless given.
+
+    Yields
+    ------
+    list of Columns
+        Together at least `BATCH_COLUMNS`, but for the last batch. A contig is once in a batch.
     """
+    batch: list[Columns] = []
+    n_columns = 0
     for contig in sorted(store.contigs):
         pieces: list[Columns] = []
         for piece in _contig_pieces(store, contig, covered(store, contig, regions)):
             pieces.append(piece)
-            if sum(map(len, pieces)) >= BATCH_COLUMNS:
-                yield _join(pieces)
-                pieces = []
+            n_columns += len(piece)
+            if n_columns >= BATCH_COLUMNS:
+                yield [*batch, _join(pieces)]
+                batch, pieces, n_columns = [], [], 0
         if pieces:
-            yield _join(pieces)
+            batch.append(_join(pieces))
+    if batch:
+        yield batch
 
 
-def covered(
-    store: ColumnStore, contig: str, regions: Sequence[Region] | None = None
-) -> NDArray[np.int64]:
+def covered(store: ColumnStore, contig: str, regions: RegionSet | None = None) -> NDArray[np.int64]:
     """Start and end of the runs that blocks cover, within the regions; int64 [K, 2]."""
     intervals = store.intervals(contig)
-    if regions is None:
-        return intervals
-    wanted = [(region.start, region.end) for region in regions if region.contig == contig]
-    return _intersect(intervals, np.array(wanted, dtype=np.int64).reshape(-1, 2))
+    return intervals if regions is None else intersect_intervals(intervals, regions.on(contig))
 
 
 def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Columns]:
@@ -139,9 +145,7 @@ def _contig_pieces(
     for window in _windows(intervals):
         begin = int(window[0, 0])
         region = Region(contig, begin, int(window[-1, 1]))
-        wanted = np.zeros(len(region), dtype=bool)
-        for start, end in (window - begin).tolist():
-            wanted[start:end] = True
+        wanted = flags_of(window, begin, region.end)
         states = store.bases(region) & np.uint8(schema.CODE_MASK)
         reference = store.reference(region) & np.uint8(schema.CODE_MASK)
         others = schema.species_depth(states) - (states[:, store.reference_index] < schema.N)
@@ -163,16 +167,6 @@ def _windows(intervals: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
             start = stop
     if parts:
         yield np.array(parts)
-
-
-def _intersect(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What two sorted lists of disjoint intervals have in common; int64 [K, 2]."""
-    found: list[tuple[int, int]] = []
-    for start, end in second.tolist():
-        here = int(np.searchsorted(first[:, 1], start, side="right"))
-        stop = int(np.searchsorted(first[:, 0], end, side="left"))
-        found += [(max(a, start), min(b, end)) for a, b in first[here:stop].tolist()]
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def _join(pieces: Iterable[Columns]) -> Columns:

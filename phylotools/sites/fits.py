@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +64,16 @@ class SiteFits:
         return self.llr.sum(axis=1) / 3
 
 
-def fit_columns(columns: Columns, prepared: Preparation) -> SiteFits:
-    """Fit and test every column of a batch."""
+def fit_columns(batch: Sequence[Columns], prepared: Preparation) -> list[SiteFits]:
+    """Fit and test every column of a batch, all in one search; one result for each of its parts."""
     device = prepared.neutral.device
-    states = torch.from_numpy(columns.states).to(device)
-    reference = torch.from_numpy(columns.reference).to(device)
-    centre = None if prepared.network is None else prepared.network.theta(columns).to(device)
-    plan, model = prepared.plan, prepared.model
+    all_states = np.concatenate([columns.states for columns in batch])
+    states = torch.from_numpy(all_states).to(device)
+    reference = torch.from_numpy(np.concatenate([c.reference for c in batch])).to(device)
+    network, plan, model = prepared.network, prepared.plan, prepared.model
+    centre = None
+    if network is not None:
+        centre = torch.cat([network.theta(columns) for columns in batch]).to(device)
     theta = fit_sites(states, reference, plan, prepared.prior, model, centre)
     with torch.no_grad():
         wide = theta.double()
@@ -80,15 +84,15 @@ def fit_columns(columns: Columns, prepared: Preparation) -> SiteFits:
         test = rate_test(
             states, plan, prepared.neutral, model, start=site_rate.clamp(min=1e-30).log()
         )
-        return SiteFits(
-            columns.contig,
-            columns.position,
-            columns.reference,
-            schema.species_depth(columns.states).astype(np.int64),
-            llr.cpu().numpy(),
-            model.log_rate(wide).cpu().numpy(),
-            site_rate.cpu().numpy(),
-            model.entropy(wide).cpu().numpy(),
-            test.log_scale.cpu().numpy(),
-            test.signed_log10_p.cpu().numpy(),
-        )
+        found = (
+            llr, model.log_rate(wide), site_rate, model.entropy(wide),
+            test.log_scale, test.signed_log10_p,
+        )  # fmt: skip
+    ends = np.cumsum([len(columns) for columns in batch])[:-1]
+    n_species = schema.species_depth(all_states).astype(np.int64)
+    values = (n_species, *(value.cpu().numpy() for value in found))
+    parts = zip(*(np.split(value, ends) for value in values), strict=True)
+    return [
+        SiteFits(columns.contig, columns.position, columns.reference, *part)
+        for columns, part in zip(batch, parts, strict=True)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import InputError
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, resolve_contigs
+from phylotools.io.intervals import contains
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.folder import Model
 from phylotools.scoring.scorer import Scorer
 from phylotools.sites.columns import Columns
@@ -163,12 +166,13 @@ class NetworkPrior:
         where = Region(contig, int(position), int(position) + 1)
         return int(self._genome.fetch(where)[0] & schema.CODE_MASK)
 
+    @cached_property
+    def _trained(self) -> RegionSet | None:
+        trained = self.model.training_regions
+        return None if trained is None else trained.spelled_as(self._genome.contigs)
+
     def _outside(self, contig: str, positions: NDArray[np.int64]) -> int:
         """How many positions lie outside the regions that the model is meant for."""
-        if self.model.training_regions is None:
+        if self._trained is None:
             return 0
-        inside = np.zeros(len(positions), dtype=bool)
-        for region in self.model.training_regions:
-            if region.contig == contig:
-                inside |= (positions >= region.start) & (positions < region.end)
-        return int((~inside).sum())
+        return int((~contains(self._trained.on(contig), positions)).sum())

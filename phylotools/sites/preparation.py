@@ -32,11 +32,11 @@ from phylotools.phylogeny.substitution import (
     make_substitution_model,
 )
 from phylotools.phylogeny.substitution.catalogue import parameters_of
-from phylotools.phylogeny.tree import Tree
 from phylotools.sites.columns import Columns, sample_columns
 from phylotools.sites.network_prior import NetworkPrior
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
+from phylotools.store.tree_scale import warn_of_scale
 
 logger = logging.getLogger("phylotools")
 
@@ -171,7 +171,10 @@ def prepare(
     """
     place = device or torch.device("cpu")
     held_out = _held_out_species(store, settings, network).to(place)
-    plan = make_plan(_neutral_tree(store.tree, settings.neutral_scale))
+    length = store.tree.branch_length * settings.neutral_scale
+    tree = dataclasses.replace(store.tree, branch_length=length)
+    warn_of_scale(store, tree=tree)
+    plan = make_plan(tree.with_minimum_branch_length(_SHORTEST_BRANCH))
     columns = sample_columns(store, settings.sample, settings.seed)
     if network is not None:
         columns = [piece for piece in columns if network.has_contig(piece.contig)]
@@ -243,11 +246,6 @@ def _drawn_species(store: ColumnStore, settings: FitSettings) -> list[str]:
     n_drawn = max(1, round(settings.held_out_fraction * len(others)))
     rng = np.random.default_rng((settings.seed, len(store.species)))
     return [others[i] for i in rng.choice(len(others), size=n_drawn, replace=False)]
-
-
-def _neutral_tree(tree: Tree, scale: float) -> Tree:
-    scaled = dataclasses.replace(tree, branch_length=tree.branch_length * scale)
-    return scaled.with_minimum_branch_length(_SHORTEST_BRANCH)
 
 
 def _tensors(columns: list[Columns], network: NetworkPrior | None, device: torch.device) -> _Sample:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import refuse_existing_file, refuse_same_file
 from phylotools.io.position_table import open_position_table
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
+from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.sites.columns import columns_in_order, covered
 from phylotools.sites.fits import SiteFits, fit_columns
@@ -106,7 +107,7 @@ def fit_store(
     store: ColumnStore,
     prepared: Preparation,
     outputs: FitOutputs,
-    regions: Sequence[Region] | None = None,
+    regions: RegionSet | None = None,
     *,
     on_batch: Callable[[int], None] = lambda n_sites: None,
 ) -> FitSummary:
@@ -117,7 +118,7 @@ def fit_store(
     store : ColumnStore
     prepared : Preparation
     outputs : FitOutputs
-    regions : sequence of Region, optional
+    regions : RegionSet, optional
         Disjoint, sorted, on contigs of the store.
     on_batch : callable
         Gets the number of sites of every finished batch.
@@ -135,8 +136,7 @@ def fit_store(
     lines = allele_lines if outputs.per_allele else site_lines
     contigs = {name: store.contigs[name] for name in sorted(store.contigs)}
     tally = _Tally()
-    with contextlib.ExitStack() as opened:
-        # Files appear in reverse order: the table last.
+    with outputs_together(), contextlib.ExitStack() as opened:
         table = opened.enter_context(
             open_position_table(
                 outputs.table, longest_contig=max(contigs.values()), force=outputs.force
@@ -146,21 +146,21 @@ def fit_store(
             name: opened.enter_context(open_bigwig(path, contigs, force=outputs.force))
             for name, path in outputs.tracks.items()
         }
-        for columns in columns_in_order(store, regions):
+        for batch in columns_in_order(store, regions):
             if not tally.n_sites:
                 table.write(header(store, prepared, per_allele=outputs.per_allele))
-            fits = fit_columns(columns, prepared)
-            table.write(lines(fits))
-            for name, track in tracks.items():
-                track.add(fits.contig, fits.position, _TRACKS[name](fits))
-            tally.add(fits)
-            on_batch(len(fits))
+            for fits in fit_columns(batch, prepared):
+                table.write(lines(fits))
+                for name, track in tracks.items():
+                    track.add(fits.contig, fits.position, _TRACKS[name](fits))
+                tally.add(fits)
+            on_batch(sum(map(len, batch)))
         if not tally.n_sites:
             raise _nothing_to_fit(store)
     return tally.summary()
 
 
-def wanted_contigs(store: ColumnStore, regions: Sequence[Region] | None) -> list[str]:
+def wanted_contigs(store: ColumnStore, regions: RegionSet | None) -> list[str]:
     """Contigs with covered positions in the regions.
 
     Raises

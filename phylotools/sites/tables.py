@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.io.bases import BASES, BASES_AND_N
 from phylotools.provenance import command_line
 from phylotools.sites.fits import SiteFits
 from phylotools.sites.preparation import Preparation
 from phylotools.store.read import ColumnStore
 from phylotools.version import __version__
 
-_BASES = "ACGTN"
 _MISSING = "."
 #: The columns that a table of sites and one of alleles share.
 _SITE_COLUMNS = {
@@ -48,11 +48,7 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
         model = prepared.network.model
         facts["prior_model"] = f"{model.name} {model.revision} {model.sha256}"
     llr = prepared.model.score_meaning
-    own = (
-        {"llr": llr}
-        if per_allele
-        else {f"llr_{base}": f"{llr}, ALT = {base}" for base in _BASES[:4]}
-    )
+    own = {"llr": llr} if per_allele else {f"llr_{base}": f"{llr}, ALT = {base}" for base in BASES}
     lines = [f"##{name}={value}" for name, value in facts.items()]
     lines += [f"##column={name}: {text}" for name, text in {**own, **_SITE_COLUMNS}.items()]
     place = ["contig", "pos", "ref", *(["alt"] if per_allele else [])]
@@ -67,7 +63,7 @@ def site_lines(fits: SiteFits) -> bytes:
     """A line for every site of a batch."""
     llr = zip(*(_decimals(fits.llr[:, base]) for base in range(4)), strict=True)
     return "".join(
-        f"{place}\t{_BASES[base]}\t{chr(9).join(own)}\t{rest}\n"
+        f"{place}\t{BASES_AND_N[base]}\t{chr(9).join(own)}\t{rest}\n"
         for place, base, own, rest in zip(
             _places(fits), _bases(fits), llr, _site_values(fits), strict=True
         )
@@ -78,7 +74,7 @@ def allele_lines(fits: SiteFits) -> bytes:
     """A line for every alternative of every site of a batch whose reference base is known."""
     llr = [_decimals(fits.llr[:, base]) for base in range(4)]
     return "".join(
-        f"{place}\t{_BASES[base]}\t{_BASES[other]}\t{llr[other][row]}\t{rest}\n"
+        f"{place}\t{BASES_AND_N[base]}\t{BASES_AND_N[other]}\t{llr[other][row]}\t{rest}\n"
         for row, (place, base, rest) in enumerate(
             zip(_places(fits), _bases(fits), _site_values(fits), strict=True)
         )

@@ -1,4 +1,4 @@
-"""Chunks in order -> a column store."""
+"""Write a column store from its chunks, in order."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import runs_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, StoredChunk, intervals_digest
-from phylotools.store.intervals import runs_of
 from phylotools.store.shards import ShardWriter, ValueWriter
 
 #: Reference codes of a region, uint8 [L].
@@ -126,6 +126,8 @@ def assemble_store(
         "statistics": {**statistics, **counted},
         "run": run.to_dict(),
     }
+    attributes = json.loads(json.dumps(attributes, allow_nan=False))  # numbers as keys are texts
+    attributes["checksum"] = schema.attributes_checksum(attributes)
     group = {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
     (root / "zarr.json").write_text(json.dumps(group, indent=2, allow_nan=False))
     return {**statistics, **counted}
@@ -156,7 +158,7 @@ class _LineWriter(ValueWriter):
 
 
 class _Parts:
-    """Takes chunks in order and passes on what each array needs of them."""
+    """Write each array's share of the chunks, which come in order."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a column store holds, in a few numbers."""
+"""Description of a column store: what it holds, in a few numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
     Raises
     ------
     InputError
-        If the path is no column store, or is damaged.
+        If the path is no column store, lacks a file, or is damaged.
     """
     store = open_store(path)
     if verify:
@@ -63,7 +63,7 @@ def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dic
 
 
 def _storage(store: ColumnStore, n_covered: int) -> dict[str, Any]:
-    """What the arrays take on disk."""
+    """Files and bytes of the arrays."""
     files = {name: reader.files() for name, reader in store.arrays.items()}
     n_cells = n_covered * len(store.species)
     return {

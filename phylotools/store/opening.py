@@ -1,4 +1,4 @@
-"""Whether a folder is a column store, with all its parts."""
+"""Check that a folder is a column store, and read its attributes and layouts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from phylotools.errors import InputError
 from phylotools.io.regions import MAX_COORDINATE
 from phylotools.store import schema
-from phylotools.store.shards import ShardReader, read_json, read_layout
+from phylotools.store.schema import ArrayLayout
+from phylotools.store.shards import read_json, read_layout
 
 _REMEDY = "give a folder that `phylotools preprocess` made"
 DAMAGED = "restore it or make it again; `phylotools inspect --verify` names the damaged part"
@@ -47,6 +48,13 @@ def read_attributes(folder: Path) -> dict[str, Any]:
     for key, kind in _REQUIRED.items():
         if not isinstance(attributes.get(key), kind):
             raise InputError(f"the attribute {key} is missing", path=folder, remedy=DAMAGED)
+    checksum = attributes.get("checksum")
+    if checksum is not None and checksum != schema.attributes_checksum(attributes):
+        raise InputError(
+            "the attributes in zarr.json do not fit their checksum: the store is damaged",
+            path=folder,
+            remedy="restore it or make it again",
+        )
     return attributes
 
 
@@ -80,17 +88,17 @@ def checked_length(folder: Path, contigs: list[Any]) -> int:
     return length
 
 
-def open_arrays(folder: Path, length: int, n_species: int) -> dict[str, ShardReader]:
-    """The arrays by their names; `InputError` if one is missing or of another shape."""
+def read_layouts(folder: Path, length: int, attributes: dict[str, Any]) -> list[ArrayLayout]:
+    """The layouts of the arrays; `InputError` if one is missing or of another shape."""
     expected = [
-        schema.bases_layout(length, n_species),
+        schema.bases_layout(length, len(attributes["species"])),
         schema.line_layout(schema.REFERENCE, length),
         schema.line_layout(schema.DEPTH, length),
         schema.intervals_layout(-1),
     ]
-    if (folder / schema.WEIGHT).exists():
+    if schema.WEIGHT in attributes["sha256"] or (folder / schema.WEIGHT).exists():
         expected.append(schema.line_layout(schema.WEIGHT, length))
-    readers = {}
+    layouts = []
     for wanted in expected:
         layout = read_layout(folder, wanted)
         if layout is None:
@@ -99,5 +107,5 @@ def open_arrays(folder: Path, length: int, n_species: int) -> dict[str, ShardRea
                 path=folder,
                 remedy=DAMAGED,
             )
-        readers[wanted.name] = ShardReader(folder, layout)
-    return readers
+        layouts.append(layout)
+    return layouts

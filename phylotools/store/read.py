@@ -8,7 +8,8 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
-from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
-from phylotools.store.opening import DAMAGED, checked_length, open_arrays, read_attributes
+from phylotools.store.opening import DAMAGED, checked_length, read_attributes, read_layouts
+from phylotools.store.schema import ArrayLayout
 from phylotools.store.shards import ShardReader
 
 #: Positions whose depths are looked at together.
@@ -57,7 +59,7 @@ class ColumnStore:
     """
 
     def __init__(
-        self, path: Path, attributes: dict[str, Any], tree: Tree, arrays: dict[str, ShardReader]
+        self, path: Path, attributes: dict[str, Any], tree: Tree, layouts: Iterable[ArrayLayout]
     ) -> None:
         self.path = path
         self.attributes = attributes
@@ -67,12 +69,15 @@ class ColumnStore:
         self.reference_index = self.species.index(self.reference_species)
         self.contigs: dict[str, int] = {c["name"]: c["length"] for c in attributes["contigs"]}
         self.chunk_length = schema.CHUNK_LENGTH
-        self.shard_length = arrays[schema.BASES].layout.shard_length
-        self.arrays = arrays
+        self.arrays = {
+            layout.name: ShardReader(path, layout, partial(self._required, layout))
+            for layout in layouts
+        }
+        self.shard_length = self.arrays[schema.BASES].layout.shard_length
         self._offsets: dict[str, int] = {c["name"]: c["offset"] for c in attributes["contigs"]}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.path,)
+        return _open_store, (self.path,)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -99,12 +104,7 @@ class ColumnStore:
         InputError
             If the region is not within a contig of the store, or the store is damaged.
         """
-        bases = self._read(region, schema.BASES, threads)
-        absent = np.flatnonzero(bases[:, self.reference_index] == schema.NO_BLOCK) + region.start
-        # A lost chunk reads as fill values; but the reference has a base in every block.
-        if len(absent) and self._is_covered(region.contig, absent).any():
-            raise self._damaged(schema.BASES, region.contig)
-        return bases
+        return self._read(region, schema.BASES, threads)
 
     def reference(self, region: Region) -> NDArray[np.uint8]:
         """Reference sequence over a region; uint8 [L], soft-mask bit kept, N where unknown."""
@@ -164,9 +164,13 @@ class ColumnStore:
     def intervals(self, contig: str) -> NDArray[np.int64]:
         """Start and end of every run of positions that blocks cover; int64 [K, 2]."""
         offset = self._offsets[contig]
-        starts = self._intervals[:, 0]
-        first, last = np.searchsorted(starts, [offset, offset + self.contigs[contig]])
+        first, last = np.searchsorted(self._starts, [offset, offset + self.contigs[contig]])
         return self._intervals[first:last] - offset
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Of all intervals, side by side: a search would otherwise copy them each time."""
+        return np.ascontiguousarray(self._intervals[:, 0])
 
     @cached_property
     def _intervals(self) -> NDArray[np.int64]:
@@ -177,10 +181,8 @@ class ColumnStore:
         found, reached, size = [np.empty((0, 2), dtype=np.int64)], -1, reader.layout.chunk_length
         # By the chunk, since what a damaged store says of their number may not fit into memory.
         for start in range(0, reader.layout.length, size):
-            try:
+            with self._reading(schema.INTERVALS):
                 part = reader.read(start, min(start + size, reader.layout.length))
-            except (DamagedError, OSError) as error:
-                raise self._unreadable(error, schema.INTERVALS) from error
             rises = (np.diff(part.ravel(), prepend=reached) >= 0).all()
             if not rises or (part[:, 0] >= part[:, 1]).any() or part[0, 0] < 0:
                 raise self._damaged(schema.INTERVALS)
@@ -192,12 +194,18 @@ class ColumnStore:
                 raise self._damaged(schema.INTERVALS)
             reached = int(part[-1, 1])
             found.append(part)
-        return np.concatenate(found)
+        intervals = np.concatenate(found)
+        # Their number is said in a file without a checksum of its own.
+        if intervals_digest(intervals) != self.attributes["sha256"].get(schema.INTERVALS):
+            raise self._damaged(schema.INTERVALS)
+        return intervals
 
-    def _is_covered(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        bounds = self._intervals.ravel()
-        here = positions + self._offsets[contig]
-        return np.searchsorted(bounds, here, side="right") % 2 == 1
+    def _required(self, layout: ArrayLayout) -> NDArray[np.int64]:
+        """Rows of an array that must be stored, as ranges; int64 [K, 2]."""
+        is_fasta = self.attributes["reference_source"] == schema.FROM_FASTA
+        if layout.name == schema.INTERVALS or (layout.name == schema.REFERENCE and is_fasta):
+            return np.array([[0, layout.length]] if layout.length else [], np.int64).reshape(-1, 2)
+        return self._intervals
 
     def _deep_intervals(self, min_species: int) -> NDArray[np.int64]:
         """As `_intervals`, of the positions with enough species."""
@@ -205,10 +213,8 @@ class ColumnStore:
         runs: list[NDArray[np.int64]] = [np.empty((0, 2), dtype=np.int64)]
         # Not by the contig: of a draft genome, many lie in one chunk.
         for start, end in windows_of(self._intervals, reader.layout.length, _DEPTHS):
-            try:
+            with self._reading(schema.DEPTH):
                 depth = reader.read(start, end)
-            except (DamagedError, OSError) as error:
-                raise self._unreadable(error, schema.DEPTH) from error
             runs.append(runs_of(depth >= min_species, start))
         offsets = np.array([*self._offsets.values()], dtype=np.int64)
         return cut_intervals(merge_intervals(np.concatenate(runs)), offsets)
@@ -251,10 +257,8 @@ class ColumnStore:
 
         def digest_of(window: int) -> bytes:
             bases = np.empty(reader.layout.chunk_shape, dtype=np.uint8)
-            try:
+            with self._reading(schema.BASES, self._contig_at(window)):
                 reader.read_chunk(window, bases)
-            except (DamagedError, OSError) as error:
-                raise self._unreadable(error, schema.BASES, self._contig_at(window)) from error
             return chunk_digest(bases)
 
         whole = ArrayDigest()
@@ -270,10 +274,8 @@ class ColumnStore:
         for group, some in itertools.groupby(windows, lambda window: window // _VERIFIED):
             start = group * _VERIFIED * size
             end = min(start + _VERIFIED * size, reader.layout.length)
-            try:
+            with self._reading(name):
                 values = reader.read(start, end)
-            except (DamagedError, OSError) as error:
-                raise self._unreadable(error, name) from error
             for window in some:
                 first = window * size - start
                 whole.add_values(window, values[first : first + size])
@@ -300,15 +302,19 @@ class ColumnStore:
             )
         offset = self._offsets[region.contig]
         start, end = offset + region.start, offset + region.end
-        try:
+        with self._reading(name, region.contig):
             return self.arrays[name].read(start, end, threads=threads)
-        except (DamagedError, OSError) as error:
-            raise self._unreadable(error, name, region.contig) from error
 
-    def _unreadable(self, error: Exception, name: str, contig: str | None = None) -> InputError:
-        if not isinstance(error, OSError):
-            return self._damaged(name, contig)
-        return InputError(f"cannot read array {name}: {error.strerror}", path=self.path)
+    @contextmanager
+    def _reading(self, name: str, contig: str | None = None) -> Iterator[None]:
+        """Turn what goes wrong with files into an `InputError` that names the array."""
+        try:
+            yield
+        except DamagedError as error:
+            raise self._damaged(name, contig) from error
+        except OSError as error:
+            problem = f"cannot read array {name}: {error.strerror}"
+            raise InputError(problem, path=self.path) from error
 
     def _damaged(self, name: str, contig: str | None = None) -> InputError:
         where = "" if contig is None else f" of contig {contig}"
@@ -325,7 +331,10 @@ def is_store(path: str | os.PathLike[str]) -> bool:
 
 
 def open_store(path: str | os.PathLike[str]) -> ColumnStore:
-    """Open a column store.
+    """Open a column store, and each of its files for a look at the index of its chunks.
+
+    What is missing or cut is so noticed before anything is computed (12,000 files of 447 mammals
+    take half a second); damaged values are when they are read.
 
     Parameters
     ----------
@@ -338,8 +347,16 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
     Raises
     ------
     InputError
-        If the path is no column store, is of another format version, or lacks a part.
+        If the path is no column store, is of another format version, or lacks a part of a file.
     """
+    store = _open_store(path)
+    for name, reader in store.arrays.items():
+        with store._reading(name):
+            reader.check_files()
+    return store
+
+
+def _open_store(path: str | os.PathLike[str]) -> ColumnStore:
     folder = Path(path)
     attributes = read_attributes(folder)
     tree = parse_newick(attributes["tree"], path=f"{path} (its tree)")
@@ -348,4 +365,4 @@ def open_store(path: str | os.PathLike[str]) -> ColumnStore:
     ):
         raise InputError("species and tree do not agree", path=path, remedy=DAMAGED)
     length = checked_length(folder, attributes["contigs"])
-    return ColumnStore(folder, attributes, tree, open_arrays(folder, length, tree.n_tips))
+    return ColumnStore(folder, attributes, tree, read_layouts(folder, length, attributes))

@@ -1,8 +1,7 @@
 """Sharded zarr v3 arrays, a file at a time: written in order, read anywhere.
 
 The files are those of the codec ``sharding_indexed``: chunks one after the other, then where each
-begins and how long it is. zarr-python reads and writes the same, but windows of 500 columns take
-it 2 to 7 times as long, windows of the reference 15 times, and its event loop survives no fork.
+begins and how long it is. docs/store-format.md says why no library reads them here.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import struct
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -105,9 +105,9 @@ class ShardWriter:
 
 
 class ValueWriter:
-    """Write values in order of their position; what is left out has the fill value.
+    """Write values in order of their position; a context manager, as `ShardWriter`.
 
-    A context manager, as `ShardWriter`.
+    Chunks of which no value was given are not stored; the rest of the others has the fill value.
     """
 
     def __init__(self, folder: Path, layout: ArrayLayout) -> None:
@@ -116,6 +116,7 @@ class ValueWriter:
         dtype = np.dtype(layout.dtype).newbyteorder("<")
         self._buffer = np.full(layout.chunk_shape, self._fill, dtype)
         self._chunk = 0
+        self._is_empty = True
 
     def put(self, start: int, values: NDArray[Any]) -> None:
         """Add values from position `start`, which lies after all before."""
@@ -128,12 +129,14 @@ class ValueWriter:
                 self._chunk = chunk
             count = min(size - first, len(values) - done)
             self._buffer[first : first + count] = values[done : done + count]
+            self._is_empty = False
             done += count
 
     def _flush(self) -> None:
-        if (self._buffer != self._fill).any():
+        if not self._is_empty:
             self._writer.append(self._chunk, encode_values(self._buffer))
             self._buffer[:] = self._fill
+            self._is_empty = True
 
     def __enter__(self) -> Self:
         return self
@@ -157,10 +160,19 @@ class ShardReader:
     folder : Path
         Of the store.
     layout : ArrayLayout
+    required : callable, optional
+        Gives sorted, disjoint ranges of rows, int64 [K, 2], the first and that after the last: a
+        chunk that one of them touches must be stored, else the store is damaged. By default none.
     """
 
-    def __init__(self, folder: Path, layout: ArrayLayout) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        layout: ArrayLayout,
+        required: Callable[[], NDArray[np.int64]] = lambda: np.empty((0, 2), np.int64),
+    ) -> None:
         self.layout = layout
+        self._required = required
         self._folder = folder
         self._lock = threading.Lock()
         self._open: OrderedDict[int, _Shard | None] = OrderedDict()
@@ -169,7 +181,7 @@ class ShardReader:
     def read(self, start: int, end: int, *, threads: int = 1) -> NDArray[Any]:
         """Values of rows `start` to `end`; array [end - start, *row].
 
-        Chunks that are not stored have the fill value.
+        Chunks that are not stored, and need not be, have the fill value.
 
         Parameters
         ----------
@@ -181,7 +193,7 @@ class ShardReader:
         Raises
         ------
         DamagedError, OSError
-            If a file is damaged or cannot be read.
+            If a file is damaged, lacks a chunk or cannot be read.
         """
         layout = self.layout
         out = np.empty((end - start, *layout.row), dtype=layout.dtype)
@@ -220,12 +232,14 @@ class ShardReader:
         Raises
         ------
         DamagedError, OSError
-            If the file is damaged or cannot be read.
+            If the file is damaged, lacks the chunk or cannot be read.
         """
         number, slot = divmod(chunk, self.layout.chunks_per_shard)
         shard = self._shard(number)
         blob = None if shard is None else shard.chunk(slot)
         if blob is None:
+            if self._is_required(chunk):
+                raise DamagedError("a chunk is missing")
             out[...] = self.layout.fill_value
             return False
         decode_values(blob, out)
@@ -236,6 +250,36 @@ class ShardReader:
         with os.scandir(self._folder / self.layout.name) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.startswith("c.")]
         return len(sizes), sum(sizes)
+
+    def check_files(self) -> None:
+        """Open every file that must be there and check its index of chunks.
+
+        Raises
+        ------
+        DamagedError, OSError
+            If one is missing or damaged, or cannot be read.
+        """
+        for number in self._required_shards():
+            if self._opened(number) is None:
+                raise DamagedError("a file is missing")
+
+    def _required_shards(self) -> Iterator[int]:
+        ranges = self._required()
+        if not len(ranges):
+            return
+        first, last = (ranges - [0, 1]).T // self.layout.shard_length
+        is_apart = first[1:] > last[:-1]
+        runs = first[np.append(True, is_apart)], last[np.append(is_apart, True)]
+        for begin, end in zip(*(part.tolist() for part in runs), strict=True):
+            yield from range(begin, end + 1)
+
+    def _is_required(self, chunk: int) -> bool:
+        bounds = self._required().ravel()
+        start = chunk * self.layout.chunk_length
+        place = int(np.searchsorted(bounds, start, side="right"))
+        # Within a range, or before one that begins in the chunk.
+        end = start + self.layout.chunk_length
+        return place % 2 == 1 or (place < len(bounds) and bool(bounds[place] < end))
 
     def _read_part(self, chunk: int, first: int, out: NDArray[Any]) -> None:
         is_whole = len(out) == self.layout.chunk_length and not self.layout.is_transposed
@@ -260,15 +304,18 @@ class ShardReader:
             if number in self._open:
                 self._open.move_to_end(number)
                 return self._open[number]
-        path = self._folder / self.layout.shard_file(number)
-        # Never a pipe, which would be waited for.
-        shard = _Shard(path, self.layout) if path.is_file() else None
+        shard = self._opened(number)
         with self._lock:
             self._open[number] = shard
             # Closed when the last thread that reads from it lets go.
             while len(self._open) > _OPEN_SHARDS:
                 self._open.popitem(last=False)
         return shard
+
+    def _opened(self, number: int) -> _Shard | None:
+        path = self._folder / self.layout.shard_file(number)
+        # Never a pipe, which would be waited for.
+        return _Shard(path, self.layout) if path.is_file() else None
 
 
 class _Shard:

@@ -1,4 +1,4 @@
-"""Species-major chunks -> columns."""
+"""Chunks, which are stored species by species, turned into alignment columns."""
 
 from __future__ import annotations
 

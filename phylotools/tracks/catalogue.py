@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_BASES = "ACGT"
-#: Those of our pictures, told apart by the colour-blind: green, blue, orange, red.
-_BASE_COLOURS = ((0, 158, 115), (0, 114, 178), (230, 159, 0), (213, 94, 0))
+from phylotools.io.bases import BASE_COLOURS, BASES
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ def _by_base(
 ) -> list[Signal]:
     return [
         Signal(
-            f"{group}_{base}", group, f"{title} {base}", description.format(base), unit, colour,
-            limits,
+            f"{group}_{base}", group, f"{title} {base}", description.format(base), unit,
+            (int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)), limits,
         )
-        for base, colour in zip(_BASES, _BASE_COLOURS, strict=True)
+        for base, colour in zip(BASES, BASE_COLOURS, strict=True)
     ]  # fmt: skip
 
 

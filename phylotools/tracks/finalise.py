@@ -16,16 +16,16 @@ from phylotools.browser import FILE_NAMES, Track, write_browser_files
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.files import atomic_folder, refuse_existing_folder
+from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.position_table import open_position_table
-from phylotools.io.regions import Region
-from phylotools.io.score_table import TABLE_NAME
+from phylotools.io.regions import RegionSet
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
+from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
-from phylotools.tracks.partitions import intersect
-from phylotools.tracks.pieces import Piece, open_piece
+from phylotools.tracks.pieces import read_signal, read_table
 from phylotools.tracks.plan import Plan
-from phylotools.tracks.table import write_table
+from phylotools.tracks.table import TABLE_NAME, write_table
 from phylotools.tracks.values import ROUNDING
 from phylotools.version import __version__
 
@@ -33,11 +33,10 @@ logger = logging.getLogger("phylotools")
 
 TRAINED = "trained_regions.bed.gz"
 _RECORD_VERSION = 1
-_INDEXES = (".tbi", ".csi")
 #: Names that such a folder may hold.
 CONTENTS = {
     *(signal.file for signal in SIGNALS),
-    *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *_INDEXES)),
+    *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *POSITION_INDEXES)),
     *FILE_NAMES,
     RECORD_NAME,
 }
@@ -78,7 +77,7 @@ def refuse_output(output: str | os.PathLike[str], force: bool) -> None:
 
 
 def finalise(
-    work: WorkFolder,
+    work: WorkFolder[Plan],
     plan: Plan,
     output: str | os.PathLike[str],
     *,
@@ -110,8 +109,8 @@ def finalise(
         If no position of the regions has A, C, G or T.
     OutputError
     """
-    work.require_all(len(plan.partitions))
-    pieces = _Pieces(work, len(plan.partitions))
+    work.require_all(plan)
+    pieces = _Pieces(work, plan.n_partitions)
     if not pieces.counts["sites"]:
         raise InputError(
             "no position of the regions has A, C, G or T", path=plan.fasta, remedy="check them"
@@ -141,8 +140,8 @@ def finalise(
 class _Pieces:
     """All pieces of a job; opened one at a time, as there may be many."""
 
-    def __init__(self, work: WorkFolder, n_partitions: int) -> None:
-        self._folders = [work.piece(index) for index in range(n_partitions)]
+    def __init__(self, work: WorkFolder[Plan], n_partitions: int) -> None:
+        self._work, self._n_partitions = work, n_partitions
         self.counts: Counter[str] = Counter()
         self.facts: list[dict[str, str]] = []
         for piece in self:
@@ -151,13 +150,13 @@ class _Pieces:
                 self.facts.append(piece.summary["facts"])
 
     def __iter__(self) -> Iterator[Piece]:
-        return map(open_piece, self._folders)
+        return map(self._work.open_piece, range(self._n_partitions))
 
 
 def _write_signal(path: Path, plan: Plan, pieces: _Pieces, number: int) -> None:
     with open_bigwig(str(path), plan.contigs) as writer:
         for piece in pieces:
-            for encoded in piece.signal(number):
+            for encoded in read_signal(piece, number):
                 writer.add_blocks(encoded)
 
 
@@ -171,12 +170,13 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
         "Version": __version__,
         "Command": plan.run.command,
     }
-    parts = (part for piece in pieces for part in piece.table())
+    parts = (part for piece in pieces for part in read_table(piece))
     write_table(path, facts, parts, max(plan.contigs.values()))
 
 
 def _write_trained_regions(folder: Path, plan: Plan) -> None:
-    shown = None if plan.trained is None else intersect(plan.regions, plan.trained)
+    trained = plan.trained_regions
+    shown = None if trained is None else plan.regions & trained
     if not shown:
         return
     with open_position_table(
@@ -229,7 +229,7 @@ def _browser_tracks(folder: Path, signals: list[Signal]) -> list[Track]:
     return tracks
 
 
-def _regions(plan: Plan) -> list[Region] | None:
+def _regions(plan: Plan) -> RegionSet | None:
     """What was asked for; None for the whole genome."""
     settings = plan.settings
     is_whole = not (settings.regions or settings.regions_file or settings.trained_only)
@@ -238,8 +238,9 @@ def _regions(plan: Plan) -> list[Region] | None:
 
 def _summary(plan: Plan, pieces: _Pieces, assembly: str, files: list[str]) -> TrackSummary:
     n_outside = None
-    if plan.trained is not None:
-        n_outside = plan.n_positions - sum(map(len, intersect(plan.regions, plan.trained)))
+    trained = plan.trained_regions
+    if trained is not None:
+        n_outside = (plan.regions - trained).n_positions
     return TrackSummary(
         files, plan.n_positions, pieces.counts["sites"], n_outside, plan.model["name"], assembly
     )

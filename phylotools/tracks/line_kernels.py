@@ -11,6 +11,8 @@ from phylotools.compiling import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from phylotools.io.number_text import NumberText
+
 _TAB, _NEWLINE, _ZERO = b"\t\n0"
 _A, _C, _G, _T = b"ACGT"
 
@@ -34,12 +36,9 @@ def put_lines(
     contig: NDArray[np.uint8],
     positions: NDArray[np.int64],
     reference: NDArray[np.uint8],
-    llr: NDArray[np.uint8],
-    llr_lengths: NDArray[np.int64],
-    rate: NDArray[np.uint8],
-    rate_lengths: NDArray[np.int64],
-    entropy: NDArray[np.uint8],
-    entropy_lengths: NDArray[np.int64],
+    llr: NumberText,
+    rate: NumberText,
+    entropy: NumberText,
     out: NDArray[np.uint8],
 ) -> int:
     """Write three lines a position; returns the number of bytes.
@@ -52,9 +51,10 @@ def put_lines(
         0-based.
     reference : uint8 array [K]
         Codes 0 to 3.
-    llr : uint8 array [4 K, W], llr_lengths : int64 array [4 K]
-        Text by position and base.
-    rate, entropy : uint8 array [K, W] and their lengths, int64 array [K]
+    llr : NumberText
+        4 K, by position and base.
+    rate, entropy : NumberText
+        K each.
     out : uint8 array, written
     """
     at = 0
@@ -76,7 +76,7 @@ def put_lines(
             out[at + 1] = np.uint8(_TAB)
             out[at + 2] = np.uint8(_letter(base))
             out[at + 3] = np.uint8(_TAB)
-            at = _copy(llr[row], llr_lengths[row], out, at + 4, _TAB)
-            at = _copy(rate[i], rate_lengths[i], out, at, _TAB)
-            at = _copy(entropy[i], entropy_lengths[i], out, at, _NEWLINE)
+            at = _copy(llr.text[row], llr.lengths[row], out, at + 4, _TAB)
+            at = _copy(rate.text[i], rate.lengths[i], out, at, _TAB)
+            at = _copy(entropy.text[i], entropy.lengths[i], out, at, _NEWLINE)
     return at

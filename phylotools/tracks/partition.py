@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,10 +17,11 @@ from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.jobs.job import Partition
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.partitions import cut_regions
-from phylotools.tracks.pieces import PieceWriter
+from phylotools.tracks.pieces import ENTRY, add_signal, add_table
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import bgzf_blocks, snv_lines
 from phylotools.tracks.values import rounded, site_values
@@ -97,9 +98,9 @@ class TrackMaker(Closing):
 
     def run(
         self,
-        work: WorkFolder,
-        index: int,
+        work: WorkFolder[Plan],
         facts: dict[str, str],
+        partition: Partition,
         on_positions: Callable[[int], None] = lambda n_positions: None,
     ) -> None:
         """Make the piece of a partition; nothing is done if it is there.
@@ -107,10 +108,9 @@ class TrackMaker(Closing):
         Parameters
         ----------
         work : WorkFolder
-        index : int
-            0-based.
         facts : dict of str to str
             Kept with the piece: on what it was computed.
+        partition : Partition
         on_positions : callable
             Gets the number of positions of every finished batch.
 
@@ -118,24 +118,20 @@ class TrackMaker(Closing):
         ------
         InputError, OutputError
         """
-        if work.is_done(index):
+        if work.is_done(partition.index):
             return
-        with work.finishing(index) as folder:
-            writer = PieceWriter(folder)
-            counts: Counter[str] = Counter()
-            try:
-                for finished in self._finished(self._plan.partitions[index]):
-                    for number, encoded in finished.signals:
-                        writer.add_signal(number, encoded)
-                    if finished.table:
-                        writer.add_table(finished.table)
-                    counts += finished.counts
-                    on_positions(finished.counts["positions"])
-                writer.finish({"counts": dict(counts), "facts": facts})
-            finally:
-                writer.close()
+        counts: Counter[str] = Counter()
+        with work.writing(partition, ENTRY) as writer:
+            for finished in self._finished(partition.extent):
+                for number, encoded in finished.signals:
+                    add_signal(writer, number, encoded)
+                if finished.table:
+                    add_table(writer, finished.table)
+                counts += finished.counts
+                on_positions(finished.counts["positions"])
+            writer.finish({"counts": dict(counts), "facts": facts})
 
-    def _finished(self, regions: list[Region]) -> Iterator[_Finished]:
+    def _finished(self, regions: Sequence[Region]) -> Iterator[_Finished]:
         """Batches in order, some of them in the making."""
         waiting: deque[Future[_Finished]] = deque()
         for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from phylotools.io.regions import Region
 
@@ -44,25 +44,3 @@ def cut_regions(regions: Iterable[Region], tile_length: int, n_tiles: int) -> li
             n_used += last_tile[1] - first_tile + 1 - is_shared
             start = end
     return [*parts, current] if current else parts
-
-
-def intersect(regions: Sequence[Region], others: Sequence[Region]) -> list[Region]:
-    """Positions that two sets of regions share; both are disjoint and sorted."""
-    shared = []
-    first = 0
-    for region in regions:
-        while first < len(others) and (others[first].contig, others[first].end) <= (
-            region.contig,
-            region.start,
-        ):
-            first += 1
-        at = first
-        while at < len(others) and (others[at].contig, others[at].start) < (
-            region.contig,
-            region.end,
-        ):
-            other = others[at]
-            start, end = max(region.start, other.start), min(region.end, other.end)
-            shared.append(Region(region.contig, start, end))
-            at += 1
-    return shared

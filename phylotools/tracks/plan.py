@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region, choose_regions, merge_regions, resolve_contigs
-from phylotools.jobs.identity import check_identities, file_identity
+from phylotools.io.regions import Region, RegionSet, choose_regions
+from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.provenance import RunRecord, sha256_file
+from phylotools.provenance import RunRecord
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import TRACK_NAMES
-from phylotools.tracks.partitions import cut_regions, intersect
+from phylotools.tracks.partitions import cut_regions
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
 
-VERB, _PLAN_VERSION = "tracks", 1
 #: Little is lost with one, and a human genome makes no more than a file system bears.
 PARTITION_POSITIONS = 1 << 20
-#: Larger files are named by size and time only.
-_LARGEST_HASHED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,9 @@ class TrackSettings:
             raise UsageError("neither a track nor the table is asked for")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A whole job.
+@dataclass(frozen=True, kw_only=True)
+class Plan(Job):
+    """The job of making tracks; each partition is a tuple of regions, sorted.
 
     Attributes
     ----------
@@ -81,105 +77,51 @@ class Plan:
         What browsers call the reference, unless told otherwise.
     contigs : dict of str to int
         All of the reference, sorted by name.
-    trained : list of Region or None
+    trained : tuple of Region or None
         What the model was trained on, if it says so, sorted.
-    partitions : list of list of Region
-        Sorted.
-    identities : dict
-        Path -> size and time of the files that are read.
-    run : RunRecord
-        The command that made the plan, with checksums of the inputs.
-    token : str
-        Tells the temporary files of this job from those of others.
     """
 
+    verb: ClassVar[str] = "tracks"
+    version: ClassVar[int] = 2
     settings: TrackSettings
     model: dict[str, str]
     fasta: str
     assembly: str
     contigs: dict[str, int]
-    trained: list[Region] | None
-    partitions: list[list[Region]]
-    identities: dict[str, list[int]]
-    run: RunRecord = field(default_factory=RunRecord)
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    trained: tuple[Region, ...] | None
+    extents: tuple[tuple[Region, ...], ...]
 
     @property
-    def regions(self) -> list[Region]:
-        """What is computed, disjoint and sorted."""
-        return merge_regions(region for part in self.partitions for region in part)
+    def regions(self) -> RegionSet:
+        """What is computed."""
+        return RegionSet.of(region for part in self.extents for region in part)
+
+    @property
+    def trained_regions(self) -> RegionSet | None:
+        """What the model was trained on, if it says so."""
+        return None if self.trained is None else RegionSet.of(self.trained)
 
     @property
     def n_positions(self) -> int:
-        return sum(len(region) for part in self.partitions for region in part)
+        return sum(len(region) for part in self.extents for region in part)
 
-    def same_work(self, other: Plan) -> bool:
-        """Whether both make the same files, however they are cut."""
-        names = ("settings", "model", "fasta", "identities", "regions")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+    def output(self) -> tuple[Any, ...]:
+        return self.settings, self.model, self.fasta, self.identities, self.regions
 
-    def write(self, work: WorkFolder) -> None:
-        """Keep the plan in a work folder."""
-        document = dataclasses.asdict(self)
-        document["partitions"] = [_listed(part) for part in self.partitions]
-        document["trained"] = None if self.trained is None else _listed(self.trained)
-        work.write_plan(document)
+    def check_plan(self) -> None:
+        for region in (region for part in self.extents for region in part):
+            if not 0 <= region.start < region.end <= self.contigs[region.contig]:
+                raise ValueError(region)
 
-    def check_inputs(self, model: Model) -> None:
-        """Raise `InputError` if model or files are no longer what they were."""
-        check_identities(self.identities)
+    def check_model(self, model: Model) -> None:
+        """Raise `InputError` if the model is no longer what it was when the plan was made."""
         if model.sha256 != self.model["sha256"]:
-            raise InputError(
-                "has changed since the plan was made",
-                path=self.model["path"],
-                remedy="remove the work folder and start anew",
-            )
+            raise changed(self.model["path"])
 
 
-def _listed(regions: list[Region]) -> list[tuple[str, int, int]]:
-    return [(region.contig, region.start, region.end) for region in regions]
-
-
-def work_folder(path: str | os.PathLike[str]) -> WorkFolder:
+def work_folder(path: str | os.PathLike[str]) -> WorkFolder[Plan]:
     """The work folder of tracks at a path."""
-    return WorkFolder(Path(path), VERB, _PLAN_VERSION)
-
-
-def read_plan(work: WorkFolder) -> Plan:
-    """Read the plan of a work folder.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is damaged or of another version.
-    """
-    document = work.read_plan()
-    try:
-        return _from_document(document)
-    except (TypeError, KeyError, ValueError, AttributeError, UsageError):
-        raise work.damaged_plan() from None
-
-
-def _from_document(document: dict[str, Any]) -> Plan:
-    settings = document["settings"]
-    for name in ("tracks", "regions"):
-        settings[name] = tuple(settings[name])
-    contigs = {str(name): int(length) for name, length in document["contigs"].items()}
-    trained = document["trained"]
-    plan = Plan(
-        **{
-            **document,
-            "settings": TrackSettings(**settings),
-            "contigs": contigs,
-            "trained": None if trained is None else [Region(*entry) for entry in trained],
-            "partitions": [[Region(*entry) for entry in part] for part in document["partitions"]],
-            "run": RunRecord(**document["run"]),
-        }
-    )
-    for region in (region for part in plan.partitions for region in part):
-        if not 0 <= region.start < region.end <= contigs[region.contig]:
-            raise ValueError
-    return plan
+    return WorkFolder(Path(path), Plan)
 
 
 def make_plan(
@@ -213,7 +155,7 @@ def make_plan(
     _check_contigs(contigs, path)
     trained = _trained_regions(model, contigs)
     chosen = choose_regions(settings.regions, settings.regions_file, contigs, path=path)
-    regions = chosen or [Region(name, 0, length) for name, length in contigs.items()]
+    regions = chosen or RegionSet.whole(contigs)
     if settings.trained_only:
         regions = _trained_only(regions, trained, model)
     n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
@@ -221,21 +163,16 @@ def make_plan(
         settings=_with_absolute_paths(settings),
         model={
             "path": str(model.folder.absolute()),
-            "name": model.name,
-            "revision": model.revision,
-            "sha256": model.sha256,
+            **model.identity.to_dict(),
         },
         fasta=path,
         assembly=_assembly(model, fasta),
         contigs=contigs,
-        trained=trained,
-        partitions=cut_regions(regions, TILE_LENGTH, n_tiles),
+        trained=None if trained is None else tuple(trained),
+        extents=tuple(map(tuple, cut_regions(regions, TILE_LENGTH, n_tiles))),
         identities={path: identity},
         run=RunRecord(
-            inputs={
-                "model": model.sha256,
-                "reference": sha256_file(path) if identity[0] <= _LARGEST_HASHED else None,
-            },
+            inputs={"model": model.sha256, "reference": input_checksum(path)},
             parameters=dataclasses.asdict(settings),
         ),
     )
@@ -273,25 +210,17 @@ def _check_contigs(contigs: dict[str, int], path: str) -> None:
             )
 
 
-def _trained_regions(model: Model, contigs: dict[str, int]) -> list[Region] | None:
+def _trained_regions(model: Model, contigs: dict[str, int]) -> RegionSet | None:
     """The model's training regions, by the names of the reference's contigs."""
     if model.training_regions is None:
         return None
-    names = resolve_contigs((region.contig for region in model.training_regions), contigs)
-    named = (
-        Region(names[region.contig], region.start, min(region.end, contigs[names[region.contig]]))
-        for region in model.training_regions
-        if region.contig in names
-    )
-    return merge_regions(named)
+    return model.training_regions.spelled_as(contigs) & RegionSet.whole(contigs)
 
 
-def _trained_only(
-    regions: list[Region], trained: list[Region] | None, model: Model
-) -> list[Region]:
+def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -> RegionSet:
     if trained is None:
         raise UsageError(f"--trained-only: model {model.name} does not say what it was trained on")
-    shared = intersect(regions, trained)
+    shared = regions & trained
     if not shared:
         raise InputError(
             f"none of the regions is one that model {model.name} was trained on",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.jobs.work_folder import WorkFolder, other_work
+from phylotools.jobs.runners import in_turn
+from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.threads import n_cores
 from phylotools.scoring.scorer import Scorer
 from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
@@ -19,7 +20,6 @@ from phylotools.tracks.plan import (
     Plan,
     TrackSettings,
     make_plan,
-    read_plan,
     work_folder,
 )
 
@@ -47,8 +47,7 @@ def init_tracks(
     folder = work_folder(work)
     folder.refuse_existing()
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
-    folder.make()
-    plan.write(folder)
+    folder.begin(plan)
     return plan
 
 
@@ -73,11 +72,12 @@ def run_tracks(
     InputError, UsageError, OutputError
     """
     folder = work_folder(work)
-    plan = read_plan(folder)
+    plan = folder.read_plan()
     for index in indices:
-        folder.require_index(index, len(plan.partitions))
-    model = load_model(plan.model["path"])
-    return _run(folder, plan, indices, model, threads, batch_size, on_positions)
+        plan.partition(index)
+    return _run(
+        folder, plan, indices, load_model(plan.model["path"]), threads, batch_size, on_positions
+    )
 
 
 def finalise_tracks(
@@ -95,9 +95,9 @@ def finalise_tracks(
     PhylotoolsError, InputError, OutputError
     """
     folder = work_folder(work)
-    plan = read_plan(folder)
+    plan = folder.read_plan()
     refuse_output(output, force)
-    with folder.locked(others_may_stay=True):
+    with folder.locked():
         return finalise(folder, plan, output, assembly=assembly, threads=threads, force=force)
 
 
@@ -148,39 +148,16 @@ def make_tracks(
     refuse_output(output, force)
     folder = work_folder(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
-    with folder.locked() as lock:
-        plan = _resumed(folder, plan)
-        n_partitions = len(plan.partitions)
-        try:
-            _run(folder, plan, range(n_partitions), model, threads, batch_size, on_positions)
-            summary = finalise(
-                folder, plan, output, assembly=assembly, threads=threads or n_cores(), force=force
-            )
-        except InputError:
-            # Another input or another option is needed: then the parts are of no use.
-            folder.remove(lock)
-            raise
-        except BaseException:
-            folder.leave(n_partitions, lock)
-            raise
-        folder.remove(lock)
-    return summary
-
-
-def _resumed(folder: WorkFolder, plan: Plan) -> Plan:
-    """The plan of the folder, if there is one of the same work; else the new one, written."""
-    if not folder.has_plan:
-        plan.write(folder)
-        return plan
-    earlier = read_plan(folder)
-    if not earlier.same_work(plan):
-        raise other_work(folder.path)
-    folder.log_done(len(earlier.partitions))
-    return earlier
+    with folder.resuming(plan) as job:
+        everything = range(job.n_partitions)
+        _run(folder, job, everything, model, threads, batch_size, on_positions)
+        return finalise(
+            folder, job, output, assembly=assembly, threads=threads or n_cores(), force=force
+        )
 
 
 def _run(
-    folder: WorkFolder,
+    folder: WorkFolder[Plan],
     plan: Plan,
     indices: Sequence[int],
     model: Model,
@@ -189,14 +166,15 @@ def _run(
     on_positions: Callable[[int], None],
 ) -> int:
     """Run the partitions that are not finished; returns their positions."""
-    pending = [index for index in dict.fromkeys(indices) if not folder.is_done(index)]
-    plan.check_inputs(model)
+    pending = folder.unfinished(plan, indices)
+    plan.check_inputs()
+    plan.check_model(model)
     if not pending:
         return 0
     with _maker(plan, model, threads, batch_size) as (maker, facts):
-        for index in pending:
-            maker.run(folder, index, facts, on_positions)
-    return sum(len(region) for index in pending for region in plan.partitions[index])
+        # One after the other: each keeps the network and all threads busy.
+        in_turn(functools.partial(maker.run, folder, facts, on_positions=on_positions), pending)
+    return sum(len(region) for partition in pending for region in partition.extent)
 
 
 @contextmanager

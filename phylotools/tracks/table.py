@@ -1,4 +1,8 @@
-"""The table of all single-nucleotide variants: its lines, and the file put together."""
+"""The table of all single-nucleotide variants: its lines, and the file put together.
+
+bgzip text with a tabix index (contig, 1-based position), sorted, three lines a position in the
+order A, C, G, T without the reference base. Numbers are the text that ``annotate`` writes.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,28 @@ from phylotools.io.bgzf import BLOCK_SIZE, compress_block
 from phylotools.io.files import BGZF_EOF
 from phylotools.io.number_text import fixed_text, general_text
 from phylotools.io.position_table import open_indexed
-from phylotools.io.score_table import header_lines
+from phylotools.io.vcf.text import quote
 from phylotools.tracks.line_kernels import put_lines
 from phylotools.tracks.values import SiteValues
 
+#: Name of the table in a folder that `phylotools tracks` writes.
+TABLE_NAME = "snv_scores.tsv.gz"
+_COLUMN_LINE = b"#contig\tpos\tref\talt\tllr\trate\tentropy\n"
 #: Of a line without contig and numbers: position, two bases, separators.
 _FIXED_BYTES = 32
+
+
+def header_lines(facts: Mapping[str, str]) -> bytes:
+    """The header of a table, with its line ends.
+
+    Parameters
+    ----------
+    facts : mapping of str to str
+        What the numbers depend on.
+    """
+    text = ",".join(f"{key}={quote(value)}" for key, value in facts.items())
+    line = f"##phylotools_scores=<{text}>\n".encode("utf-8", "surrogateescape")
+    return line + _COLUMN_LINE
 
 
 def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> bytes:
@@ -36,10 +56,7 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     entropy = fixed_text(values.entropy)
     longest = sum(int(part.lengths.max(initial=0)) for part in (llr, rate, entropy))
     out = np.empty(3 * len(positions) * (len(name) + longest + _FIXED_BYTES), dtype=np.uint8)
-    n_bytes = put_lines(
-        name, positions, values.reference, llr.text, llr.lengths, rate.text, rate.lengths,
-        entropy.text, entropy.lengths, out,
-    )  # fmt: skip
+    n_bytes = put_lines(name, positions, values.reference, llr, rate, entropy, out)
     return out[:n_bytes].tobytes()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phylotools.io.bases import BASES
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.scoring.site_numbers import site_numbers
 from phylotools.tracks.catalogue import Signal
@@ -43,7 +44,7 @@ class SiteValues:
 
     def signal(self, signal: Signal) -> NDArray[np.float64]:
         """Values of one bigWig, [K], not yet rounded."""
-        base = "ACGT".find(signal.name[-1])
+        base = BASES.find(signal.name[-1])
         if signal.group == "log_probability":
             return self.log_probability[:, base]
         if signal.group == "logo":

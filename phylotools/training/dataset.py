@@ -17,6 +17,7 @@ from phylotools.model.presets import PAD_TOKEN
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.tree import Tree
 from phylotools.store.read import ColumnStore, open_store
+from phylotools.store.tree_scale import warn_of_scale
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out import HeldOutColumns
@@ -61,6 +62,7 @@ class StoreWindows:
     def __init__(self, path: Path, config: TrainingConfig) -> None:
         data = config.data
         self.store: ColumnStore = open_store(path)
+        warn_of_scale(self.store)
         self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
         self.plan = make_plan(self.tree)
         self.held_out_species = _held_out_species(self.store, config)
@@ -73,7 +75,7 @@ class StoreWindows:
             self.store,
             data.minimum_species,
             data.soft_mask_weight,
-            _intervals(HeldOutColumns.read(config).within(self.store.contigs)),
+            HeldOutColumns.read(config).within(self.store.contigs),
             self.width + half_window,
             PAD_TOKEN,
         )
@@ -307,14 +309,6 @@ def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Wi
     rows = np.searchsorted(firsts, chosen, side="right") - 1
     places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)
     return [(*tiled[row], index) for row, index in places]
-
-
-def _intervals(regions: Iterable[Region]) -> dict[str, np.ndarray]:
-    """Sorted regions by contig; int64 [H, 2] each."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for region in regions:
-        found.setdefault(region.contig, []).append((region.start, region.end))
-    return {contig: np.array(rows, dtype=np.int64) for contig, rows in found.items()}
 
 
 def _held_out_species(store: ColumnStore, config: TrainingConfig) -> np.ndarray:

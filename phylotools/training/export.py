@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
+from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import read_bed
-from phylotools.model.folder import ModelDraft, write_model
+from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.run_folder import CHECKPOINT
+
+logger = logging.getLogger("phylotools")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class ExportRequest:
     reference : Path or None
         FASTA to ship with the model, so that annotating needs no option.
     training_regions : Path or None
-        BED of the training columns, for a model meant to score only those.
+        BED of the columns that the model is meant for; by default that of its training columns,
+        which the run's folder holds.
     metrics : Path or None
         JSON of measured results for the manifest.
     """
@@ -85,8 +89,16 @@ def export_model(
         "metrics": _read_metrics(request.metrics),
     }
     card = read_small_text(request.card) if request.card else _plain_card(request, facts)
-    if request.training_regions is not None:
-        read_bed(request.training_regions)  # a model with a damaged BED could not be loaded
+    regions = request.training_regions
+    if regions is None and (path.parent / TRAINING_REGIONS).is_file():
+        regions = path.parent / TRAINING_REGIONS
+    if regions is not None:
+        # A model with a damaged BED could not be loaded.
+        found = read_bed(regions)
+        logger.info(
+            "sites outside %d regions (%d positions on %d contigs) will be outside_training",
+            len(found), found.n_positions, len(found.contigs),
+        )  # fmt: skip
     write_model(
         ModelDraft(
             name=request.name,
@@ -96,7 +108,7 @@ def export_model(
             facts=facts,
             card=card,
             reference=request.reference,
-            training_regions=request.training_regions,
+            training_regions=regions,
         ),
         target,
         force=force,

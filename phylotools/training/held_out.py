@@ -1,21 +1,16 @@
-"""Which columns a configuration keeps out of training, and the algebra of regions for it."""
+"""Which columns a configuration keeps out of training."""
 
 from __future__ import annotations
 
-import bisect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from phylotools.errors import InputError
-from phylotools.io.regions import (
-    Region,
-    merge_regions,
-    parse_region,
-    read_bed,
-    resolve_contigs,
-)
+from phylotools.io.bed import read_bed
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region, RegionSet, parse_region
 from phylotools.training.config import TrainingConfig
 
 logger = logging.getLogger("phylotools")
@@ -24,41 +19,6 @@ logger = logging.getLogger("phylotools")
 Covers = Callable[[Region], bool]
 
 _REMEDY = "compare it with the contigs that 'phylotools inspect STORE' lists"
-
-
-class RegionIndex:
-    """Disjoint regions, sorted within each contig, to be searched by position."""
-
-    def __init__(self, regions: Iterable[Region]) -> None:
-        self._regions: dict[str, list[Region]] = {}
-        for region in regions:
-            self._regions.setdefault(region.contig, []).append(region)
-        self._ends = {contig: [r.end for r in here] for contig, here in self._regions.items()}
-
-    def overlaps(self, window: Region) -> Iterator[Region]:
-        """The parts of a window that lie in the regions, in order."""
-        here = self._regions.get(window.contig, [])
-        first = bisect.bisect_right(self._ends.get(window.contig, []), window.start)
-        for index in range(first, len(here)):
-            start, end = max(window.start, here[index].start), min(window.end, here[index].end)
-            if start >= end:
-                break
-            yield Region(window.contig, start, end)
-
-
-def subtract(regions: Iterable[Region], removed: Iterable[Region]) -> list[Region]:
-    """Parts of `regions` outside all of `removed`, which are disjoint and sorted."""
-    index = RegionIndex(removed)
-    left = []
-    for region in regions:
-        start = region.start
-        for cut in index.overlaps(region):
-            if cut.start > start:
-                left.append(Region(region.contig, start, cut.start))
-            start = max(start, cut.end)
-        if start < region.end:
-            left.append(Region(region.contig, start, region.end))
-    return left
 
 
 @dataclass(frozen=True)
@@ -71,7 +31,7 @@ class HeldOutColumns:
     listed : tuple of Region
         Of ``data.held_out_regions``.
     from_file : tuple of Region
-        Of ``data.held_out_regions_file``.
+        Of ``data.held_out_regions_file``, merged.
     path : Path or None
         That file.
     """
@@ -93,12 +53,12 @@ class HeldOutColumns:
             path,
         )
 
-    def within(self, contigs: Mapping[str, int]) -> list[Region]:
+    def within(self, contigs: Mapping[str, int]) -> RegionSet:
         """Union of everything held out, on the contigs (name -> length) of one store."""
         named = resolve_contigs(self.contigs, contigs).values()
-        whole = [Region(contig, 0, contigs[contig]) for contig in named]
         parts = [_translate(part, contigs) for part in (self.listed, self.from_file)]
-        return merge_regions([*whole, *(region for part in parts for region in part if region)])
+        found = RegionSet.of(region for part in parts for region in part if region)
+        return found | RegionSet.whole({contig: contigs[contig] for contig in named})
 
     def check(self, stores: Sequence[tuple[Mapping[str, int], Covers]]) -> None:
         """Refuse names that hold nothing out: a misspelt one would put its columns in training.

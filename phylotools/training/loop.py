@@ -15,6 +15,7 @@ import torch
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
+from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
 from phylotools.phylogeny.threads import n_cores
@@ -40,6 +41,7 @@ from phylotools.training.run_folder import (
     refuse_run,
     start_anew,
 )
+from phylotools.training.trained_regions import write_trained_regions
 
 logger = logging.getLogger("phylotools")
 
@@ -112,6 +114,8 @@ class Trainer:
             self._restore(folder / CHECKPOINT)
         elif force:
             start_anew(folder)
+        if not (folder / TRAINING_REGIONS).exists():
+            write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
 
     def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:

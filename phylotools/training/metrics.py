@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from phylotools.io.documents import read_text
 from phylotools.io.files import naming_output, write_atomic
 
 COLUMNS = (
@@ -19,6 +20,21 @@ COLUMNS = (
 )
 
 
+def read_rows(path: Path) -> list[list[str]]:
+    """Cells of every whole row of a file of figures, the header apart; none if there is no file.
+
+    Raises
+    ------
+    InputError
+        If it is no text.
+    """
+    if not path.exists():
+        return []
+    text = read_text(path, remedy="remove it: the run goes on without its earlier rows")
+    rows = [line.split("\t") for line in text.splitlines()[1:]]
+    return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdecimal()]
+
+
 class MetricsFile:
     """A tab-separated file that grows row by row.
 
@@ -27,15 +43,15 @@ class MetricsFile:
     path : Path
     keep_until_step : int
         Rows of later steps are dropped: a resumed run writes them again.
+
+    Raises
+    ------
+    InputError
+        If there is such a file that is no text.
     """
 
     def __init__(self, path: Path, keep_until_step: int = 0) -> None:
-        rows = [line.split("\t") for line in path.read_text().splitlines()] if path.exists() else []
-        kept = [
-            row
-            for row in rows[1:]
-            if len(row) == len(COLUMNS) and row[0].isdecimal() and int(row[0]) <= keep_until_step
-        ]
+        kept = [row for row in read_rows(path) if int(row[0]) <= keep_until_step]
         lines = ["\t".join(row) for row in [list(COLUMNS), *kept]]
         write_atomic(path, "\n".join(lines) + "\n", force=True)
         self._path = path

@@ -13,9 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.intervals import (
+    flags_of,
+    merge_intervals,
+    overlapping,
+    positions_before,
+    runs_of,
+    windows_of,
+)
+from phylotools.io.regions import Region, RegionSet
 from phylotools.store import schema
-from phylotools.store.intervals import merge_intervals, runs_of, windows_of
 from phylotools.store.read import ColumnStore
 from phylotools.training.windows import copy_columns, n_columns
 
@@ -68,8 +75,8 @@ class SegmentReader:
     minimum_species : int
     soft_mask_weight : float
         Columns of weight 0, by this or by the store's own weights, are not read.
-    held_out : dict of str to int64 array [H, 2]
-        Contig -> sorted and disjoint intervals that are not for training.
+    held_out : RegionSet
+        What is not for training.
     reach : int
         Positions of the reference needed on either side of a column.
     outside : int
@@ -79,7 +86,7 @@ class SegmentReader:
     store: ColumnStore
     minimum_species: int
     soft_mask_weight: float
-    held_out: dict[str, NDArray[np.int64]]
+    held_out: RegionSet
     reach: int
     outside: int
     contigs: tuple[str, ...] = field(init=False)
@@ -95,19 +102,17 @@ class SegmentReader:
     def segments(self, columns: int) -> Iterator[tuple[int, int, int]]:
         """Parts (contig, start, end) of about so many covered columns, none in two shards."""
         index = {name: number for number, name in enumerate(self.contigs)}
-        contig, cover = "", _Cover(np.empty((0, 2), dtype=np.int64))
         for region in self.store.shard_regions():
-            if region.contig != contig:
-                contig, cover = region.contig, _Cover(self.store.intervals(region.contig))
             edges = np.arange(region.start, region.end, self.store.chunk_length)
-            covered = cover.before(np.append(edges, region.end))
+            cover = self.store.intervals(region.contig)
+            covered = positions_before(cover, np.append(edges, region.end))
             covered -= covered[0]
             # Of equal size, rather than with a small one at the end.
             parts = max(round(int(covered[-1]) / columns), 1)
             share = covered[:-1] * parts // max(int(covered[-1]), 1)
             starts = edges[np.flatnonzero(np.diff(share, prepend=-1))].tolist()
             for start, end in zip(starts, [*starts[1:], region.end], strict=True):
-                yield index[contig], start, end
+                yield index[region.contig], start, end
 
     def runs(
         self, contig: int, start: int, end: int
@@ -120,7 +125,7 @@ class SegmentReader:
             wanted &= weight > 0
         if self.soft_mask_weight == 0:
             wanted &= (self.store.reference(region) & schema.SOFT_MASK) == 0
-        out = self._held_out(region)
+        out = flags_of(self.held_out.on(region.contig), start, end)
         return _rows(contig, runs_of(wanted & ~out, start)), _rows(
             contig, runs_of(wanted & out, start)
         )
@@ -154,9 +159,7 @@ class SegmentReader:
             weights = self.store.weight(region)
             if weights is not None:
                 has_weight = True
-                inside = np.zeros(len(region), dtype=bool)
-                for start, end in (rows[:, 1:] - region.start).tolist():
-                    inside[max(start, 0) : end] = True
+                inside = flags_of(rows[:, 1:], region.start, region.end)
                 weight[done : done + count] = weights[inside]
             done += count
         assert done == len(bases)
@@ -175,21 +178,10 @@ class SegmentReader:
         for contig, own in _by_contig(runs):
             name = self.contigs[contig]
             for begin, stop in windows_of(own[:, 1:], self.store.contigs[name], _READ):
-                first = np.searchsorted(own[:, 2], begin, side="right")
-                last = np.searchsorted(own[:, 1], stop, side="left")
+                first, last = overlapping(own[:, 1:], begin, stop)
                 rows = own[first:last]
                 start, end = max(begin, int(rows[0, 1])), min(stop, int(rows[-1, 2]))
                 yield Region(name, start, end), rows
-
-    def _held_out(self, region: Region) -> NDArray[np.bool_]:
-        out = np.zeros(len(region), dtype=bool)
-        intervals = self.held_out.get(region.contig)
-        if intervals is not None:
-            first = np.searchsorted(intervals[:, 1], region.start, side="right")
-            last = np.searchsorted(intervals[:, 0], region.end, side="left")
-            for start, end in (intervals[first:last] - region.start).tolist():
-                out[max(start, 0) : end] = True
-        return out
 
     def _reference(self, runs: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The reference around runs, and where in it the positions of each run lie."""
@@ -207,21 +199,6 @@ class SegmentReader:
                 spans.append(span)
                 size += end - start
         return np.concatenate([np.empty(0, dtype=np.uint8), *spans]), np.concatenate(origins)
-
-
-class _Cover:
-    """How many positions of sorted, disjoint intervals lie before others."""
-
-    def __init__(self, intervals: NDArray[np.int64]) -> None:
-        self._starts = np.append(intervals[:, 0], np.iinfo(np.int64).max)
-        self._ends = intervals[:, 1]
-        self._sums = np.append(0, np.cumsum(intervals[:, 1] - intervals[:, 0]))
-
-    def before(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        whole = np.searchsorted(self._ends, positions, side="right")
-        begun = np.maximum(positions - self._starts[whole], 0)
-        counts: NDArray[np.int64] = self._sums[whole] + begun
-        return counts
 
 
 def _rows(contig: int, intervals: NDArray[np.int64]) -> NDArray[np.int64]:

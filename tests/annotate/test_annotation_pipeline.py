@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phylotools.annotate import run as annotate_module
-from phylotools.annotate.info_fields import InfoFields
 from phylotools.annotate.judging import Judge
 from phylotools.annotate.run import AnnotationSettings, annotate_file
-from phylotools.annotate.variants import VariantAnnotator
+from phylotools.annotate.variants import InfoFields, VariantAnnotator
 from phylotools.errors import InputError, OutputError
 from phylotools.io.vcf import reader
 from phylotools.io.vcf.text import VcfHeader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import random
 import re
 import tempfile
@@ -17,15 +18,17 @@ import pysam
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from score_tables import table_of_annotation, write_table
 
 from phylotools.annotate import spelled_records
 from phylotools.annotate.judging import Judge
 from phylotools.annotate.run import AnnotationSettings, annotate_file
+from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.io.vcf import reader
 from phylotools.scoring.scorer import Scorer
+from phylotools.tracks.catalogue import SIGNALS
+from phylotools.tracks.values import rounded, site_values
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 HEADER = b"##fileformat=VCFv4.3\n##contig=<ID=chr1>\n##contig=<ID=chr2>\n##contig=<ID=chrM>\n"
@@ -276,39 +279,70 @@ def place(row: tuple[str, int, str, str]) -> tuple[int, int]:
     return ["chr1", "chr2", "chrM", "chr9"].index(row[0]), row[1]
 
 
-@pytest.fixture(scope="module")
-def all_scores(model) -> list[tuple]:
-    """Rows of the table of every allele."""
-    rows = [
-        (contig, position, ref, ",".join(sorted({*"ACGT"} - {ref})))
-        for contig, letters in GENOME.items()
-        for position, ref in enumerate(letters.upper(), start=1)
-        if ref != "N"
-    ]
-    return table_of_annotation(line.decode() for line in annotated(model, make_lines(rows)))
+def write_tracks(folder: Path, model, share: float, seed: int = 0) -> None:
+    """What the model says of a share of the sites, as `phylotools tracks` writes it."""
+    chance = np.random.default_rng(seed)
+    lengths = {name: len(letters) for name, letters in GENOME.items()}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            signal: stack.enter_context(open_bigwig(str(folder / signal.file), lengths))
+            for signal in SIGNALS
+        }
+        with ReferenceGenome.open(model.reference_fasta) as genome:
+            scorer = Scorer(model, genome, threads=1)
+            for name, length in lengths.items():
+                codes = genome.bases(Region(name, 0, length))
+                kept = np.flatnonzero((codes < 4) & (chance.random(length) < share))
+                theta = scorer.theta_at(name, kept)
+                values = site_values(model.substitution, theta, codes[kept])
+                for signal, writer in writers.items():
+                    writer.add(name, kept, rounded(values.signal(signal)))
+    record = {
+        "format": "phylotools-tracks",
+        "model": {"name": "toy", "sha256": model.sha256},
+        "computed_on": [{"precision": "float32"}],
+        "tracks": [],
+    }
+    (folder / "tracks.json").write_text(json.dumps(record))
 
 
 @QUIET
 @given(many_records, st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 99))
-def test_a_table_of_scores_gives_the_same_bytes(
-    model, all_scores: list, rows: list, share: float, seed: int
-) -> None:
-    rng = random.Random(seed)
+def test_looked_up_numbers_are_those_computed(model, rows: list, share: float, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        source, table = Path(folder, "in.vcf"), Path(folder, "t.tsv.gz")
-        write_table(table, [row for row in all_scores if rng.random() < share])
-        source.write_bytes(b"\n".join([HEADER + COLUMNS, *make_lines(rows), b""]))
-        outputs = []
-        for scores in (None, str(table)):
-            run(model, source, Path(folder, "out.vcf"), scores=scores)
-            outputs.append(Path(folder, "out.vcf").read_bytes())
-    assert outputs[0] == outputs[1]
+        write_tracks(Path(folder), model, share, seed)
+        lines = make_lines(rows)
+        computed = annotated(model, lines)
+        for line, expected in zip(annotated(model, lines, scores=folder), computed, strict=True):
+            assert_alike(line, expected)
 
 
-def test_a_whole_table_leaves_nothing_to_compute(model, all_scores: list, tmp_path: Path) -> None:
-    table = write_table(tmp_path / "t.tsv.gz", all_scores)
-    rows = [(row[0], row[1], row[2], row[3]) for row in all_scores[::7]]
-    lines = make_lines(rows)
-    expected = annotated(model, lines)
+def assert_alike(line: bytes, expected: bytes) -> None:
+    """Records whose numbers are the same but for their last digits."""
+    found, wanted = FIELDS.search(line), FIELDS.search(expected)
+    assert found is not None
+    assert wanted is not None
+    assert line[: found.start()] == expected[: wanted.start()]
+    assert found[2] == wanted[2]
+    for field in (1, 3, 4):
+        numbers, others = (match[field].split(b",") for match in (found, wanted))
+        assert [x == b"." for x in numbers] == [x == b"." for x in others]
+        for number, other in zip(numbers, others, strict=True):
+            if number != b".":
+                # An indel sums what rounding leaves of a hundred terms.
+                assert float(number) == pytest.approx(float(other), rel=2e-4, abs=0.02)
+
+
+def test_whole_tracks_leave_nothing_to_compute(model, tmp_path: Path) -> None:
+    write_tracks(tmp_path, model, 1.0)
+    rows = [
+        ("chr1", position, ref, alt)
+        for position, ref in enumerate(GENOME["chr1"].upper(), start=1)
+        for alt in ("A", ref + "ACG")
+        if ref not in ("N", alt)
+        and "N" not in GENOME["chr1"][max(position - 30, 0) : position + 30]
+    ]
+    assert len(rows) > 500
     with mock.patch.object(Scorer, "theta_at", side_effect=AssertionError("computed")):
-        assert annotated(model, lines, scores=str(table)) == expected
+        lines = annotated(model, make_lines(rows), scores=str(tmp_path))
+    assert not any(b"PHYLOGPN_LLR=." in line for line in lines)

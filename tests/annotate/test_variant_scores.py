@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_substitution import frequencies, rate_matrix
 
-from phylotools.annotate.info_fields import InfoFields
-from phylotools.annotate.variants import VariantAnnotator
+from phylotools.annotate.variants import InfoFields, VariantAnnotator
 from phylotools.errors import InputError, UsageError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.phylogeny.substitution import make_substitution_model
@@ -157,7 +156,7 @@ def test_error_names_the_line(make_annotator) -> None:
 
 
 def test_outside_training_is_flagged_and_wins_over_the_edge(make_annotator) -> None:
-    regions = [Region("1", 0, 2), Region("1", 1, 4), Region("other", 0, 9)]
+    regions = RegionSet.of([Region("1", 0, 2), Region("1", 1, 4), Region("other", 0, 9)])
     annotator = make_annotator(training_regions=regions)
     statuses = [
         annotate_one(annotator, *place)["STATUS"]

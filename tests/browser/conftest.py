@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Chromium, find_chromium
+from field_tools import require
 from small_tracks import CONTIGS, VIEW, make_tracks, write_fasta
 
 from phylotools.browser import write_browser_files
@@ -33,7 +34,7 @@ def browser_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chromium]:
     if find_chromium() is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+        require("chromium")
     opened = Chromium(tmp_path / "profile")
     yield opened
     opened.close()

@@ -29,7 +29,6 @@ CLINVAR = MTDNA / "clinvar_20220525_chrM_snv.vcf.gz"
 FIELDS = [f"PHYLOGPN_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY")]
 BROKEN = {
     "bgzf_no_eof.vcf.gz",
-    "chrom_accession.vcf",
     "chrom_unknown.vcf",
     "empty.vcf",
     "seven_columns.vcf",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from field_tools import require
-from score_tables import table_of_annotation, write_table
 from toy_models import CHRM, write_toy_model
 
 from phylotools.cli.main import run
@@ -107,25 +108,6 @@ def test_bed_with_other_contigs(model: Path, tmp_path: Path, capfd) -> None:
     assert keys(output.read_text())
 
 
-@pytest.fixture(scope="module")
-def table(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All scores of chrM:1001-4000."""
-    folder = tmp_path_factory.mktemp("table")
-    letters = "".join(CHRM.read_text().split("\n")[1:])
-    rows = "".join(
-        f"chrM\t{position + 1}\t.\t{letters[position]}\t"
-        f"{','.join(sorted({*'ACGT'} - {letters[position]}))}\t.\t.\t.\n"
-        for position in range(1000, 4000)
-        if letters[position] in "ACGT"
-    )
-    header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    (folder / "all.vcf").write_text(header + rows)
-    assert annotate(model, folder / "all.vcf", folder / "scored.vcf") == 0
-    sha256 = json.loads((model / "manifest.json").read_text())["sha256"]["weights.safetensors"]
-    lines = (folder / "scored.vcf").read_text().splitlines()
-    return write_table(folder / "t.tsv.gz", table_of_annotation(lines), sha256=sha256)
-
-
 #: The numbers of our INFO fields.
 number = re.compile(r"(?<=[=,])(-?[0-9]+\.?[0-9]*(?:e-?[0-9]+)?)(?=[,;\n]|$)")
 
@@ -134,38 +116,24 @@ def without_command(path: Path) -> list[str]:
     return [x for x in path.read_text().splitlines() if not x.startswith("##phylotools_annotate")]
 
 
-def test_looked_up_is_computed(model: Path, table: Path, tmp_path: Path) -> None:
-    outputs = []
-    for options in ([], ["--scores", str(table), "--summary-json", str(tmp_path / "s.json")]):
-        outputs.append(tmp_path / f"{len(options)}.vcf")
-        assert annotate(model, GNOMAD, outputs[-1], *options) == 0
-    assert without_command(outputs[0]) == without_command(outputs[1])
-    facts = json.loads((tmp_path / "s.json").read_text())
-    snvs = [
-        row
-        for row in keys(outputs[0].read_text())
-        if 1000 < int(row[1]) <= 4000 and len(row[3]) == len(row[4]) == 1
-    ]
-    assert facts["changes_looked_up"] >= len(snvs) > 500
+@pytest.fixture(scope="module")
+def tracks(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What can be looked up of chrM:1001-4000, and the table beside it."""
+    folder = tmp_path_factory.mktemp("made") / "tracks"
+    command = f"tracks -m {model} -r chrM:1001-4000 -@ 1 -q -o {folder}"
+    assert run([*command.split(), "--tracks", "log_probability,rate,llr_mean"]) == 0
+    return folder
 
 
-def test_looked_up_in_bigwigs(model: Path, tmp_path: Path) -> None:
-    """What four digits of the tracks can give; and the folder's table, if it has one, instead."""
-    chosen = ["-m", str(model), "-r", "chrM:1001-4000", "-@", "1", "-q"]
-    bare = [*chosen, "--tracks", "log_probability,rate,llr_mean", "--no-snv-table"]
-    assert run(["tracks", *bare, "-o", str(tmp_path / "bare")]) == 0
-    assert run(["tracks", *chosen, "-o", str(tmp_path / "all")]) == 0
-    lines = {}
-    for folder in ("", "all", "bare"):
-        output, summary = tmp_path / f"{folder}.vcf", tmp_path / f"{folder}.json"
-        scores = ["--scores", str(tmp_path / folder)] if folder else []
-        assert annotate(model, GNOMAD, output, *scores, "--summary-json", str(summary)) == 0
-        lines[folder] = without_command(output)
-    assert lines["all"] == lines[""]
-    facts = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("all", "bare")]
-    assert facts[0]["changes_looked_up"] == facts[1]["changes_looked_up"] > 500
+def test_looked_up_is_computed(model: Path, tracks: Path, tmp_path: Path) -> None:
+    """To the four digits of the tracks."""
+    lines = []
+    for options in ([], ["--scores", str(tracks), "--summary-json", str(tmp_path / "s.json")]):
+        output = tmp_path / f"{len(options)}.vcf"
+        assert annotate(model, GNOMAD, output, *options) == 0
+        lines.append(without_command(output))
     n_same = 0
-    for exact, rounded in zip(lines[""], lines["bare"], strict=True):
+    for exact, rounded in zip(*lines, strict=True):
         before, after = number.split(exact), number.split(rounded)
         assert before[::2] == after[::2]
         # LLRs here are differences of logarithms of up to 20.
@@ -173,10 +141,36 @@ def test_looked_up_in_bigwigs(model: Path, tmp_path: Path) -> None:
             list(map(float, before[1::2])), rel=1e-4, abs=3e-3
         )
         n_same += exact == rounded
-    assert n_same < len(lines[""])
+    assert n_same < len(lines[0])
+    snvs = [
+        row
+        for row in keys("\n".join(lines[0]))
+        if 1000 < int(row[1]) <= 4000 and len(row[3]) == len(row[4]) == 1
+    ]
+    assert json.loads((tmp_path / "s.json").read_text())["changes_looked_up"] >= len(snvs) > 500
 
 
-def test_tables_that_are_refused(model: Path, table: Path, tmp_path: Path, capfd) -> None:
+def test_lookups_import_no_torch(model: Path, tracks: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from phylotools.cli.main import run; code = run(sys.argv[1:]); "
+        "print(code, 'torch' in sys.modules, 'scipy' in sys.modules)"
+    )
+    source = tmp_path / "in.vcf"
+    records = [
+        line
+        for line in PLAIN.read_text().splitlines()
+        if line.startswith("#") or 1100 < int(line.split("\t")[1]) < 3900
+    ]
+    source.write_text("\n".join([*records, ""]))
+    assert sum(not line.startswith("#") for line in records) > 0
+    command = ["annotate", source, "-m", model, "--scores", tracks, "-o", tmp_path / "out.vcf"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, command)], capture_output=True, text=True
+    )
+    assert done.stdout.split()[:2] == ["0", "False"], done.stderr
+
+
+def test_scores_that_are_refused(model: Path, tracks: Path, tmp_path: Path, capfd) -> None:
     def refused(path: Path | str, complaint: str, *options: str) -> None:
         output = tmp_path / "out.vcf"
         assert annotate(model, PLAIN, output, "--scores", str(path), *options) == 1
@@ -186,26 +180,25 @@ def test_tables_that_are_refused(model: Path, table: Path, tmp_path: Path, capfd
         assert complaint in errors[0]
         assert not output.exists()
 
-    row = [("chrM", 3308, "T", "C", "-1.0000", "1", "1.0000")]
-    other = write_table(tmp_path / "other.tsv.gz", row, sha256="cd" * 32)
-    refused(other, f"are of model toy (sha256 {'cd' * 32}), not of toy (sha256 ")
-    refused(tmp_path / "none.tsv.gz", "none.tsv.gz: cannot read: No such file")
-    refused(tmp_path, "snv_scores.tsv.gz: cannot read: No such file")
-    refused(PLAIN, "plain.vcf: is not compressed with bgzip; bgzip it and index it")
-    cut = tmp_path / "cut.tsv.gz"
-    cut.write_bytes(table.read_bytes()[:-100])
-    refused(cut, "cut.tsv.gz: the bgzip file has no end marker: it is truncated; copy")
-    # A genome with other bases: as if the table were of another assembly.
+    other = shutil.copytree(tracks, tmp_path / "other")
+    record = (other / "tracks.json").read_text()
+    sha256 = json.loads(record)["model"]["sha256"]
+    (other / "tracks.json").write_text(record.replace(sha256, "cd" * 32))
+    refused(other, f"are of model toy (sha256 {'cd' * 32}), not of toy (sha256 {sha256})")
+    refused(tmp_path / "none", "none/tracks.json: cannot read: No such file")
+    refused(tmp_path, "tracks.json: cannot read: No such file")
+    table = tracks / "snv_scores.tsv.gz"
+    refused(table, "snv_scores.tsv.gz: is no folder of tracks; scores are looked up in the bigWigs")
+    # A genome with other bases: as if the tracks were of another assembly.
     letters = "".join(CHRM.read_text().split("\n")[1:])
     first = letters.index("C", 1500)
     (tmp_path / "changed.fa").write_text(f">chrM\n{'A' * 3000}{letters[3000:]}\n")
     source, output = tmp_path / "in.vcf", tmp_path / "out.vcf"
-    for alt in "CG":
-        source.write_text(
-            "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-            f"chrM\t{first + 1}\t.\tA\t{alt}\t.\t.\t.\n"
-        )
-        options = ["--scores", str(table), "-f", str(tmp_path / "changed.fa")]
-        assert annotate(model, source, output, *options) == 1
-        assert f"its reference at chrM:{first + 1} is C, that of" in capfd.readouterr().err
-        assert not output.exists()
+    source.write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f"chrM\t{first + 1}\t.\tA\tG\t.\t.\t.\n"
+    )
+    options = ["--scores", str(tracks), "-f", str(tmp_path / "changed.fa")]
+    assert annotate(model, source, output, *options) == 1
+    assert f"its reference base at chrM:{first + 1} is not that of" in capfd.readouterr().err
+    assert not output.exists()

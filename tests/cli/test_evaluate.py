@@ -5,6 +5,9 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
+import pysam.bcftools
 import pytest
 
 from phylotools.cli.main import run
@@ -99,6 +102,43 @@ def test_several_scored_files_side_by_side(tmp_path, capsys):
         ["all", "A_LLR", "low", "1", "2", "1.000", "1.000", "0.333"],
         ["phyloP", "high", "1", "2", "1.000", "1.000", "0.333", "+0.000"],
     ]
+
+
+@pytest.mark.parametrize("kind", ["vcf", "bcf", "csv", "parquet"])
+def test_the_same_variants_in_every_form_give_the_same_table(tmp_path, capsys, kind):
+    header = (
+        "##fileformat=VCFv4.2\n##contig=<ID=chrM>\n"
+        '##INFO=<ID=A_LLR,Number=A,Type=Float,Description="x">\n'
+        '##INFO=<ID=LABEL,Number=1,Type=String,Description="x">\n'
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    )
+    rows = [(i, "P" if i % 3 else "B", (i * 7 % 20) / 8 - i % 3) for i in range(1, 40)]
+    path = tmp_path / f"scored.{kind}"
+    if kind in ("vcf", "bcf"):
+        lines = [f"chrM\t{i}\t.\tA\tC\t.\t.\tA_LLR={x};LABEL={y}\n" for i, y, x in rows]
+        (tmp_path / "scored.vcf").write_text(header + "".join(lines))
+    if kind == "bcf":
+        pysam.bcftools.view(
+            "-O", "b", "-o", str(path), str(tmp_path / "scored.vcf"), catch_stdout=False
+        )
+    elif kind == "csv":
+        lines = [f'"{i}";"chrM";{i}.0;A;C;{x};{y}\n' for i, y, x in rows]
+        path.write_text('\ufeff"";CHROM;POS;REF;ALT;A_LLR;LABEL\n' + "".join(lines))
+    elif kind == "parquet":
+        columns = {"CHROM": ["chrM"] * 39, "POS": [i for i, _, _ in rows]}
+        columns |= {"REF": ["A"] * 39, "ALT": ["C"] * 39}
+        columns |= {"A_LLR": [x for _, _, x in rows], "LABEL": [y for _, y, _ in rows]}
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    arguments = ("--label-column", "LABEL", "--positive", "P", "--negative", "B")
+    assert evaluate(path, *arguments, "--score", "A_LLR", "--bootstrap", 100) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[:5] == ["all", "A_LLR", "low", "26", "13"]
+    # By scikit-learn: 0.8077 and 0.9003.
+    assert (row[5], row[8]) == ("0.808", "0.900")
+    plot = ["plot", "llr", str(path), "--score", "A_LLR", "--classes", "LABEL", "-o"]
+    assert run([*plot, str(tmp_path / "p")]) == 0
+    numbers = (tmp_path / "p.tsv").read_text().splitlines()
+    assert [line.split("\t")[:2] for line in numbers[2:]] == [["P", "26"], ["B", "13"]]
 
 
 def test_existing_output_is_refused_before_any_work(tmp_path, capsys):

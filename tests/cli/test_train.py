@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from small_stores import change_attributes
 
 from phylotools.cli.main import run
 
-RUN = ("checkpoint.safetensors", "metrics.tsv")
+DATA = Path(__file__).parents[1] / "data"
+RUN = ("checkpoint.safetensors", "metrics.tsv", "training_regions.bed")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def place(tmp_path_factory, mammals_store) -> Path:
     return folder
 
 
-def test_a_run_holds_two_files_and_its_lock(place):
+def test_a_run_holds_three_files_and_its_lock(place):
     assert sorted(path.name for path in (place / "run").iterdir()) == sorted([*RUN, ".lock"])
     modes = {path.stat().st_mode & 0o777 for path in (place / "run").iterdir()}
     assert len(modes) == 1  # as the umask says, all of them
@@ -112,8 +114,31 @@ def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert metrics.read_bytes() == (place / "run" / "metrics.tsv").read_bytes(), kill_after
-    left = {path.name for path in (tmp_path / "run").iterdir() if not path.name.endswith(".part")}
-    assert left == {*RUN, ".lock"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {*RUN, ".lock"}
+
+
+def test_damaged_figures_are_one_line(place, tmp_path):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    shutil.copy(DATA / "damaged" / "metrics_not_utf8.tsv", run / "metrics.tsv")
+    for arguments in (
+        ["train", place / "config.toml", "-o", run, "--resume", "--device", "cpu"],
+        ["inspect", run],
+    ):
+        complained(phylotools(*arguments), f"{run}/metrics.tsv: is damaged: it is not UTF-8 text")
+    (run / "metrics.tsv").unlink()
+    done = phylotools("train", place / "config.toml", "-o", run, "--resume", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+
+
+def test_inspect_describes_a_run(place):
+    found = json.loads(phylotools("inspect", place / "run", "--json").stdout)
+    assert (found["kind"], found["step"], found["complete"]) == ("training run", 90, True)
+    assert found["steps_to_do"] == 90
+    last = (place / "run" / "metrics.tsv").read_text().splitlines()[-1].split("\t")
+    assert found["last_figures"]["loss"] == float(last[1])
+    assert found["last_figures"]["evaluation_held_out_columns"] == float(last[7])
+    assert found["best_step"] % 30 == 0
+    assert "last figures:\n" in phylotools("inspect", place / "run").stdout
 
 
 def test_check_finds_nothing(place):
@@ -143,9 +168,7 @@ def test_check_looks_at_the_data(place, tmp_path):
 def test_check_verifies_the_stores(place, tmp_path, mammals_store):
     store = tmp_path / "damaged.store"
     shutil.copytree(mammals_store, store)
-    metadata = json.loads((store / "zarr.json").read_text())
-    metadata["attributes"]["sha256"]["bases"] = "0" * 64
-    (store / "zarr.json").write_text(json.dumps(metadata))
+    change_attributes(store, lambda attributes: attributes["sha256"].update(bases="0" * 64))
     text = (place / "config.toml").read_text().replace(str(mammals_store), str(store))
     (tmp_path / "config.toml").write_text(text)
     done = phylotools("train", tmp_path / "config.toml", "--check")

@@ -8,7 +8,7 @@ from phylotools.api.inputs import region_table
 from phylotools.embedding.regions import Texts, by_contig, n_outside
 from phylotools.embedding.staging import StagedRows
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 
 GENOME = ReferenceGenome.from_sequences({"chr2": b"A" * 60, "chr1": b"C" * 60})
 _REGIONS = st.lists(
@@ -28,7 +28,7 @@ def test_regions_outside_are_counted_as_base_by_base(regions, inside) -> None:
         any((contig, p) not in bases for p in range(start, end)) for contig, start, end in regions
     )
     table = region_table(regions, GENOME)
-    assert n_outside(table, [Region(*each) for each in inside]) == expected
+    assert n_outside(table, RegionSet.of(Region(*each) for each in inside)) == expected
 
 
 @given(_REGIONS)

@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from phylotools.evaluate.metrics import (
-    MIN_SITES_FOR_INTERVAL,
-    Ranking,
-    auprc,
-    auroc,
-    compare_scores,
-    cumulative_counts,
-    site_weights,
-)
+from phylotools.evaluate.area_kernels import draw_sites, weighted_areas
+from phylotools.evaluate.metrics import MIN_SITES_FOR_INTERVAL, compare_scores, rank_variants
 
 # Few distinct values, so that ties are the rule; infinities are ordinary values.
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([math.inf, -math.inf]))
@@ -38,14 +31,21 @@ def finite(scores):
     return np.clip(scores, -10, 10)
 
 
+def areas(scores, positive, weights=None):
+    """AUROC and AUPRC of variants that each have a site of their own."""
+    ranked = rank_variants(scores, positive, np.arange(len(scores)))
+    if weights is None:
+        weights = np.ones(len(scores))
+    return weighted_areas(ranked, weights.astype(np.uint8))
+
+
 @settings(max_examples=120, deadline=None)
 @given(labelled())
 def test_areas_equal_scikit_learn(case):
     scores, positive, weights = case
-    counts = cumulative_counts(Ranking.of(scores), positive, weights)
     arguments = {"y_true": positive, "y_score": finite(scores), "sample_weight": weights}
-    assert auroc(*counts) == pytest.approx(roc_auc_score(**arguments), abs=1e-12)
-    assert auprc(*counts) == pytest.approx(average_precision_score(**arguments), abs=1e-12)
+    expected = roc_auc_score(**arguments), average_precision_score(**arguments)
+    assert areas(scores, positive, weights) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
@@ -57,34 +57,35 @@ def test_auroc_is_the_mann_whitney_statistic(case):
         for p in scores[positive]
         for n in scores[~positive]
     ]
-    counts = cumulative_counts(Ranking.of(scores), positive)
-    assert auroc(*counts) == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert areas(scores, positive)[0] == pytest.approx(np.mean(pairs), abs=1e-12)
 
 
 @settings(max_examples=50, deadline=None)
 @given(labelled())
-def test_weights_in_a_block_equal_repeated_variants(case):
+def test_weights_equal_repeated_variants(case):
     scores, positive, weights = case
-    block = np.stack([weights, np.ones_like(weights)])
-    areas = auroc(*cumulative_counts(Ranking.of(scores), positive, block))
     repeat = weights.astype(int)
-    again = cumulative_counts(Ranking.of(np.repeat(scores, repeat)), np.repeat(positive, repeat))
-    assert areas[0] == pytest.approx(auroc(*again), abs=1e-12)
-    assert areas.shape == (2,)
+    again = areas(np.repeat(scores, repeat), np.repeat(positive, repeat))
+    assert areas(scores, positive, weights) == pytest.approx(again, abs=1e-12)
 
 
 def test_turning_the_score_mirrors_auroc():
     generator = np.random.default_rng(0)
     positive = generator.random(200) < 0.3
     scores = np.round(generator.normal(size=200), 1)
-    there = auroc(*cumulative_counts(Ranking.of(scores), positive))
-    back = auroc(*cumulative_counts(Ranking.of(-scores), positive))
-    assert there + back == pytest.approx(1, abs=1e-12)
+    assert areas(scores, positive)[0] + areas(-scores, positive)[0] == pytest.approx(1, abs=1e-12)
+
+
+def test_large_counts_do_not_overflow():
+    n = 200_000
+    positive = np.arange(n) % 2 == 0
+    weights = np.full(n, 200)
+    assert areas(np.zeros(n), positive, weights) == (0.5, 0.5)
 
 
 def test_missing_score_is_refused():
     with pytest.raises(ValueError, match="missing"):
-        Ranking.of(np.array([1.0, math.nan]))
+        areas(np.array([1.0, math.nan]), np.array([True, False]))
 
 
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])
@@ -115,16 +116,51 @@ def test_few_sites_give_a_value_without_an_interval():
     assert math.isnan(found.metrics[0].auroc.low)
 
 
-def test_whole_sites_are_drawn_within_their_stratum():
-    positive = np.array([True, False, True, True, False, False, False])
-    sites = np.array([0, 0, 1, 1, 2, 3, 4])
-    weights = np.concatenate(list(site_weights(positive, sites, 500, 3)))
-    assert weights.shape == (500, 5)
+def test_sites_are_drawn_within_their_stratum():
+    bounds = np.array([0, 1, 1, 4, 1004])
+    weights = np.empty((400, 1004), dtype=np.uint8)
+    for seed, row in enumerate(weights):
+        draw_sites(np.uint64(seed), bounds, row)
     assert (weights[:, 0] == 1).all()
-    assert (weights[:, 1] == 1).all()
-    assert (weights[:, 2:].sum(axis=1) == 3).all()
-    # Each of the three negative sites is drawn once on average.
-    assert weights[:, 2:].mean(axis=0) == pytest.approx([1, 1, 1], abs=0.15)
+    assert (weights[:, 1:4].sum(axis=1) == 3).all()
+    assert (weights[:, 4:].sum(axis=1) == 1000).all()
+    # Each of three is drawn once on average.
+    assert weights[:, 1:4].mean(axis=0) == pytest.approx([1, 1, 1], abs=0.15)
+    # Counts of one site among many are nearly Poisson: variance 1, none in 1 / e of all cases.
+    assert weights[:, 4:].var() == pytest.approx(1 - 1 / 1000, rel=0.02)
+    assert (weights[:, 4:] == 0).mean() == pytest.approx(math.exp(-1), rel=0.01)
+
+
+def test_variants_of_a_site_are_drawn_together():
+    # Six sites of a positive and a negative each: whatever is drawn, the areas stay the same.
+    positive = np.arange(12) % 2 == 0
+    scores = np.where(positive, 1.0, 0.0)[None]
+    found = compare_scores(scores, positive, np.arange(12) // 2, replicates=100)
+    assert found.n_positive_sites == found.n_negative_sites == 6
+    assert (found.metrics[0].auroc.low, found.metrics[0].auroc.high) == (1, 1)
+
+
+def test_an_interval_equals_that_of_scikit_learn_on_the_same_draws():
+    generator = np.random.default_rng(6)
+    n, n_replicates = 60, 50
+    positive = np.arange(n) < 25
+    scores = np.round(generator.normal(size=n) + positive, 1)
+    found = compare_scores(
+        scores[None], positive, np.arange(n), replicates=n_replicates, seed=9
+    ).metrics[0]
+    drawn = []
+    for seed in np.random.SeedSequence(9).generate_state(n_replicates, np.uint64):
+        weights = np.empty(n, dtype=np.uint8)
+        # Sites are numbered by stratum, and here they stand so already.
+        draw_sites(seed, np.array([0, 25, 60, 60]), weights)
+        rows = np.repeat(np.arange(n), weights)
+        drawn.append(
+            (roc_auc_score(positive[rows], scores[rows]),
+             average_precision_score(positive[rows], scores[rows]))
+        )  # fmt: skip
+    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
+    assert (found.auroc.low, found.auprc.low) == pytest.approx(tuple(low), abs=1e-12)
+    assert (found.auroc.high, found.auprc.high) == pytest.approx(tuple(high), abs=1e-12)
 
 
 def test_intervals_do_not_depend_on_the_order_of_variants():

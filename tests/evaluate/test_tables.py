@@ -16,7 +16,7 @@ from phylotools.evaluate.selection import (
     read_regions,
 )
 from phylotools.evaluate.tables import join_tables
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 
 LABELS = """chrom\tpos\tref\talt\tlabel\tgene\tphyloP
 chr1\t10\tA\tG\tP\tg1\t1
@@ -88,7 +88,8 @@ def test_labels_may_stand_in_the_scored_file(question, files):
 
 
 def test_regions_and_where_select(question):
-    data = join_tables(replace(question, regions=(Region("1", 9, 11), Region("chrM", 0, 9))))
+    regions = RegionSet.of([Region("1", 9, 11), Region("chrM", 0, 9)])
+    data = join_tables(replace(question, regions=regions))
     assert data.scores.tolist() == [[-1, -2, -3, -5]]
     assert data.counts["outside_regions"] == 1
     data = join_tables(replace(question, where=(("gene", frozenset({"g2"})),)))
@@ -137,7 +138,10 @@ def test_infinite_scores_are_ordinary_values(question, files, tmp_path):
         ({"where": (("W", frozenset("a")),)}, "no column 'W'"),
         ({"positive": frozenset({"Q"})}, r"no variant has the positive value Q.*B \(3\), P \(2\)"),
         ({"negative": frozenset({"Q"})}, "no variant has the negative value Q"),
-        ({"regions": (Region("chr9", 0, 5),)}, "no positive variant lies in the regions"),
+        (
+            {"regions": RegionSet.whole({"chr9": 5})},
+            "no positive variant lies in the regions",
+        ),
         ({"where": (("gene", frozenset({"g9"})),)}, "no positive variant is left"),
         ({"scores": (ScoreColumn("gene", False),)}, ":2: 'g1' in column 'gene' is not a number"),
     ],
@@ -217,6 +221,6 @@ def test_where_and_regions_are_parsed(tmp_path):
     with pytest.raises(UsageError, match="is not COLUMN=VALUE"):
         parse_where("gene")
     assert read_regions((), None) is None
-    whole, part = read_regions(("chrM", "chr1:5-9"), None)
+    part, whole = read_regions(("chrM", "chr1:5-9"), None)
     assert (whole.contig, whole.start) == ("chrM", 0)
     assert part == Region("chr1", 4, 9)

@@ -9,8 +9,8 @@ import pytest
 
 from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import DUPLICATE_POLICIES, BlockResolver
-from phylotools.io.alignment.letters import CODE_OF_BYTE, COMPLEMENT_OF_BYTE
 from phylotools.io.alignment.maf import MafReader
+from phylotools.io.bases import ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE
 from phylotools.io.files import open_input
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
@@ -33,7 +33,7 @@ def blocks_of(batch, names, contigs):
     for block in range(len(batch)):
         width, at = int(batch.width[block]), int(batch.reference_at[block])
         columns = [i for i in range(width) if text[at + i : at + i + 1] != b"-"]
-        table = COMPLEMENT_OF_BYTE if batch.is_reverse[block] else CODE_OF_BYTE
+        table = ALIGNED_COMPLEMENT_OF_BYTE if batch.is_reverse[block] else ALIGNED_CODE_OF_BYTE
         rows = slice(int(batch.first_row[block]), int(batch.first_row[block + 1]))
         bases = [[table[text[start + i]] for i in columns] for start in batch.letters_at[rows]]
         bases = np.array(bases)[:, :: -1 if batch.is_reverse[block] else 1]
@@ -116,11 +116,11 @@ def test_duplicate_policies(tmp_path, policy):
         assert block.species == ("A",)
         return
     assert block.species == ("A", "B")
-    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in expected]
+    assert block.bases[1].tolist() == [ALIGNED_CODE_OF_BYTE[ord(letter)] for letter in expected]
 
 
 def test_duplicate_policies_are_those_of_the_command_line():
-    from phylotools.cli.preprocess_options import DUPLICATES as named
+    from phylotools.cli.preprocess import DUPLICATES as named
 
     assert tuple(DUPLICATE_POLICIES) == named
 
@@ -130,14 +130,14 @@ def test_consensus_ties_gaps_and_masks(tmp_path):
     rows = [row.replace(" 0 4 ", f" 0 {sum(c != '-' for c in row.split()[-1])} ") for row in rows]
     text = "a\n" + "".join(f"s {row}\n" for row in rows)
     _, (block,) = read(tmp_path, text, duplicates="consensus")
-    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in "nn-TnA"]
+    assert block.bases[1].tolist() == [ALIGNED_CODE_OF_BYTE[ord(letter)] for letter in "nn-TnA"]
 
 
 @pytest.mark.parametrize("policy", DUPLICATE_POLICIES)
 def test_pieces_of_one_sequence_are_joined(tmp_path, policy):
     rows = ["A.1 0 6 + 9 ACGTAC", "B.1 0 2 + 9 Ac----", "B.2 4 1 - 9 -----g", "B.1 3 2 + 9 ---NA-"]
     reader, (block,) = read(tmp_path, "a\n" + "".join(f"s {r}\n" for r in rows), duplicates=policy)
-    assert block.bases[1].tolist() == [CODE_OF_BYTE[ord(letter)] for letter in "Ac-NAg"]
+    assert block.bases[1].tolist() == [ALIGNED_CODE_OF_BYTE[ord(letter)] for letter in "Ac-NAg"]
     assert reader.counts.per_species[:, 1].tolist() == [3, 0, 2, 0]
 
 

@@ -52,7 +52,7 @@ def test_cells_are_those_of_the_csv_module(rows: list[list[str]], delimiter: str
         b"\xef\xbb\xbfchrom,pos,ref,alt\r\nchrM,3310,A,C\r\n",
         b"chrom;pos;ref;alt;llr\nchrM;3310.0;A;C;4,6\n",
         b'"","CHROM","POS","REF","ALT"\n"1","chrM",3310,"A","C"\n',
-        b'"seqnames" "x"\nchr\tposition\treference\talternate\trow\nchrM\t3310\tA\tC\t1\n',
+        b"chr\tposition\treference\talternate\trow\nchrM\t3310\tA\tC\t1\n",
         b"chrom\tpos\tref\talt\n1\tchrM\t3310\tA\tC\n",  # row names without a header, as R has it
         b"## CADD v1.7\n#Chrom\tPos\tRef\tAlt\tRawScore\nchrM\t3310\tA\tC\t0.1\n",
         b"# Copyright\n#\n#CHROM\tPOS\tREF\tALT\nchrM\t3310\tA\tC\n",
@@ -91,6 +91,8 @@ def test_variants_by_their_usual_columns(data: bytes) -> None:
         (b"a,b\n1,2\n", "x: names no variants; give a table"),
         (b"chrom,pos\rchrM,1\r", "x:1: line ends are CR only"),
         (b"chrom,pos,ref,alt\n\0\n", "x:2: is no text"),
+        (b"chrom,pos,ref,alt\n" + b"\n" * 1_100_000, "has more than 1048576 blank lines"),
+        (b"#\n" * 110_000, "x:100001: has no header"),
     ],
 )
 def test_what_is_wrong_is_one_line(data: bytes, expected: str) -> None:

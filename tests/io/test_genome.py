@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.memory import free_memory
 from phylotools.io.regions import Region
 
 CHR_M = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data" / "chrM.fa"
@@ -151,3 +152,121 @@ def test_regions_outside_are_errors(tmp_path: Path, region: Region) -> None:
     (tmp_path / "a.fa").write_text(">c\nACGT\n")
     with ReferenceGenome.open(tmp_path / "a.fa") as genome, pytest.raises(InputError):
         genome.fetch(region)
+
+
+def random_letters(n: int, seed: int) -> str:
+    return "".join(np.random.default_rng(seed).choice(list("ACGTacgtN"), n))
+
+
+ONE, OTHER = random_letters(1200, 1), random_letters(1200, 2)
+#: What a file was when it was indexed, and what it is now.
+STALE = {
+    "swapped": ({"a": ONE, "b": OTHER}, {"b": OTHER, "a": ONE}, 60, 60),
+    "grown": ({"a": ONE[:600]}, {"a": ONE}, 60, 60),
+    "cut": ({"a": ONE}, {"a": ONE[:600]}, 60, 60),
+    "contig added": ({"a": ONE}, {"a": ONE, "b": OTHER}, 60, 60),
+    "contig lost": ({"a": ONE, "b": OTHER}, {"a": ONE}, 60, 60),
+    "renamed": ({"a": ONE}, {"b": ONE}, 60, 60),
+    "border moved": ({"a": ONE, "b": OTHER}, {"a": ONE[:-3], "b": ONE[-3:] + OTHER}, 1300, 1300),
+    "other lines": ({"a": ONE}, {"a": ONE}, 60, 50),
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("case", STALE)
+def test_a_stale_index_is_not_used(tmp_path: Path, caplog, case: str, suffix: str) -> None:
+    before, now, width_before, width = STALE[case]
+    path = tmp_path / "a.fa"
+
+    def write(sequences: dict[str, str], line: int) -> str:
+        path.write_bytes(as_fasta(sequences, line, "\n", True))
+        if suffix:
+            pysam.tabix_compress(str(path), f"{path}.gz", force=True)
+        return f"{path}{suffix}"
+
+    pysam.faidx(write(before, width_before))
+    name = write(now, width)
+    for index in tmp_path.glob("*i"):
+        os.utime(index)
+    with ReferenceGenome.open(name) as genome:
+        assert genome.contigs == {contig: len(text) for contig, text in now.items()}
+        for contig, text in now.items():
+            assert genome.fetch(Region(contig, 0, len(text))).tolist() == slow_codes(text)
+    assert "a.fa" + suffix + ".fai does not fit the file and is not used" in caplog.text
+
+
+def test_lines_that_do_not_end_where_the_index_says_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.fa"
+    path.write_text(">a\nACGTA\nACGTA\nACGTA\nAC\n")
+    pysam.faidx(str(path))
+    # As long, and with the same beginning and end.
+    path.write_text(">a\nACGTA\nACGTAA\nCGTA\nAC\n")
+    os.utime(f"{path}.fai")
+    with ReferenceGenome.open(path) as genome:
+        assert len(genome.fetch(Region("a", 0, 4))) == 4
+        with pytest.raises(InputError, match="a:12-13 does not lie where the layout"):
+            genome.fetch(Region("a", 11, 13))
+
+
+@pytest.mark.parametrize("problem", ["foreign", "cut", "garbage"])
+def test_a_gzi_of_another_file_misleads_nobody(tmp_path: Path, caplog, problem: str) -> None:
+    text = random_letters(300_000, 3)
+    path = tmp_path / "a.fa.gz"
+    (tmp_path / "a.fa").write_bytes(as_fasta({"a": text}, 60, "\n", True))
+    pysam.tabix_compress(str(tmp_path / "a.fa"), str(path), force=True)
+    pysam.faidx(str(path))
+    index = Path(f"{path}.gzi")
+    entries = np.frombuffer(index.read_bytes(), dtype="<u8").copy()
+    assert len(entries) == 1 + 2 * 4
+    entries[3] += 1 if problem == "foreign" else 0
+    data = entries.tobytes()
+    index.write_bytes({"foreign": data, "cut": data[:-8], "garbage": b"x"}[problem])
+    with ReferenceGenome.open(path) as genome:
+        if problem == "foreign":
+            with pytest.raises(InputError, match="gzi index does not fit the file"):
+                genome.fetch(Region("a", 0, 300_000))
+            return
+        assert genome.fetch(Region("a", 0, 300_000)).tolist() == slow_codes(text)
+    assert "a.fa.gz.gzi does not fit the file and is not used" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_file_cut_while_it_is_read_is_an_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "a.fa"
+    path.write_bytes(as_fasta({"a": random_letters(500_000, 4)}, 60, "\n", True))
+    if suffix:
+        pysam.tabix_compress(str(path), f"{path}.gz", force=True)
+    with ReferenceGenome.open(f"{path}{suffix}") as genome:
+        os.truncate(f"{path}{suffix}", 1000)
+        with pytest.raises(InputError, match="became shorter while it was read"):
+            genome.fetch(Region("a", 400_000, 400_010))
+
+
+def test_a_large_bgzip_file_is_not_held(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("phylotools.io.memory.free_memory", lambda: 1000)
+    path = tmp_path / "a.fa"
+    path.write_bytes(as_fasta({"a": ONE}, 60, "\n", True))
+    pysam.tabix_compress(str(path), f"{path}.gz", force=True)
+    with ReferenceGenome.open(f"{path}.gz") as genome:
+        assert genome.contigs == {"a": 1200}
+    Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(InputError, match=r"a\.fa\.gz: decompressed, it is larger .* bgzip > NEW"):
+        ReferenceGenome.open(f"{path}.gz")
+
+
+def test_a_bomb_is_noticed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("phylotools.io.memory._LARGE", 1 << 20)
+    path = tmp_path / "a.fa.gz"
+    path.write_bytes(gzip.compress(b">a\n" + b"A" * (1 << 25)))
+    with pytest.raises(InputError, match="the same again and again"):
+        ReferenceGenome.open(path)
+
+
+def test_free_memory_is_that_of_the_machine() -> None:
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < free_memory() <= whole
+
+
+def test_a_reference_comes_from_no_stdin() -> None:
+    with pytest.raises(InputError, match="cannot come from stdin"):
+        ReferenceGenome.open("-")

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import gzip
-
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, choose_regions, parse_region, read_bed, resolve_contigs
+from phylotools.io.contigs import resolve_contigs
+from phylotools.io.regions import Region, RegionSet, choose_regions, parse_region
 
 CONTIGS = {"chr1": 1000, "HLA:01:02": 50}
 
@@ -49,66 +48,6 @@ def test_regions_outside_known_contigs(text):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\nchrM\t3\t77\tA\tG\t.\t.\t.\n",
-        "#CHROM\tPOS\tID\tREF\tALT\nchrM\t3\t77\tA\tG\t.\t.\t.\n",
-        "chrM\t3\t77\tA\tG,T\t.\t.\t.\n",
-    ],
-)
-def test_a_vcf_is_no_bed(tmp_path, text):
-    (tmp_path / "a.bed").write_text(text)
-    with pytest.raises(InputError, match="is VCF, not BED"):
-        read_bed(tmp_path / "a.bed")
-
-
-def test_bed_of_twelve_columns(tmp_path):
-    (tmp_path / "a.bed").write_text("chr1\t3\t77\tA\t0\t+\t3\t77\t0\t1\t74\t0\n")
-    assert read_bed(tmp_path / "a.bed") == [Region("chr1", 3, 77)]
-
-
-def test_bed_lines(tmp_path, caplog):
-    bed = tmp_path / "a.bed"
-    bed.write_bytes(
-        b"\xef\xbb\xbf# a comment\r\ntrack name=x\nbrowser position chr1:1-2\n\n"
-        b"chr1\t0\t5\tname\t0\t+\r\nchr 1\t7\t9\nchr2 1 2\nchr2\t3\t3\nchr3\t4\t6"
-    )
-    assert read_bed(bed) == [
-        Region("chr1", 0, 5),
-        Region("chr 1", 7, 9),
-        Region("chr2", 1, 2),
-        Region("chr3", 4, 6),
-    ]
-    packed = tmp_path / "a.bed.gz"
-    packed.write_bytes(gzip.compress(bed.read_bytes()))
-    assert read_bed(packed) == read_bed(bed)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "holds no interval"),
-        (b"# only\n", "holds no interval"),
-        (b"chr1\t1\n", ":1: fewer than three"),
-        (b"chr1\t1\t2\nchr1\t5\t3\n", ":2: end 3 lies before"),
-        (b"chr1\t-1\t2\n", "not negative"),
-        (b"chr1\t1.5\t2\n", "whole numbers"),
-        (b"chr1\t1\t" + b"9" * 30 + b"\n", "whole numbers"),
-        (b"\t1\t2\n", "whole numbers"),
-        (b"chr1\t1\t\xff\n", "no text"),
-        (b"\x00\x01\x02\n", "no text"),
-        (b"chr1\t1\t2\rchr1\t3\t4\r", "CR only"),
-        (b"x" * (1 << 21), "no text"),
-    ],
-)
-def test_bad_bed(tmp_path, content, message):
-    path = tmp_path / "bad.bed"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        read_bed(path)
-
-
-@pytest.mark.parametrize(
     ("names", "available", "expected"),
     [
         (["chr1", "2", "x"], ["1", "chr2", "chrX"], {"chr1": "1", "2": "chr2"}),
@@ -143,7 +82,8 @@ def test_chosen_regions_are_joined_and_respelled(tmp_path):
     bed.write_text("1\t10\t20\nchr2\t5\t6\n1\t18\t30\n1\t30\t31\n")
     contigs = {"chr1": 100, "chr2": 50, "chrM": 16}
     chosen = choose_regions(["chr1:1-3", "MT", "2:40"], str(bed), contigs)
-    assert chosen == [
+    assert chosen is not None
+    assert list(chosen) == [
         Region("chr1", 0, 3),
         Region("chr1", 10, 31),
         Region("chr2", 5, 6),
@@ -169,8 +109,41 @@ def test_a_bed_interval_beyond_its_contig_is_refused(tmp_path):
 def test_bed_intervals_on_other_contigs_are_left_out_and_counted(tmp_path, caplog):
     bed = tmp_path / "r.bed"
     bed.write_text("1\t10\t20\nchr7\t1\t2\nchr7\t5\t6\nchrUn\t1\t2\n")
-    assert choose_regions([], str(bed), {"chr1": 100, "chr2": 50}) == [Region("chr1", 10, 20)]
+    chosen = choose_regions([], str(bed), {"chr1": 100, "chr2": 50})
+    assert chosen == RegionSet.of([Region("chr1", 10, 20)])
     assert "3 of 4 regions left out: they are on chr7, chrUn" in caplog.text
     bed.write_text("chr7\t1\t2\n")
     with pytest.raises(InputError, match="chr7:2-2 does not lie within"):
         choose_regions([], str(bed), {"chr1": 100})
+
+
+REGIONS = st.lists(
+    st.builds(
+        lambda contig, start, length: Region(contig, start, start + length),
+        st.sampled_from(["a", "b", "chrb"]),
+        st.integers(0, 50),
+        st.integers(0, 9),
+    ),
+    max_size=8,
+)
+
+
+def positions(regions) -> set[tuple[str, int]]:
+    return {(r.contig, at) for r in regions for at in range(r.start, r.end)}
+
+
+@given(REGIONS, REGIONS)
+@settings(max_examples=200, deadline=None)
+def test_sets_of_regions(first, second):
+    one, other = RegionSet.of(first), RegionSet.of(second)
+    assert list(one) == sorted(one)
+    assert positions(one) == positions(first)
+    assert one.n_positions == len(positions(first))
+    assert positions(one | other) == positions(first) | positions(second)
+    assert positions(one & other) == positions(first) & positions(second)
+    assert positions(one - other) == positions(first) - positions(second)
+    assert (one | other) - other == one - other
+    assert (one == other) == (positions(first) == positions(second))
+    assert one.spelled_as(["a", "chrb"]) == one.renamed(
+        {"a": "a", "chrb": "chrb"} if "chrb" in one.contigs else {"a": "a", "b": "chrb"}
+    )

@@ -105,6 +105,8 @@ def test_headers_and_lines_without_end(tmp_path: Path) -> None:
     start = gzip.compress(b"##fileformat=VCFv4.2\n")
     path.write_bytes(start + gzip.compress(b"##a=b\n" * (1 << 20)) * 20)
     assert "its header is longer than 256 MB" in read_error(path)
+    path.write_bytes(gzip.compress(b"#" + b"a" * (1 << 24) + b"\n") * 20)
+    assert "the header line lacks #CHROM" in read_error(path)
     path.write_bytes(start + gzip.compress(b"#" * (1 << 24)) * 20)
     assert "is longer than 256 MB" in read_error(path)
     path.write_bytes(start + gzip.compress(b"\n" * (1 << 22)) * 20)

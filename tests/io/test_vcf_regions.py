@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
+import pysam
 import pytest
 from field_tools import require
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.reader import open_variants
 from phylotools.io.vcf.records import scan_records
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
@@ -71,7 +73,7 @@ def variants(request, plain: Path, tmp_path_factory) -> Path:
 
 
 def selected(path: Path, regions: list[Region]) -> bytes:
-    wanted = RegionFilter(regions, bytes.decode)
+    wanted = RegionFilter(RegionSet.of(regions), bytes.decode)
     with open_variants(path) as source:
         header = source.header
         blocks = indexed_blocks(str(path), wanted, header.contigs, header.line_end)
@@ -156,10 +158,29 @@ def test_damage_is_an_error_with_an_index_too(plain: Path, tmp_path: Path) -> No
 
 def test_line_ends_of_the_file_are_kept(plain: Path, tmp_path: Path) -> None:
     text = plain.read_bytes().replace(b"\n", b"\r\n")
-    path = tmp_path / "a.vcf.gz"
-    subprocess.run(["bgzip", "-c"], input=text, stdout=path.open("wb"), check=True)
-    subprocess.run(["tabix", "-p", "vcf", path], check=True)
+    (tmp_path / "a.vcf").write_bytes(text)
+    path = Path(pysam.tabix_index(str(tmp_path / "a.vcf"), preset="vcf"))
     found = selected(path, [Region("chr1", 0, 30_000)])
     assert found
     assert found.count(b"\r\n") == found.count(b"\n")
     assert found in text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end", "n_expected"),
+    [
+        ("foreign_tbi/v4.vcf.gz", 7999, 9000, 1194),
+        ("damaged_csi/g.bcf", 2999, 3600, 216),
+        ("stale_copied/st.vcf.gz", 14999, 15100, 101),
+    ],
+)
+def test_an_index_of_another_file_is_not_used(
+    data: Path, tmp_path: Path, caplog, name: str, start: int, end: int, n_expected: int
+) -> None:
+    for source in (data / "foreign_indexes" / name).parent.iterdir():
+        shutil.copyfile(source, tmp_path / source.name)
+    for index in [*tmp_path.glob("*.tbi"), *tmp_path.glob("*.csi")]:
+        index.touch()
+    path = tmp_path / Path(name).name
+    assert selected(path, [Region("chrM", start, end)]).count(b"\n") == n_expected
+    assert "is not the index of" in caplog.text

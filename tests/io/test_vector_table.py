@@ -19,6 +19,7 @@ from phylotools.io.vector_table import (
     choose_format,
     open_vectors,
 )
+from phylotools.plots.embedding_file import open_embeddings
 
 #: Libraries that write once more when they are given up must not complain on stderr.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
@@ -198,3 +199,64 @@ def test_parquet_of_something_else_is_one_error(tmp_path, rows, problem: str) ->
     parquet.write_table(pyarrow.table(rows), tmp_path / "x.parquet")
     with pytest.raises(InputError, match=f"x.parquet: is no table of vectors .*{problem}"):
         read_vectors(tmp_path / "x.parquet")
+
+
+def same(one: VectorRows, other: VectorRows) -> bool:
+    texts = all(getattr(one, k) == getattr(other, k) for k in ("contig", "name", "strand"))
+    return texts and all(
+        np.array_equal(getattr(one, k), getattr(other, k)) for k in ("start", "end", "vector")
+    )
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npz", "zarr"])
+def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path, kind) -> None:
+    path = tmp_path / f"v{SUFFIXES[kind][0]}"
+    rows = table(12)
+    write(path, kind, rows)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) or [path]
+    rng = np.random.default_rng(3)
+    n_found = 0
+    for file in files:
+        data = file.read_bytes()
+        for at in rng.choice(len(data), min(len(data), 40), replace=False).tolist():
+            file.write_bytes(data[:at] + bytes([data[at] ^ 0x11]) + data[at + 1 :])
+            try:
+                found = read_vectors(path)
+            except InputError:
+                n_found += 1
+                continue
+            assert same(found.rows, rows), (file, at)
+        file.write_bytes(data)
+    assert n_found > 20
+    assert same(read_vectors(path).rows, rows)
+
+
+def test_a_lost_chunk_of_zarr_is_found(tmp_path) -> None:
+    path = tmp_path / "v.zarr"
+    rows = table(12)
+    rows.vector[:] = 0
+    write(path, "zarr", rows)
+    assert not read_vectors(path).rows.vector.any()
+    for chunk in ("vector/c/0/0", "name/c/0"):
+        data = (path / chunk).read_bytes()
+        (path / chunk).unlink()
+        with pytest.raises(InputError, match=f"chunks of {chunk.split('/')[0]} are missing"):
+            read_vectors(path)
+        (path / chunk).write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["zstd.zarr", "header.npz"])
+def test_damaged_tables_are_one_error(name) -> None:
+    path = Path(__file__).parents[1] / "data" / "damaged" / name
+    for read in (read_vectors, open_embeddings):
+        with pytest.raises(InputError, match=rf"{name}: is no table of vectors or is damaged"):
+            read(str(path))
+
+
+@pytest.mark.parametrize("kind", ["npz", "zarr"])
+def test_a_table_that_does_not_fit_says_so(tmp_path, monkeypatch, kind) -> None:
+    path = tmp_path / f"v{SUFFIXES[kind][0]}"
+    write(path, kind, table(12))
+    monkeypatch.setattr("phylotools.io.memory.free_memory", lambda: 100)
+    with pytest.raises(InputError, match=r"of memory, of which 0 MB are free; .* --format parquet"):
+        read_vectors(path)

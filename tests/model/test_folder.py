@@ -184,6 +184,7 @@ def _damaged_weights(good: bytes) -> dict[str, bytes]:
     altered = {
         "NaN": torch.full_like(weight, torch.nan),
         "infinite": torch.full_like(weight, torch.inf),
+        "a thousand million times too large": weight * 1e9,
         "integers": weight.int(),
         "half": weight.half(),
         "reshaped": weight.reshape(-1),

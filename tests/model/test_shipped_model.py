@@ -44,7 +44,7 @@ def test_model_is_listed_and_verifies():
     assert verify_model(model) < 1e-4
     assert model.receptive_field == 97
     assert model.reference_fasta is not None
-    assert sum(len(region) for region in model.training_regions) == 11317
+    assert model.training_regions.n_positions == 11317
 
 
 def test_no_path_of_a_machine_ships():

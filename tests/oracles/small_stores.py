@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from phylotools.io.regions import Region
-from phylotools.preprocess import build
+from phylotools.preprocess import stages
 from phylotools.preprocess.plan import Settings
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
@@ -19,9 +20,9 @@ from phylotools.store.read import ColumnStore, open_store
 
 
 def build_store(alignment, tree, output, *, fasta=None, force=False, **settings):
-    """`phylotools.preprocess.build.build_store` with paths and settings as keywords."""
+    """`phylotools.preprocess.stages.build_store` with paths and settings as keywords."""
     chosen = Settings(fasta=None if fasta is None else os.fspath(fasta), **settings)
-    return build.build_store([os.fspath(alignment)], os.fspath(tree), output, chosen, force=force)
+    return stages.build_store([os.fspath(alignment)], os.fspath(tree), output, chosen, force=force)
 
 
 @dataclass
@@ -62,6 +63,14 @@ def write_store(folder, tree, reference: str, blocks: list[Block]) -> ColumnStor
         run=RunRecord(),
     )
     return open_store(Path(folder))
+
+
+def change_attributes(folder: Path, change) -> None:
+    """Change the attributes of a store in place, with their checksum."""
+    root = json.loads((folder / "zarr.json").read_text())
+    change(root["attributes"])
+    root["attributes"]["checksum"] = schema.attributes_checksum(root["attributes"])
+    (folder / "zarr.json").write_text(json.dumps(root))
 
 
 def chunk_of(contig: int, index: int, whole: np.ndarray, own: int) -> StoredChunk:

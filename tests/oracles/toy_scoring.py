@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import RegionSet
+from phylotools.model.folder import ModelIdentity
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
+from phylotools.phylogeny.score_meaning import log_base_weights
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 
 SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
@@ -35,12 +37,26 @@ class ToyModel:
     site_model: nn.Module
     receptive_field: int
     reference_fasta: Path | None = None
-    training_regions: list[Region] | None = None
+    training_regions: RegionSet | None = None
     substitution: SubstitutionModel = field(default_factory=F81)
-    name: str = "toy"
-    revision: str = "r1"
-    sha256: str = "ab" * 32
+    identity: ModelIdentity = field(default_factory=lambda: ModelIdentity("toy", "r1", "ab" * 32))
     device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def sha256(self) -> str:
+        return self.identity.sha256
+
+    @property
+    def score_meaning(self) -> str:
+        return self.substitution.score_meaning
+
+    @property
+    def log_base_weights(self) -> tuple[float, ...]:
+        return log_base_weights({"model": self.substitution.name, **self.substitution.settings()})
 
     def choose_reference(self, fasta: str | None) -> str:
         return str(fasta or self.reference_fasta)

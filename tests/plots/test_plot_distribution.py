@@ -12,7 +12,7 @@ from phylotools.plots.alleles import AlleleQuery
 from phylotools.plots.distribution import (
     MOST_CLASSES,
     OUTSIDE,
-    distribution_numbers,
+    distribution_table,
     distributions_by_class,
 )
 from phylotools.plots.distribution_drawing import smooth_density
@@ -43,7 +43,7 @@ def test_numbers_are_those_of_an_independent_reading(example):
         assert tally.mean == pytest.approx(np.mean(values), abs=1e-6)
     medians = [tally.quantiles([0.5])[0] for tally in found.tallies.values()]
     assert medians == sorted(medians)
-    numbers = distribution_numbers(found, {})
+    numbers = distribution_table(found, {})
     rows = [dict(zip(numbers.columns, row, strict=True)) for row in numbers.rows]
     assert [row["n"] for row in rows] == [len(expected[row["class"]]) for row in rows]
 

@@ -6,11 +6,12 @@ import types
 
 import numpy as np
 import pytest
+from sklearn import decomposition
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.vector_table import VectorRows, open_vectors
 from phylotools.plots import embedding, embedding_file
-from phylotools.plots.embedding import embedding_numbers, project
+from phylotools.plots.embedding import embedding_table, project
 from phylotools.plots.embedding_file import open_embeddings
 
 METADATA = {"model": "m", "revision": "2", "layer": "last", "pool": "mean"}
@@ -36,7 +37,6 @@ def vectors():
 
 
 def test_pca_is_that_of_scikit_learn(tmp_path, vectors):
-    decomposition = pytest.importorskip("sklearn.decomposition")
     path = write(tmp_path / "e.parquet", vectors)
     found = project(open_embeddings(path), "pca")
     fitted = decomposition.PCA(2, svd_solver="full").fit(vectors.astype(np.float32))
@@ -121,7 +121,7 @@ def test_intervals_name_the_regions_they_cover_most(tmp_path, vectors):
 def test_table_has_a_row_for_each_region(tmp_path, vectors):
     path = write(tmp_path / "e.parquet", vectors, ["a", ""] * 50)
     found = project(open_embeddings(path), "pca")
-    numbers = embedding_numbers(found, {"Model": "m"})
+    numbers = embedding_table(found, {"Model": "m"})
     rows = list(numbers.rows)
     assert list(numbers.columns)[-3:] == ["class", "pc1", "pc2"]
     assert rows[1][:6] == ["chr1", 100, 150, ".", "+", "none"]
@@ -181,7 +181,6 @@ def test_umap_gets_the_vectors_in_order_and_the_seed(tmp_path, vectors, monkeypa
 
 
 def test_real_umap_keeps_two_clusters_apart(tmp_path):
-    pytest.importorskip("umap")
     random = np.random.default_rng(1)
     vectors = random.normal(size=(60, 5)) + np.repeat([[0.0], [50.0]], 30, axis=0)
     source = open_embeddings(write(tmp_path / "e.parquet", vectors))

@@ -7,6 +7,7 @@ import pysam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from phylotools.errors import InputError
 from phylotools.plots.alleles import AlleleQuery
@@ -16,7 +17,7 @@ from phylotools.plots.frequency import (
     UNSEEN,
     bin_edge,
     frequency_bin,
-    frequency_numbers,
+    frequency_table,
     scores_by_frequency,
     spearman,
 )
@@ -43,16 +44,14 @@ def test_numbers_are_those_of_an_independent_reading(example):
         assert one.tally.n == len(values)
         assert one.tally.quantiles([0.5])[0] == pytest.approx(np.median(values), abs=1e-6)
     assert found.n == len(rows) == found.counts["alleles"]
-    stats = pytest.importorskip("scipy.stats")
     seen = frequency > 0
     expected_correlation = stats.spearmanr(frequency[seen], score[seen]).statistic
     assert found.spearman == pytest.approx(expected_correlation, abs=1e-6)
-    numbers = frequency_numbers(found, {})
+    numbers = frequency_table(found, {})
     assert [row[3] for row in numbers.rows] == [one.tally.n for one in found.bins]
 
 
 def test_spearman_is_that_of_scipy(example):
-    stats = pytest.importorskip("scipy.stats")
     random = np.random.default_rng(1)
     pairs = np.column_stack([random.integers(0, 9, 500), random.normal(size=500).round(1)])
     pairs[:, 1] += pairs[:, 0] / 5

@@ -12,7 +12,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
-from phylotools.plots.logo import SiteProfile, choose_region, logo_numbers, profile_sites
+from phylotools.plots.logo import SiteProfile, choose_region, logo_table, profile_sites
 from phylotools.plots.logo_panels import MOST_LANES, pack_features
 from phylotools.plots.marks import MOST_ROWS, Mark, marks_within, reversed_marks, stacked
 from phylotools.scoring.scorer import Scorer
@@ -76,7 +76,7 @@ def test_an_unknown_reference_base_has_no_ratio(scorer):
     assert np.isnan(profile.llr[1]).all()
     assert np.isfinite(profile.llr[[0, 2]]).all()
     assert (profile.heights("llr")[1] == 0).all()
-    (row,) = [row for row in logo_numbers(profile, {}).rows if row[1] == 3107]
+    (row,) = [row for row in logo_table(profile, {}).rows if row[1] == 3107]
     assert row[2] == "N"
 
 
@@ -103,7 +103,7 @@ def test_the_other_strand_spells_the_same_sites(scorer):
 
 def test_table_has_a_row_for_each_base(scorer):
     profile = profile_of(scorer, 4000, 4007)
-    numbers = logo_numbers(profile, {})
+    numbers = logo_table(profile, {})
     rows = [dict(zip(numbers.columns, row, strict=True)) for row in numbers.rows]
     assert [row["pos"] for row in rows] == list(range(4001, 4008))
     assert rows[2]["probability_G"] == profile.probability[2, 2]

@@ -24,7 +24,7 @@ from phylotools.plots.frequency_drawing import draw_frequency
 from phylotools.plots.logo import SCALES, SiteProfile
 from phylotools.plots.logo_drawing import LogoPicture, draw_logo
 from phylotools.plots.marks import Mark
-from phylotools.plots.output import Numbers, plot_files, refuse_outputs, write_plot
+from phylotools.plots.output import PlotTable, plot_files, refuse_outputs, write_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 #: Mathtext, XML, control characters, right to left, letters that no font has, a lone surrogate.
@@ -42,7 +42,7 @@ def draw_to(tmp_path: Path, draw, name: str = "p") -> Path:
     files = plot_files(str(tmp_path / name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_plot(files, draw, Numbers({"Plot": "x"}, ["a"], [[1]]), force=True)
+        write_plot(files, draw, PlotTable({"Plot": "x"}, ["a"], [[1]]), force=True)
     png = files.pictures["png"].read_bytes()
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", png[16:24])
@@ -264,7 +264,7 @@ def test_all_files_or_none(tmp_path, monkeypatch, broken):
     (tmp_path / "p.svg").write_text("old")
     draw = fail if broken == "draw" else lambda: draw_embedding(projection_of(3, ["a"] * 3), "")
     with pytest.raises(ValueError, match=broken):
-        write_plot(plot_files(str(tmp_path / "p")), draw, Numbers({}, ["a"], rows()), force=True)
+        write_plot(plot_files(str(tmp_path / "p")), draw, PlotTable({}, ["a"], rows()), force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p.svg"]
     assert (tmp_path / "p.svg").read_text() == "old"
 
@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, file_size_limit):
     files = plot_files(str(tmp_path / "p"))
     found = projection_of(3, ["a"] * 3)
     with file_size_limit(5000), pytest.raises(OutputError, match="cannot write"):
-        write_plot(files, lambda: draw_embedding(found, ""), Numbers({}, ["a"], []), force=False)
+        write_plot(files, lambda: draw_embedding(found, ""), PlotTable({}, ["a"], []), force=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -282,7 +282,7 @@ def test_tables_hold_no_broken_lines(tmp_path):
     rows = [["a\tb\nc\rd", float("nan"), 1.23456789], ["\udc80", 2, 0.0]]
     facts = {"Name": 'q"\n\\'}
     found = projection_of(3, ["a"] * 3)
-    numbers = Numbers(facts, ["x", "y", "z"], rows)
+    numbers = PlotTable(facts, ["x", "y", "z"], rows)
     write_plot(files, lambda: draw_embedding(found, ""), numbers, force=False)
     lines = files.table.read_text().split("\n")
     assert lines == [

@@ -10,8 +10,8 @@ import numpy as np
 from slow_projection import NO_BLOCK, Projection, blocks_by_lines, owner
 
 from phylotools.io.regions import Region
-from phylotools.preprocess.build import build_store
 from phylotools.preprocess.plan import Settings
+from phylotools.preprocess.stages import build_store
 from phylotools.store.read import ColumnStore, open_store
 
 #: Positions looked at before and after each interval, where no block may be.

@@ -19,8 +19,8 @@ from maf_projection import assert_store_equals, star_tree, store_of, unpacked
 from slow_projection import bgzip, blocks_by_lines, project
 
 from phylotools.cli.main import run
-from phylotools.errors import OutputError, PhylotoolsError
-from phylotools.preprocess import workers
+from phylotools.errors import OutputError
+from phylotools.preprocess import stages
 from phylotools.store.read import open_store
 
 DATA = Path(__file__).parents[1] / "data"
@@ -30,7 +30,7 @@ BIRDS_TREE = DATA / "birds53" / "53birds.nh"
 #: Builds a store, says when it begins, and takes its partitions small.
 BUILD = """
 import sys
-from phylotools.preprocess.build import build_store
+from phylotools.preprocess.stages import build_store
 print("go", flush=True)
 build_store([sys.argv[1]], sys.argv[2], sys.argv[3], threads=int(sys.argv[4]),
             partition_bytes=int(sys.argv[5]))
@@ -115,7 +115,19 @@ def test_killed_at_random_points_and_resumed(tmp_path):
     open_store(out).verify()
 
 
-def test_finished_partitions_are_kept_and_other_work_is_refused(tmp_path):
+def watched(rmtree, pieces: Path, seen: list[tuple[str, int]]):
+    """`shutil.rmtree` that notes the age of all pieces before it deletes them."""
+
+    def noting(path, **options):
+        if path == pieces:
+            whole = [part for part in pieces.iterdir() if part.name.isdigit()]
+            seen.extend((part.name, int((part / "data.bin").stat().st_mtime)) for part in whole)
+        rmtree(path, **options)
+
+    return noting
+
+
+def test_finished_partitions_are_kept_and_other_work_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.maf"
     path.write_bytes(birds_cut())
     modified = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
@@ -136,16 +148,18 @@ def test_finished_partitions_are_kept_and_other_work_is_refused(tmp_path):
     with pytest.raises(OutputError, match="another run"):
         store_of(path, BIRDS_TREE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    # A finished part is not made again: one that is damaged is noticed.
+    # A finished part is not made again, but for one that is damaged.
     os.utime(path, ns=modified)
-    damaged = work / "pieces" / min(kept)
-    for part in damaged.iterdir():
-        part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(PhylotoolsError, match=f"{min(kept)}: this part .* damaged; remove it"):
-        store_of(path, BIRDS_TREE, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    shutil.rmtree(damaged)
+    damaged, *good = [work / "pieces" / name for name in sorted(kept)]
+    data = (damaged / "data.bin").read_bytes()
+    (damaged / "data.bin").write_bytes(data[:-1])
+    for part in good:
+        os.utime(part / "data.bin", (1, 1))
+    seen = []
+    monkeypatch.setattr("shutil.rmtree", watched(shutil.rmtree, work / "pieces", seen))
     store_of(path, BIRDS_TREE, tmp_path / "out")
+    assert all((part.name, 1) in seen for part in good)
+    assert (damaged.name, 1) not in seen
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not work.exists()
 
@@ -255,6 +269,6 @@ def test_blocks_in_random_order_with_hardly_any_memory(threads, tmp_path, monkey
     (tmp_path / "a.maf").write_text(text)
     whole = store_of(tmp_path / "a.maf", tree, tmp_path / "whole", reference="hg17")
     assert_store_equals(whole, project(blocks_by_lines(text), whole.species, "hg17"))
-    monkeypatch.setattr(workers, "BUFFER_BYTES", 1)
+    monkeypatch.setattr(stages, "BUFFER_BYTES", 1)
     store_of(tmp_path / "a.maf", tree, tmp_path / "small", reference="hg17", threads=threads)
     assert contents(tmp_path / "small") == contents(tmp_path / "whole")

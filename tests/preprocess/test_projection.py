@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from phylotools.io.alignment.blocks import BlockBatch
-from phylotools.preprocess.pieces import PieceWriter, open_piece
+from phylotools.jobs.piece import PieceWriter, open_piece
+from phylotools.preprocess.pieces import ENTRY, read_chunk
 from phylotools.preprocess.projection import Projector
 from phylotools.store import schema
 from phylotools.store.chunks import chunk_digest, decode_chunk
@@ -77,20 +78,20 @@ def slow_projection(batches) -> tuple[dict[int, np.ndarray], int]:
 
 def projected(folder, batches, **options) -> tuple[dict[int, np.ndarray], int]:
     folder.mkdir()
-    writer = PieceWriter(folder)
+    writer = PieceWriter(folder, 1, ENTRY)
     projector = Projector(writer, N_SPECIES, REFERENCE, **options)
     for batch in batches:
         projector.add(batch)
     projector.finish()
     writer.finish({})
-    piece = open_piece(folder)
+    piece = open_piece(folder, 1, verify=True)
     whole = {
         contig: np.full((N_SPECIES, -(-length // 2048) * 2048), schema.NO_BLOCK, dtype=np.uint8)
         for contig, length in enumerate(CONTIG_LENGTHS)
     }
     n_again = projector.n_overlapping
     for row, entry in enumerate(piece.index):
-        chunk = piece.read(row, 7)
+        chunk = read_chunk(piece, row, 7)
         bases = np.empty((N_SPECIES, schema.CHUNK_LENGTH), dtype=np.uint8)
         decode_chunk(chunk.blob, bases)
         assert chunk.contig == 7
@@ -153,9 +154,9 @@ def test_a_far_position_costs_nothing(tmp_path):
     far = batch.start + (1 << 39)
     folder = tmp_path / "p"
     folder.mkdir()
-    writer = PieceWriter(folder)
+    writer = PieceWriter(folder, 1, ENTRY)
     projector = Projector(writer, N_SPECIES, REFERENCE)
     projector.add(BlockBatch(**{**vars(batch), "start": far}))
     projector.finish()
     writer.finish({})
-    assert open_piece(folder).index["chunk"].tolist() == [int(far[0]) // 2048]
+    assert open_piece(folder, 1, verify=True).index["chunk"].tolist() == [int(far[0]) // 2048]

@@ -12,7 +12,7 @@ from phylotools.phylogeny.tree import parse_newick
 from phylotools.report import counting
 from phylotools.report.counting import count_columns
 from phylotools.report.divergence import fit_divergence
-from phylotools.report.quality import measure_quality, tree_distances
+from phylotools.report.quality import measure_quality
 from phylotools.store import schema
 
 CODES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12], dtype=np.uint8)
@@ -140,7 +140,7 @@ def test_tree_distances_are_sums_along_the_path(seed):
     for tip in tree.tip_nodes.tolist():
         other = path_up(tip)
         expected.append(sum(tree.branch_length[list(set(up) ^ set(other))]))
-    found = tree_distances(tree, tree.tips[start])
+    found = tree.distances_from(tree.tips[start])
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 

@@ -10,7 +10,7 @@ from phylotools.phylogeny.tree import parse_newick
 from phylotools.report.counting import count_columns
 from phylotools.report.findings import find_problems
 from phylotools.report.placement import PairCounts, find_misplaced, pair_distances
-from phylotools.report.quality import measure_quality, tree_distances
+from phylotools.report.quality import measure_quality
 
 
 def balanced(depth, name="s"):
@@ -42,7 +42,7 @@ def misplaced(columns, tree=TREE):
 @pytest.mark.parametrize("newick", [balanced(3) + ";", "(a:1,(b:0.5,c:0,d:2):0.25,e:0);", "a:3;"])
 def test_distances_of_pairs_are_those_from_each_tip(newick):
     tree = parse_newick(newick)
-    expected = [tree_distances(tree, tip) for tip in tree.tips]
+    expected = [tree.distances_from(tip) for tip in tree.tips]
     np.testing.assert_allclose(pair_distances(tree), expected)
 
 

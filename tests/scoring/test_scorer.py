@@ -97,7 +97,7 @@ def test_batches_of_an_accelerator_give_the_same(random_model, long_genome) -> N
     region = Region("c", 0, 900)
     single = Scorer(random_model, long_genome, threads=1, tile_length=64)
     batched = Scorer(random_model, long_genome, threads=1, tile_length=64)
-    batched._batch_size = 4
+    batched._passes._batch_size = 4
     np.testing.assert_allclose(batched.theta(region), single.theta(region), atol=1e-5)
     assert batched.n_tiles_computed == single.n_tiles_computed == 15
 
@@ -133,6 +133,17 @@ def test_a_network_that_lies_about_itself_is_an_error(genome, toy_model) -> None
         Scorer(broken, genome, threads=1).theta(Region("chrM", 0, 3))
 
 
+@pytest.mark.parametrize("factor", [1e9, -1e5])
+def test_absurd_numbers_are_an_error(toy_model, genome, factor: float) -> None:
+    plain = toy_model.site_model
+    toy_model.site_model = lambda tokens: plain(tokens) * factor
+    scorer = Scorer(toy_model, genome, threads=1)
+    with pytest.raises(InputError, match="beyond 1000 near chr1:1; its weights are damaged"):
+        scorer.theta(Region("chr1", 0, 3))
+    with pytest.raises(InputError, match="beyond 1000"):
+        scorer.theta_of(np.array([[0, 1, 2, 3]], dtype=np.uint8))
+
+
 def test_lower_case_scores_like_upper_case(toy_model, tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(">c\nACGTACGT\n>d\nacgtACgt\n")
     scorer = Scorer(toy_model, ReferenceGenome.open(tmp_path / "a.fa"), threads=1)
@@ -154,6 +165,13 @@ def test_any_numbers_of_a_network_are_tiled_alike(toy_model, genome) -> None:
     np.testing.assert_array_equal(network.values(Region("chr1", 6, 13)), expected[6:13])
     np.testing.assert_array_equal(network.values_at("chr1", np.array([9, 2])), expected[[9, 2]])
     assert network.values(Region("chr1", 5, 5)).shape == (0, 2)
+    for indices in ([8, 0, 3], [0, 8], []):
+        tiles = network.tiles("chr1", indices)
+        assert [index for index, _ in tiles] == indices
+        for index, values in tiles:
+            np.testing.assert_array_equal(values, expected[4 * index : 4 * index + 4])
+    with pytest.raises(InputError, match="outside contig"):
+        network.tiles("chr1", [9])
     assert network.values_at("chr1", np.empty(0, dtype=np.int64)).shape == (0, 2)
 
 
@@ -251,7 +269,7 @@ def test_an_automatic_batch_needs_half_of_the_free_memory(needed, free, expected
     assert largest_fitting_batch(needed, free) == expected
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.5)])
 def test_a_gpu_agrees_with_the_cpu(random_model, long_genome, precision, tolerance) -> None:
     on_gpu = dataclasses.replace(

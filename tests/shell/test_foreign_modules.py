@@ -53,7 +53,7 @@ def test_annotate(folder: Path, arguments: list[str]) -> None:
 
 def test_processes_that_read_for_training(folder: Path, mammals_store: Path) -> None:
     tables = {
-        "data": {"stores": [str(mammals_store)], "workers": 1},
+        "data": {"stores": [str(mammals_store)], "workers": 1, "buffer_bytes": 8000},
         "network": {"preset": "tiny", "channels": 8, "bottleneck": 4, "dilations": [1, 2]},
         "optimiser": {"steps": 2, "windows_per_batch": 2, "window_length": 48},
     }

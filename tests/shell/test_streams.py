@@ -95,3 +95,27 @@ def test_terminate_leaves_nothing(folder: Path) -> None:
         process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM
     assert {path.name for path in folder.iterdir()} == {"t.tsv", "pipe"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "phylotools annotate --force -o a.vcf < a.vcf",
+        "phylotools annotate --force -o a.vcf - < link.vcf",
+        "phylotools annotate a.vcf >> a.vcf",
+        "phylotools annotate --summary-json a.vcf --force -o b.vcf < a.vcf",
+        "phylotools embed -f ref.fa --force -o a.vcf < a.vcf",
+        f"{EVALUATE.replace('t.tsv', '-')} --force -o t.tsv < t.tsv",
+    ],
+)
+def test_an_input_is_never_its_own_output(folder: Path, command: str) -> None:
+    text = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    (folder / "a.vcf").write_text(text + "chrM\t3310\t.\tC\tT\t.\t.\t.\n")
+    (folder / "link.vcf").symlink_to("a.vcf")
+    (folder / "ref.fa").write_text(">chrM\nACGT\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = shell(command, folder)
+    assert done.returncode in (1, 2)
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"error: ")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

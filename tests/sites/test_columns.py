@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from small_stores import build_store
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.sites import columns as module
 from phylotools.sites.columns import Columns, columns_in_order, covered, sample_columns
 from phylotools.store.read import ColumnStore, open_store
@@ -52,13 +54,18 @@ def test_every_column_once_and_in_order(request, monkeypatch, name, batch, read)
     monkeypatch.setattr(module, "BATCH_COLUMNS", batch)
     monkeypatch.setattr(module, "_READ", read)
     store = open_store(request.getfixturevalue(name))
-    found = collected(columns_in_order(store))
+    found = collected(chain.from_iterable(columns_in_order(store)))
     assert found == plainly(store)
     assert list(found) == sorted(found)
 
 
+def test_small_contigs_share_a_batch(odd_store):
+    (batch,) = columns_in_order(open_store(odd_store))
+    assert [columns.contig for columns in batch] == ["a", "b"]
+
+
 def test_the_odd_columns(odd_store):
-    found = collected(columns_in_order(open_store(odd_store)))
+    found = collected(chain.from_iterable(columns_in_order(open_store(odd_store))))
     assert list(found) == [
         ("a", 0), ("a", 1),
         ("b", 2), ("b", 3), ("b", 4), ("b", 5), ("b", 10), ("b", 11), ("b", 12), ("b", 13),
@@ -74,8 +81,9 @@ def test_regions_choose_columns(birds_store, monkeypatch):
     first, second = sorted(store.contigs)
     inside = [position for contig, position in everything if contig == second]
     middle = inside[len(inside) // 2]
-    regions = [Region(second, inside[0] + 5, inside[0] + 6), Region(second, middle, middle + 333)]
-    found = collected(columns_in_order(store, regions))
+    spans = [(inside[0] + 5, inside[0] + 6), (middle, middle + 333)]
+    regions = RegionSet.of(Region(second, *span) for span in spans)
+    found = collected(chain.from_iterable(columns_in_order(store, regions)))
     assert found == {
         (contig, position): column
         for (contig, position), column in everything.items()

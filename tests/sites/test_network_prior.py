@@ -9,7 +9,7 @@ import torch
 
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.scoring.scorer import Scorer
@@ -40,7 +40,7 @@ def network(make_model, chrm, store) -> NetworkPrior:
 
 
 def test_theta_is_the_models(network, chrm, store):
-    (columns,) = columns_in_order(store)
+    ((columns,),) = columns_in_order(store)
     expected = Scorer(network.model, chrm, threads=1).theta_at("chrM", columns.position)
     assert torch.equal(network.theta(columns), torch.from_numpy(expected))
     assert network.n_outside_training == 0
@@ -67,14 +67,14 @@ def test_fits_are_centred_on_the_network(network, store):
     settings = FitSettings(rate="prior", rate_sd=0.3, frequency_sd=0.4, sample=100)
     prepared = prepare(store, settings, network)
     assert prepared.model.name == "hky"
-    (columns,) = columns_in_order(store)
-    fits = fit_columns(columns, prepared)
+    ((columns,),) = columns_in_order(store)
+    (fits,) = fit_columns([columns], prepared)
     theta = fit_sites(
         torch.from_numpy(columns.states), torch.from_numpy(columns.reference), prepared.plan,
         prepared.prior, prepared.model, network.theta(columns),
     )  # fmt: skip
     assert np.allclose(fits.log_rate, prepared.model.log_rate(theta).numpy(), atol=1e-4)
-    loose = fit_columns(columns, prepare(store, FitSettings("hky", sample=100)))
+    (loose,) = fit_columns([columns], prepare(store, FitSettings("hky", sample=100)))
     centre = prepared.model.log_rate(network.theta(columns)).numpy()
     near, far = (np.abs(f.log_rate - centre).mean() for f in (fits, loose))
     assert near < 0.7 * far
@@ -127,7 +127,7 @@ def test_contigs_are_resolved_or_refused(network, chrm, store, odd_store, tmp_pa
 
 def test_sites_outside_the_training_regions_are_counted(network, store):
     region = Region("chrM", 0, 4000)
-    object.__setattr__(network.model, "training_regions", [region])
-    (columns,) = columns_in_order(store)
+    object.__setattr__(network.model, "training_regions", RegionSet.of([region]))
+    ((columns,),) = columns_in_order(store)
     network.theta(columns)
     assert network.n_outside_training == int((columns.position >= 4000).sum())

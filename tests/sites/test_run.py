@@ -10,7 +10,7 @@ import torch
 from small_stores import build_store
 
 from phylotools.errors import InputError, UsageError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.simulation import evolve_columns
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
@@ -54,7 +54,7 @@ def numbers(rows, name: str) -> np.ndarray:
 def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
     store = open_store(mammals_store)
     rows = run(mammals_store, tmp_path / "out.tsv")
-    (columns,) = columns_in_order(store)
+    ((columns,),) = columns_in_order(store)
     states, reference = torch.from_numpy(columns.states), torch.from_numpy(columns.reference)
     plan = make_plan(store.tree.with_minimum_branch_length(1e-6))
     model = make_substitution_model("hky", kappa=5.0, background=BACKGROUND)
@@ -74,6 +74,12 @@ def test_rows_are_the_fits_of_the_columns(mammals_store, tmp_path):
     test = rate_test(states, plan, neutral, model)
     assert np.abs(numbers(rows, "conservation") - test.signed_log10_p.numpy()).max() < 5e-3
     assert (numbers(rows, "n_species") == (columns.states < 4).sum(axis=1)).all()
+
+
+def test_batches_change_nothing(odd_store, tmp_path, monkeypatch):
+    together = run(odd_store, tmp_path / "together.tsv")
+    monkeypatch.setattr(columns_module, "BATCH_COLUMNS", 1)
+    assert run(odd_store, tmp_path / "alone.tsv") == together
 
 
 def test_tracks_hold_the_numbers_of_the_table(odd_store, tmp_path):
@@ -116,7 +122,8 @@ def test_odd_columns(odd_store, tmp_path):
 
 def test_rows_of_alleles(odd_store, tmp_path):
     sites = run(odd_store, tmp_path / "s.tsv")
-    alleles = run(odd_store, tmp_path / "a.tsv", per_allele=True, regions=[Region("b", 10, 14)])
+    regions = RegionSet.of([Region("b", 10, 14)])
+    alleles = run(odd_store, tmp_path / "a.tsv", per_allele=True, regions=regions)
     assert [(r["pos"], r["ref"], r["alt"]) for r in alleles[:3]] == [
         ("11", "T", "A"), ("11", "T", "C"), ("11", "T", "G"),
     ]  # fmt: skip
@@ -136,7 +143,7 @@ def test_a_site_depends_on_its_column_alone(mammals_store, tmp_path, monkeypatch
     first = int(whole[0]["pos"]) - 1
     regions = [Region(whole[0]["contig"], first + 9, first + 10)]
     regions.append(Region(whole[0]["contig"], first + 20, first + 150))
-    part = run(mammals_store, tmp_path / "part.tsv", regions=regions)
+    part = run(mammals_store, tmp_path / "part.tsv", regions=RegionSet.of(regions))
     assert len(part) == 131
     for row in part:
         other = by_place[row["contig"], row["pos"]]
@@ -158,8 +165,9 @@ def test_the_header_says_what_was_done(odd_store, tmp_path):
 def test_no_column_is_an_error_and_leaves_nothing(odd_store, tmp_path):
     place = tmp_path / "made"
     place.mkdir()
+    regions = RegionSet.of([Region("b", 6, 8)])
     with pytest.raises(InputError, match="beside the reference"):
-        run(odd_store, place / "o.tsv.gz", regions=[Region("b", 6, 8)], bigwig=str(place / "o"))
+        run(odd_store, place / "o.tsv.gz", regions=regions, bigwig=str(place / "o"))
     assert not list(place.iterdir())
 
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
+from phylotools.io.intervals import runs_of
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
 from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
-from phylotools.store.intervals import runs_of
 from phylotools.store.read import open_store
 
 C = schema.CHUNK_LENGTH

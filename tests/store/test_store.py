@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import pickle
@@ -9,15 +8,12 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from small_stores import Block, write_store
+from small_stores import Block, change_attributes, write_store
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.store import schema, shards
-from phylotools.store.intervals import cut_intervals, merge_intervals, runs_of, windows_of
 from phylotools.store.read import open_store
 
 TREE = parse_newick("(a:1,b:1,(c:1,d:2):1);")
@@ -91,9 +87,7 @@ def folder(tmp_path):
 
 
 def change_root(folder, **attributes):
-    root = json.loads((folder / "zarr.json").read_text())
-    root["attributes"].update(attributes)
-    (folder / "zarr.json").write_text(json.dumps(root))
+    change_attributes(folder, lambda found: found.update(attributes))
 
 
 @pytest.mark.parametrize(
@@ -162,56 +156,6 @@ def test_verify_notices_a_lost_chunk(folder, name):
         open_store(folder).verify()
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=20))
-def test_merged_intervals_are_the_union(pairs):
-    intervals = np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2)
-    merged = merge_intervals(intervals).tolist()
-    positions = {p for s, n in pairs for p in range(s, s + n)}
-    assert {p for s, e in merged for p in range(s, e)} == positions
-    assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))
-
-
-def test_windows_cover_intervals_once():
-    intervals = np.array([[5, 9], [10, 101], [300, 302]])
-    assert list(windows_of(intervals, 302, 100)) == [(0, 100), (100, 200), (300, 302)]
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)), max_size=10),
-    st.sets(st.integers(0, 60), max_size=10),
-)
-def test_cut_intervals(pairs, at):
-    whole = merge_intervals(np.array([(s, s + n) for s, n in pairs], dtype=np.int64).reshape(-1, 2))
-    cut = cut_intervals(whole, np.array(sorted(at), dtype=np.int64)).tolist()
-    assert [p for s, e in cut for p in range(s, e)] == [
-        p for s, e in whole.tolist() for p in range(s, e)
-    ]
-    assert all(not (s < p < e) for s, e in cut for p in at)
-    assert {s for s, _ in cut} <= {s for s, _ in whole.tolist()} | at
-
-
-@given(st.lists(st.booleans(), max_size=12), st.integers(0, 100))
-def test_runs(flags, start):
-    runs = runs_of(np.array(flags, dtype=bool), start).tolist()
-    found = [p for a, b in runs for p in range(a, b)]
-    assert found == [start + i for i, flag in enumerate(flags) if flag]
-    assert all(a[1] < b[0] for a, b in itertools.pairwise(runs))
-
-
-def test_training_on_a_lost_chunk_is_refused(folder):
-    """zarr reads a chunk that is not there as fill values: as species that are all absent."""
-    store = open_store(folder)
-    start, end = store.intervals("x")[0].tolist()
-    region = Region("x", start, end)
-    assert len(store.bases(region)) == end - start
-    for shard in shard_files(folder, "bases"):
-        shard.unlink()
-    with pytest.raises(InputError, match="array bases of contig x cannot be read"):
-        open_store(folder).bases(region)
-    if start > 0:  # nothing is missing where no block lies
-        assert (open_store(folder).bases(Region("x", 0, start)) == schema.NO_BLOCK).all()
-
-
 def overwrite(folder, name, change):
     import zarr
 
@@ -270,9 +214,8 @@ def test_a_pipe_for_a_shard_is_not_waited_for(folder):
     shard = shard_files(folder, "bases")[0]
     shard.unlink()
     os.mkfifo(shard)
-    store = open_store(folder)
     with pytest.raises(InputError, match="array bases"):
-        store.bases(store.covered_regions(0)[0])
+        open_store(folder)
 
 
 def test_what_cannot_be_opened_is_no_damage(folder, monkeypatch):
@@ -280,8 +223,8 @@ def test_what_cannot_be_opened_is_no_damage(folder, monkeypatch):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(shards, "open", fail, raising=False)
-    with pytest.raises(InputError, match="cannot read array depth: Too many open files"):
-        open_store(folder).depth(Region("x", 0, 5))
+    with pytest.raises(InputError, match="cannot read array intervals: Too many open files"):
+        open_store(folder)
 
 
 @pytest.mark.parametrize("position", [0, 9_999])

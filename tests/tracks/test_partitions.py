@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phylotools.io.regions import Region, merge_regions
-from phylotools.tracks.partitions import cut_regions, intersect
+from phylotools.io.regions import Region, RegionSet
+from phylotools.tracks.partitions import cut_regions
 
 _REGIONS = st.lists(
     st.builds(
@@ -24,7 +24,7 @@ def positions(regions) -> list[tuple[str, int]]:
 @given(_REGIONS, st.integers(1, 16), st.integers(1, 6))
 @settings(max_examples=300, deadline=None)
 def test_parts_hold_every_position_once_and_share_no_tile(regions, tile_length, n_tiles):
-    whole = merge_regions(regions)
+    whole = RegionSet.of(regions)
     parts = cut_regions(whole, tile_length, n_tiles)
     assert [p for part in parts for p in positions(part)] == positions(whole)
     tiles = [{(c, at // tile_length) for c, at in positions(part)} for part in parts]
@@ -32,13 +32,3 @@ def test_parts_hold_every_position_once_and_share_no_tile(regions, tile_length, 
     assert sum(map(len, tiles)) == len(set().union(*tiles))
     # All but the last are as large as may be.
     assert all(len(part) == n_tiles for part in tiles[:-1])
-
-
-@given(_REGIONS, _REGIONS)
-@settings(max_examples=300, deadline=None)
-def test_intersection_and_union(first, second):
-    one, other = merge_regions(first), merge_regions(second)
-    assert positions(one) == sorted(set(positions(first)))
-    both = sorted(set(positions(first)) & set(positions(second)))
-    assert positions(intersect(one, other)) == both
-    assert positions(merge_regions(one + other)) == sorted(set(positions(first + second)))

@@ -52,9 +52,9 @@ def test_every_value_by_an_independent_route(model, fasta, tmp_path):
     for contig, pos, _, _, value, *_ in rows:
         llr.setdefault((contig, int(pos) - 1), []).append(float(value))
     for place, values in llr.items():
-        assert min(values) == pytest.approx(wanted["llr_min"][place], rel=1e-4, abs=1e-4)
+        assert min(values) == pytest.approx(wanted["llr_min"][place], rel=1.2e-4, abs=1.2e-4)
         mean = math.fsum(values) / 3
-        assert mean == pytest.approx(wanted["llr_mean"][place], rel=1e-4, abs=1e-4)
+        assert mean == pytest.approx(wanted["llr_mean"][place], rel=1.2e-4, abs=1.2e-4)
     record = json.loads((tmp_path / "out" / "tracks.json").read_text())
     assert record["model"]["sha256"] == model.sha256
     assert record["regions"] is None
@@ -129,7 +129,7 @@ def test_stages_in_any_order(model, fasta, tmp_path):
     )
     work = tmp_path / "w"
     plan = init_tracks(model, work, TrackSettings(), fasta=str(fasta), partition_positions=1024)
-    n = len(plan.partitions)
+    n = plan.n_partitions
     assert n == 6
     with pytest.raises(
         PhylotoolsError, match=f"{n} of {n} partitions are missing: 0, 1, 2, 3, 4, 5; "
@@ -176,12 +176,19 @@ def test_one_process_at_a_time_puts_tracks_together(model, fasta, tmp_path):
 def test_what_changed_since_the_plan_is_noticed(model, fasta, tmp_path):
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
-    other = dataclasses.replace(model, sha256="0" * 64)
+    identity = dataclasses.replace(model.identity, sha256="0" * 64)
+    other = dataclasses.replace(model, identity=identity)
     with pytest.raises(InputError, match="has changed since the plan was made"):
         run_tracks(work, [0], lambda folder: other)
     fasta.write_text(">chr1\nACGT\n")
     with pytest.raises(InputError, match=r"genome\.fa: has changed since the plan was made"):
         run_tracks(work, [0], lambda folder: model)
+
+
+def flipped(data: bytes) -> bytes:
+    """The same with one bit changed, in the middle."""
+    half = len(data) // 2
+    return data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
 
 
 def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
@@ -194,20 +201,28 @@ def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
     damages = {
         piece / "piece.json": [b"{}", b"[]", b"\xff"],
         piece / "index.npy": [b"", b"\x93NUMPY nonsense"],
-        piece / "blocks.bin": [b"", bytes(1000)],
-        work / "plan.json": [b"", b"[]", b"{}", head + b'"x": 1}', plan.replace(b"chr2", b"chr3")],
+        piece / "data.bin": [b"", bytes(1000)],
+        work / "plan.json": [
+            *(b"", b"\xff", b"[]", b"{}", head + b'"x": 1}', plan.replace(b"chr2", b"chr3", 1)),
+            plan.replace(b'"snv_table": true', b'"snv_table": 1'),
+            plan.replace(b'"start": 0', b'"start": "0"'),
+        ],
     }
-    damages[work / "plan.json"].append(plan.replace(b'"token": "', b'"token": "../'))
     for path, contents in damages.items():
         good = path.read_bytes()
-        for content in contents:
+        for content in contents if path.parent == work else [*contents, flipped(good)]:
             path.write_bytes(content)
-            if content == damages[work / "plan.json"][4]:
-                continue
-            with pytest.raises(PhylotoolsError, match=r"damaged|no plan|cannot be read"):
+            with pytest.raises(PhylotoolsError, match=r"damaged|is no plan") as caught:
                 finalise_tracks(work, tmp_path / "out")
+            assert path.parent == work or "w: piece 0 is damaged: run it again" in str(caught.value)
             assert not (tmp_path / "out").exists()
         path.write_bytes(good)
+    # A file that the piece does not have, as of another version.
+    (piece / "blocks.bin").write_bytes(b"")
+    with pytest.raises(PhylotoolsError, match="piece 0 is damaged"):
+        finalise_tracks(work, tmp_path / "out")
+    # To run it again is all that is needed.
+    run_tracks(work, [0], lambda folder: model, threads=1)
     finalise_tracks(work, tmp_path / "out")
     with pytest.raises(InputError, match="holds no plan"):
         finalise_tracks(tmp_path, tmp_path / "out2")

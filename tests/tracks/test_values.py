@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from phylotools.drawing import BASE_COLOURS
+from phylotools.io.bases import BASE_COLOURS
 from phylotools.io.bgzf import read_blocks
 from phylotools.io.files import BGZF_EOF
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model

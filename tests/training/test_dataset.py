@@ -3,14 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from column_oracle import expected_columns, seen_in
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region, merge_regions
 from phylotools.store.read import open_store
 from phylotools.training.dataset import TrainingData
-from phylotools.training.held_out import subtract
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -226,22 +222,7 @@ def test_bed_regions_without_columns(config_of, mammals_store, tmp_path, caplog)
     bed.write_text("chrM\t8399\t8420\nchrM\t0\t10\nchr7\t0\t10\n")
     with caplog.at_level("WARNING", logger="phylotools"):
         TrainingData(config)
-    assert "2 of 3 regions cover no column of the stores (the first is chrM:1-10)" in caplog.text
+    assert "2 of 3 regions cover no column of the stores (the first is chr7:1-10)" in caplog.text
     bed.write_text("chrM\t0\t10\nchr7\t0\t10\n")
     with pytest.raises(InputError, match=r"held\.bed: none of its regions covers"):
         TrainingData(config)
-
-
-intervals = st.lists(
-    st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 9)), max_size=6
-)
-
-
-@given(intervals, intervals)
-@settings(max_examples=60)
-def test_subtract_is_set_difference(kept, removed):
-    left = merge_regions(Region(c, s, s + n) for c, s, n in kept)
-    gone = merge_regions(Region(c, s, s + n) for c, s, n in removed)
-    difference = subtract(left, gone)
-    assert positions(difference) == positions(left) - positions(gone)
-    assert sum(map(len, difference)) == len(positions(difference))

@@ -9,8 +9,13 @@ import pytest
 import torch
 
 from phylotools.errors import InputError, OutputError
+from phylotools.io.bed import read_bed
+from phylotools.io.regions import RegionSet
 from phylotools.model.registry import load_model, verify_model
+from phylotools.store.read import open_store
+from phylotools.training import trained_regions
 from phylotools.training.checkpoint import read_checkpoint, write_checkpoint
+from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
@@ -81,6 +86,36 @@ def test_an_unfinished_run_is_refused_but_its_checkpoint_is_not(config_of, mamma
     assert not (tmp_path / "toy").exists()
     export_model(tmp_path / "run" / CHECKPOINT, tmp_path / "toy", REQUEST)
     assert load_model(str(tmp_path / "toy")).manifest["steps"] == 0
+
+
+def test_the_regions_of_training_come_with_the_model(config_of, birds_store, tmp_path):
+    """Held-out contigs and what no column covers are not among them; annotate then flags them."""
+    names = list(open_store(birds_store).contigs)
+    config = config_of(birds_store, optimiser={"steps": 2}, data={"held_out_contigs": names[:1]})
+    Trainer(config, tmp_path / "run", torch.device("cpu")).run()
+    export_model(tmp_path / "run", tmp_path / "toy", REQUEST)
+    regions = load_model(str(tmp_path / "toy")).training_regions
+    store = open_store(birds_store)
+    deep = RegionSet.of(store.covered_regions(config.data.minimum_species))
+    assert regions.contigs == names[1:]
+    assert regions == deep - RegionSet.whole({names[0]: store.contigs[names[0]]})
+    # A model for something else says so.
+    (tmp_path / "own.bed").write_text("q\t1\t3\n")
+    own = replace(REQUEST, training_regions=tmp_path / "own.bed")
+    export_model(tmp_path / "run", tmp_path / "other", own)
+    assert load_model(str(tmp_path / "other")).training_regions.contigs == ["q"]
+
+
+def test_very_many_regions_are_joined(config_of, birds_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(trained_regions, "_MOST_REGIONS", 3)
+    monkeypatch.setattr(trained_regions, "_TAKEN", 2)
+    data = TrainingData(config_of(birds_store))
+    trained_regions.write_trained_regions(data.stores, tmp_path / "few.bed")
+    few = read_bed(tmp_path / "few.bed")
+    exact = RegionSet.of(data.stores[0].regions())
+    assert len(few) <= 3 < len(exact)
+    assert not exact - few
+    assert few.contigs == exact.contigs
 
 
 def test_no_run_here(tmp_path):

@@ -12,6 +12,7 @@ import sys
 import pytest
 import torch
 from killed_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
+from small_stores import change_attributes
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
 from phylotools.io.locks import lock_folder
@@ -115,9 +116,7 @@ def test_another_store_cannot_resume(config_of, mammals_store, tmp_path):
     store = tmp_path / "copy"
     shutil.copytree(mammals_store, store)
     train_until(config_of(store), tmp_path / "run", 8)
-    metadata = json.loads((store / "zarr.json").read_text())
-    metadata["attributes"]["tree"] = metadata["attributes"]["tree"].replace(":0.", ":1.", 1)
-    (store / "zarr.json").write_text(json.dumps(metadata))
+    change_attributes(store, lambda a: a.update(tree=a["tree"].replace(":0.", ":1.", 1)))
     with pytest.raises(InputError, match="another column store"):
         Trainer(config_of(store), tmp_path / "run", CPU, resume=True)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import psutil
 import pytest
 import tomli_w
 from small_runs import SMALL, tables
@@ -43,28 +45,25 @@ def test_nothing_is_left_running(small, many_segments):
 
 def children_of(pid: int) -> set[int]:
     """Worker processes; the tracker of multiprocessing's resources may stay."""
-    found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.splitlines()
-    return {int(line.split()[0]) for line in found if "spawn_main" in line}
+    return {
+        process.pid
+        for process in psutil.process_iter(["ppid", "cmdline"])
+        if process.info["ppid"] == pid and "spawn_main" in " ".join(process.info["cmdline"] or ())
+    }
 
 
 def is_alive(pids: set[int]) -> bool:
     """Whether any process is there and no zombie."""
-    shown = subprocess.run(
-        ["ps", "-o", "stat=", "-p", ",".join(map(str, pids))],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return any(not state.startswith("Z") for state in shown.stdout.split())
+    return any(
+        process.pid in pids and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in psutil.process_iter(["status"])
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_arrive_as_they_are(small, many_segments, tmp_path, workers):
     copy = tmp_path / "store"
-    subprocess.run(["cp", "-r", str(many_segments), str(copy)], check=True)
+    shutil.copytree(many_segments, copy)
     data = TrainingData(small(copy, workers=workers))
     for shard in (copy / "bases").rglob("*"):
         if shard.is_file() and shard.name != "zarr.json":

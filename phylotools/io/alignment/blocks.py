@@ -19,10 +19,10 @@ from phylotools.io.alignment.counts import (
     WITHOUT_REFERENCE,
     RowCounts,
 )
-from phylotools.io.alignment.letters import NUCLEOTIDES, PROTEIN_REMEDY
 from phylotools.io.alignment.maf import DAMAGED, shown
 from phylotools.io.alignment.rows import RowTable
 from phylotools.io.alignment.sources import Owners, SpeciesTable
+from phylotools.io.bases import NUCLEOTIDES, PROTEIN_REMEDY
 from phylotools.io.regions import MAX_COORDINATE
 
 #: What becomes of several rows of one species in a block (docs/duplicates.md).

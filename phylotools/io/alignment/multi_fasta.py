@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.alignment.letters import NUCLEOTIDES, PROTEIN_REMEDY
 from phylotools.io.alignment.maf import shown
 from phylotools.io.alignment.rows import RowTable
+from phylotools.io.bases import NUCLEOTIDES, PROTEIN_REMEDY
 
 #: The whole alignment is held in memory.
 MOST_LETTERS = 1 << 29

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from phylotools.compiling import compiled
-from phylotools.io.alignment.letters import NUCLEOTIDES
+from phylotools.io.bases import NUCLEOTIDES
 
 #: Owners of rows that are no species.
 UNKNOWN, IGNORED = -1, -2
@@ -94,7 +94,7 @@ def find_owners(
 
 @compiled
 def _check(text, start, width):
-    """Number of gaps of a row, and whether a letter is none of `letters.NUCLEOTIDES`.
+    """Number of gaps of a row, and whether a letter is none of `bases.NUCLEOTIDES`.
 
     Rows of A, C, G, T, N and gaps take a loop that the compiler makes vectors of: 2.5 GB/s.
     """

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from phylotools.errors import InputError
 from phylotools.io.bgzf import block_size, find_block, read_blocks
-from phylotools.io.files import BGZF_EOF, GZIP_MAGIC, TRUNCATED_REMEDY, open_input
+from phylotools.io.files import BGZF_EOF, GZIP_MAGIC, TRUNCATED_REMEDY, cannot_read, open_input
 
 _BLOCK_START = re.compile(rb"\na[ \t\r\n]")
 #: Shorter by one than what `_BLOCK_START` matches.
@@ -78,7 +78,7 @@ def storage_of(path: str) -> str:
                 )
             return BGZIP
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=path) from error
+        raise cannot_read(path, error) from error
 
 
 def cut(path: str, length: int) -> list[Span]:
@@ -113,7 +113,7 @@ def open_span(span: Span) -> io.BufferedReader:
     try:
         handle = open(span.path, "rb", buffering=_READ)  # noqa: SIM115 - closed by the reader
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", path=span.path) from error
+        raise cannot_read(span.path, error) from error
     pieces = _bgzip_pieces if storage_of(span.path) == BGZIP else _plain_pieces
     text = _whole_blocks(pieces(handle, span), from_middle=span.start > 0)
     return io.BufferedReader(_PieceReader(text, handle), _READ)

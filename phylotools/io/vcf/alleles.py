@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import AnyStr
 
 NUCLEOTIDES = b"ACGT"
 #: Most bases of REF or ALT, after trimming, that are scored: a change of more is a structural
@@ -99,12 +100,12 @@ class Indel:
     alt: bytes
 
 
-def trim(ref: bytes, alt: bytes, n_kept: int = 1) -> tuple[int, bytes, bytes]:
+def trim(ref: AnyStr, alt: AnyStr, n_kept: int = 1) -> tuple[int, AnyStr, AnyStr]:
     """Minimal form of two alleles: shared suffix off, then shared prefix.
 
     Parameters
     ----------
-    ref, alt : bytes
+    ref, alt : bytes or str
         Upper case, of `n_kept` bases or more.
     n_kept : int
         Bases to be left of each: 1 as in a VCF, or 0.
@@ -113,7 +114,7 @@ def trim(ref: bytes, alt: bytes, n_kept: int = 1) -> tuple[int, bytes, bytes]:
     -------
     offset : int
         Bases removed at the front.
-    ref, alt : bytes
+    ref, alt : as given
     """
     end = shared_prefix(ref[::-1], alt[::-1], n_kept)
     ref, alt = ref[: len(ref) - end], alt[: len(alt) - end]
@@ -121,7 +122,7 @@ def trim(ref: bytes, alt: bytes, n_kept: int = 1) -> tuple[int, bytes, bytes]:
     return start, ref[start:], alt[start:]
 
 
-def shared_prefix(first: bytes, second: bytes, n_kept: int = 0) -> int:
+def shared_prefix(first: AnyStr, second: AnyStr, n_kept: int = 0) -> int:
     """Bases that two alleles begin with alike, at most all but `n_kept` of the shorter."""
     low, high = 0, max(0, min(len(first), len(second)) - n_kept)
     while low < high:

@@ -235,6 +235,11 @@ def _checked(source: BinaryIO, path: str) -> Iterator[bytes]:
         piece = source.read(_CHUNK)
 
 
+def header_end(text: bytes | bytearray) -> int:
+    """Where the header of a BCF ends that begins a text."""
+    return _START.size + int(_START.unpack_from(text)[1])
+
+
 def header_too_long(path: str) -> InputError:
     """The error of a header that no file of variants has."""
     return InputError(

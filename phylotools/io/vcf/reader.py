@@ -1,9 +1,13 @@
-"""Variant records in: VCF (plain, gzip, bgzip) byte for byte, BCF as `bcftools view` prints it."""
+"""Variant records in: VCF (plain, gzip, bgzip) byte for byte, BCF as `bcftools view` prints it.
+
+A table of variants (TSV, CSV, Parquet) is told from these here, and comes as lines of a VCF too.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import os
 import re
@@ -14,11 +18,19 @@ from dataclasses import dataclass
 from typing import IO
 
 from phylotools.errors import InputError, shown_path
-from phylotools.io.files import open_input
+from phylotools.io.delimited import UTF16, UTF16_BOMS, UTF16_REMEDY, DelimitedText
+from phylotools.io.files import cannot_read, open_input
 from phylotools.io.interruptible import InterruptibleReader
+from phylotools.io.variant_table import (
+    HEADER,
+    PARQUET_MAGIC,
+    TextRows,
+    VariantRows,
+    open_parquet,
+)
 from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import LineBlock
-from phylotools.io.vcf.text import VcfHeader, check_columns
+from phylotools.io.vcf.text import FIXED_COLUMNS, VcfHeader, check_columns
 
 logger = logging.getLogger("phylotools")
 
@@ -32,7 +44,10 @@ _BOM = b"\xef\xbb\xbf"
 BLOCK_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 _NOT_VARIANTS = "is neither VCF nor BCF"
-_GIVE_VARIANTS = "give a VCF (plain, gzip or bgzip) or a BCF"
+_GIVE_VARIANTS = (
+    "give a VCF (plain, gzip or bgzip), a BCF, or a table (TSV, CSV, Parquet) whose header names "
+    "CHROM, POS, REF and ALT"
+)
 
 
 @dataclass(frozen=True)
@@ -49,12 +64,15 @@ class VariantStream:
         damaged.
     cancel : callable
         Ends a read that waits for data, from any thread; what is read then is of no use.
+    rows : VariantRows or None
+        The table that the lines stand for, where they are not themselves the file.
     """
 
     path: str
     header: VcfHeader
     blocks: Iterator[LineBlock]
     cancel: Callable[[], None]
+    rows: VariantRows | None = None
 
     @property
     def records(self) -> Iterator[tuple[int, bytes]]:
@@ -72,7 +90,7 @@ class _Source:
         try:
             self.stream = open_input(name, source=self._open_waiting(stack))
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+            raise cannot_read(name, error) from error
         if name != "-":
             stack.enter_context(self.stream)
 
@@ -112,13 +130,78 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
         try:
             start = source.stream.peek(len(bcf.MAGIC))[: len(bcf.MAGIC)]
         except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", path=name) from error
+            raise cannot_read(name, error) from error
         text: IO[bytes] = source.stream
+        rows: VariantRows | None = None
         if start == bcf.MAGIC:
             text = stack.enter_context(bcf.decoded(source.stream, name, source.interrupts))
-        first = enumerate(_read_lines(text, name), start=1)
-        header, n_lines = _read_header(first, name)
-        yield VariantStream(name, header, _read_blocks(text, name, n_lines + 1), source.cancel)
+        elif start == PARQUET_MAGIC:
+            rows = open_parquet(name, source.stream, stack)
+        lines = _Lines(enumerate(_read_lines(text, name), start=1), name)
+        if rows is None:
+            rows = _text_rows(lines, name)
+        if rows is not None:
+            yield VariantStream(name, HEADER, rows.blocks(), source.cancel, rows)
+            return
+        header, n_lines = _read_header(lines.again(), name)
+        ahead = lines.kept[n_lines:]  # the first record, where a table was tried
+        blocks = _read_blocks(text, name, n_lines + len(ahead) + 1)
+        if ahead:
+            records = LineBlock(b"".join(line for _, line in ahead), n_lines + 1)
+            blocks = itertools.chain([records], blocks)
+        yield VariantStream(name, header, blocks, source.cancel)
+
+
+class _Lines:
+    """Numbered lines, of which the first can be read again."""
+
+    def __init__(self, numbered: Iterator[tuple[int, bytes]], path: str) -> None:
+        self._numbered = numbered
+        self._path = path
+        self._n_bytes = 0
+        self.kept: list[tuple[int, bytes]] = []
+        self._is_kept = True
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return self
+
+    def __next__(self) -> tuple[int, bytes]:
+        each = next(self._numbered)
+        if self._is_kept:
+            self.kept.append(each)
+            self._n_bytes += len(each[1]) + _LINE_COST
+            if self._n_bytes > bcf.LONGEST_HEADER:
+                raise bcf.header_too_long(self._path)
+        return each
+
+    def again(self) -> Iterator[tuple[int, bytes]]:
+        """All lines from the first; none is kept any more."""
+        self._is_kept = False
+        return itertools.chain(self.kept, self._numbered)
+
+    def forget(self) -> None:
+        """Keep no lines any more."""
+        self._is_kept = False
+        self.kept = []
+
+
+def _text_rows(lines: _Lines, path: str) -> TextRows | None:
+    """A table whose header names variants; None for what is to be read as a VCF."""
+    _, first = next(lines, (1, b""))
+    if first.startswith(UTF16_BOMS):
+        raise InputError(UTF16, path=path, line=1, remedy=UTF16_REMEDY)
+    if first.removeprefix(_BOM)[:16].lower() == b"##fileformat=vcf":
+        return None
+    # What begins it is read again, so that a table may have comments and a VCF lack its first line.
+    try:
+        table = DelimitedText(path, itertools.chain([(1, first)], lines))
+    except InputError:
+        return None  # what is wrong with it as a VCF is said instead
+    is_vcf = set(FIXED_COLUMNS) <= {name.encode() for name in table.names}
+    if is_vcf or table.variant_columns is None:
+        return None
+    lines.forget()
+    return TextRows(table)
 
 
 def _read_lines(source: IO[bytes], path: str) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FINE, WRONG_COLUMNS, BAD_POSITION, EMPTY_REF = range(4)
 #: Tabs that end CHROM, POS, ID, REF, ALT, QUAL, FILTER and INFO.
 N_TABS = 8
-_TAB, _NEWLINE, _RETURN, _MINUS, _ZERO, _SEMICOLON = b"\t\n\r-0;"
+_TAB, _NEWLINE, _RETURN, _MINUS, _ZERO, _SEMICOLON, _EQUALS, _DOT = b"\t\n\r-0;=."
 _LONGEST_POSITION = 18
 _END_KEY = np.frombuffer(b"END=", dtype=np.uint8)
 
@@ -27,7 +27,7 @@ def scan_lines(
     ends: NDArray[np.int64],
     tabs: NDArray[np.int64],
     positions: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    line_index: NDArray[np.int64],
     problems: NDArray[np.uint8],
     is_new_contig: NDArray[np.bool_],
 ) -> int:
@@ -45,7 +45,7 @@ def scan_lines(
         Where each of the fixed columns ends.
     positions : int64 array [N], written
         POS.
-    numbers : int64 array [N], written
+    line_index : int64 array [N], written
         Index of the line within the text.
     problems : uint8 array [N], written
         `FINE` or what is wrong; then the other columns are not to be read.
@@ -115,7 +115,7 @@ def scan_lines(
         begins[n_records] = begin
         ends[n_records] = at + 1
         positions[n_records] = position
-        numbers[n_records] = number
+        line_index[n_records] = number
         problems[n_records] = problem
         is_new_contig[n_records] = is_new
         n_records += 1
@@ -183,3 +183,66 @@ def record_ends(
                     break
             is_start = text[at] == _SEMICOLON
             at += 1
+
+
+@compiled
+def reduce_records(
+    text: NDArray[np.uint8],
+    begins: NDArray[np.int64],
+    tabs: NDArray[np.int64],
+    keys: NDArray[np.uint8],
+    key_bounds: NDArray[np.int64],
+    reduced: NDArray[np.uint8],
+) -> int:
+    """Write records with some of their INFO fields and without genotypes; returns the bytes.
+
+    Parameters
+    ----------
+    text : uint8 array
+    begins : int64 array [N]
+    tabs : int64 array [N, 8]
+        As `scan_lines` found them.
+    keys : uint8 array
+        INFO keys to keep, one behind the other.
+    key_bounds : int64 array [K + 1]
+        Key k lies from ``key_bounds[k]`` to ``key_bounds[k + 1]``.
+    reduced : uint8 array, written
+        As long as `text` and two bytes for each record.
+    """
+    n = 0
+    for i in range(len(begins)):
+        for at in range(begins[i], tabs[i, 6] + 1):
+            reduced[n] = text[at]
+            n += 1
+        is_empty = True
+        at = tabs[i, 6] + 1
+        stop = tabs[i, 7]
+        while at < stop:
+            name_end = at
+            while name_end < stop and text[name_end] != _EQUALS and text[name_end] != _SEMICOLON:
+                name_end += 1
+            end = name_end
+            while end < stop and text[end] != _SEMICOLON:
+                end += 1
+            for k in range(len(key_bounds) - 1):
+                length = key_bounds[k + 1] - key_bounds[k]
+                j = 0
+                if name_end - at == length:
+                    while j < length and text[at + j] == keys[key_bounds[k] + j]:
+                        j += 1
+                    if j == length:
+                        if not is_empty:
+                            reduced[n] = _SEMICOLON
+                            n += 1
+                        for m in range(at, end):
+                            reduced[n] = text[m]
+                            n += 1
+                        is_empty = False
+                        break
+            at = end + 1
+        if is_empty:
+            reduced[n] = _DOT
+            n += 1
+        reduced[n] = _NEWLINE
+        n += 1
+    return n

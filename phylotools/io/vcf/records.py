@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from phylotools.io.vcf.record_kernels import (
     WRONG_COLUMNS,
     info_contains,
     record_ends,
+    reduce_records,
     scan_lines,
 )
 
@@ -58,7 +59,7 @@ class RecordTable:
         Ends of the columns CHROM, POS, ID, REF, ALT, QUAL, FILTER and INFO.
     positions : int64 array [N]
         POS, 1-based.
-    numbers : int64 array [N]
+    line_index : int64 array [N]
         Lines of the block before each.
     run_starts : int64 array [R]
         First records of runs on one contig.
@@ -72,7 +73,7 @@ class RecordTable:
     ends: NDArray[np.int64]
     tabs: NDArray[np.int64]
     positions: NDArray[np.int64]
-    numbers: NDArray[np.int64]
+    line_index: NDArray[np.int64]
     run_starts: NDArray[np.int64]
     run_names: list[bytes]
 
@@ -92,13 +93,27 @@ class RecordTable:
     def line_number(self, record: int) -> int | None:
         """1-based line of a record; None where it is not known."""
         first = self.block.first_line
-        return first + int(self.numbers[record]) if first else None
+        return first + int(self.line_index[record]) if first else None
 
     def info_contains(self, wanted: bytes) -> NDArray[np.bool_]:
         """Which records have some bytes in their INFO column, bool array [N]."""
         found = np.empty(len(self), dtype=bool)
         info_contains(self.text, self.tabs, np.frombuffer(wanted, dtype=np.uint8), found)
         return found
+
+    def reduced(self, keys: Sequence[str]) -> bytes:
+        """The records as lines with these INFO fields alone, and without genotypes."""
+        encoded = [key.encode() for key in keys]
+        lines = np.empty(len(self.text) + 2 * len(self), dtype=np.uint8)
+        n_bytes = reduce_records(
+            self.text,
+            self.begins,
+            self.tabs,
+            np.frombuffer(b"".join(encoded), dtype=np.uint8),
+            np.cumsum([0, *map(len, encoded)]),
+            lines,
+        )
+        return lines[:n_bytes].tobytes()
 
     def span_ends(self) -> NDArray[np.int64]:
         """0-based end of what each record spans, int64 array [N]: its REF, or INFO/END."""
@@ -123,7 +138,7 @@ class RecordTable:
             ends=self.ends[chosen],
             tabs=self.tabs[chosen],
             positions=self.positions[chosen],
-            numbers=self.numbers[chosen],
+            line_index=self.line_index[chosen],
             run_starts=starts,
             run_names=[self.run_names[run] for run in run_of[starts].tolist()],
         )
@@ -180,16 +195,16 @@ def scan_records(block: LineBlock, n_columns: int, path: str) -> RecordTable:
     """
     text = np.frombuffer(block.text, dtype=np.uint8)
     n_lines = block.text.count(b"\n")
-    begins, ends, positions, numbers = (np.empty(n_lines, dtype=np.int64) for _ in range(4))
+    begins, ends, positions, line_index = (np.empty(n_lines, dtype=np.int64) for _ in range(4))
     tabs = np.empty((n_lines, N_TABS), dtype=np.int64)
     problems = np.empty(n_lines, dtype=np.uint8)
     is_new = np.empty(n_lines, dtype=bool)
-    n = scan_lines(text, n_columns, begins, ends, tabs, positions, numbers, problems, is_new)
+    n = scan_lines(text, n_columns, begins, ends, tabs, positions, line_index, problems, is_new)
     wrong = np.flatnonzero(problems[:n] != FINE)
     if len(wrong):
         record = int(wrong[0])
         line = block.text[begins[record] : ends[record]]
-        number = block.first_line + int(numbers[record]) if block.first_line else None
+        number = block.first_line + int(line_index[record]) if block.first_line else None
         raise _line_error(line, int(problems[record]), n_columns, path, number)
     starts = np.flatnonzero(is_new[:n])
     names = [
@@ -197,7 +212,7 @@ def scan_records(block: LineBlock, n_columns: int, path: str) -> RecordTable:
         for begin, end in zip(begins[starts].tolist(), tabs[starts, 0].tolist(), strict=True)
     ]
     return RecordTable(
-        block, text, begins[:n], ends[:n], tabs[:n], positions[:n], numbers[:n], starts, names
+        block, text, begins[:n], ends[:n], tabs[:n], positions[:n], line_index[:n], starts, names
     )
 
 

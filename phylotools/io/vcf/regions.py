@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,15 +15,16 @@ from phylotools.io.files import (
     TRUNCATED_REMEDY,
     open_input,
 )
-from phylotools.io.regions import Region
+from phylotools.io.indexes import CSI, POSITION_INDEXES
+from phylotools.io.intervals import overlaps
+from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf import bcf
+from phylotools.io.vcf.index import disagreement
 from phylotools.io.vcf.records import LineBlock, RecordTable
 
 logger = logging.getLogger("phylotools")
 
 _BLOCK_BYTES = 1 << 20
-_NOWHERE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-_INDEX_SUFFIXES = (".tbi", ".csi")
 
 
 class RegionFilter:
@@ -33,29 +34,18 @@ class RegionFilter:
 
     Parameters
     ----------
-    regions : iterable of Region
-        Disjoint.
+    regions : RegionSet
     contig_of : callable
         From CHROM to the contig as the regions name it.
     """
 
-    def __init__(self, regions: Iterable[Region], contig_of: Callable[[bytes], str]) -> None:
-        bounds: dict[str, list[Region]] = {}
-        for region in sorted(regions):
-            bounds.setdefault(region.contig, []).append(region)
-        self._regions: Mapping[str, list[Region]] = bounds
+    def __init__(self, regions: RegionSet, contig_of: Callable[[bytes], str]) -> None:
+        self._regions = regions
         self._contig_of = contig_of
-        self._arrays = {
-            contig: (
-                np.array([region.start for region in listed], dtype=np.int64),
-                np.array([region.end for region in listed], dtype=np.int64),
-            )
-            for contig, listed in bounds.items()
-        }
 
-    def of(self, chrom: bytes) -> list[Region]:
-        """The regions on what the file calls `chrom`, in order."""
-        return self._regions.get(self._contig_of(chrom), [])
+    def of(self, chrom: bytes) -> list[tuple[int, int]]:
+        """Start and end of the regions on what the file calls `chrom`, in order."""
+        return [(start, end) for start, end in self._regions.on(self._contig_of(chrom)).tolist()]
 
     def select(self, records: RecordTable) -> RecordTable:
         """The records that overlap a region."""
@@ -64,11 +54,9 @@ class RegionFilter:
         stops = [*records.run_starts[1:].tolist(), len(records)]
         starts = records.run_starts.tolist()
         for name, start, stop in zip(records.run_names, starts, stops, strict=True):
-            region_starts, region_ends = self._arrays.get(self._contig_of(name), _NOWHERE)
-            # A region overlaps if more of them begin before the record's end than end before it.
-            begun = np.searchsorted(region_starts, span_ends[start:stop], side="left")
-            ended = np.searchsorted(region_ends, records.positions[start:stop] - 1, side="right")
-            kept[start:stop] = begun > ended
+            here = self._regions.on(self._contig_of(name))
+            begins = records.positions[start:stop] - 1
+            kept[start:stop] = overlaps(here, begins, span_ends[start:stop])
         return records.subset(kept)
 
 
@@ -91,34 +79,28 @@ def indexed_blocks(
     iterator of LineBlock or None
         None if the file has no index that can be used: then it must be read from its beginning.
     """
-    index = _usable_index(path)
+    is_bcf = os.path.isfile(path) and _is_bcf(path)
+    encoded = [name.encode("utf-8", "surrogateescape") for name in contigs]
+    index = _usable_index(path, (CSI,) if is_bcf else POSITION_INDEXES, encoded)
     if index is None:
         return None
-    if _is_bcf(path):
+    if is_bcf:
         regions = (
-            Region(name, region.start, region.end)
+            Region(name, start, end)
             for name in contigs
-            for region in wanted.of(name.encode("utf-8", "surrogateescape"))
+            for start, end in wanted.of(name.encode("utf-8", "surrogateescape"))
         )
         return _in_blocks(bcf.region_lines(path, regions))
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
 
 
-def _usable_index(path: str) -> str | None:
-    """The index of a bgzip file, if it has one that is not older; else None."""
+def _usable_index(path: str, suffixes: Sequence[str], contigs: Sequence[bytes]) -> str | None:
+    """The index of a bgzip file, if it has one that is not older and of this file; else None."""
     if path == "-" or not os.path.isfile(path):
         return None
-    index = next((path + end for end in _INDEX_SUFFIXES if os.path.exists(path + end)), None)
+    index = next((path + end for end in suffixes if os.path.exists(path + end)), None)
     if index is None:
         logger.info("%s has no index: it is read as a whole to find the regions", path)
-        return None
-    if os.stat(index).st_mtime < os.stat(path).st_mtime:
-        logger.warning(
-            "%s is older than %s and is not used: the whole file is read; make it anew with "
-            "`bcftools index`",
-            index,
-            path,
-        )
         return None
     with open(path, "rb") as handle:
         if handle.read(2) != GZIP_MAGIC:
@@ -130,7 +112,20 @@ def _usable_index(path: str) -> str | None:
                 path=path,
                 remedy=TRUNCATED_REMEDY,
             )
-    return index
+    if os.stat(index).st_mtime < os.stat(path).st_mtime:
+        reason: str | None = "it is older"
+    else:
+        reason = disagreement(path, index, contigs)
+    if reason is None:
+        return index
+    logger.warning(
+        "%s is not the index of %s (%s): the whole file is read; make it anew with "
+        "`bcftools index -f`",
+        index,
+        path,
+        reason,
+    )
+    return None
 
 
 def _is_bcf(path: str) -> bool:
@@ -149,12 +144,12 @@ def _vcf_lines(path: str, index: str, wanted: RegionFilter, line_end: bytes) -> 
         ) as table:
             for name in table.contigs:
                 reached = -1
-                for region in wanted.of(name.encode("latin-1")):
-                    for line in table.fetch(name, region.start, region.end):
+                for start, end in wanted.of(name.encode("latin-1")):
+                    for line in table.fetch(name, start, end):
                         # A record that overlaps the region before came with that one.
                         if int(line.split("\t", 2)[1]) - 1 >= reached:
                             yield line.encode("latin-1") + line_end
-                    reached = region.end
+                    reached = end
     except (OSError, ValueError, IndexError) as error:
         raise InputError(
             "the compressed file or its index is truncated or damaged",

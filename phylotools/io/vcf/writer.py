@@ -15,6 +15,7 @@ import numpy as np
 from phylotools.errors import OutputError, UsageError
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path
+from phylotools.io.indexes import POSITION_INDEXES, make_index
 from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import RecordTable
 
@@ -22,9 +23,6 @@ logger = logging.getLogger("phylotools")
 
 #: Suffix -> output type, as bcftools names them.
 TYPE_OF_SUFFIX = {".vcf": "v", ".vcf.gz": "z", ".vcf.bgz": "z", ".bcf": "b"}
-#: tabix indexes end there (SAM specification: bins of the UCSC scheme).
-LONGEST_TBI_CONTIG = 1 << 29
-INDEX_SUFFIXES = (".tbi", ".csi")
 
 
 def choose_output_type(path: str, requested: str | None) -> str:
@@ -128,7 +126,7 @@ def open_variant_output(
         with _open_stream(path) as raw, _encoder(raw, output_type, threads, path) as stream:
             yield VariantSink(stream)
         return
-    indexes = () if output_type == "v" else INDEX_SUFFIXES
+    indexes = () if output_type == "v" else POSITION_INDEXES
     with atomic_path(path, force=force, indexes=indexes) as temporary:
         with open(temporary, "wb") as raw, _encoder(raw, output_type, threads, path) as stream:
             sink = VariantSink(stream)
@@ -177,13 +175,11 @@ def _make_index(
     if not sink.is_sorted:
         _report_no_index(path, "the records are not sorted", is_required)
         return
-    use_csi = output_type == "b" or sink.highest_position >= LONGEST_TBI_CONTIG
-    index = temporary.with_name(temporary.name + (".csi" if use_csi else ".tbi"))
+    kind = "bcf" if output_type == "b" else "vcf"
     try:
-        _run_htslib_index(temporary, index, is_bcf=output_type == "b", use_csi=use_csi)
+        make_index(temporary, kind, longest_contig=sink.highest_position)
     except ValueError as error:
-        index.unlink(missing_ok=True)
-        _report_no_index(path, f"htslib cannot index it ({error})", is_required)
+        _report_no_index(path, str(error), is_required)
 
 
 def _report_no_index(path: str, reason: str, is_required: bool) -> None:
@@ -193,27 +189,3 @@ def _report_no_index(path: str, reason: str, is_required: bool) -> None:
             "out --write-index"
         )
     logger.warning("%s: %s, so there is no index", path, reason)
-
-
-def _run_htslib_index(data: Path, index: Path, *, is_bcf: bool, use_csi: bool) -> None:
-    """Make an index; raises `ValueError` with htslib's reason."""
-    import pysam
-    import pysam.bcftools
-
-    verbosity = pysam.set_verbosity(0)
-    try:
-        if is_bcf:
-            pysam.bcftools.index("-f", "-o", str(index), str(data))
-        else:
-            pysam.tabix_index(
-                str(data),
-                preset="vcf",
-                force=True,
-                keep_original=True,
-                index=str(index),
-                csi=use_csi,
-            )
-    except (OSError, pysam.SamtoolsError) as error:
-        raise ValueError(str(error)) from error
-    finally:
-        pysam.set_verbosity(verbosity)

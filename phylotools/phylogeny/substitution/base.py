@@ -76,12 +76,22 @@ class SubstitutionModel(nn.Module):
         """Q, shape (..., A, A): row = from, column = to; rows sum to 0."""
         raise NotImplementedError
 
+    def exchangeabilities(self) -> Tensor:
+        """What makes rates of substitution symmetric, shape (A, A), scaled; 0 on the diagonal."""
+        raise NotImplementedError
+
     def bounded(self, theta: Tensor) -> Tensor:
         """Theta as the likelihood takes it: within what exponentials of matrices can resolve.
 
         Bases less than exp(-60) as frequent as the first count as that rare, and rates above
         exp(30) as that fast: far outside of what data say anything about.
         """
+        with torch.no_grad():
+            top = theta.amax(dim=-1)
+            # log R is at most this much above the largest of theta.
+            is_slow = bool((top <= _LARGEST_LOG_RATE - math.log(4)).all())
+            if is_slow and bool((top - theta.amin(dim=-1) <= _LARGEST_LOG_ODDS).all()):
+                return theta
         theta = torch.maximum(theta, theta.amax(dim=-1, keepdim=True) - _LARGEST_LOG_ODDS)
         excess = (self.log_rate(theta) - _LARGEST_LOG_RATE).clamp(min=0)
         return theta - excess.unsqueeze(-1)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
 from phylotools.phylogeny.substitution.base import (
     LARGEST_LOG_RATIO,
     NEUTRAL_LOG_RATE,
@@ -60,7 +61,7 @@ class F81(_ExchangeabilityModel):
     """
 
     name = "f81"
-    score_meaning = "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"
+    score_meaning = SCORE_MEANINGS[name]
 
     def allele_scores(self, theta: Tensor) -> Tensor:
         return self.log_equilibrium_frequencies(theta)
@@ -103,10 +104,6 @@ class _WithBackground(_ExchangeabilityModel):
     ``log pi_b - log background_b``; with a uniform background that is log pi.
     """
 
-    score_meaning = (
-        "Log-likelihood ratio of ALT to REF relative to the background frequencies b, "
-        "log(pi_ALT / b_ALT) - log(pi_REF / b_REF)"
-    )
     log_background: Tensor
 
     def __init__(self, background: Sequence[float]) -> None:
@@ -139,6 +136,7 @@ class HKY(_WithBackground):
     """
 
     name = "hky"
+    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(self, kappa: float = 2.0, background: Sequence[float] = _UNIFORM) -> None:
         super().__init__(background)
@@ -177,6 +175,7 @@ class GTR(_WithBackground):
     """
 
     name = "gtr"
+    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
 from phylotools.phylogeny.substitution.base import (
     PAIRS,
     SubstitutionModel,
@@ -40,7 +41,7 @@ class MutationSelection(SubstitutionModel):
 
     name = "mutation-selection"
     neutral_log_rate = 0.0
-    score_meaning = "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"
+    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class MutationSelection(SubstitutionModel):
         self.log_frequencies = nn.Parameter(torch.tensor(mutation_frequencies).log())
 
     def settings(self) -> dict[str, float | bool | list[float]]:
-        s = self._exchangeabilities()
+        s = self.exchangeabilities()
         return {
             "exchangeabilities": [s[a, b].item() for a, b in PAIRS],
             "mutation_frequencies": self.log_mutation_frequencies().exp().tolist(),
@@ -68,9 +69,10 @@ class MutationSelection(SubstitutionModel):
     def mutation_matrix(self) -> Tensor:
         """mu, shape (A, A), zero on the diagonal; one mutation per unit at equilibrium."""
         m = self.log_mutation_frequencies().exp()
-        return self._exchangeabilities() * m
+        return self.exchangeabilities() * m
 
-    def _exchangeabilities(self) -> Tensor:
+    def exchangeabilities(self) -> Tensor:
+        """s, shape (A, A), scaled; zero on the diagonal."""
         s = symmetric_matrix(bounded_logs(self.log_exchangeabilities, self.strand_symmetric).exp())
         m = self.log_mutation_frequencies().exp()
         return s / (m @ s @ m)

@@ -12,20 +12,29 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phylotools.compiling import can_cache, compiled
+from phylotools.compiling import can_cache
 from phylotools.phylogeny.kernels.cpu.f81 import F81Family
 from phylotools.phylogeny.kernels.cpu.hky import HKYFamily
 from phylotools.phylogeny.kernels.cpu.lanes import n_lanes
-from phylotools.phylogeny.kernels.cpu.pruning import prune_share
+from phylotools.phylogeny.kernels.cpu.pruning import (
+    Columns,
+    Limits,
+    Merges,
+    fill_species_keys,
+    prune_share,
+)
 from phylotools.phylogeny.kernels.cpu.reversible import ReversibleFamily
 from phylotools.phylogeny.kernels.plan import PruningPlan
-from phylotools.phylogeny.substitution import F81, HKY, SubstitutionModel
+from phylotools.phylogeny.substitution import F81, HKY, PAIRS, MutationSelection, SubstitutionModel
 from phylotools.phylogeny.substitution.exchangeability import MAX_LOG_RATE
-from phylotools.phylogeny.threads import map_in_threads
+from phylotools.phylogeny.threads import get_threads, map_in_threads
 
-#: See `prune_share`. The smallest normal numbers are 1e-38 and 2e-308; one merge multiplies two
+#: The smallest normal numbers are 1e-38 and 2e-308; one merge multiplies two
 #: partials, each at least the first limit times the probability of one substitution.
-_LIMITS = {torch.float32: (1e-10, 1e-36, 1e-9), torch.float64: (1e-100, 1e-290, 1e-9)}
+_LIMITS = {
+    torch.float32: Limits(1e-10, 1e-36, 1e-9),
+    torch.float64: Limits(1e-100, 1e-290, 1e-9),
+}
 #: Below this difference of exponents the series of Phi is exact to rounding: its next term is
 #: x^6 / 322560.
 _NEAR = {torch.float32: 0.5, torch.float64: 0.03}
@@ -35,7 +44,9 @@ _NEAR = {torch.float32: 0.5, torch.float64: 0.03}
 _RAREST = {torch.float32: 1e-5, torch.float64: 1e-11}
 #: Merges of blocks that a thread takes at a time: about half a millisecond, against some 30
 #: microseconds for handing them out.
-_MERGES_PER_SHARE = 2500
+_MERGES_PER_SHARE = 20_000
+#: Pairs of bases.
+_FIRST, _SECOND = (list(side) for side in zip(*PAIRS, strict=True))
 
 
 def log_likelihood(
@@ -46,9 +57,8 @@ def log_likelihood(
     Parameters are those of `reference.log_likelihood`. Differentiable in theta and the model's
     parameters; the gradient is 0 where the value is NaN.
     """
-    empty = theta.new_zeros(0)
     if isinstance(model, F81):
-        return _Pruning.apply(states, plan, F81Family(MAX_LOG_RATE), theta, empty)
+        return _Pruning.apply(states, plan, F81Family(MAX_LOG_RATE), theta, theta.new_zeros(0))
     if isinstance(model, HKY):
         shared = model.transversion_and_transition()
         transversion, transition = shared.detach().double().tolist()
@@ -56,10 +66,21 @@ def log_likelihood(
             family = HKYFamily(transversion, transition, MAX_LOG_RATE)
             return _Pruning.apply(states, plan, family, theta, shared)
         # The closed form would subtract numbers that grow with the length of the branch.
-    log_pi = model.log_equilibrium_frequencies(theta)
-    inputs = torch.cat([model.rate_matrix(theta).flatten(1), log_pi.exp()], dim=1)
-    limits = ReversibleFamily(_NEAR[theta.dtype], _RAREST[theta.dtype])
-    return _Pruning.apply(states, plan, limits, inputs, empty)
+    reversible, shared = _reversible(model, theta.dtype)
+    return _Pruning.apply(states, plan, reversible, theta, shared)
+
+
+def _reversible(model: SubstitutionModel, kind: torch.dtype) -> tuple[ReversibleFamily, Tensor]:
+    """The family of any model, and its shared parameters."""
+    shared = model.exchangeabilities()[_FIRST, _SECOND]
+    log_mutation: tuple[float, ...] = (0.0,) * 4
+    if isinstance(model, MutationSelection):
+        shared = torch.cat([shared, model.log_mutation_frequencies()])
+        log_mutation = tuple(shared[6:].detach().double().tolist())
+    exchangeabilities = tuple(shared[:6].detach().double().tolist())
+    selection = isinstance(model, MutationSelection)
+    near, rarest = _NEAR[kind], _RAREST[kind]
+    return ReversibleFamily(exchangeabilities, log_mutation, selection, near, rarest), shared
 
 
 class _Pruning(torch.autograd.Function):
@@ -72,23 +93,24 @@ class _Pruning(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, plan: PruningPlan, family: Any, inputs: Tensor, shared: Tensor
     ) -> Tensor:
-        value, computed = _prune(
+        n_shared = len(shared) if ctx.needs_input_grad[4] else 0
+        value, gradient = _prune(
             family, np.ascontiguousarray(inputs.detach().numpy()),
-            np.ascontiguousarray(states.numpy()), plan, inputs.shape[1] + len(shared),
+            np.ascontiguousarray(states.numpy()), plan, 4 + n_shared,
         )  # fmt: skip
-        gradient = torch.from_numpy(computed)
-        ctx.save_for_backward(gradient)
-        ctx.n_inputs = inputs.shape[1]
+        ctx.save_for_backward(torch.from_numpy(gradient))
         ctx.shared_type = shared.dtype
         return torch.from_numpy(value)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outer: Tensor) -> tuple[None, None, None, Tensor, Tensor]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[None, None, None, Tensor, Tensor | None]:
         (gradient,) = ctx.saved_tensors
-        to_inputs = gradient[:, : ctx.n_inputs] * outer[0].unsqueeze(-1)
-        to_shared = outer[0] @ gradient[:, ctx.n_inputs :]
-        return None, None, None, to_inputs, to_shared.to(ctx.shared_type)
+        to_inputs = gradient[:, :4] * outer[0].unsqueeze(-1)
+        to_shared = None
+        if ctx.needs_input_grad[4]:
+            to_shared = (outer[0] @ gradient[:, 4:]).to(ctx.shared_type)
+        return None, None, None, to_inputs, to_shared
 
 
 def _prune(
@@ -98,20 +120,17 @@ def _prune(
     kind = inputs.dtype
     value = np.empty(len(inputs), dtype=kind)
     gradient = np.empty((len(inputs), n_gradient), dtype=kind)
-    blocks = -(-len(inputs) // n_lanes(kind))
-    limits = _LIMITS[torch.float32 if kind == np.float32 else torch.float64]
-    length = plan.branch_length.astype(kind)
-    keys = _species_keys(states)
+    keys = np.empty(len(states), dtype=np.uint64)
+    _compiled_keys(states, keys)
     # Columns with the same species side by side, so that a block's tree is pruned the most.
-    order = np.argsort(keys, kind="stable")
-
-    step = max(1, _MERGES_PER_SHARE // len(plan.child))
+    columns = Columns(inputs, states, np.argsort(keys, kind="stable"), value, gradient)
+    merges = Merges(plan.child, plan.branch_length.astype(kind))
+    limits = _LIMITS[torch.float32 if kind == np.float32 else torch.float64]
+    blocks = -(-len(inputs) // n_lanes(kind))
+    step = max(1, min(_MERGES_PER_SHARE // len(plan.child), -(-blocks // get_threads())))
 
     def share(first: int) -> None:
-        last = min(first + step, blocks)
-        _compiled(
-            family, inputs, states, order, plan.child, length, limits, first, last, value, gradient
-        )
+        _compiled_prune(family, columns, merges, limits, first, min(first + step, blocks))
 
     # Blocks do not know of each other: the same bits with any number of threads.
     map_in_threads(share, range(0, blocks, step))
@@ -122,34 +141,24 @@ def _prune(
     return value, gradient
 
 
-@compiled
-def _species_keys(states):
-    """64 bits a column: which runs of neighbouring tips have a base. 0: none at all."""
-    columns, n_tips = states.shape
-    keys = np.zeros(columns, dtype=np.uint64)
-    per_bit = -(-n_tips // 64)
-    for column in range(columns):
-        for first in range(0, n_tips, per_bit):
-            least = states[column, first]
-            for tip in range(first + 1, min(first + per_bit, n_tips)):
-                least = min(least, states[column, tip])
-            keys[column] = (keys[column] << np.uint64(1)) | np.uint64(least < 4)
-    return keys
+def _compile(sources: str) -> tuple[Any, Any]:
+    """The compiled entries.
 
-
-def _compile(sources: str) -> Any:
-    """The compiled entry. Numba renews what it cached when this file changes; `sources`, a hash
-    of all files that are compiled into it and part of the cache's key, does so for the others.
+    Numba looks at this file alone to see whether what it cached is stale. `sources`, a hash of all
+    files that are compiled in, goes into the names of its files, so that no other version's are
+    read, which may hold types that are no more.
     """
 
-    @numba.njit(nogil=True, cache=can_cache(), error_model="numpy")
-    def prune(family, inputs, states, order, child, length, limits, first, last, value, gradient):
-        if len(sources) > 0:
-            prune_share(
-                family, inputs, states, order, child, length, limits, first, last, value, gradient
-            )
+    def prune(family, columns, merges, limits, first, last):
+        prune_share(family, columns, merges, limits, first, last)
 
-    return prune
+    def keys(states, result):
+        fill_species_keys(states, result)
+
+    for entry in (prune, keys):
+        entry.__qualname__ += sources[:16]
+    compiled = numba.njit(nogil=True, cache=can_cache(), error_model="numpy")
+    return compiled(prune), compiled(keys)
 
 
 def _hash_of_sources() -> str:
@@ -159,4 +168,4 @@ def _hash_of_sources() -> str:
     return digest.hexdigest()
 
 
-_compiled = _compile(_hash_of_sources())
+_compiled_prune, _compiled_keys = _compile(_hash_of_sources())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from numba.extending import overload
 
 from phylotools.phylogeny.kernels.cpu import families
-from phylotools.phylogeny.kernels.cpu.families import is_kind
+from phylotools.phylogeny.kernels.cpu.families import is_kind, jit
 from phylotools.phylogeny.kernels.cpu.lanes import expm1, fma, load, spread, store
 
 
@@ -34,28 +34,34 @@ class F81Site(NamedTuple):
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, F81Family):
-        return lambda family: (5, 1, 5)
+        return lambda family: (5, 1, 0, 5, 0)
     return None
 
 
-@overload(families.fill_site)
-def _fill_site(family, inputs, column, rows, lane):
+@overload(families.fill_sites)
+def _fill_sites(family, inputs, column, wide, rows):
     if not is_kind(family, F81Family):
         return None
 
-    def code(family, inputs, column, rows, lane):
-        top = inputs[column, 0]
-        for a in range(1, 4):
-            top = max(top, inputs[column, a])
-        total = 0.0 * top
-        for a in range(4):
-            rows[a, lane] = math.exp(inputs[column, a] - top)
-            total += rows[a, lane]
-        for a in range(4):
-            rows[a, lane] /= total
-        rows[4, lane] = -math.exp(min(top + math.log(total), family.max_log_rate))
+    def code(family, inputs, column, wide, rows):
+        for lane in range(rows.shape[1]):
+            _fill_site(family, inputs, column[lane], rows, lane)
 
     return code
+
+
+@jit
+def _fill_site(family, inputs, column, rows, lane):
+    top = inputs[column, 0]
+    for a in range(1, 4):
+        top = max(top, inputs[column, a])
+    total = 0.0 * top
+    for a in range(4):
+        rows[a, lane] = math.exp(inputs[column, a] - top)
+        total += rows[a, lane]
+    for a in range(4):
+        rows[a, lane] /= total
+    rows[4, lane] = -math.exp(min(top + math.log(total), family.max_log_rate))
 
 
 @overload(families.load_site)
@@ -172,17 +178,23 @@ def _store_sums(site, gradient, sums):
     return code
 
 
-@overload(families.finish_gradient)
-def _finish_gradient(family, rows, gradient, lane, inputs, column, result):
+@overload(families.finish_gradients)
+def _finish_gradients(family, wide, rows, gradient, column, used, result):
     if not is_kind(family, F81Family):
         return None
 
-    def code(family, rows, gradient, lane, inputs, column, result):
-        # dR/dtheta_b = R pi_b; dpi_a/dtheta_b = pi_a ([a = b] - pi_b)
-        centre = gradient[4, lane] * -rows[4, lane]
-        for a in range(4):
-            centre += gradient[a, lane] * rows[a, lane]
-        for b in range(4):
-            result[column, b] = rows[b, lane] * (gradient[b, lane] - centre)
+    def code(family, wide, rows, gradient, column, used, result):
+        for lane in range(used):
+            _finish_gradient(family, rows, gradient, lane, result[column[lane]])
 
     return code
+
+
+@jit
+def _finish_gradient(family, rows, gradient, lane, result):
+    # dR/dtheta_b = R pi_b; dpi_a/dtheta_b = pi_a ([a = b] - pi_b)
+    centre = gradient[4, lane] * -rows[4, lane]
+    for a in range(4):
+        centre += gradient[a, lane] * rows[a, lane]
+    for b in range(4):
+        result[b] = rows[b, lane] * (gradient[b, lane] - centre)

@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
+
+#: Of functions that compiled code alone calls. Division by zero gives inf, as in numpy: such
+#: columns count as lost.
+jit: Any = numba.njit(  # type: ignore[call-overload]  # numba's stubs do not know the last one
+    nogil=True, error_model="numpy", no_cpython_wrapper=True
+)
+
 
 def is_kind(numba_type: Any, named_tuple: type) -> bool:
     """Whether a numba type is this named tuple."""
@@ -16,12 +24,17 @@ def is_kind(numba_type: Any, named_tuple: type) -> bool:
 
 
 def sizes(family):
-    """Rows of a block: of its sites, kept for a branch, of its gradient."""
+    """Numbers of rows: a block's sites, exponentials of a branch, what a branch carries (4 to store
+    it, 0 to compute it anew), a block's gradient, a vector of sites in float64.
+    """
     raise NotImplementedError("for compiled code")
 
 
-def fill_site(family, inputs, column, rows, lane):
-    """Turn a column's inputs into lane `lane` of the rows; the first four are pi."""
+def fill_sites(family, inputs, column, wide, rows):
+    """Turn the inputs of a block's columns into the rows of its sites; the first four are pi.
+
+    `wide` is float64 rows of one vector each, kept for `finish_gradients`.
+    """
     raise NotImplementedError("for compiled code")
 
 
@@ -60,6 +73,9 @@ def store_sums(site, gradient, sums):
     raise NotImplementedError("for compiled code")
 
 
-def finish_gradient(family, rows, gradient, lane, inputs, column, result):
-    """Turn lane `lane` of the gradient's rows into row `column` of the result."""
+def finish_gradients(family, wide, rows, gradient, column, used, result):
+    """Turn the rows of a block's gradient into rows `column` of the result.
+
+    With respect to theta, then, where the result has room for them, the shared parameters.
+    """
     raise NotImplementedError("for compiled code")

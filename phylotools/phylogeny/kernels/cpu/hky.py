@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numba.extending import overload
 
 from phylotools.phylogeny.kernels.cpu import families
-from phylotools.phylogeny.kernels.cpu.families import is_kind
+from phylotools.phylogeny.kernels.cpu.families import is_kind, jit
 from phylotools.phylogeny.kernels.cpu.lanes import expm1, fma, load, spread, store
 
 
@@ -47,34 +47,40 @@ class HKYSite(NamedTuple):
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, HKYFamily):
-        return lambda family: (10, 3, 9)
+        return lambda family: (10, 3, 0, 9, 0)
     return None
 
 
-@overload(families.fill_site)
-def _fill_site(family, inputs, column, rows, lane):
+@overload(families.fill_sites)
+def _fill_sites(family, inputs, column, wide, rows):
     if not is_kind(family, HKYFamily):
         return None
 
-    def code(family, inputs, column, rows, lane):
-        top = inputs[column, 0]
-        for a in range(1, 4):
-            top = max(top, inputs[column, a])
-        total = 0.0 * top
-        for a in range(4):
-            rows[a, lane] = math.exp(inputs[column, a] - top)
-            total += rows[a, lane]
-        for a in range(4):
-            rows[a, lane] /= total
-        rate = math.exp(min(top + math.log(total), family.max_log_rate))
-        purine, pyrimidine = rows[0, lane] + rows[2, lane], rows[1, lane] + rows[3, lane]
-        more = family.transition - family.transversion
-        rows[4, lane], rows[5, lane] = 1.0 / purine, 1.0 / pyrimidine
-        rows[6, lane] = -family.transversion * rate
-        rows[7, lane], rows[8, lane] = -more * rate * purine, -more * rate * pyrimidine
-        rows[9, lane] = rate
+    def code(family, inputs, column, wide, rows):
+        for lane in range(rows.shape[1]):
+            _fill_site(family, inputs, column[lane], rows, lane)
 
     return code
+
+
+@jit
+def _fill_site(family, inputs, column, rows, lane):
+    top = inputs[column, 0]
+    for a in range(1, 4):
+        top = max(top, inputs[column, a])
+    total = 0.0 * top
+    for a in range(4):
+        rows[a, lane] = math.exp(inputs[column, a] - top)
+        total += rows[a, lane]
+    for a in range(4):
+        rows[a, lane] /= total
+    rate = math.exp(min(top + math.log(total), family.max_log_rate))
+    purine, pyrimidine = rows[0, lane] + rows[2, lane], rows[1, lane] + rows[3, lane]
+    more = family.transition - family.transversion
+    rows[4, lane], rows[5, lane] = 1.0 / purine, 1.0 / pyrimidine
+    rows[6, lane] = -family.transversion * rate
+    rows[7, lane], rows[8, lane] = -more * rate * purine, -more * rate * pyrimidine
+    rows[9, lane] = rate
 
 
 @overload(families.load_site)
@@ -227,30 +233,37 @@ def _store_sums(site, gradient, sums):
     return code
 
 
-@overload(families.finish_gradient)
-def _finish_gradient(family, rows, gradient, lane, inputs, column, result):
+@overload(families.finish_gradients)
+def _finish_gradients(family, wide, rows, gradient, column, used, result):
     if not is_kind(family, HKYFamily):
         return None
 
-    def code(family, rows, gradient, lane, inputs, column, result):
-        rate = rows[9, lane]
-        more = family.transition - family.transversion
-        purine, pyrimidine = rows[0, lane] + rows[2, lane], rows[1, lane] + rows[3, lane]
-        # mean_g = (pi.L)_g / pi_g, and the group's rate is -(s_s - s_v) R pi_g.
-        to_purine = -gradient[4, lane] * rows[4, lane] - more * rate * gradient[7, lane]
-        to_pyrimidine = -gradient[5, lane] * rows[5, lane] - more * rate * gradient[8, lane]
-        within = purine * gradient[7, lane] + pyrimidine * gradient[8, lane]
-        to_rate = -(family.transversion * gradient[6, lane] + more * within)
-        gradient[0, lane] += to_purine
-        gradient[2, lane] += to_purine
-        gradient[1, lane] += to_pyrimidine
-        gradient[3, lane] += to_pyrimidine
-        centre = -to_rate * rate
-        for a in range(4):
-            centre += gradient[a, lane] * rows[a, lane]
-        for b in range(4):
-            result[column, b] = rows[b, lane] * (gradient[b, lane] - centre)
-        result[column, 4] = -rate * (gradient[6, lane] - within)
-        result[column, 5] = -rate * within
+    def code(family, wide, rows, gradient, column, used, result):
+        for lane in range(used):
+            _finish_gradient(family, rows, gradient, lane, result[column[lane]])
 
     return code
+
+
+@jit
+def _finish_gradient(family, rows, gradient, lane, result):
+    rate = rows[9, lane]
+    more = family.transition - family.transversion
+    purine, pyrimidine = rows[0, lane] + rows[2, lane], rows[1, lane] + rows[3, lane]
+    # mean_g = (pi.L)_g / pi_g, and the group's rate is -(s_s - s_v) R pi_g.
+    to_purine = -gradient[4, lane] * rows[4, lane] - more * rate * gradient[7, lane]
+    to_pyrimidine = -gradient[5, lane] * rows[5, lane] - more * rate * gradient[8, lane]
+    within = purine * gradient[7, lane] + pyrimidine * gradient[8, lane]
+    to_rate = -(family.transversion * gradient[6, lane] + more * within)
+    gradient[0, lane] += to_purine
+    gradient[2, lane] += to_purine
+    gradient[1, lane] += to_pyrimidine
+    gradient[3, lane] += to_pyrimidine
+    centre = -to_rate * rate
+    for a in range(4):
+        centre += gradient[a, lane] * rows[a, lane]
+    for b in range(4):
+        result[b] = rows[b, lane] * (gradient[b, lane] - centre)
+    if len(result) > 4:
+        result[4] = -rate * (gradient[6, lane] - within)
+        result[5] = -rate * within

@@ -19,11 +19,11 @@ from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-#: 32 float32 or 16 float64: two registers of AVX-512, four of AVX2, eight of NEON. Several at once
-#: hide the time each operation takes, too many no longer fit the registers. At 32, 64, 128 and 256
-#: bytes, 447 tips, one core with AVX-512: 114, 192, 251 and 298 thousand columns/s under F81; 79,
-#: 101, 114 and 101 under mutation-selection (benchmarks/RESULTS.md).
-VECTOR_BYTES = 128
+#: 16 float32 or 8 float64: one register of AVX-512, two of AVX2, four of NEON. More no longer fit
+#: the registers, and make blocks prune less. At 64, 128 and 256 bytes, 447 tips, one core with
+#: AVX-512: 796, 789 and 779 thousand columns/s under F81; 269, 219 and 199 under GTR
+#: (benchmarks/RESULTS.md).
+VECTOR_BYTES = 64
 
 _IR_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 _FLOATS = {32: types.float32, 64: types.float64}
@@ -103,8 +103,12 @@ for _operator, _instruction in (
 
 def _row_pointer(context, builder, sig, args, lanes, as_type):
     """Pointer to row args[1] of the array args[0], whose rows are one vector wide."""
-    data = context.make_array(sig.args[0])(context, builder, args[0]).data
     row = context.cast(builder, args[1], sig.args[1], types.intp)
+    return _pointer(context, builder, sig.args[0], args[0], row, lanes, as_type)
+
+
+def _pointer(context, builder, array_type, array, row, lanes, as_type):
+    data = context.make_array(array_type)(context, builder, array).data
     offset = builder.mul(row, context.get_constant(types.intp, lanes))
     return builder.bitcast(builder.gep(data, [offset], inbounds=True), as_type.as_pointer())
 
@@ -153,20 +157,122 @@ def spread(typingctx, like, number):
 
 
 @intrinsic
-def contains(typingctx, sets, row, member, like):
-    """1 where a set in row `row` of a uint8 array of bit sets has a member (bit), else 0."""
+def four_rows(typingctx, row, n_sets, sets, array, like):
+    """Four vectors: row `row` of bit sets, or four rows of a float array.
+
+    Below `n_sets`, row `row` of a uint8 array of bit sets: 1 where a set has member 0 (1, 2, 3),
+    else 0. From there on, the rows of `array` from 4 (row - n_sets) on. One piece of machine code:
+    in compiled Python the two ways would count references to the arrays at every call.
+    """
     small = ir.VectorType(ir.IntType(8), like.lanes)
 
     def code(context, builder, sig, args):
-        pointer = _row_pointer(context, builder, sig, args, like.lanes, small)
-        member = context.cast(builder, args[2], sig.args[2], types.uint8)
-        bit = builder.shl(ir.Constant(ir.IntType(8), 1), member)
-        chosen = builder.and_(builder.load(pointer, align=1), _in_every_lane(builder, bit, small))
-        holds = builder.icmp_unsigned("!=", chosen, ir.Constant(small, [0] * like.lanes))
+        index, n_sets = (context.cast(builder, args[i], sig.args[i], types.intp) for i in range(2))
         ones, zeros = (ir.Constant(like.ir_type, [value] * like.lanes) for value in (1.0, 0.0))
-        return builder.select(holds, ones, zeros)
+        is_set = builder.icmp_signed("<", index, n_sets)
+        results = []
+        with builder.if_else(is_set) as (then, otherwise):
+            with then:
+                pointer = _pointer(context, builder, sig.args[2], args[2], index, like.lanes, small)
+                members = builder.load(pointer, align=1)
+                for member in range(4):
+                    bit = ir.Constant(small, [1 << member] * like.lanes)
+                    holds = builder.icmp_unsigned(
+                        "!=", builder.and_(members, bit), ir.Constant(small, [0] * like.lanes)
+                    )
+                    results.append([(builder.select(holds, ones, zeros), builder.block)])
+            with otherwise:
+                four = builder.mul(builder.sub(index, n_sets), ir.Constant(index.type, 4))
+                for member in range(4):
+                    place = builder.add(four, ir.Constant(index.type, member))
+                    pointer = _pointer(
+                        context, builder, sig.args[3], args[3], place, like.lanes, like.ir_type
+                    )
+                    value = builder.load(pointer, align=like.bits // 8)
+                    results[member].append((value, builder.block))
+        vectors = []
+        for ways in results:
+            joined = builder.phi(like.ir_type)
+            for value, block in ways:
+                joined.add_incoming(value, block)
+            vectors.append(joined)
+        return context.make_tuple(builder, sig.return_type, vectors)
 
-    return like(sets, row, member, like), code
+    return types.UniTuple(like, 4)(row, n_sets, sets, array, like), code
+
+
+@intrinsic
+def transpose_sets(typingctx, states, columns, lane, tip, sets):
+    """Sets of possible bases of 16 columns and 16 tips: ``sets[tip + j, lane + i]``.
+
+    Of ``states[columns[lane + i], tip + j]``: one bit for 0..3, all four for anything else.
+    """
+    small = ir.VectorType(ir.IntType(8), 16)
+
+    def constant(value):
+        return ir.Constant(small, [value] * 16)
+
+    def code(context, builder, sig, args):
+        lane, tip = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (2, 3))
+        read, order = (context.make_array(sig.args[i])(context, builder, args[i]) for i in range(2))
+        stride = builder.extract_value(read.strides, 0)
+        rows = []
+        for i in range(16):
+            place = builder.add(lane, ir.Constant(lane.type, i))
+            column = builder.load(builder.gep(order.data, [place], inbounds=True))
+            offset = builder.add(builder.mul(column, stride), tip)
+            pointer = builder.bitcast(
+                builder.gep(read.data, [offset], inbounds=True), small.as_pointer()
+            )
+            state = builder.load(pointer, align=1)
+            found = constant(15)
+            for base in range(4):
+                is_base = builder.icmp_unsigned("==", state, constant(base))
+                found = builder.select(is_base, constant(1 << base), found)
+            rows.append(found)
+        # Four perfect shuffles of 16 rows transpose 16 x 16.
+        low, high = (
+            ir.Constant(
+                ir.VectorType(ir.IntType(32), 16),
+                [half + i // 2 + 16 * (i % 2) for i in range(16)],
+            )
+            for half in (0, 8)
+        )
+        for _ in range(4):
+            rows = [
+                builder.shuffle_vector(rows[i // 2], rows[i // 2 + 8], high if i % 2 else low)
+                for i in range(16)
+            ]
+        written = context.make_array(sig.args[4])(context, builder, args[4])
+        stride = builder.extract_value(written.strides, 0)
+        for j, row in enumerate(rows):
+            place = builder.add(tip, ir.Constant(tip.type, j))
+            offset = builder.add(builder.mul(place, stride), lane)
+            pointer = builder.gep(written.data, [offset], inbounds=True)
+            builder.store(row, builder.bitcast(pointer, small.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(states, columns, lane, tip, sets), code
+
+
+@intrinsic
+def known_bits(typingctx, states, column, tip):
+    """64 bits: in which of 64 tips from `tip` on a column has a state below 4; first tip, bit 0."""
+    small = ir.VectorType(ir.IntType(8), 64)
+
+    def code(context, builder, sig, args):
+        column, tip = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2))
+        read = context.make_array(sig.args[0])(context, builder, args[0])
+        offset = builder.add(builder.mul(column, builder.extract_value(read.strides, 0)), tip)
+        pointer = builder.bitcast(
+            builder.gep(read.data, [offset], inbounds=True), small.as_pointer()
+        )
+        known = builder.icmp_unsigned(
+            "<", builder.load(pointer, align=1), ir.Constant(small, [4] * 64)
+        )
+        return builder.bitcast(known, ir.IntType(64))
+
+    return types.uint64(states, column, tip), code
 
 
 def _call_llvm(builder, name, vector, args):
@@ -180,6 +286,12 @@ def _call_llvm(builder, name, vector, args):
 def fma(typingctx, a, b, c):
     """a b + c, in one instruction where the processor has it."""
     return a(a, a, a), lambda context, builder, sig, args: _call_llvm(builder, "fmuladd", a, args)
+
+
+@intrinsic
+def sqrt(typingctx, a):
+    """Square root."""
+    return a(a), lambda context, builder, sig, args: _call_llvm(builder, "sqrt", a, args)
 
 
 @intrinsic
@@ -240,6 +352,18 @@ def inverse_power_of_two(typingctx, a):
 
 
 @intrinsic
+def log2_of_power(typingctx, a):
+    """n of a power of two 2^n, exactly."""
+    mantissa, bias = _MANTISSA[a.bits], _BIAS[a.bits]
+
+    def code(context, builder, sig, args):
+        shifted = builder.lshr(builder.bitcast(args[0], a.ir_bits), a.whole_numbers(mantissa))
+        return builder.sitofp(builder.sub(shifted, a.whole_numbers(bias)), a.ir_type)
+
+    return a(a), code
+
+
+@intrinsic
 def _power_of_two(typingctx, shifted):
     """2^n from ``n + 1.5 * 2^mantissa``, whose lowest bits are those of the integer n."""
     mantissa, bias = _MANTISSA[shifted.bits], _BIAS[shifted.bits]
@@ -261,21 +385,32 @@ def expm1(x):
     raise NotImplementedError("for compiled code")
 
 
+def exp(x):
+    """exp(x), to about one unit in the last place, for x that do not overflow."""
+    raise NotImplementedError("for compiled code")
+
+
 #: log 2 in two parts, the first short enough for n times it to be exact.
 _LOG2_HIGH = {32: 0.693359375, 64: 0.6931471803691238}
+_LOG2_LOW = {32: -2.1219444005469057e-4, 64: 1.9082149292705877e-10}
 #: exp of less is not a normal number.
 _LEAST = {32: -86.0, 64: -707.0}
 #: Terms that |r| <= log(2) / 2 needs after the first.
 _N_TERMS = {32: 6, 64: 12}
 
 
-@overload(expm1)
-def _expm1(x):
+def _split(x):
+    """exp(x) as a power of two and exp(r) - 1."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(_split)
+def _split_lanes(x):
     if not isinstance(x, Vector):
         return None
     bits = x.bits
     least, high = _LEAST[bits], _LOG2_HIGH[bits]
-    low, per_log2 = math.log(2) - high, 1 / math.log(2)
+    low, per_log2 = _LOG2_LOW[bits], 1 / math.log(2)
     magic = 1.5 * 2.0 ** _MANTISSA[bits]
     last = 1 / math.factorial(_N_TERMS[bits] + 1)
     others = tuple(1 / math.factorial(n) for n in range(_N_TERMS[bits], 1, -1))
@@ -288,7 +423,30 @@ def _expm1(x):
         series = spread(x, last)
         for term in others:
             series = fma(r, series, spread(x, term))
-        power = _power_of_two(shifted)
-        return fma(power, fma(r * r, series, r), power - spread(x, 1.0))
+        return _power_of_two(shifted), fma(r * r, series, r)
+
+    return code
+
+
+@overload(expm1)
+def _expm1(x):
+    if not isinstance(x, Vector):
+        return None
+
+    def code(x):
+        power, rest = _split(x)
+        return fma(power, rest, power - spread(x, 1.0))
+
+    return code
+
+
+@overload(exp)
+def _exp(x):
+    if not isinstance(x, Vector):
+        return None
+
+    def code(x):
+        power, rest = _split(x)
+        return fma(power, rest, power)
 
     return code

@@ -10,39 +10,62 @@
 eigenvalues leave undetermined, are never differentiated. Summed over branches,
 ``(o . u_j) Phi_jk (v_k . L)`` is the gradient with respect to Q in the basis of eigenvectors; k = 0
 falls out because the rows of dQ sum to zero.
+
+What happens once a site rather than once a branch (rates, eigensystem, the way back from dQ to
+theta) is done in float64, `VECTOR_BYTES` of sites at a time, in rows of the array ``wide``.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numba.extending import overload
 
 from phylotools.phylogeny.kernels.cpu import families
-from phylotools.phylogeny.kernels.cpu.families import is_kind
+from phylotools.phylogeny.kernels.cpu.families import is_kind, jit
 from phylotools.phylogeny.kernels.cpu.lanes import (
+    any_lane,
     below,
+    either,
+    exp,
     expm1,
     fma,
     largest,
     load,
     spread,
+    sqrt,
     store,
     where,
 )
 
 #: Sweeps of Jacobi rotations; a 3 x 3 matrix is diagonal to the last bit after five or six.
 _SWEEPS = 8
+#: Pairs of bases: AC AG AT CG CT GT.
+_FIRST, _SECOND = (0, 0, 0, 1, 1, 2), (1, 2, 3, 2, 3, 3)
+#: Rows of `wide`, for each vector of sites.
+_THETA, _PI, _ROOT, _RATE, _BIAS, _VALUE, _AXIS, _TO_Q, _G, _RESULT = np.cumsum(
+    [0, 4, 4, 4, 6, 6, 3, 12, 16, 16]
+).tolist()
+_WIDE_ROWS = _RESULT + 14
 
 
 class ReversibleFamily(NamedTuple):
-    """Inputs are Q, row by row, and pi; the gradient is with respect to both.
+    """Inputs are theta, within the bounds of `SubstitutionModel.bounded`.
+
+    The gradient is with respect to theta, the six exchangeabilities s and, with selection, the
+    logarithms of the four mutation frequencies m. With ``S = theta_b - theta_a``
+
+        Q[a, b] = s_ab exp(theta_b)                     without selection
+        Q[a, b] = s_ab m_b R S / (1 - exp(-S))          with it; R = sum_b m_b exp(theta_b)
 
     Attributes
     ----------
+    exchangeabilities : tuple of six floats
+        In the order AC, AG, AT, CG, CT, GT.
+    log_mutation : tuple of four floats
+        log m; zeros without selection.
+    selection : bool
     near : float
         Eigenvalues whose difference times t is below this take Phi from its series.
     rarest : float
@@ -50,6 +73,9 @@ class ReversibleFamily(NamedTuple):
         difference of large numbers.
     """
 
+    exchangeabilities: tuple[float, ...]
+    log_mutation: tuple[float, ...]
+    selection: bool
     near: float
     rarest: float
 
@@ -70,114 +96,196 @@ class ReversibleSite(NamedTuple):
     near: Any
 
 
-@numba.njit(nogil=True)
-def _product(a, b):
-    """Matrix product of two (4, 4) arrays; numba's own needs scipy, which no user has to have."""
-    product = np.zeros((4, 4))
-    for i in range(4):
-        for j in range(4):
-            for k in range(4):
-                product[i, j] += a[i, k] * b[k, j]
-    return product
+@jit
+def _rates(family, wide, first):
+    """From theta: pi, its root, and the rates off the diagonal of ``D^(1/2) Q D^(-1/2)``.
 
-
-@numba.njit(nogil=True, error_model="numpy")
-def _eigensystem(q, pi, values, right, left):
-    """Eigenvalues 1..3 and eigenvectors of a reversible rate matrix, in float64.
-
-    ``D^(1/2) Q D^(-1/2)``, D = diag(pi), is symmetric with the known null vector sqrt(pi). A
-    reflection that takes it to the first axis leaves a 3 x 3 matrix for Jacobi's rotations.
+    D = diag(pi). That matrix is symmetric. With selection also what S d log(Q[a, b]) / dS is.
     """
-    root = np.sqrt(pi)
-    w = root / np.sqrt((root * root).sum())
-    sign = 1.0 if w[0] >= 0 else -1.0
-    w[0] += sign
-    w /= np.sqrt((w * w).sum())
-    reflect = np.eye(4) - 2.0 * np.outer(w, w)
-    symmetric = np.empty((4, 4))
+    zero = spread(load(wide, first), 0.0)
+    one = spread(zero, 1.0)
+    top, total = spread(zero, -1e300), zero
     for a in range(4):
-        for b in range(4):
-            if a != b:
-                # Both halves carry the same number; their mean rounds less.
-                symmetric[a, b] = 0.5 * (q[a, b] * root[a] / root[b] + q[b, a] * root[b] / root[a])
-        symmetric[a, a] = q[a, a]
-    small = _product(_product(reflect, symmetric), reflect)[1:, 1:].copy()
-    vectors = np.eye(3)
+        weight = load(wide, first + _THETA + a) + spread(zero, family.log_mutation[a])
+        store(wide, first + _PI + a, weight)
+        top = largest(top, weight)
+    for a in range(4):
+        weight = exp(load(wide, first + _PI + a) - top)
+        store(wide, first + _PI + a, weight)
+        total = total + weight
+    for a in range(4):
+        pi = load(wide, first + _PI + a) / total
+        store(wide, first + _PI + a, pi)
+        store(wide, first + _ROOT + a, sqrt(pi))
+    rate = exp(top) * total
+    for pair in range(6):
+        a, b = _FIRST[pair], _SECOND[pair]
+        scaled = rate * spread(zero, family.exchangeabilities[pair])
+        if family.selection:
+            selection = load(wide, first + _THETA + b) - load(wide, first + _THETA + a)
+            mean = 0.5 * (family.log_mutation[a] + family.log_mutation[b])
+            fixation, bias = _fixation(selection)
+            store(wide, first + _RATE + pair, scaled * exp(spread(zero, mean)) * fixation)
+            store(wide, first + _BIAS + pair, bias)
+        else:
+            roots = load(wide, first + _ROOT + a) * load(wide, first + _ROOT + b)
+            store(wide, first + _RATE + pair, scaled * roots)
+            store(wide, first + _BIAS + pair, one)
+
+
+@jit
+def _fixation(selection):
+    """``x / sinh(x)``, x = S / 2, and the derivative of ``log(S / (1 - exp(-S)))``."""
+    zero = spread(selection, 0.0)
+    one, half = spread(selection, 1.0), spread(selection, 0.5)
+    x = half * largest(selection, zero - selection)
+    away = largest(x, spread(x, 1e-100))
+    lost = zero - expm1(zero - (away + away))  # 1 - exp(-2x)
+    ratio = (away + away) * exp(zero - away) / lost
+    # (coth(x) - 1 / x) / 2
+    square = x * x
+    series = fma(square, fma(square, spread(x, 2 / 945), spread(x, -1 / 45)), spread(x, 1 / 3))
+    series = fma(square * square * square, spread(x, -1 / 4725), series) * x
+    direct = (one + one - lost) / lost - one / away
+    excess = half * where(below(x, spread(x, 0.1)), series, direct)
+    return ratio, half + where(below(selection, zero), excess, zero - excess)
+
+
+@jit
+def _eigensystem(wide, first):
+    """Eigenvalues 1..3 of ``D^(1/2) Q D^(-1/2)`` and its eigenvectors.
+
+    It has the null vector r = sqrt(pi). The reflection ``1 - w w / (1 + r_A)``, w = r + e_A, takes
+    that to the first axis and leaves a 3 x 3 matrix for Jacobi's rotations.
+    """
+    r0, r1, r2, r3 = _four(wide, first + _ROOT)
+    ac, ag, at = _three(wide, first + _RATE)
+    cg, ct, gt = _three(wide, first + _RATE + 3)
+    zero = spread(r0, 0.0)
+    one = spread(r0, 1.0)
+    aa = zero - (ac * r1 + ag * r2 + at * r3) / r0
+    cc = zero - (ac * r0 + cg * r2 + ct * r3) / r1
+    gg = zero - (ag * r0 + cg * r1 + gt * r3) / r2
+    tt = zero - (at * r0 + ct * r1 + gt * r2) / r3
+    scale = one / (one + r0)
+    c1, c2, c3 = scale * r1, scale * r2, scale * r3
+    d1 = cc - c1 * (ac + ac - c1 * aa)
+    d2 = gg - c2 * (ag + ag - c2 * aa)
+    d3 = tt - c3 * (at + at - c3 * aa)
+    o12 = cg - c1 * ag - c2 * (ac - c1 * aa)
+    o13 = ct - c1 * at - c3 * (ac - c1 * aa)
+    o23 = gt - c2 * at - c3 * (ag - c2 * aa)
+    x, y, z = (one, zero, zero), (zero, one, zero), (zero, zero, one)
     for _ in range(_SWEEPS):
-        for i in range(2):
-            for j in range(i + 1, 3):
-                off = small[i, j]
-                if abs(off) > 1e-18 * (abs(small[i, i]) + abs(small[j, j])):
-                    ratio = (small[j, j] - small[i, i]) / (2.0 * off)
-                    tangent = 1.0 / (abs(ratio) + math.sqrt(1.0 + ratio * ratio))
-                    if ratio < 0:
-                        tangent = -tangent
-                    cosine = 1.0 / math.sqrt(1.0 + tangent * tangent)
-                    sine = tangent * cosine
-                    for k in range(3):
-                        x, y = small[k, i], small[k, j]
-                        small[k, i], small[k, j] = cosine * x - sine * y, sine * x + cosine * y
-                    for k in range(3):
-                        x, y = small[i, k], small[j, k]
-                        small[i, k], small[j, k] = cosine * x - sine * y, sine * x + cosine * y
-                    for k in range(3):
-                        x, y = vectors[k, i], vectors[k, j]
-                        vectors[k, i], vectors[k, j] = cosine * x - sine * y, sine * x + cosine * y
-    for k in range(3):
-        values[k] = min(small[k, k], 0.0)
-        for a in range(4):
-            x = 0.0
-            for i in range(3):
-                x += reflect[a, i + 1] * vectors[i, k]
-            right[k, a] = x / root[a]
-            left[k, a] = x * root[a]
+        if not any_lane(either(either(_open(d1, d2, o12), _open(d1, d3, o13)), _open(d2, d3, o23))):
+            break
+        d1, d2, o12, o13, o23, x, y = _rotate(d1, d2, o12, o13, o23, x, y)
+        d1, d3, o13, o12, o23, x, z = _rotate(d1, d3, o13, o12, o23, x, z)
+        d2, d3, o23, o12, o13, y, z = _rotate(d2, d3, o23, o12, o13, y, z)
+    for k, (value, axis) in enumerate(((d1, x), (d2, y), (d3, z))):
+        along = fma(r1, axis[0], fma(r2, axis[1], r3 * axis[2]))
+        store(wide, first + _VALUE + k, zero - largest(zero - value, zero))
+        store(wide, first + _AXIS + 4 * k, zero - along)
+        store(wide, first + _AXIS + 4 * k + 1, axis[0] - c1 * along)
+        store(wide, first + _AXIS + 4 * k + 2, axis[1] - c2 * along)
+        store(wide, first + _AXIS + 4 * k + 3, axis[2] - c3 * along)
+
+
+@jit
+def _magnitude(x):
+    return largest(x, spread(x, 0.0) - x)
+
+
+@jit
+def _open(p, q, pq):
+    """Lanes in which an entry off the diagonal still matters."""
+    return below(spread(p, 1e-18) * (_magnitude(p) + _magnitude(q)), _magnitude(pq))
+
+
+@jit
+def _rotate(p, q, pq, pk, qk, axis_p, axis_q):
+    """One of Jacobi's rotations, of diagonal entries p and q; none where pq does not matter."""
+    zero, one = spread(p, 0.0), spread(p, 1.0)
+    is_open = _open(p, q, pq)
+    ratio = (q - p) / (pq + pq)
+    tangent = one / (_magnitude(ratio) + sqrt(fma(ratio, ratio, one)))
+    tangent = where(below(ratio, zero), zero - tangent, tangent)
+    tangent = where(is_open, tangent, zero)
+    cosine = one / sqrt(fma(tangent, tangent, one))
+    sine = tangent * cosine
+    return (
+        p - tangent * pq,
+        fma(tangent, pq, q),
+        where(is_open, zero, pq),
+        cosine * pk - sine * qk,
+        fma(sine, pk, cosine * qk),
+        _turned(cosine, axis_p, zero - sine, axis_q),
+        _turned(sine, axis_p, cosine, axis_q),
+    )
+
+
+@jit
+def _turned(a, x, b, y):
+    return fma(a, x[0], b * y[0]), fma(a, x[1], b * y[1]), fma(a, x[2], b * y[2])
 
 
 @overload(families.sizes)
 def _sizes(family):
     if is_kind(family, ReversibleFamily):
-        return lambda family: (38, 3, 16)
+        return lambda family: (38, 3, 4, 16, _WIDE_ROWS)
     return None
 
 
-@overload(families.fill_site)
-def _fill_site(family, inputs, column, rows, lane):
+@overload(families.fill_sites)
+def _fill_sites(family, inputs, column, wide, rows):
     if not is_kind(family, ReversibleFamily):
         return None
 
-    def code(family, inputs, column, rows, lane):
-        q, pi = np.empty((4, 4)), np.empty(4)
-        values, right, left = np.empty(3), np.empty((3, 4)), np.empty((3, 4))
-        for a in range(4):
-            pi[a] = inputs[column, 16 + a]
-            for b in range(4):
-                q[a, b] = inputs[column, 4 * a + b]
-        if pi.min() < family.rarest:
-            rows[:, lane] = np.nan
-            return
-        _eigensystem(q, pi, values, right, left)
-        for a in range(4):
-            rows[a, lane] = pi[a]
-            for k in range(3):
-                rows[4 + 4 * k + a, lane] = left[k, a]
-                rows[16 + 4 * k + a, lane] = right[k, a]
-        for k in range(3):
-            rows[28 + k, lane] = values[k] / 2
-            # Pairs of eigenvalues (1, 2), (2, 3), (3, 1).
-            gap = values[k] - values[(k + 1) % 3]
-            rows[31 + k, lane] = gap
-            rows[34 + k, lane] = 1.0 / gap if abs(gap) > 1e-30 else 0.0
-        rows[37, lane] = family.near
+    def code(family, inputs, column, wide, rows):
+        lanes = wide.shape[1]
+        for part in range(rows.shape[1] // lanes):
+            first = part * _WIDE_ROWS
+            for lane in range(lanes):
+                for a in range(4):
+                    wide[first + _THETA + a, lane] = inputs[column[part * lanes + lane], a]
+            _rates(family, wide, first)
+            _eigensystem(wide, first)
+            for lane in range(lanes):
+                _narrow(family, wide, first, lane, rows, part * lanes + lane)
 
     return code
 
 
-@numba.njit
+@jit
+def _narrow(family, wide, first, lane, rows, to):
+    """A site's rows for the branches, in the type of the columns."""
+    rarest = 1.0
+    for a in range(4):
+        pi, root = wide[first + _PI + a, lane], wide[first + _ROOT + a, lane]
+        rarest = min(rarest, pi)
+        rows[a, to] = pi
+        for k in range(3):
+            axis = wide[first + _AXIS + 4 * k + a, lane]
+            rows[4 + 4 * k + a, to] = axis * root
+            rows[16 + 4 * k + a, to] = axis / root
+    for k in range(3):
+        value = wide[first + _VALUE + k, lane]
+        # Pairs of eigenvalues (1, 2), (2, 3), (3, 1).
+        gap = value - wide[first + _VALUE + (k + 1) % 3, lane]
+        rows[28 + k, to] = value / 2
+        rows[31 + k, to] = gap
+        rows[34 + k, to] = 1.0 / gap if abs(gap) > 1e-30 else 0.0
+    rows[37, to] = family.near
+    if not rarest >= family.rarest:
+        rows[:, to] = np.nan
+
+
+@jit
 def _four(rows, first):
     return load(rows, first), load(rows, first + 1), load(rows, first + 2), load(rows, first + 3)
 
 
-@numba.njit
+@jit
 def _three(rows, first):
     return load(rows, first), load(rows, first + 1), load(rows, first + 2)
 
@@ -218,12 +326,12 @@ def _load_exponentials(site, kept, row):
     return None
 
 
-@numba.njit
+@jit
 def _dot(a, b):
     return fma(a[0], b[0], a[1] * b[1]) + fma(a[2], b[2], a[3] * b[3])
 
 
-@numba.njit
+@jit
 def _decay(half):
     """exp(x) - 1 from exp(x / 2) - 1."""
     return fma(half, half, half + half)
@@ -262,7 +370,7 @@ def _load_sums(site, gradient):
     return code
 
 
-@numba.njit
+@jit
 def _between(half, other_half, decay, other_decay, gap, per_gap, near, t):
     """Phi of two eigenvalues."""
     one = spread(t, 1.0)
@@ -338,24 +446,93 @@ def _store_sums(site, gradient, sums):
     return code
 
 
-@overload(families.finish_gradient)
-def _finish_gradient(family, rows, gradient, lane, inputs, column, result):
+@overload(families.finish_gradients)
+def _finish_gradients(family, wide, rows, gradient, column, used, result):
     if not is_kind(family, ReversibleFamily):
         return None
 
-    def code(family, rows, gradient, lane, inputs, column, result):
-        for k in range(3):
-            value = 2 * rows[28 + k, lane]
-            gradient[4 + k, lane] = gradient[4 + k, lane] / value if value < 0 else 0.0 * value
-        for a in range(4):
-            result[column, 16 + a] = gradient[a, lane]
-            for b in range(4):
-                total = 0.0 * rows[0, lane]
-                for k in range(3):
-                    along = 0.0 * rows[0, lane]
-                    for j in range(4):
-                        along += rows[4 * j + a, lane] * gradient[4 + 3 * j + k, lane]
-                    total += along * rows[16 + 4 * k + b, lane]
-                result[column, 4 * a + b] = total
+    def code(family, wide, rows, gradient, column, used, result):
+        lanes = wide.shape[1]
+        for part in range(rows.shape[1] // lanes):
+            first = part * _WIDE_ROWS
+            for row in range(16):
+                for lane in range(lanes):
+                    wide[first + _TO_Q + row, lane] = gradient[row, part * lanes + lane]
+            _gradient_of_q(wide, first)
+            _gradient_of_theta(family, wide, first)
+            for lane in range(min(lanes, used - part * lanes)):
+                for i in range(result.shape[1]):
+                    result[column[part * lanes + lane], i] = wide[first + _RESULT + i, lane]
 
     return code
+
+
+@jit
+def _gradient_of_q(wide, first):
+    """From the basis of eigenvectors to that of bases; 16 rows."""
+    pi, root = _four(wide, first + _PI), _four(wide, first + _ROOT)
+    zero = spread(pi[0], 0.0)
+    for k in range(3):
+        value, row = load(wide, first + _VALUE + k), first + _TO_Q + 4 + k
+        store(wide, row, where(below(value, zero), load(wide, row) / value, zero))
+    for a in range(4):
+        for b in range(4):
+            store(wide, first + _G + 4 * a + b, zero)
+        for k in range(3):
+            along = zero
+            for j in range(3):
+                axis = load(wide, first + _AXIS + 4 * j + a)
+                along = fma(axis, load(wide, first + _TO_Q + 7 + 3 * j + k), along)
+            root_a, pi_a = load(wide, first + _ROOT + a), load(wide, first + _PI + a)
+            along = fma(root_a, along, pi_a * load(wide, first + _TO_Q + 4 + k))
+            for b in range(4):
+                to = first + _G + 4 * a + b
+                store(wide, to, fma(along, load(wide, first + _AXIS + 4 * k + b), load(wide, to)))
+        for b in range(4):
+            to = first + _G + 4 * a + b
+            store(wide, to, load(wide, to) / root[b])
+
+
+@jit
+def _gradient_of_theta(family, wide, first):
+    """With respect to theta, exchangeabilities and logs of mutation frequencies; 14 rows."""
+    zero = spread(load(wide, first), 0.0)
+    mean, everything = zero, zero
+    for a in range(4):
+        mean = fma(load(wide, first + _PI + a), load(wide, first + _TO_Q + a), mean)
+    for a in range(4):
+        # d pi_a / d weight_b = pi_a ([a = b] - pi_b)
+        own = load(wide, first + _PI + a) * (load(wide, first + _TO_Q + a) - mean)
+        store(wide, first + _RESULT + a, own)
+        store(wide, first + _RESULT + 10 + a, own)
+    for pair in range(6):
+        a, b = _FIRST[pair], _SECOND[pair]
+        rate = load(wide, first + _RATE + pair)
+        ratio = load(wide, first + _ROOT + b) / load(wide, first + _ROOT + a)
+        to_ab = load(wide, first + _G + 4 * a + b) - load(wide, first + _G + 5 * a)
+        to_ba = load(wide, first + _G + 4 * b + a) - load(wide, first + _G + 5 * b)
+        # Gradients with respect to log Q[a, b] and log Q[b, a].
+        to_ab, to_ba = to_ab * rate * ratio, to_ba * rate / ratio
+        everything = everything + (to_ab + to_ba)
+        per_rate = spread(zero, 1.0 / family.exchangeabilities[pair])
+        store(wide, first + _RESULT + 4 + pair, (to_ab + to_ba) * per_rate)
+        if family.selection:
+            bias = load(wide, first + _BIAS + pair)
+            by_selection = fma(to_ab + to_ba, bias, zero - to_ba)
+            _add(wide, first + _RESULT + b, by_selection)
+            _add(wide, first + _RESULT + a, zero - by_selection)
+            _add(wide, first + _RESULT + 10 + b, to_ab)
+            _add(wide, first + _RESULT + 10 + a, to_ba)
+        else:
+            _add(wide, first + _RESULT + b, to_ab)
+            _add(wide, first + _RESULT + a, to_ba)
+    if family.selection:
+        for a in range(4):
+            by_rate = everything * load(wide, first + _PI + a)
+            _add(wide, first + _RESULT + a, by_rate)
+            _add(wide, first + _RESULT + 10 + a, by_rate)
+
+
+@jit
+def _add(rows, row, value):
+    store(rows, row, load(rows, row) + value)

@@ -1,0 +1,450 @@
+"""Scores, labels and whatever else files say of variants: VCF, BCF, TSV, CSV and Parquet.
+
+Records of VCF and BCF are taken apart by cyvcf2. What it gets are lines that are known to be
+records (htslib crashes on others), in a pipe (htslib would follow URLs), and every INFO field
+declared as text, so that a value comes out as it is written and a score that is no number is found.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import ctypes
+import math
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from phylotools.errors import InputError, shown
+from phylotools.io.delimited import DelimitedText, NamedVariant, cell_text
+from phylotools.io.variant_table import ParquetRows, TextRows
+from phylotools.io.vcf.alleles import trim
+from phylotools.io.vcf.reader import VariantStream, open_variants
+from phylotools.io.vcf.records import RecordTable, scan_records
+from phylotools.io.vcf.text import FIXED_COLUMNS
+
+#: Spellings of a score that is not there, in lower case.
+MISSING_SCORE = frozenset({"na", "n/a", "nan", "null", "none", "-"})
+_MAX_POSITION = 1 << 40
+_INFO_ID = re.compile(r"##INFO=<(?:[^\"]*,)?ID=([^,>]+)")
+_INFO_NUMBER = re.compile(r"[<,]Number=([^,>]+)")
+_FIXED_COLUMNS = ("ID", "QUAL", "FILTER")
+_NOTE = "##phylotools_"
+_MAX_NOTES = 100
+#: More than the 1,024 that htslib looks at to know the format, less than any pipe holds.
+_FIRST_BYTES = 4096
+
+
+class Allele(NamedTuple):
+    """One ALT allele, its REF and ALT trimmed to minimal form, and what was asked for.
+
+    Attributes
+    ----------
+    line : int
+        1-based, in the file; the row of a Parquet file.
+    contig : str
+        As the file spells it.
+    position : int
+        0-based, of the first base of `ref`.
+    ref, alt : str
+        Upper case.
+    values : tuple of (str or None)
+        One for each column asked for; None where the file says nothing.
+    """
+
+    line: int
+    contig: str
+    position: int
+    ref: str
+    alt: str
+    values: tuple[str | None, ...]
+
+
+class ScoredFile(Protocol):
+    """A file of variants: a header that has been read, and alleles still to come.
+
+    Attributes
+    ----------
+    path : str
+    columns : tuple of str
+        What `alleles` can be asked for.
+    notes : tuple of str
+        Header lines in which phylotools says how it made the file.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        """Every ALT allele, in order, with its values of these columns; can be read once.
+
+        Raises
+        ------
+        InputError
+            With its line, where a line cannot be understood or the file is truncated.
+        """
+
+
+@contextlib.contextmanager
+def open_scored(path: str) -> Iterator[ScoredFile]:
+    """Open a file of variants and read its header; the format is sniffed.
+
+    Parameters
+    ----------
+    path : str
+        VCF, BCF, TSV, CSV or Parquet; text plain, gzip or bgzip; ``-`` for stdin.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is empty, or is none of these.
+    """
+    with open_variants(path) as stream:
+        if isinstance(stream.rows, TextRows):
+            yield _ScoredText(stream.rows.table)
+        elif isinstance(stream.rows, ParquetRows):
+            yield _ScoredParquet(stream.rows)
+        else:
+            yield _ScoredVcf(stream)
+
+
+class _ScoredVcf:
+    """A VCF or BCF; its columns are the declared INFO fields, and ID, QUAL and FILTER."""
+
+    def __init__(self, stream: VariantStream) -> None:
+        self.path = stream.path
+        self._stream = stream
+        self._number: dict[str, str] = {}
+        notes = []
+        for line in stream.header.lines:
+            text = line.decode("utf-8", "replace")
+            if declared := _INFO_ID.match(text):
+                number = _INFO_NUMBER.search(text)
+                self._number[declared[1]] = number[1] if number else "."
+            elif text.startswith(_NOTE):
+                notes.append(text)
+        self.notes = tuple(notes[-_MAX_NOTES:])
+        self.columns = (*self._number, *(c for c in _FIXED_COLUMNS if c not in self._number))
+
+    def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        numbers = [self._number.get(name) for name in columns]
+        fields = list(zip(columns, numbers, strict=True))
+        with _records(self._stream, fields) as (records, line_of):
+            for index, record in enumerate(records):
+                contig, start, ref = record.CHROM, record.start, record.REF.upper()
+                alts = record.ALT or ["."]
+                n_alts = len(alts)
+                info = record.INFO
+                texts = [
+                    _fixed_column(record, name) if number is None else info.get(name)
+                    for name, number in fields
+                ]
+                for place, alt in enumerate(alts):
+                    try:
+                        values = tuple(map(_value, texts, numbers, repeat(place), repeat(n_alts)))
+                    except ValueError as error:
+                        raise InputError(
+                            str(error),
+                            path=self.path,
+                            line=line_of(index),
+                            remedy="repair the record or its header line",
+                        ) from None
+                    key = trimmed(start, ref, alt.upper())
+                    yield Allele(line_of(index), contig, *key, values)
+
+
+class _ScoredText:
+    """A table of text; every column can be asked for but those that name the variant."""
+
+    def __init__(self, table: DelimitedText) -> None:
+        assert table.variant_columns is not None
+        self.path = table.path
+        self._table = table
+        indices = range(len(table.names))
+        self._index = {table.names[i]: i for i in indices if i not in table.variant_columns.indices}
+        self.columns = tuple(name for name in self._index if name)
+        notes = [line.decode("utf-8", "replace") for line in table.preamble]
+        self.notes = tuple(line for line in notes if line.startswith(_NOTE))[-_MAX_NOTES:]
+        for name in self.columns:
+            if table.names.count(name) > 1:
+                raise InputError(f"column {name!r} occurs twice", path=self.path)
+
+    def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        table = self._table
+        indices = [self._index[name] for name in columns]
+        for row in table.rows():
+            variant = table.variant(row)
+            try:
+                texts = [cell_text(row.cells[index]) for index in indices]
+            except UnicodeDecodeError:
+                texts = [row.cells[index].decode("utf-8", "replace") for index in indices]
+            yield from _row_alleles(row.line, variant, texts)
+
+
+class _ScoredParquet:
+    """A Parquet file; as `_ScoredText`, and null where it says nothing."""
+
+    def __init__(self, rows: ParquetRows) -> None:
+        self.path = rows.path
+        self._rows = rows
+        self.columns = tuple(name for name in rows.names if name not in rows.variant_names)
+        self.notes: tuple[str, ...] = ()
+
+    def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        rows = self._rows
+        n_own = len(rows.variant_names)
+        names = [*rows.variant_names, *columns]
+        for first, batch in rows.batches(list(dict.fromkeys(names))):
+            cells = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+            for row, values in enumerate(cells, start=first):
+                texts = ["." if value is None else str(value) for value in values[n_own:]]
+                yield from _row_alleles(row, rows.variant(values[:n_own], row), texts)
+
+
+def _row_alleles(line: int, variant: NamedVariant, texts: Sequence[str]) -> Iterator[Allele]:
+    ref, alts = variant.ref.upper(), variant.alt.upper().split(",")
+    for place, alt in enumerate(alts):
+        values = tuple([_value(text, ".", place, len(alts)) for text in texts])
+        yield Allele(line, variant.contig, *trimmed(variant.position - 1, ref, alt), values)
+
+
+def trimmed(position: int, ref: str, alt: str) -> tuple[int, str, str]:
+    """Alleles in minimal form; what spells no bases as it is."""
+    if len(ref) == 1 or len(alt) == 1 or not alt.isalpha() or ref == alt:
+        return position, ref, alt
+    offset, ref, alt = trim(ref, alt)
+    return position + offset, ref, alt
+
+
+def _fixed_column(record: Any, name: str) -> str | None:
+    """What a record says as its ID, FILTER or QUAL."""
+    if name == "FILTER":
+        return ";".join(record.FILTERS) or None
+    if name == "QUAL":
+        quality = record.QUAL
+        return None if quality is None else str(np.float32(quality))
+    return record.ID
+
+
+def _value(text: str | bool | None, number: str | None, place: int, n_alts: int) -> str | None:
+    """The part of a text that is about one of the ALT alleles.
+
+    Raises
+    ------
+    ValueError
+        If there is another number of values than the header says.
+    """
+    if not isinstance(text, str):
+        # A field without a value is a flag.
+        return None if text is None else "1"
+    if number not in ("A", "R", "."):
+        return present(text)
+    if (n_alts == 1 and number != "R" and "," not in text) or present(text) is None:
+        return present(text)
+    values = text.split(",")
+    if number == ".":
+        # No rule says which value belongs to which allele unless there is one for each.
+        return present(values[place] if len(values) == n_alts else text)
+    is_with_ref = number == "R"
+    if len(values) != n_alts + is_with_ref:
+        raise ValueError(
+            f"{len(values)} values ({text[:40]!r}) for {n_alts} ALT alleles, though the header "
+            f"says Number={number}"
+        )
+    return present(values[place + is_with_ref])
+
+
+def present(text: str) -> str | None:
+    """A value without blanks around it, None for a missing one."""
+    text = text.strip()
+    # Comma lists of dots are how Number=A fields say that they know nothing at all.
+    return text if text[:1] > "." or text.strip(".,") else None
+
+
+def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> float:
+    """A score as a number; NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        If the text is no number.
+    """
+    if text is None:
+        return math.nan
+    try:
+        # Underscores are Python's, not a number's.
+        return float(text if "_" not in text else "")
+    except ValueError:
+        if text.lower() in MISSING_SCORE:
+            return math.nan
+    has_comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
+    raise InputError(
+        f"{shown(text)!r} in column {column!r} is not a number",
+        path=file.path,
+        line=line,
+        remedy="write decimal points, not commas"
+        if has_comma
+        else "name a column of numbers with --score",
+    )
+
+
+@contextlib.contextmanager
+def _records(
+    stream: VariantStream, fields: Sequence[tuple[str, str | None]]
+) -> Iterator[tuple[Iterator[Any], Callable[[int], int]]]:
+    """cyvcf2's records of a stream, and what gives the line of the i-th."""
+    from cyvcf2 import VCF, cyvcf2
+
+    lines = _LineNumbers()
+    # What htslib prints is about contigs and filters that a header does not declare.
+    htslib = ctypes.CDLL(cyvcf2.__file__)
+    level = htslib.hts_get_log_level()
+    htslib.hts_set_log_level(0)
+    feed = _Feed(_pieces(stream, fields, lines))
+    try:
+        try:
+            variants = VCF(feed.reader)
+        except Exception as error:
+            raise InputError("htslib cannot read its header", path=stream.path) from error
+        yield _read(variants, feed, stream.path, lines), lines.of
+        variants.close()
+    finally:
+        htslib.hts_set_log_level(level)
+        stream.cancel()
+        feed.close()
+
+
+def _read(variants: Any, feed: _Feed, path: str, lines: _LineNumbers) -> Iterator[Any]:
+    n_records = 0
+    try:
+        for record in variants:
+            yield record
+            n_records += 1
+    except Exception as error:
+        raise InputError(
+            "the record is none that htslib can read",
+            path=path,
+            line=lines.of(n_records),
+            remedy="mend the line",
+        ) from error
+    feed.join()
+    if feed.failure is not None:
+        raise feed.failure
+
+
+def _pieces(
+    stream: VariantStream, fields: Sequence[tuple[str, str | None]], lines: _LineNumbers
+) -> Iterator[bytes]:
+    """A VCF of nothing but what is asked for, in lines that are known to be records."""
+    keys = [name for name, number in dict(fields).items() if number is not None]
+    header = ["##fileformat=VCFv4.2", "##padding=" + "-" * _FIRST_BYTES]
+    header += [f"##contig=<ID={name}>" for name in stream.header.contigs]
+    header += [f'##INFO=<ID={key},Number=.,Type=String,Description="">' for key in keys]
+    header += [b"\t".join(FIXED_COLUMNS).decode(), ""]
+    yield "\n".join(header).encode(errors="replace")
+    has_quality = ("QUAL", None) in fields
+    for block in stream.blocks:
+        records = scan_records(block, stream.header.n_columns, stream.path)
+        _check(records, has_quality, stream.path)
+        lines.add(records)
+        text = records.reduced(keys)
+        yield text if text.isascii() else text.decode("utf-8", "replace").encode()
+
+
+def _check(records: RecordTable, has_quality: bool, path: str) -> None:
+    """Raise `InputError` for what htslib would misread without a word."""
+    out_of_range = np.flatnonzero((records.positions < 0) | (records.positions >= _MAX_POSITION))
+    if len(out_of_range):
+        record = int(out_of_range[0])
+        problem = f"POS {records.positions[record]} is not a position"
+        raise InputError(problem, path=path, line=records.line_number(record))
+    if b"\0" in records.block.text:
+        place = records.block.text.index(b"\0")
+        record = int(np.searchsorted(records.ends, place, side="right"))
+        raise InputError("is not text", path=path, line=records.line_number(record))
+    for record in range(len(records)) if has_quality else ():
+        quality = records.column(record, 5)
+        try:
+            if quality != b".":
+                float(quality)
+        except ValueError:
+            raise InputError(
+                f"QUAL {quality[:20].decode('utf-8', 'replace')!r} is not a number",
+                path=path,
+                line=records.line_number(record),
+            ) from None
+
+
+class _LineNumbers:
+    """Lines of records by their index; blank lines lie between them."""
+
+    def __init__(self) -> None:
+        self._n_records = 0
+        #: Records from which on line less index is the shift.
+        self._starts: list[int] = []
+        self._shifts: list[int] = []
+
+    def add(self, records: RecordTable) -> None:
+        indices = np.arange(self._n_records, self._n_records + len(records))
+        shifts = records.block.first_line + records.line_index - indices
+        changed = np.flatnonzero(np.diff(shifts, prepend=self._shifts[-1] if self._shifts else 0))
+        # Shifts first: the other thread may look while this one adds.
+        self._shifts += shifts[changed].tolist()
+        self._starts += indices[changed].tolist()
+        self._n_records += len(records)
+
+    def of(self, index: int) -> int:
+        """1-based line of a record that has been read."""
+        if len(self._starts) == 1:
+            return index + self._shifts[0]
+        return index + self._shifts[bisect.bisect_right(self._starts, index) - 1]
+
+
+class _Feed:
+    """A pipe that a thread fills.
+
+    Attributes
+    ----------
+    reader : int
+        Its end to read from; cyvcf2 does not close it.
+    failure : Exception or None
+        What the pieces raised; the pipe ended there.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        start = next(pieces)
+        self.failure: Exception | None = None
+        self.reader, self._writer = os.pipe()
+        # htslib waits for so many, and meanwhile keeps the interpreter from running the thread.
+        os.write(self._writer, start[:_FIRST_BYTES])
+        others = chain([start[_FIRST_BYTES:]], pieces)
+        self._thread = threading.Thread(target=self._fill, args=(others,), daemon=True)
+        self._thread.start()
+
+    def _fill(self, pieces: Iterator[bytes]) -> None:
+        try:
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(self._writer, rest) :]
+        except BrokenPipeError:
+            pass  # nobody reads on
+        except Exception as error:
+            self.failure = error
+        finally:
+            os.close(self._writer)
+
+    def join(self) -> None:
+        """Wait for what the pieces raise at their end."""
+        self._thread.join()
+
+    def close(self) -> None:
+        """End the pipe, read to its end or not."""
+        os.close(self.reader)
+        self._thread.join()

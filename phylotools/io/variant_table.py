@@ -1,0 +1,431 @@
+"""Variants as a table (TSV, CSV, Parquet): rows as VCF lines, and the rows again with more columns.
+
+Every row becomes a line of a minimal VCF, so that whatever works on records works on rows. What
+comes of the lines is put beside the rows as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from phylotools.errors import InputError, UsageError
+from phylotools.io.delimited import (
+    TABLE_REMEDY,
+    DelimitedText,
+    NamedVariant,
+    VariantColumns,
+    quoted_cell,
+)
+from phylotools.io.vcf.records import LineBlock, RecordTable
+from phylotools.io.vcf.text import FIXED_COLUMNS, VcfHeader
+
+PARQUET_MAGIC = b"PAR1"
+#: What the lines of rows have: no contig is declared.
+HEADER = VcfHeader((b"##fileformat=VCFv4.2",), b"\t".join(FIXED_COLUMNS))
+_ROWS_AT_ONCE = 1 << 14
+_BLOCK_BYTES = 1 << 20
+#: Rows of Parquet that are written together.
+_GROUP_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class TableBlock(LineBlock):
+    """Rows as lines of a VCF.
+
+    Attributes
+    ----------
+    rows : list of bytes, or RecordBatch
+        What the lines stand for, one each.
+    """
+
+    rows: Any
+
+
+class VariantRows(ABC):
+    """A table of variants that is read once and written once.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    """
+
+    #: Suffixes of outputs; others that tables have are refused.
+    suffixes: tuple[str, ...] = ()
+    may_compress = True
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @abstractmethod
+    def blocks(self) -> Iterator[TableBlock]:
+        """The rows, some at once.
+
+        Raises
+        ------
+        InputError
+            If a row names no variant.
+        """
+
+    @abstractmethod
+    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Any:
+        """Context manager of a `RowSink`.
+
+        Parameters
+        ----------
+        write : callable
+            Takes the bytes of the output.
+        keys : sequence of str
+            The INFO fields that the lines come back with, which become columns; what the table has
+            under these names is left out.
+        """
+
+    def output_type(self, path: str, requested: str | None) -> str:
+        """``v`` or ``z``: as asked for, else from the suffix of the output.
+
+        Raises
+        ------
+        UsageError
+            If the output is named as another kind of file than the input.
+        """
+        bare = path.lower()
+        compressed = bare.endswith((".gz", ".bgz"))
+        bare = bare.removesuffix(".gz").removesuffix(".bgz")
+        others = {".vcf", ".bcf", ".parquet", ".csv", ".tsv"} - set(self.suffixes)
+        if bare.endswith(tuple(others)):
+            raise UsageError(
+                f"{path}: a table comes out in the form it came in; name the output "
+                f"OUT{self.suffixes[0]}"
+            )
+        if requested == "b" or ((compressed or requested == "z") and not self.may_compress):
+            raise UsageError("-O: a table comes out in the form it came in; leave -O out")
+        if compressed and requested == "v":
+            raise UsageError(f"-O v contradicts the suffix of {path}; leave one of the two out")
+        return "z" if compressed or requested == "z" else "v"
+
+
+class RowSink(ABC):
+    """Where annotated lines go; as `VariantSink`, but what comes out is rows."""
+
+    def __init__(self, write: Callable[[bytes], object], keys: Sequence[str]) -> None:
+        self._write = write
+        self._starts = [len(key) + 1 for key in keys]
+
+    @abstractmethod
+    def write_header(self, data: bytes) -> None:
+        """Write the header of the table; `data` is that of the lines, which it does not need."""
+
+    @abstractmethod
+    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
+        """Write the rows that annotated lines stand for."""
+
+    def _values(self, text: bytes | memoryview) -> Iterator[list[bytes]]:
+        """Of each line, the values of its INFO fields."""
+        for line in bytes(text).split(b"\n")[:-1]:
+            info = line[line.rindex(b"\t") + 1 :]
+            entries = info.split(b";")
+            yield [entry[start:] for entry, start in zip(entries, self._starts, strict=True)]
+
+
+class TextRows(VariantRows):
+    """A table of delimited text, whose header has been read.
+
+    Attributes
+    ----------
+    table : DelimitedText
+    """
+
+    def __init__(self, table: DelimitedText) -> None:
+        super().__init__(table.path)
+        self.table = table
+        self.suffixes = (".tsv",) if table.delimiter == b"\t" else (".csv",)
+
+    def blocks(self) -> Iterator[TableBlock]:
+        lines: list[bytes] = []
+        rows: list[bytes] = []
+        first = n_bytes = 0
+        for row in self.table.rows():
+            variant = self.table.variant(row)
+            if lines and n_bytes >= _BLOCK_BYTES:
+                yield TableBlock(b"".join(lines), first, rows)
+                lines, rows, n_bytes = [], [], 0
+            if not lines:
+                first = row.line
+            # Blank lines keep the numbers of lines right.
+            gap = row.line - first - len(lines)
+            lines += [b"\n"] * gap
+            rows += [b""] * gap
+            n_bytes += gap
+            try:
+                lines.append(_vcf_line(variant))
+            except ValueError as error:
+                raise self.table.error(str(error), row.line, "mend the row") from None
+            rows.append(row.text)
+            n_bytes += len(row.text) + len(lines[-1])
+        if lines:
+            yield TableBlock(b"".join(lines), first, rows)
+
+    @contextlib.contextmanager
+    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
+        yield _TextSink(write, keys, self.table)
+
+
+class _TextSink(RowSink):
+    def __init__(
+        self, write: Callable[[bytes], object], keys: Sequence[str], table: DelimitedText
+    ) -> None:
+        super().__init__(write, keys)
+        self._table = table
+        self._keys = [key.encode() for key in keys]
+        self._kept = [index for index, name in enumerate(table.names) if name not in keys]
+
+    def write_header(self, data: bytes) -> None:
+        table = self._table
+        lines = [*table.preamble, self._joined(table.header, self._keys)]
+        self._write(table.line_end.join([*lines, b""]))
+
+    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
+        rows = records.block.rows  # type: ignore[attr-defined]
+        chosen = records.line_index.tolist()
+        lines = [
+            self._joined(rows[number], [b"" if value == b"." else value for value in values])
+            for number, values in zip(chosen, self._values(text), strict=True)
+        ]
+        self._write(self._table.line_end.join([*lines, b""]))
+
+    def _joined(self, text: bytes, added: list[bytes]) -> bytes:
+        """A row without its old scores and with new ones."""
+        delimiter = self._table.delimiter
+        if len(self._kept) < len(self._table.names):
+            cells = self._table.split(text)
+            # The header of a table with row names may lack theirs.
+            shift = len(cells) - len(self._table.names)
+            text = delimiter.join(
+                cells[index + shift] for index in self._kept if index + shift >= 0
+            )
+        return delimiter.join([text, *(quoted_cell(value, delimiter) for value in added)])
+
+
+class ParquetRows(VariantRows):
+    """A Parquet file, row group by row group.
+
+    Attributes
+    ----------
+    names : list of str
+        Of all columns.
+    variant_names : list of str
+        Of those that name the variants.
+    """
+
+    suffixes = (".parquet",)
+    may_compress = False
+
+    def __init__(self, path: str, source: IO[bytes]) -> None:
+        super().__init__(path)
+        from pyarrow import parquet
+
+        with self._reading():
+            self._file = parquet.ParquetFile(source)
+            self._schema = self._file.schema_arrow
+        columns = VariantColumns.find(self._schema.names)
+        if columns is None:
+            raise InputError("names no variants", path=path, remedy=TABLE_REMEDY)
+        self.names = list(self._schema.names)
+        self.variant_names = [self.names[index] for index in columns.indices]
+        self._columns = VariantColumns(tuple(range(len(columns.indices))))
+
+    def blocks(self) -> Iterator[TableBlock]:
+        for first, batch in self.batches():
+            columns = [batch.column(name).to_pylist() for name in self.variant_names]
+            values = zip(*columns, strict=True)
+            lines = [self._line(value, row) for row, value in enumerate(values, start=first)]
+            yield TableBlock(b"".join(lines), first, batch)
+
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
+        """The rows, some at once: the 1-based number of the first, and a RecordBatch.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Columns to read [default: all].
+        """
+        first = 1
+        batches = self._file.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False)
+        while True:
+            with self._reading():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            if batch.num_rows:
+                yield first, batch
+            first += batch.num_rows
+
+    def variant(self, values: Sequence[Any], row: int) -> NamedVariant:
+        """The variant of a row.
+
+        Parameters
+        ----------
+        values : sequence
+            Of the columns `variant_names`.
+        row : int
+            Its 1-based number, for messages.
+
+        Raises
+        ------
+        InputError
+            If it names none.
+        """
+        try:
+            return self._columns.read(["" if value is None else str(value) for value in values])
+        except ValueError as error:
+            raise self._row_error(str(error), row) from None
+
+    @contextlib.contextmanager
+    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
+        output = _Counted(write)
+        sink = _ParquetSink(output, keys, self._schema, _codec(self._file))
+        try:
+            yield sink
+            sink.finish()
+        finally:
+            output.is_done = True
+
+    def _line(self, value: tuple[Any, ...], row: int) -> bytes:
+        variant = self.variant(value, row)
+        if "," in variant.alt:
+            raise self._row_error("there are several ALTs: give each a row of its own", row)
+        try:
+            return _vcf_line(variant)
+        except ValueError as error:
+            raise self._row_error(str(error), row) from None
+
+    def _row_error(self, problem: str, row: int) -> InputError:
+        return InputError(f"row {row}: {problem}", path=self.path, remedy="mend the row")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        import pyarrow
+
+        try:
+            yield
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise InputError(
+                f"the Parquet file is damaged ({str(error)[:200]})",
+                path=self.path,
+                remedy="copy or make it again",
+            ) from error
+
+
+class _ParquetSink(RowSink):
+    def __init__(self, output: _Counted, keys: Sequence[str], schema: Any, codec: str) -> None:
+        super().__init__(output.write, keys)
+        import pyarrow
+        from pyarrow import parquet
+
+        self._arrow = pyarrow
+        self._kept = [name for name in schema.names if name not in keys]
+        schema = pyarrow.schema([schema.field(name) for name in self._kept], schema.metadata)
+        types = (pyarrow.float64(), pyarrow.string(), pyarrow.float64(), pyarrow.float64())
+        for key, kind in zip(keys, types, strict=True):
+            schema = schema.append(pyarrow.field(key, kind))
+        self._schema = schema
+        self._open = lambda: parquet.ParquetWriter(output, schema, compression=codec)
+        self._waiting: list[Any] = []
+        self._n_bytes = 0
+
+    def write_header(self, data: bytes) -> None:
+        self._writer = self._open()
+
+    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
+        arrow = self._arrow
+        rows = records.block.rows.take(arrow.array(records.line_index))  # type: ignore[attr-defined]
+        values = [
+            [None if value == b"." else value.decode() for value in column]
+            for column in zip(*self._values(text), strict=True)
+        ] or [[]] * 4
+        added = [
+            arrow.array(column if field.type == arrow.string() else [_number(x) for x in column],
+                        field.type)
+            for column, field in zip(values, list(self._schema)[-len(values) :], strict=True)
+        ]  # fmt: skip
+        kept = [rows.column(name) for name in self._kept]
+        self._waiting.append(arrow.RecordBatch.from_arrays([*kept, *added], schema=self._schema))
+        self._n_bytes += self._waiting[-1].nbytes
+        if self._n_bytes >= _GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            self._writer.write_table(self._arrow.Table.from_batches(self._waiting))
+        self._waiting, self._n_bytes = [], 0
+
+    def finish(self) -> None:
+        self._write_group()
+        self._writer.close()
+
+
+class _Counted:
+    """A file to write to that knows how much came, as Parquet's footer needs; pipes do not."""
+
+    closed = False
+    #: What a writer adds after that, when it is given up, goes nowhere.
+    is_done = False
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._n_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        if not self.is_done:
+            self._write(bytes(data))
+        self._n_bytes += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._n_bytes
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def close(self) -> None:
+        """Whoever opened the output closes it."""
+
+
+def open_parquet(path: str, stream: IO[bytes], stack: contextlib.ExitStack) -> ParquetRows:
+    """A Parquet file, by its name or, where it is a stream, by a copy in a temporary file."""
+    if Path(path).is_file():
+        return ParquetRows(path, stack.enter_context(open(path, "rb")))
+    copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    return ParquetRows(path, copy)
+
+
+def _vcf_line(variant: NamedVariant) -> bytes:
+    """A row as a record; `ValueError` if its parts are no columns of one."""
+    contig, position, ref, alt = variant
+    fields = (contig, str(position), ".", ref, alt, ".", ".", ".")
+    line = "\t".join(fields)
+    if len(line.split()) != len(fields) or "\n" in line:
+        raise ValueError("contig, REF or ALT hold white space")
+    return line.encode() + b"\n"
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def _codec(file: Any) -> str:
+    """The compression of a Parquet file, by the name that a writer takes."""
+    metadata = file.metadata
+    if not metadata.num_row_groups or not metadata.num_columns:
+        return "snappy"
+    codec = metadata.row_group(0).column(0).compression.lower()
+    return {"uncompressed": "none"}.get(codec, codec)
