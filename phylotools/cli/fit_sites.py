@@ -164,11 +164,11 @@ def fit_sites_command(
     outputs = FitOutputs(output, bigwig, per_allele, force)
     outputs.refuse(inputs)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
-    tracks = {f"track {name}": path for name, path in outputs.tracks.items()}
-    options.check_apart({"STORE": store, "-o": output, "--summary-json": summary_json, **tracks})
     watch = options.Stopwatch()
     _set_threads(threads)
     columns = open_store(store)
+    tracks = {f"track {name}": path for name, path in outputs.tracks.items()}
+    options.check_apart({"STORE": store, "-o": output, "--summary-json": summary_json, **tracks})
     chosen = choose_regions(regions, regions_file, columns.contigs, path=store)
     contigs = wanted_contigs(columns, chosen)
     settings = _settings(given, with_network=prior_model is not None)

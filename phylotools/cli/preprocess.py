@@ -110,7 +110,6 @@ def preprocess_command(
     from phylotools.io.files import refuse_existing_folder
     from phylotools.phylogeny.threads import n_cores
     from phylotools.preprocess.stages import build_store
-    from phylotools.report import REPORT
 
     paths = list(alignments) or ["-"]
     chosen = _settings(settings)
@@ -120,6 +119,8 @@ def preprocess_command(
     folders = {"-o": output, "--work": work, "--report": report}
     options.check_apart({**folders, "--summary-json": summary_json})
     if report is not None:
+        from phylotools.report import REPORT
+
         refuse_existing_folder(report, force, REPORT)
     n_threads = threads or n_cores()
 

@@ -139,8 +139,6 @@ class EmbedOutputs:
         for path in filter(None, (self.table, self.components)):
             refuse_same_file(path, inputs)
         if self.components is not None:
-            if os.path.realpath(self.components) == os.path.realpath(self.table):
-                raise OutputError(f"{self.components}: --pca and -o name the same file")
             refuse_existing_file(self.components, self.force)
         return kind
 

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bed import bed_rows
 from phylotools.io.contigs import resolve_contigs
-from phylotools.io.files import open_input
+from phylotools.io.files import numbered_lines, open_input
 from phylotools.io.regions import MAX_COORDINATE, Region
 
 _GFF_HEADER = b"##gff-version"
-#: Longest line of an annotation file.
-_LONGEST_LINE = 1 << 20
 _STRANDS = frozenset("+-")
 _GTF_ITEM = re.compile(r'\s*([^\s";]+)\s+(?:"([^"]*)"|([^";]*))\s*(?:;|$)')
 #: What names a feature best, the best first.
@@ -132,7 +130,7 @@ def _is_gff(path: str) -> bool:
 def _first_row(path: str) -> list[bytes]:
     """Fields of the first line of data, or the header of GFF alone; empty if there is none."""
     with open_input(path) as handle:
-        while raw := handle.readline(_LONGEST_LINE):
+        for _, raw in numbered_lines(handle, path):
             if raw.startswith(_GFF_HEADER):
                 return [_GFF_HEADER]
             words = raw.removeprefix(b"\xef\xbb\xbf").split()
@@ -152,11 +150,10 @@ def _bed_features(path: str, span: tuple[int, int]) -> Iterator[Feature]:
 
 def _gff_rows(path: str, span: tuple[int, int]) -> Iterator[Feature]:
     remedy = "GFF and GTF have nine columns, separated by tabs; start and end are 1-based"
-    n_found = number = 0
+    n_found = 0
     with open_input(path) as handle:
-        while raw := handle.readline(_LONGEST_LINE):
-            number += 1
-            if len(raw) >= _LONGEST_LINE or b"\0" in raw:
+        for number, raw in numbered_lines(handle, path):
+            if b"\0" in raw:
                 raise InputError("is no text", path=path, line=number, remedy=remedy)
             if raw.startswith((b"##FASTA", b">")):
                 break

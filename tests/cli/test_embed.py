@@ -241,7 +241,7 @@ def test_a_truncated_gzip_is_no_short_output(bed, capsys) -> None:
         (["genes.bed", "-o", "v.npz", "--format", "parquet"], 2, "suffix"),
         (["genes.bed", "-o", "genes.bed", "--force"], 2, "input"),
         (["genes.bed", "-o", "nowhere/v.parquet"], 1, "does not exist"),
-        (["genes.bed", "-o", "v.bed", "--pca", "v.bed"], 1, "same file"),
+        (["genes.bed", "-o", "v.bed", "--pca", "v.bed"], 2, "must not be"),
         (["genes.bed", "-o", "v.parquet", "--summary-json", "v.parquet"], 2, "same file"),
         (["genes.bed", "-m", "nobody"], 1, "no model"),
         (["genes.bed", "-f", "absent.fa"], 1, "absent.fa"),
