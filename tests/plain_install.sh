@@ -36,7 +36,7 @@ offline=(unshare --map-root-user --net)
 # Nothing of the user's environment, and no program beside Python's.
 try() {
     echo "phylotools $*" >&2
-    echo "$*" >>"$home/tried"
+    echo "$* " >>"$home/tried"
     "${offline[@]}" env -i PATH="$home/env/bin" HOME="$home" MPLBACKEND=module://none.at_all \
         OMP_NUM_THREADS=1 phylotools "$@" -q
 }

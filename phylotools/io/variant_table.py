@@ -20,6 +20,7 @@ from phylotools.io.delimited import (
     TABLE_REMEDY,
     DelimitedText,
     NamedVariant,
+    Row,
     VariantColumns,
     quoted_cell,
 )
@@ -30,6 +31,7 @@ PARQUET_MAGIC = b"PAR1"
 #: What the lines of rows have: no contig is declared.
 HEADER = VcfHeader((b"##fileformat=VCFv4.2",), b"\t".join(FIXED_COLUMNS))
 _ROWS_AT_ONCE = 1 << 14
+_LONGEST_POSITION = 13
 _BLOCK_BYTES = 1 << 20
 #: Rows of Parquet that are written together.
 _GROUP_BYTES = 64 << 20
@@ -152,7 +154,7 @@ class TextRows(VariantRows):
         rows: list[bytes] = []
         first = n_bytes = 0
         for row in self.table.rows():
-            variant = self.table.variant(row)
+            line = self._line(row)
             if lines and n_bytes >= _BLOCK_BYTES:
                 yield TableBlock(b"".join(lines), first, rows)
                 lines, rows, n_bytes = [], [], 0
@@ -163,14 +165,24 @@ class TextRows(VariantRows):
             lines += [b"\n"] * gap
             rows += [b""] * gap
             n_bytes += gap
-            try:
-                lines.append(_vcf_line(variant))
-            except ValueError as error:
-                raise self.table.error(str(error), row.line, "mend the row") from None
+            lines.append(line)
             rows.append(row.text)
             n_bytes += len(row.text) + len(lines[-1])
         if lines:
             yield TableBlock(b"".join(lines), first, rows)
+
+    def _line(self, row: Row) -> bytes:
+        """A row as a record; most need no more than their cells put in order."""
+        columns = self.table.variant_columns
+        if columns is not None and len(columns.indices) == 4 and b'"' not in row.text:
+            contig, position, ref, alt = [row.cells[index] for index in columns.indices]
+            line = b"\t".join((contig, position, b".", ref, alt, b".\t.\t.\n"))
+            if position.isdigit() and len(position) < _LONGEST_POSITION and len(line.split()) == 8:
+                return line
+        try:
+            return _vcf_line(self.table.variant(row))
+        except ValueError as error:
+            raise self.table.error(str(error), row.line, "mend the row") from None
 
     @contextlib.contextmanager
     def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:

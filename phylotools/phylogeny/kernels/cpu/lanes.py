@@ -20,9 +20,8 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
 #: 16 float32 or 8 float64: one register of AVX-512, two of AVX2, four of NEON. More no longer fit
-#: the registers, and make blocks prune less. At 64, 128 and 256 bytes, 447 tips, one core with
-#: AVX-512: 796, 789 and 779 thousand columns/s under F81; 269, 219 and 199 under GTR
-#: (benchmarks/RESULTS.md).
+#: the registers, and make blocks prune less. At 32, 64, 128 and 256 bytes, 447 tips, one core with
+#: AVX-512: 555, 931, 819 and 787 thousand columns/s under F81 (benchmarks/RESULTS.md).
 VECTOR_BYTES = 64
 
 _IR_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
