@@ -109,8 +109,8 @@ def preprocess_command(
     """
     from phylotools.io.files import refuse_existing_folder
     from phylotools.jobs.work_folder import work_beside
-    from phylotools.phylogeny.threads import n_cores
     from phylotools.preprocess.stages import build_store
+    from phylotools.threads import n_cores
 
     paths = list(alignments) or ["-"]
     chosen = _settings(settings)
@@ -203,8 +203,8 @@ def preprocess_finalise_command(
 
     The work folder stays as it is: remove it when the store is as it should be.
     """
-    from phylotools.phylogeny.threads import n_cores
     from phylotools.preprocess.stages import finalise_planned
+    from phylotools.threads import n_cores
 
     options.check_summary(summary_json, force=force, inputs=[], output=output)
     options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})

@@ -214,7 +214,7 @@ def tracks_finalise_command(
     """
     options.check_summary(summary_json, force=force, inputs=[], output=output)
     options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
-    from phylotools.phylogeny.threads import n_cores
+    from phylotools.threads import n_cores
     from phylotools.tracks.stages import finalise_tracks
 
     watch = options.Stopwatch()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from phylotools.io.genome import ReferenceGenome
 from phylotools.jobs.runners import in_turn
 from phylotools.jobs.work_folder import WorkFolder, work_beside
-from phylotools.phylogeny.threads import n_cores
 from phylotools.scoring.scorer import Scorer
+from phylotools.threads import n_cores
 from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.phylogeny.threads import map_in_threads
+from phylotools.threads import map_in_threads
 from phylotools.training.segments import SegmentReader
 from phylotools.training.windows import (
     N_PHASES,

@@ -14,6 +14,7 @@ from Bio import AlignIO
 from small_stores import build_store
 
 from phylotools.errors import InputError, OutputError, UsageError
+from phylotools.io.bases import base_codes
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.phylogeny.simulation import evolve_along, make_walk, stream_key
@@ -25,7 +26,7 @@ from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_file
 from phylotools.simulate.maf import check_names
 from phylotools.simulate.run import PIECE, SimulationOutputs, simulate_alignment
-from phylotools.simulate.sources import RandomSites, base_codes
+from phylotools.simulate.sources import RandomSites
 from phylotools.simulate.truth import COLUMNS
 from phylotools.store import schema
 from phylotools.store.read import open_store
