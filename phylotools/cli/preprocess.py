@@ -108,13 +108,14 @@ def preprocess_command(
     stored outside the blocks too. The same command goes on where an earlier one was killed.
     """
     from phylotools.io.files import refuse_existing_folder
+    from phylotools.jobs.work_folder import work_beside
     from phylotools.preprocess.stages import build_store
     from phylotools.threads import n_cores
 
     paths = list(alignments) or ["-"]
     chosen = _settings(settings)
     inputs = [*paths, tree, *chosen.files.values()]
-    work = work or f"{output}.work"
+    work = work or work_beside(output)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     folders = {"-o": output, "--work": work, "--report": report}
     options.check_apart({**folders, "--summary-json": summary_json})

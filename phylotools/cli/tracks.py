@@ -91,7 +91,9 @@ def tracks_command(
     phylotools tracks -m my-model/ -f genome.fa -R exons.bed -o out/
     """
     chosen = _settings(settings)
-    work = work or f"{output}.work"
+    from phylotools.jobs.work_folder import work_beside
+
+    work = work or work_beside(output)
     options.check_summary(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
