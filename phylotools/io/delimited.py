@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from phylotools.errors import InputError
-from phylotools.io.files import open_input
 
 #: A longer line, or a longer quoted cell, is taken for a damaged or binary file.
 LONGEST_LINE = 64 << 20
@@ -373,19 +372,6 @@ class DelimitedText:
 
     def _not_utf8(self, number: int) -> InputError:
         return self.error("is not UTF-8", number, "convert it: iconv -f LATIN1 -t UTF-8")
-
-
-def open_delimited(path: str) -> DelimitedText:
-    """Open a TSV or CSV (plain, gzip or bgzip; ``-`` is stdin) and read its header.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or has no header.
-    """
-    handle = open_input(path)
-    lines = iter(lambda: handle.readline(LONGEST_LINE), b"")
-    return DelimitedText(path, enumerate(lines, start=1))
 
 
 #: The columns of a variant, already picked out.
