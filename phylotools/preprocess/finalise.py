@@ -28,7 +28,7 @@ from phylotools.preprocess.projection import encoded
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, decode_chunk
+from phylotools.store.chunks import StoredChunk, decode_values
 from phylotools.store.read import open_store
 from phylotools.store.tree_scale import warn_of_scale
 
@@ -75,7 +75,7 @@ def finalise(
     genome: CheckedReference | None = None,
     threads: int = 1,
     force: bool = False,
-    on_store: Callable[[Path], None] = lambda store: None,
+    on_store: Callable[[Path], None] | None = None,
 ) -> BuildSummary:
     """Make the store of a plan whose partitions are finished; it appears whole or not at all.
 
@@ -92,9 +92,10 @@ def finalise(
         Read and merge pieces while one writes.
     force : bool
         Replace an existing store.
-    on_store : callable
-        Gets the whole store before it has its name. What it makes appears with the store, and
-        nothing appears if it fails.
+    on_store : callable, optional
+        Gets the whole store before it has its name, and judges it: without, a warning says
+        whether the branch lengths can be those of the columns. What it makes appears with the
+        store, and nothing appears if it fails.
 
     Raises
     ------
@@ -132,8 +133,10 @@ def finalise(
                 path=plan.extents[0].path,
                 remedy="check regions, excluded regions and --minimum-species",
             )
-        warn_of_scale(open_store(folder), name=output)
-        on_store(folder)
+        if on_store is None:
+            warn_of_scale(open_store(folder), name=output)
+        else:
+            on_store(folder)
     return BuildSummary(
         blocks=joined.counts.blocks_with_reference,
         covered_positions=statistics["covered_positions"],
@@ -328,5 +331,5 @@ class _JoinedPieces:
 
     def _decoded(self, chunk: StoredChunk) -> NDArray[np.uint8]:
         bases = np.empty((self.tree.n_tips, schema.CHUNK_LENGTH), dtype=np.uint8)
-        decode_chunk(chunk.blob, bases)
+        decode_values(chunk.blob, bases)
         return bases

@@ -16,7 +16,7 @@ from phylotools.jobs.piece import PieceWriter
 from phylotools.preprocess import projection_kernels as kernels
 from phylotools.preprocess.pieces import add_chunk
 from phylotools.store import schema
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 
 #: Bytes of chunks that are open. A sorted alignment touches a few chunks at a time; blocks in any
 #: order make chunks be written in several layers, the more the smaller this is.
@@ -231,7 +231,7 @@ def encoded(contig: int, index: int, bases: NDArray[np.uint8], reference_index: 
     return StoredChunk(
         contig,
         index,
-        encode_chunk(bases),
+        encode_values(bases),
         chunk_digest(bases),
         bases[reference_index].copy(),
         depth,
