@@ -6,7 +6,7 @@ import contextlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,7 @@ from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-
-if TYPE_CHECKING:
-    from phylotools.model.folder import Model
+from phylotools.model.folder import Model
 
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
@@ -179,6 +177,14 @@ def tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, lis
     yield from groups.items()
 
 
+def require_model(model: Any) -> None:
+    """Refuse the name of a model, or whatever else is given in its place."""
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"model must be what phylotools.load_model gives, not a {type(model).__name__}"
+        )
+
+
 @contextlib.contextmanager
 def reference_genome(model: Model, fasta: Reference | None) -> Iterator[ReferenceGenome]:
     """The genome named, or the model's own.
@@ -274,9 +280,14 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     bad = (table.start < 0) | (table.end <= table.start) | (table.end > lengths)
     if bad.any():
         k = int(bad.argmax())
+        what = (
+            "is on no contig of" if lengths[k] < 0 else
+            "is empty in" if 0 <= table.end[k] <= table.start[k] else
+            f"does not lie within the {lengths[k]} bases of its contig in"
+        )  # fmt: skip
         raise InputError(
-            f"region {k}, {fields[k][0]}:{table.start[k]}-{table.end[k]}, is empty or does not lie "
-            f"in the reference {genome.path}",
+            f"region {k}, {fields[k][0]}:{table.start[k]}-{table.end[k]}, {what} the reference "
+            f"{genome.path}",
             remedy="give 0-based, half-open regions of that assembly",
         )
     return table

@@ -16,6 +16,7 @@ from phylotools.api.inputs import (
     letters_of,
     reference_genome,
     region_table,
+    require_model,
     tile_groups,
     whole_sequences,
 )
@@ -114,6 +115,7 @@ def predict_sites(
             tile_length=tile_length,
         )
 
+    require_model(model)
     if (sequences is None) == (regions is None):
         raise UsageError("give sequences or regions, one of the two")
     if regions is not None:

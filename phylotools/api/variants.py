@@ -18,6 +18,7 @@ from phylotools.api.inputs import (
     is_row,
     listed,
     reference_genome,
+    require_model,
     whole_number,
 )
 from phylotools.errors import UsageError
@@ -80,7 +81,7 @@ def score_variants(
     model : Model
         From `load_model`.
     variants
-        A tuple (contig, pos, ref, alt), a sequence of such, or of texts ``chr:pos:ref:alt``; or a
+        A tuple (contig, pos, ref, alt) or a text ``chr:pos:ref:alt``, or a sequence of such; or a
         data frame or mapping with these columns in one of their usual spellings. `pos` is 1-based,
         and each has one ALT, as in a VCF.
     fasta : path or ReferenceGenome, optional
@@ -99,6 +100,7 @@ def score_variants(
     InputError
         If the variants are plainly of another assembly.
     """
+    require_model(model)
     lines = list(_lines(_rows(variants)))
     if not lines:
         raise UsageError("no variant was given")
@@ -143,7 +145,8 @@ def _rows(variants: Any) -> list[Any]:
     """Variants one by one: tuples, or texts."""
     names = column_names(variants)
     if names is None:
-        return [variants] if is_row(variants) else listed(variants, "variants")
+        is_one = isinstance(variants, str) or is_row(variants)
+        return [variants] if is_one else listed(variants, "variants")
     found = VariantColumns.find(names)
     if found is None:
         raise UsageError(

@@ -14,6 +14,7 @@ from phylotools.api.inputs import (
     letters_of,
     reference_genome,
     region_table,
+    require_model,
     tile_groups,
     whole_sequences,
 )
@@ -76,6 +77,7 @@ def embed(
     ------
     UsageError, InputError
     """
+    require_model(model)
     if (sequences is None) == (regions is None):
         raise UsageError("give sequences or regions, one of the two")
     for name, value, known in (("pool", pool, POOLINGS), ("strand", strand, STRANDS)):

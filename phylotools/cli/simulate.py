@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,11 +98,11 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @click.option("--missing-like", metavar="STORE", help="As much missing as in this column store.")
 @_number_option("--gap-rate", 0.23, "Rate at which a site falls into a gap, per branch length")
 @_number_option("--gap-exponent", 1.4, "Of the power law of gap lengths")
-@_number_option("--longest-gap", 23, "Where the power law ends")
+@_number_option("--longest-gap", 23, "Sites of the longest gap, where the power law ends")
 @_number_option("--dropout-rate", 1.4, "Rate at which a site's stretch is lost, per branch length")
 @_number_option("--species-dropout", 0.0, "Further loss of each species by itself")
-@_number_option("--dropout-length", 1400.0, "Mean length of lost stretches")
-@_number_option("--block-length", 80.0, "Mean length of alignment blocks")
+@_number_option("--dropout-length", 1400.0, "Mean sites of a lost stretch")
+@_number_option("--block-length", 80.0, "Mean sites of an alignment block")
 @options.seed_option
 @options.threads_option(help="CPU threads [default: every core]; no result depends on them.")
 @options.device_option
@@ -129,6 +130,7 @@ def simulate_command(
     phylotools simulate tree.nh --model my-model/ -f genome.fa -r chr2:1-100000 -o out.maf.gz
     """
     from phylotools.errors import UsageError
+    from phylotools.io.files import refuse_two_streams
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.tree_file import read_tree
@@ -137,8 +139,7 @@ def simulate_command(
     if seed < 0:
         raise UsageError("--seed must not be negative")
     inputs = [tree, *(given[name] for name in ("fasta", "regions_file") if given[name])]
-    if inputs.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*inputs)
     outputs = SimulationOutputs(output, given["truth"], given["output_fasta"], force)
     refuse_outputs([*outputs.paths, *([summary_json] if summary_json else [])], inputs, force)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
@@ -267,7 +268,8 @@ def _missing_data(given: dict[str, Any]) -> MissingData:
     from phylotools.store.read import open_store
 
     missing = estimate_missing_data(open_store(given["missing_like"]))
-    logger.info("%s: %s", given["missing_like"], missing)
+    found = " ".join(f"{_flag(name)} {value:.4g}" for name, value in asdict(missing).items())
+    logger.info("%s has as much missing as %s", given["missing_like"], found)
     return missing
 
 

@@ -194,10 +194,6 @@ class FileBytes:
     A mapped file that is cut while it is read would end the process by a signal; here it is an
     error. May be shared between threads and with children of a fork.
 
-    Parameters
-    ----------
-    path : str or PathLike
-
     Raises
     ------
     InputError
@@ -328,6 +324,12 @@ def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"{path}: exists and is no regular file; choose another name")
     refuse_same_file(path, ["-"])
+
+
+def refuse_two_streams(*paths: str | None) -> None:
+    """Raise `UsageError` where more than one input is stdin."""
+    if paths.count("-") > 1:
+        raise UsageError("stdin (-) can be read only once")
 
 
 def refuse_same_file(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:

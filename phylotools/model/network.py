@@ -72,13 +72,7 @@ class EquivariantConv(_Frozen, nn.Module):
 
 
 class PositionNorm(_Frozen, nn.Module):
-    """LayerNorm over the channels of each position, or the published GroupNorm(1, H).
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    channels : int
-    """
+    """LayerNorm over the channels of each position, or the published GroupNorm(1, H)."""
 
     def __init__(self, spec: ModelSpec, channels: int) -> None:
         super().__init__()
@@ -139,10 +133,6 @@ class ByteNet(nn.Module):
     """Tokens of a window to four numbers for each of the positions whose context it holds.
 
     What they mean is the substitution model's to say: see `SiteModel`.
-
-    Parameters
-    ----------
-    spec : ModelSpec
     """
 
     def __init__(self, spec: ModelSpec) -> None:
