@@ -1,4 +1,4 @@
-"""What callers may give: sequences, regions, variants and references of many kinds."""
+"""Sequences, regions, variants and references in all forms that callers may give."""
 
 from __future__ import annotations
 

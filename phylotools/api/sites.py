@@ -1,4 +1,4 @@
-"""What a model says of every position of sequences or regions."""
+"""A model's predictions at every position of sequences or regions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SitePrediction:
-    """What a model says of L positions; A, C, G, T are the last axis.
+    """A model's predictions at L positions; A, C, G, T are the last axis.
 
     Attributes
     ----------
     codes : uint8 array [L]
         The sequence: A=0, C=1, G=2, T=3, any other letter 4.
     theta : float32 array [L, 4]
-        The network's numbers; `Model.substitution` says what they mean.
+        The network's output; `Model.substitution` says what they mean.
     frequencies : float64 array [L, 4]
         Equilibrium frequencies.
     scores : float64 array [L, 4]
@@ -142,17 +142,17 @@ def _predict(
 ) -> Iterator[SitePrediction]:
     substitution = scorer.model.substitution
     for region in regions:
-        values = scorer.theta(region)
+        theta = scorer.theta(region)
         with torch.inference_mode():
-            theta = torch.from_numpy(values).double()
-            log_pi = substitution.log_equilibrium_frequencies(theta)
-            numbers = [
+            wide = torch.from_numpy(theta).double()
+            log_pi = substitution.log_equilibrium_frequencies(wide)
+            values = [
                 tensor.double().numpy()
                 for tensor in (
                     log_pi.exp(),
-                    substitution.allele_scores(theta),
-                    substitution.site_rate(theta),
-                    substitution.entropy(theta),
+                    substitution.allele_scores(wide),
+                    substitution.site_rate(wide),
+                    substitution.entropy(wide),
                 )
             ]
-        yield SitePrediction(genome.bases(region), values, *numbers)
+        yield SitePrediction(genome.bases(region), theta, *values)

@@ -18,10 +18,9 @@ from phylotools.api.inputs import (
     whole_sequences,
 )
 from phylotools.embedding.layers import find_layer
-from phylotools.embedding.pooling import POOLINGS
 from phylotools.embedding.regions import RegionTable
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
-from phylotools.embedding.sweep import STRANDS, row_starts, sweep
+from phylotools.embedding.sweep import POOLINGS, STRANDS, row_starts, sweep
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
 

@@ -41,22 +41,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Substitution model [default: f81, or that of --prior].",
 )
 @click.option("--kappa", type=_POSITIVE, metavar="X", help="hky: transitions over transversions.")
-@click.option(
-    "--exchangeabilities",
-    callback=options.numbers,
-    metavar="AC,AG,AT,CG,CT,GT",
-    help="gtr and mutation-selection: up to a factor.",
+@options.exchangeabilities_option
+@options.frequencies_option(
+    "--background", help="Frequencies of a neutral site [default: of the store's reference bases]."
 )
-@click.option(
-    "--background",
-    callback=options.numbers,
-    metavar="A,C,G,T",
-    help="Frequencies of a neutral site [default: of the store's reference bases].",
-)
-@click.option(
+@options.frequencies_option(
     "--mutation-frequencies",
-    callback=options.numbers,
-    metavar="A,C,G,T",
     help="mutation-selection: frequencies under mutation alone [default: the background].",
 )
 @click.option(

@@ -27,6 +27,28 @@ threads_option = functools.partial(
 )
 #: Substitution models; named here too so that --help imports no torch.
 SUBSTITUTION_NAMES = ("f81", "hky", "gtr", "mutation-selection")
+
+
+def _separated(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[float] | None:
+    """The floats of a text with commas between them."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
+
+
+#: Of the four bases, with commas between.
+frequencies_option = functools.partial(click.option, callback=_separated, metavar="A,C,G,T")
+exchangeabilities_option = click.option(
+    "--exchangeabilities",
+    callback=_separated,
+    metavar="AC,AG,AT,CG,CT,GT",
+    help="gtr and mutation-selection: up to a factor.",
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
@@ -101,18 +123,6 @@ def partition_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
         command
     )
     return click.argument("work", metavar="WORK")(command)
-
-
-def numbers(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> list[float] | None:
-    """Callback of an option that takes numbers with commas between them."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -66,21 +66,9 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
     help="Substitution model [default: f81].",
 )
 @click.option("--kappa", type=float, metavar="X", help="hky: transitions over transversions.")
-@click.option(
-    "--exchangeabilities",
-    callback=options.numbers,
-    metavar="AC,AG,AT,CG,CT,GT",
-    help="gtr and mutation-selection: up to a factor.",
-)
-@click.option(
-    "--background", callback=options.numbers, metavar="A,C,G,T", help="hky and gtr: mutation alone."
-)
-@click.option(
-    "--mutation-frequencies",
-    callback=options.numbers,
-    metavar="A,C,G,T",
-    help="mutation-selection.",
-)
+@options.exchangeabilities_option
+@options.frequencies_option("--background", help="hky and gtr: mutation alone.")
+@options.frequencies_option("--mutation-frequencies", help="mutation-selection.")
 @_number_option("--site-rate-mean", 0.0, "Mean of log R, relative to neutral")
 @_number_option("--site-rate-sd", 0.5, "Standard deviation of log R")
 @_number_option("--frequency-sd", 0.5, "Standard deviation of a base's log frequency or fitness")

@@ -295,7 +295,7 @@ class WorkFolder(Generic[J]):
 
 
 def describe_work(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `inspect` says of a work folder, whatever its verb: what is finished, missing, damaged.
+    """Describe a work folder, whatever its verb: what is finished, missing, damaged.
 
     Raises
     ------

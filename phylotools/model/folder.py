@@ -43,7 +43,7 @@ _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model made numbers.
+    """Identity of the model that made scores.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Model:
 
     @property
     def score_meaning(self) -> str:
-        """What the LLR is under the model's substitution model."""
+        """Meaning of the LLR under the model's substitution model."""
         return SCORE_MEANINGS[self._substitution_table["model"]]
 
     @property
@@ -164,7 +164,7 @@ class Model:
 
     @property
     def rate(self) -> RateAssumption:
-        """What was assumed of each site's log R."""
+        """Assumption on each site's log R."""
         return self.site_model.rate
 
     @property

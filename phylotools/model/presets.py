@@ -1,4 +1,4 @@
-"""What a network is made of, and the named sizes."""
+"""Shapes of networks, and the named sizes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ModelSpec:
 
     @property
     def n_parameters(self) -> int:
-        """Stored numbers, before the symmetries tie half of them."""
+        """Stored parameters, before the symmetries tie half of them."""
         wide, narrow = self.channels, self.bottleneck
         block = (
             2 * (wide + narrow + narrow)

@@ -131,7 +131,7 @@ def verify_model(model: Model) -> float:
 
 
 def describe_model(path: str | Path) -> dict[str, Any]:
-    """What ``inspect`` and ``model info`` show of a model folder."""
+    """Manifest, shape and folder of a model, for ``inspect`` and ``model info``."""
     model = read_model(Path(path))
     shown = {key: value for key, value in model.manifest.items() if key != "check"}
     shown |= model.site_model.spec.to_dict()

@@ -159,7 +159,7 @@ class SiteModel(nn.Module):
 
     @property
     def rate(self) -> RateAssumption:
-        """What is assumed of log R; a fixed one as it stands."""
+        """Assumption on log R; a fixed one as it stands."""
         if self.fixed_log_rate is None:
             return self._rate
         given = torch.tensor(self._rate.mean, dtype=torch.float32).item()

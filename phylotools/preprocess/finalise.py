@@ -22,9 +22,8 @@ from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.pieces import read_chunk
 from phylotools.preprocess.plan import Plan
-from phylotools.preprocess.projection import encoded
+from phylotools.preprocess.projection import encoded, read_chunk
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
@@ -50,7 +49,7 @@ _DUPLICATE_NOTES = {
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What was put into a store."""
+    """What was stored, for the log and `--summary-json`."""
 
     blocks: int
     covered_positions: int
@@ -156,7 +155,7 @@ class _JoinedPieces:
         self.contigs: dict[str, int] = {}
         self.counts = RowCounts.zero(self.tree.n_tips)
         self.n_overlapping = self.n_text_bytes = 0
-        self._contig_numbers: list[NDArray[np.int64]] = []
+        self._contig_indices: list[NDArray[np.int64]] = []
         references = set()
         for piece, span in zip(pieces, plan.extents, strict=True):
             summary = piece.summary
@@ -165,7 +164,7 @@ class _JoinedPieces:
             if summary["reference"] is not None:
                 references.add(summary["reference"])
             self.counts.add(RowCounts.from_dict(summary["counts"]), span.path)
-            self._contig_numbers.append(self._add_contigs(summary["contigs"], span.path))
+            self._contig_indices.append(self._add_contigs(summary["contigs"], span.path))
         rows = self.counts.of_species(self.tree.tips)
         self.missing = [name for name, found in rows.items() if not found["rows"]]
         self._check_blocks(references)
@@ -174,7 +173,7 @@ class _JoinedPieces:
         self.n_overlapping += self._count_overlaps()
 
     def _add_contigs(self, contigs: list[list[Any]], path: str) -> NDArray[np.int64]:
-        """Numbers in the store of a piece's contigs."""
+        """Indices in the store of a piece's contigs."""
         for name, length in contigs:
             if self.contigs.setdefault(name, length) != length:
                 raise InputError(
@@ -182,8 +181,8 @@ class _JoinedPieces:
                     path=path,
                     remedy="do not join alignments of different assemblies",
                 )
-        numbers = {name: number for number, name in enumerate(self.contigs)}
-        return np.array([numbers[name] for name, _ in contigs], dtype=np.int64)
+        index_of = {name: index for index, name in enumerate(self.contigs)}
+        return np.array([index_of[name] for name, _ in contigs], dtype=np.int64)
 
     def _check_blocks(self, references: set[str]) -> None:
         path = self._plan.extents[0].path
@@ -295,8 +294,8 @@ class _JoinedPieces:
         chunk = np.concatenate([part.index["chunk"] for part in self._pieces])
         contig = np.concatenate(
             [
-                numbers[part.index["contig"]]
-                for numbers, part in zip(self._contig_numbers, self._pieces, strict=True)
+                indices[part.index["contig"]]
+                for indices, part in zip(self._contig_indices, self._pieces, strict=True)
             ]
         )
         order = np.lexsort((row, piece, chunk, contig))

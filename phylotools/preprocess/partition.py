@@ -19,9 +19,8 @@ from phylotools.io.alignment.spans import Span, lines_before, open_span
 from phylotools.jobs.job import Partition
 from phylotools.jobs.piece import PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.preprocess.pieces import ENTRY
 from phylotools.preprocess.plan import Plan
-from phylotools.preprocess.projection import BUFFER_BYTES, Projector
+from phylotools.preprocess.projection import BUFFER_BYTES, ENTRY, Projector
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.preprocess.wanted import Wanted
 from phylotools.store.assemble import check_species

@@ -25,15 +25,16 @@ from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import sha256_text
 from phylotools.simulate.maf import Blocks, MafText, check_names
 from phylotools.simulate.outputs import (
+    TRUTH_COLUMNS,
     FastaWriter,
     Sink,
     encode,
     is_compressed,
     open_sink,
     open_table,
+    truth_lines,
 )
 from phylotools.simulate.sources import SiteSource
-from phylotools.simulate.truth import COLUMNS, truth_lines
 from phylotools.version import __version__
 
 #: Contigs are worked on in pieces of so many positions, and no block crosses their borders: small
@@ -69,7 +70,7 @@ class SimulationOutputs:
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What was written."""
+    """What was written, for the log and `--summary-json`."""
 
     columns: int
     species: int
@@ -288,7 +289,7 @@ class _Writer:
             self._truth = stack.enter_context(
                 open_table(outputs.truth, force=force, longest_contig=longest_contig)
             )
-            header = [*(f"##{line}" for line in lines), "\t".join(COLUMNS)]
+            header = [*(f"##{line}" for line in lines), "\t".join(TRUTH_COLUMNS)]
             self._truth.write_text(("\n".join(header) + "\n").encode())
         if outputs.fasta is not None:
             self._fasta = stack.enter_context(open_sink(outputs.fasta, force=force))
@@ -321,7 +322,7 @@ class _Writer:
 def _settings(
     tree: Tree, source: SiteSource, reference: str, missing: MissingData, seed: int
 ) -> dict[str, Any]:
-    """What the files depend on, for their headers: the same for the same simulation."""
+    """Settings that decide the files, for their headers: the same for the same simulation."""
     return {
         "phylotools_simulate": __version__,
         "seed": seed,

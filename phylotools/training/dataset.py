@@ -254,7 +254,7 @@ class TrainingData:
         return in_background(make)
 
     def _parts(self, group: Group) -> list[Part]:
-        """What is to be read of a group."""
+        """The parts of stores that a group is read from."""
         parts = []
         for source, row in zip(group.source.tolist(), group.segment.tolist(), strict=True):
             table = self.stores[source].training
@@ -304,7 +304,7 @@ class TrainingData:
 
 
 def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Windows, int]]:
-    """Windows by their numbers, which run through all segments."""
+    """Windows by their index, which runs through all segments."""
     firsts = np.cumsum([0, *(len(windows) for _, windows in tiled)])
     rows = np.searchsorted(firsts, chosen, side="right") - 1
     places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)

@@ -163,7 +163,7 @@ def _finish(
 
 @contextlib.contextmanager
 def _as_for_children() -> Iterator[None]:
-    """What processes inherit that are started meanwhile.
+    """Environment and signals that processes started meanwhile inherit.
 
     Their libraries use one thread each, as the environment says. The terminal sends an interruption
     to every process: they keep it from the first, for this process ends them.

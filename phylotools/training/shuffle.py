@@ -1,4 +1,4 @@
-"""Which columns there are, and in what order an epoch reads them."""
+"""Tables of the columns of stores, and the order in which an epoch reads them."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Group:
     skipped: int = 0
 
     def generator(self, seed: int) -> np.random.Generator:
-        """What shuffles the windows: of an epoch's first group, what (seed, epoch) alone gives."""
+        """Random generator of the group's shuffle; an epoch's first group has that of (seed, epoch)."""
         place = (self.epoch, self.number) if self.number else (self.epoch,)
         return np.random.default_rng((seed, *place))
 

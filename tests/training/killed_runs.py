@@ -7,8 +7,7 @@ import torch
 
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.loop import Trainer
-from phylotools.training.metrics import COLUMNS
-from phylotools.training.run_folder import CHECKPOINT, METRICS
+from phylotools.training.run_folder import CHECKPOINT, METRICS, METRICS_COLUMNS
 
 CPU = torch.device("cpu")
 
@@ -20,8 +19,8 @@ HOLDS_OUT = {
 
 def metrics_of(folder) -> list[dict[str, str]]:
     lines = (folder / METRICS).read_text().splitlines()
-    assert tuple(lines[0].split("\t")) == COLUMNS
-    return [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[1:]]
+    assert tuple(lines[0].split("\t")) == METRICS_COLUMNS
+    return [dict(zip(METRICS_COLUMNS, line.split("\t"), strict=True)) for line in lines[1:]]
 
 
 class Killed(Exception):
