@@ -23,8 +23,8 @@ from paired import compare
 
 from phylotools.phylogeny.likelihood import PruningPlan, column_log_likelihood, make_plan
 from phylotools.phylogeny.substitution import F81, GTR, HKY, MutationSelection, SubstitutionModel
-from phylotools.phylogeny.threads import set_threads
 from phylotools.phylogeny.tree import parse_newick
+from phylotools.threads import set_threads
 
 MODELS: tuple[SubstitutionModel, ...] = (F81(), HKY(), GTR(), MutationSelection())
 #: For the plain version: as many columns as it keeps 90 KB each for.

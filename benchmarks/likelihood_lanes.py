@@ -31,7 +31,7 @@ import torch
 from phylotools.phylogeny.kernels.cpu.lanes import VECTOR_BYTES
 from phylotools.phylogeny.likelihood import column_log_likelihood, make_plan
 from phylotools.phylogeny.substitution import make_substitution_model
-from phylotools.phylogeny.threads import set_threads
+from phylotools.threads import set_threads
 from phylotools.phylogeny.tree import parse_newick
 width, name, path, columns = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 assert width == VECTOR_BYTES

@@ -20,8 +20,8 @@ from paired import compare
 
 from phylotools.phylogeny.likelihood import PruningPlan, column_log_likelihood, make_plan
 from phylotools.phylogeny.substitution import F81
-from phylotools.phylogeny.threads import set_threads
 from phylotools.phylogeny.tree import parse_newick
+from phylotools.threads import set_threads
 
 COLUMNS = 8192
 #: Columns of one alignment block, and tips that go missing together, on average.

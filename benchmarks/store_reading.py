@@ -21,9 +21,9 @@ import torch
 from paired import compare
 
 from phylotools.io.regions import Region
-from phylotools.phylogeny.threads import set_threads
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore, open_store
+from phylotools.threads import set_threads
 from phylotools.training import dataset
 from phylotools.training.config import (
     DEFAULT_BUFFER,

@@ -26,7 +26,7 @@ def one_thread() -> None:
     """One thread for tests that compute: these machines are shared."""
     import torch
 
-    from phylotools.phylogeny.threads import set_threads
+    from phylotools.threads import set_threads
 
     torch.set_num_threads(1)
     set_threads(1)

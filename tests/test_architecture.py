@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
     "compiling": set(),
+    "threads": set(),
     "drawing": set(),
     "provenance": {"version", "errors"},
 }
@@ -28,7 +29,7 @@ def _may_import(room: str, *rooms: str) -> None:
 
 
 _may_import("io", "provenance", "compiling")
-_may_import("phylogeny", "errors", "compiling")
+_may_import("phylogeny", "errors", "compiling", "threads")
 _may_import("store", "io", "phylogeny")
 _may_import("report", "store", "drawing")
 _may_import("jobs", "io")
@@ -42,7 +43,7 @@ _may_import("tracks", "scoring", "jobs", "browser")
 _may_import("embedding", "scoring")
 _may_import("sites", "scoring")
 _may_import("simulate", "scoring")
-_may_import("evaluate", "io", "phylogeny", "drawing")
+_may_import("evaluate", "io", "threads", "drawing")
 _may_import("plots", "evaluate", "embedding", "annotate")
 _may_import("api", "annotate", "embedding")
 _may_import("cli", *MAY_IMPORT)

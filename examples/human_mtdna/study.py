@@ -30,9 +30,9 @@ from phylotools.model.registry import load_model
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
-from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
 from phylotools.scoring.scorer import Scorer
 from phylotools.store.schema import CODE_MASK, NO_BLOCK
+from phylotools.threads import set_threads as set_likelihood_threads
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
 from phylotools.training.dataset import StoreWindows

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.evaluate.metrics import Ranking, auroc, cumulative_counts
+from phylotools.evaluate.metrics import compare_scores
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 
@@ -83,7 +83,9 @@ def _ranks(values: Floats) -> Floats:
 
 def area_under_roc(score: Floats, positive: NDArray[np.bool_]) -> float:
     """Chance that a positive scores above a negative; a tie counts one half."""
-    return float(auroc(*cumulative_counts(Ranking.of(score.ravel()), positive.ravel())))
+    sites = np.arange(score.size)
+    found = compare_scores(score.reshape(1, -1), positive.ravel(), sites, replicates=0)
+    return found.metrics[0].auroc.value
 
 
 @dataclass(frozen=True)

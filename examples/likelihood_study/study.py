@@ -16,7 +16,7 @@ import recovery
 import torch
 from measures import Table, read_table, write_table
 
-from phylotools.phylogeny.threads import n_cores, set_threads
+from phylotools.threads import n_cores, set_threads
 
 
 def main() -> None:

@@ -36,9 +36,9 @@ from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
 from phylotools.io.vcf.text import VcfHeader, quote
 from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
-from phylotools.phylogeny.threads import n_cores
 from phylotools.provenance import command_line
 from phylotools.scoring.scorer import Scorer
+from phylotools.threads import n_cores
 from phylotools.version import __version__
 
 if TYPE_CHECKING:

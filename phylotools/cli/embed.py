@@ -129,9 +129,10 @@ def embed_command(
     check = [name for name in (bed, fasta) if name is not None]
     options.check_summary(summary_json, force=force, inputs=check, output=output)
     options.check_apart({"-o": output, "--pca": components_path, "--summary-json": summary_json})
-    from phylotools.embedding.run import EmbedOutputs, EmbedSettings, embed_file
-    from phylotools.embedding.source import NetworkOptions
-    from phylotools.model.registry import load_model
+    with options.importing():
+        from phylotools.embedding.run import EmbedOutputs, EmbedSettings, embed_file
+        from phylotools.embedding.source import NetworkOptions
+        from phylotools.model.registry import load_model
 
     outputs = EmbedOutputs(output, kind, components_path, force)
     outputs.refuse(check)

@@ -207,7 +207,7 @@ def _check_usage(prior_model: str | None, fasta: str | None, given: dict[str, An
 def _set_threads(threads: int | None) -> None:
     import torch
 
-    from phylotools.phylogeny.threads import n_cores, set_threads
+    from phylotools.threads import n_cores, set_threads
 
     # The searches' many small tensors lose by threads; the likelihood gains.
     torch.set_num_threads(1)

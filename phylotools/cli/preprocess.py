@@ -108,13 +108,14 @@ def preprocess_command(
     stored outside the blocks too. The same command goes on where an earlier one was killed.
     """
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.phylogeny.threads import n_cores
+    from phylotools.jobs.work_folder import work_beside
     from phylotools.preprocess.stages import build_store
+    from phylotools.threads import n_cores
 
     paths = list(alignments) or ["-"]
     chosen = _settings(settings)
     inputs = [*paths, tree, *chosen.files.values()]
-    work = work or f"{output}.work"
+    work = work or work_beside(output)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     folders = {"-o": output, "--work": work, "--report": report}
     options.check_apart({**folders, "--summary-json": summary_json})
@@ -202,8 +203,8 @@ def preprocess_finalise_command(
 
     The work folder stays as it is: remove it when the store is as it should be.
     """
-    from phylotools.phylogeny.threads import n_cores
     from phylotools.preprocess.stages import finalise_planned
+    from phylotools.threads import n_cores
 
     options.check_summary(summary_json, force=force, inputs=[], output=output)
     options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})

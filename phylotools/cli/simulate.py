@@ -117,10 +117,10 @@ def simulate_command(
     phylotools simulate tree.nh --model my-model/ -f genome.fa -r chr2:1-100000 -o out.maf.gz
     """
     from phylotools.errors import UsageError
-    from phylotools.phylogeny.threads import n_cores
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.tree_file import read_tree
+    from phylotools.threads import n_cores
 
     if seed < 0:
         raise UsageError("--seed must not be negative")

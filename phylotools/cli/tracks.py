@@ -91,7 +91,9 @@ def tracks_command(
     phylotools tracks -m my-model/ -f genome.fa -R exons.bed -o out/
     """
     chosen = _settings(settings)
-    work = work or f"{output}.work"
+    from phylotools.jobs.work_folder import work_beside
+
+    work = work or work_beside(output)
     options.check_summary(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
@@ -212,7 +214,7 @@ def tracks_finalise_command(
     """
     options.check_summary(summary_json, force=force, inputs=[], output=output)
     options.check_apart({"WORK": work, "-o": output, "--summary-json": summary_json})
-    from phylotools.phylogeny.threads import n_cores
+    from phylotools.threads import n_cores
     from phylotools.tracks.stages import finalise_tracks
 
     watch = options.Stopwatch()

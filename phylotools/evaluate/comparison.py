@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.evaluate.metrics import Comparison, compare_scores
-from phylotools.evaluate.rows import LabelledScores
 from phylotools.evaluate.selection import ScoreColumn
+from phylotools.evaluate.tables import LabelledScores
 
 #: Name of the row that holds all variants.
 OVERALL = "all"
@@ -45,10 +45,6 @@ class Evaluation:
     lacking: dict[str, int]
     replicates: int
     seed: int
-
-    def comparisons(self) -> list[tuple[str | None, Comparison]]:
-        """Overall (None), then each class."""
-        return [(None, self.overall), *self.by_class.items()]
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.evaluate.area_kernels import RankedVariants, resampled_areas, weighted_areas
-from phylotools.phylogeny.threads import map_in_threads
+from phylotools.threads import map_in_threads
 
 #: Below this many sites of either class a percentile interval would understate the uncertainty.
 MIN_SITES_FOR_INTERVAL = 5

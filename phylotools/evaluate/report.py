@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from phylotools.evaluate.comparison import OVERALL, Evaluation
 from phylotools.evaluate.metrics import Comparison, Estimate, ScoreMetrics
 from phylotools.evaluate.selection import ScoreColumn
+from phylotools.io.delimited import tsv_lines
+from phylotools.io.documents import json_ready
 from phylotools.provenance import RunRecord
 
 #: Files of a report.
@@ -29,22 +32,20 @@ _TABLE_COLUMNS = (
 
 def table_rows(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows of the table for people, one row per class and score."""
-    rows: list[tuple[str, ...]] = []
-    for name, comparison in evaluation.comparisons():
-        for index, (score, metrics) in enumerate(_scored(evaluation, comparison)):
-            rows.append(
-                (
-                    (OVERALL if name is None else name) if index == 0 else "",
-                    score.name,
-                    "low" if score.low_is_positive else "high",
-                    f"{comparison.n_positive:,}",
-                    f"{comparison.n_negative:,}",
-                    _estimate_text(metrics.auroc),
-                    _estimate_text(metrics.auprc),
-                    _number_text(comparison.prevalence),
-                    _estimate_text(metrics.auroc_difference, signed=True),
-                )
-            )
+    rows: list[tuple[str, ...]] = [
+        (
+            (OVERALL if name is None else name) if score is evaluation.scores[0] else "",
+            score.name,
+            _positive_side(score),
+            f"{comparison.n_positive:,}",
+            f"{comparison.n_negative:,}",
+            _estimate_text(metrics.auroc),
+            _estimate_text(metrics.auprc),
+            _number_text(comparison.prevalence),
+            _estimate_text(metrics.auroc_difference, signed=True),
+        )
+        for name, comparison, score, metrics in _by_class_and_score(evaluation)
+    ]
     return _TABLE_COLUMNS, rows
 
 
@@ -64,9 +65,7 @@ def plain_table(evaluation: Evaluation) -> str:
 def metrics_tsv(evaluation: Evaluation) -> str:
     """All numbers, one line per class and score; ``NA`` where there is none."""
     records = _records(evaluation)
-    lines = ["\t".join(records[0])]
-    lines += ["\t".join(tsv_cell(value) for value in record.values()) for record in records]
-    return "\n".join(lines) + "\n"
+    return "".join(tsv_lines(records[0], (record.values() for record in records)))
 
 
 def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
         "scores": [
             {
                 "name": score.name,
-                "positive_at": "low" if score.low_is_positive else "high",
+                "positive_at": _positive_side(score),
                 "labelled_variants_without_it": evaluation.lacking[score.name],
             }
             for score in evaluation.scores
@@ -88,13 +87,7 @@ def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
             "interval": 0.95,
             "resampled": "sites, within strata of their labels",
         },
-        "metrics": [
-            {
-                key: None if isinstance(value, float) and math.isnan(value) else value
-                for key, value in row.items()
-            }
-            for row in _records(evaluation)
-        ],
+        "metrics": json_ready(_records(evaluation)),
         "run": record.to_dict(),
     }
 
@@ -117,47 +110,44 @@ def write_report(folder: Path, evaluation: Evaluation, record: RunRecord) -> lis
     return list(REPORT)
 
 
-def _scored(
-    evaluation: Evaluation, comparison: Comparison
-) -> list[tuple[ScoreColumn, ScoreMetrics]]:
-    return list(zip(evaluation.scores, comparison.metrics, strict=True))
+def _by_class_and_score(
+    evaluation: Evaluation,
+) -> Iterator[tuple[str | None, Comparison, ScoreColumn, ScoreMetrics]]:
+    """Every score overall (None), then in each class."""
+    for name, comparison in [(None, evaluation.overall), *evaluation.by_class.items()]:
+        for score, metrics in zip(evaluation.scores, comparison.metrics, strict=True):
+            yield name, comparison, score, metrics
+
+
+def _positive_side(score: ScoreColumn) -> str:
+    return "low" if score.low_is_positive else "high"
 
 
 def _records(evaluation: Evaluation) -> list[dict[str, Any]]:
-    records = []
-    for name, comparison in evaluation.comparisons():
-        for score, metrics in _scored(evaluation, comparison):
-            records.append(
-                {
-                    # A class of the file may itself be called "all".
-                    "level": "overall" if name is None else "class",
-                    "class": OVERALL if name is None else name,
-                    "score": score.name,
-                    "positive_at": "low" if score.low_is_positive else "high",
-                    "n_positive": comparison.n_positive,
-                    "n_negative": comparison.n_negative,
-                    "n_positive_sites": comparison.n_positive_sites,
-                    "n_negative_sites": comparison.n_negative_sites,
-                    "prevalence": comparison.prevalence,
-                    **_named("auroc", metrics.auroc),
-                    **_named("auprc", metrics.auprc),
-                    **_named("auroc_difference", metrics.auroc_difference),
-                    **_named("auprc_difference", metrics.auprc_difference),
-                }
-            )
-    return records
+    return [
+        {
+            # A class of the file may itself be called "all".
+            "level": "overall" if name is None else "class",
+            "class": OVERALL if name is None else name,
+            "score": score.name,
+            "positive_at": _positive_side(score),
+            "n_positive": comparison.n_positive,
+            "n_negative": comparison.n_negative,
+            "n_positive_sites": comparison.n_positive_sites,
+            "n_negative_sites": comparison.n_negative_sites,
+            "prevalence": comparison.prevalence,
+            **_named("auroc", metrics.auroc),
+            **_named("auprc", metrics.auprc),
+            **_named("auroc_difference", metrics.auroc_difference),
+            **_named("auprc_difference", metrics.auprc_difference),
+        }
+        for name, comparison, score, metrics in _by_class_and_score(evaluation)
+    ]
 
 
 def _named(name: str, estimate: Estimate | None) -> dict[str, float]:
     estimate = estimate or Estimate(math.nan)
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def tsv_cell(value: Any) -> str:
-    """A value as a table holds it: six digits, ``NA`` for NaN, no tab or line break."""
-    if isinstance(value, float):
-        return "NA" if math.isnan(value) else f"{value:.6g}"
-    return " ".join(str(value).split("\t")).replace("\n", " ").replace("\r", " ")
 
 
 def _number_text(value: float, signed: bool = False) -> str:

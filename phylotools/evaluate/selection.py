@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from phylotools.errors import UsageError, shown
 from phylotools.io.bed import read_bed
-from phylotools.io.contigs import contig_stem, resolve_contigs
-from phylotools.io.intervals import contains
+from phylotools.io.contigs import contig_resolver
+from phylotools.io.intervals import membership
 from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
-
-logger = logging.getLogger("phylotools")
 
 #: How many names a message lists.
 MAX_LISTED = 40
@@ -116,37 +113,15 @@ def listing(names: Iterable[str]) -> str:
     return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
 
 
-class RegionFilter:
-    """Whether a position lies in one of the regions."""
+def region_filter(regions: RegionSet | None) -> Callable[[str, int], bool]:
+    """A test whether a position of a contig lies in one of the regions; without any, always."""
+    if regions is None:
+        return lambda contig, position: True
+    resolve = contig_resolver(regions.contigs)
+    holds = {contig: membership(regions.on(contig)) for contig in regions.contigs}
 
-    def __init__(self, regions: RegionSet) -> None:
-        self._regions = regions
-        self._resolve = contig_resolver(regions.contigs)
+    def is_inside(contig: str, position: int) -> bool:
+        known = resolve(contig)
+        return known is not None and holds[known](position)
 
-    def __call__(self, contig: str, position: int) -> bool:
-        known = self._resolve(contig)
-        return known is not None and bool(contains(self._regions.on(known), position))
-
-
-def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
-    """Resolve contig names one by one, as they turn up in a stream, to the available ones."""
-    alike: dict[str, list[str]] = {}
-    for name in available:
-        alike.setdefault(contig_stem(name), []).append(name)
-    known: dict[str, str | None] = {}
-    taken: set[str] = set()
-
-    def resolve(name: str) -> str | None:
-        if name not in known:
-            # Only names alike are looked at: a file may have a million contigs.
-            found = resolve_contigs([name], alike.get(contig_stem(name), ())).get(name)
-            if found != name and found in taken:
-                found = None
-            if found is not None:
-                taken.add(found)
-            known[name] = found
-            if found not in (None, name):
-                logger.info("contig %s is taken for %s", shown(name), shown(str(found)))
-        return known[name]
-
-    return resolve
+    return is_inside

@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown
 from phylotools.io.files import numbered_lines, open_input
 
 logger = logging.getLogger("phylotools")
@@ -91,6 +91,30 @@ def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str,
                     _logged.add((name, found))
                     logger.info("contig %s is taken for %s", name, found)
     return {name: resolved[name] for name in wanted if name in resolved}
+
+
+def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
+    """Resolve contig names one by one, as they turn up in a stream, to the available ones."""
+    alike: dict[str, list[str]] = {}
+    for name in available:
+        alike.setdefault(contig_stem(name), []).append(name)
+    known: dict[str, str | None] = {}
+    taken: set[str] = set()
+
+    def resolve(name: str) -> str | None:
+        if name not in known:
+            # Only names alike are looked at: a file may have a million contigs.
+            found = resolve_contigs([name], alike.get(contig_stem(name), ())).get(name)
+            if found != name and found in taken:
+                found = None
+            if found is not None:
+                taken.add(found)
+            known[name] = found
+            if found not in (None, name):
+                logger.info("contig %s is taken for %s", shown(name), shown(str(found)))
+        return known[name]
+
+    return resolve
 
 
 def spellings(name: str) -> tuple[str, ...]:

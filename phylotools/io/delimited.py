@@ -7,10 +7,11 @@ columns and nothing else changed; `cell_text` says what a cell means.
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from phylotools.errors import InputError
 from phylotools.io.files import open_input
@@ -154,6 +155,23 @@ def parse_position(text: str) -> int:
         why = ": exponents lose digits" if re.fullmatch(r"[0-9.]+[eE]\+?[0-9]+", text) else ""
         raise ValueError(f"{text[:40]!r} is not a position{why}")
     return int(match[1])
+
+
+def tsv_lines(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Lines of a table of ours, header first: numbers to six digits, ``NA`` for None and NaN."""
+    for row in itertools.chain([header], rows):
+        yield "\t".join(map(_tsv_cell, row)) + "\n"
+
+
+def _tsv_cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "NA"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
 def cell_text(cell: bytes) -> str:

@@ -1,16 +1,26 @@
-"""JSON and text that phylotools wrote itself, read back without trust."""
+"""JSON and text of phylotools itself: what can be written, and what is read without trust."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import math
 import os
 import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from phylotools.errors import InputError
 from phylotools.io.files import open_regular
+
+
+def json_ready(value: Any) -> Any:
+    """The value with None for every number that JSON has not, inside lists and dicts too."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [json_ready(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_text(path: str | os.PathLike[str], *, remedy: str) -> str:

@@ -294,6 +294,11 @@ class WorkFolder(Generic[J]):
             logger.warning("%s: not removed, because something else is in it", self.path)
 
 
+def work_beside(output: str | os.PathLike[str]) -> str:
+    """Path of the work folder of an output for which none was named: ``OUTPUT.work`` beside it."""
+    return f"{os.fspath(output).rstrip('/')}.work"
+
+
 def describe_work(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a work folder, whatever its verb: what is finished, missing, damaged.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.selection import RegionFilter, listing, matches
+from phylotools.evaluate.selection import listing, matches, region_filter
 from phylotools.io.regions import RegionSet
 from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
 
@@ -77,7 +77,7 @@ class ScoredAlleles:
         self, columns: Sequence[str] = ()
     ) -> Iterator[tuple[Allele, float, tuple[str | None, ...]]]:
         """Every allele that takes part, its finite score, and its values of further columns."""
-        inside = None if self.query.regions is None else RegionFilter(self.query.regions)
+        is_inside = region_filter(self.query.regions)
         file, counts, score = self.file, self.counts, self.score
         conditions = [values for _, values in self.query.where]
         n_conditions = len(conditions)
@@ -87,7 +87,7 @@ class ScoredAlleles:
             if n_read % _STEP == 0:
                 self.on_alleles(_STEP)
             values = allele.values
-            if (inside is not None and not inside(allele.contig, allele.position)) or (
+            if not is_inside(allele.contig, allele.position) or (
                 n_conditions and not all(map(matches, (text or "" for text in values), conditions))
             ):
                 counts["filtered"] += 1

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.selection import contig_resolver, listing
+from phylotools.evaluate.selection import listing
+from phylotools.io.contigs import contig_resolver
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, ScoredFile, open_scored
 from phylotools.plots.alleles import (

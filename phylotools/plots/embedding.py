@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phylotools.embedding.components import fit_components
 from phylotools.errors import InputError, PhylotoolsError, UsageError
-from phylotools.evaluate.selection import contig_resolver
+from phylotools.io.contigs import contig_resolver
 from phylotools.io.regions import Region
 from phylotools.io.vector_table import COLUMNS
 from phylotools.plots.embedding_file import EmbeddingFile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from phylotools.drawing import PICTURE_KINDS, picture_style, save_picture
 from phylotools.errors import UsageError
-from phylotools.evaluate.report import tsv_cell
+from phylotools.io.delimited import tsv_lines
 from phylotools.io.files import atomic_path, refuse_existing_file, refuse_same_file
 from phylotools.io.staging import outputs_together
 from phylotools.io.vcf.text import quote
@@ -133,8 +132,7 @@ def write_plot(files: PlotFiles, draw: Callable[[], Any], table: PlotTable, *, f
         with open(table_path, "w", encoding="utf-8", errors="replace", newline="\n") as handle:
             facts = ",".join(f"{key}={quote(str(value))}" for key, value in table.facts.items())
             handle.write(f"##phylotools_plot=<{facts}>\n")
-            for row in itertools.chain([table.columns], table.rows):
-                handle.write("\t".join(map(tsv_cell, row)) + "\n")
+            handle.writelines(tsv_lines(table.columns, table.rows))
         with picture_style():
             figure = draw()
             dpi = int(min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))

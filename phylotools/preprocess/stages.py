@@ -13,7 +13,7 @@ from pathlib import Path
 from phylotools.errors import UsageError
 from phylotools.io.files import refuse_existing_folder
 from phylotools.jobs.runners import InThreads
-from phylotools.jobs.work_folder import WorkFolder
+from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.preprocess.finalise import BuildSummary, finalise
 from phylotools.preprocess.partition import run_partition
 from phylotools.preprocess.plan import (
@@ -84,7 +84,7 @@ def build_store(
     """
     refuse_existing_folder(output, force, schema.FOLDER)
     settings = settings or Settings()
-    folder = work_folder(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
+    folder = work_folder(work_beside(output) if work is None else work)
     paths = list(alignments)
     partition_bytes = partition_bytes or partition_bytes_for(paths, threads)
     plan = make_plan(paths, tree, settings, partition_bytes=partition_bytes)

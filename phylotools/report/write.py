@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phylotools.io.bases import BASES_AND_N
+from phylotools.io.delimited import tsv_lines
+from phylotools.io.documents import json_ready
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.provenance import RunRecord
 from phylotools.report.finding import Finding
@@ -80,7 +80,7 @@ class ReportSummary:
             "species": self.species,
             "species_with_rows": self.species_with_rows,
             "contigs": self.contigs,
-            "mean_species_per_column": _json_number(self.mean_species),
+            "mean_species_per_column": json_ready(self.mean_species),
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
@@ -152,7 +152,7 @@ def _write_files(
         ),
     }
     for name, (header, rows) in tables.items():
-        (folder / name).write_text(_tsv(header, rows), encoding="utf-8")
+        (folder / name).write_text("".join(tsv_lines(header, rows)), encoding="utf-8")
     content = _report_json(quality, summary, store)
     text = json.dumps(content, indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
@@ -205,37 +205,14 @@ def _report_json(
         "expected_identity": {
             "chance": divergence.chance_identity,
             "scale": divergence.scale,
-            "shape": _json_number(divergence.shape),
+            "shape": json_ready(divergence.shape),
             "fitted": divergence.is_fitted,
             "tolerance": divergence.tolerance,
         },
         "reference_bases": dict(zip(BASES_AND_N, quality.reference.tolist(), strict=True)),
         "by_species": [
-            {key: _json_number(value) for key, value in zip(header, row, strict=True)}
-            for row in rows
+            {key: json_ready(value) for key, value in zip(header, row, strict=True)} for row in rows
         ],
-        "recorded": _json_number(quality.statistics),
+        "recorded": json_ready(quality.statistics),
         "run": RunRecord(inputs={}, parameters={}).to_dict(),
     }
-
-
-def _tsv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = ["\t".join(header), *("\t".join(_tsv_cell(cell) for cell in row) for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _tsv_cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "NA"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "".join(c if c.isprintable() else "?" for c in str(value))
-
-
-def _json_number(value: Any) -> Any:
-    """None instead of a number that JSON has not, inside lists and dictionaries too."""
-    if isinstance(value, dict):
-        return {key: _json_number(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json_number(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from phylotools.io.genome import ReferenceGenome
 from phylotools.jobs.runners import in_turn
-from phylotools.jobs.work_folder import WorkFolder
-from phylotools.phylogeny.threads import n_cores
+from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.scoring.scorer import Scorer
+from phylotools.threads import n_cores
 from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import (
@@ -146,7 +146,7 @@ def make_tracks(
     InputError, UsageError, OutputError
     """
     refuse_output(output, force)
-    folder = work_folder(f"{os.fspath(output).rstrip('/')}.work" if work is None else work)
+    folder = work_folder(work_beside(output) if work is None else work)
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
     with folder.resuming(plan) as job:
         everything = range(job.n_partitions)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import PhylotoolsError
-from phylotools.phylogeny.threads import get_threads
+from phylotools.threads import get_threads
 from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shared_memory import SharedMemory
 

@@ -18,9 +18,9 @@ from phylotools.io.locks import lock_folder
 from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
-from phylotools.phylogeny.threads import n_cores
-from phylotools.phylogeny.threads import set_threads as set_likelihood_threads
 from phylotools.provenance import sha256_text
+from phylotools.threads import n_cores
+from phylotools.threads import set_threads as set_likelihood_threads
 from phylotools.training.batch import Batch
 from phylotools.training.checkpoint import (
     Checkpoint,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.phylogeny.threads import map_in_threads
+from phylotools.threads import map_in_threads
 from phylotools.training.segments import SegmentReader
 from phylotools.training.windows import (
     N_PHASES,
@@ -161,7 +161,7 @@ class Group:
     skipped: int = 0
 
     def generator(self, seed: int) -> np.random.Generator:
-        """Random generator of the group's shuffle; an epoch's first group has that of (seed, epoch)."""
+        """Random generator of the group's shuffle; of an epoch's first group by (seed, epoch)."""
         place = (self.epoch, self.number) if self.number else (self.epoch,)
         return np.random.default_rng((seed, *place))
 

@@ -18,8 +18,8 @@ from phylotools.evaluate.report import (
     table_rows,
     write_report,
 )
-from phylotools.evaluate.rows import LabelledScores
 from phylotools.evaluate.selection import ScoreColumn
+from phylotools.evaluate.tables import LabelledScores
 from phylotools.provenance import RunRecord
 
 SCORES = (ScoreColumn("a$b_LLR", True), ScoreColumn("_phyloP", False))

@@ -15,6 +15,7 @@ from phylotools.io.intervals import (
     cut_intervals,
     flags_of,
     intersect_intervals,
+    membership,
     merge_intervals,
     overlaps,
     positions_before,
@@ -94,7 +95,9 @@ def test_questions_are_answered_as_position_by_position(intervals, spans):
     each = [set(range(start, end)) for start, end in spans.tolist()]
     assert overlaps(intervals, *spans.T).tolist() == [bool(span & held) for span in each]
     assert covers(intervals, *spans.T).tolist() == [span <= held for span in each]
-    assert contains(intervals, spans[:, 0]).tolist() == [p in held for p in spans[:, 0].tolist()]
+    is_held = [p in held for p in spans[:, 0].tolist()]
+    assert contains(intervals, spans[:, 0]).tolist() == is_held
+    assert [*map(membership(intervals), spans[:, 0].tolist())] == is_held
     before = [sum(p < at for p in held) for at in spans[:, 0].tolist()]
     assert positions_before(intervals, spans[:, 0]).tolist() == before
     for (start, end), span in zip(spans.tolist(), each, strict=True):

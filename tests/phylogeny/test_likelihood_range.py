@@ -20,8 +20,8 @@ from likelihood_cases import (
 )
 from scipy.linalg import expm
 
+from phylotools import threads
 from phylotools.errors import PhylotoolsError
-from phylotools.phylogeny import threads
 from phylotools.phylogeny.likelihood import (
     column_log_likelihood,
     log_reference_frequency,

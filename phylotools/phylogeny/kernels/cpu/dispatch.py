@@ -27,7 +27,7 @@ from phylotools.phylogeny.kernels.cpu.reversible import ReversibleFamily
 from phylotools.phylogeny.kernels.plan import PruningPlan
 from phylotools.phylogeny.substitution import F81, HKY, PAIRS, MutationSelection, SubstitutionModel
 from phylotools.phylogeny.substitution.exchangeability import MAX_LOG_RATE
-from phylotools.phylogeny.threads import get_threads, map_in_threads
+from phylotools.threads import get_threads, map_in_threads
 
 #: The smallest normal numbers are 1e-38 and 2e-308; one merge multiplies two
 #: partials, each at least the first limit times the probability of one substitution.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from likelihood_cases import random_columns, value_and_gradient
 
-from phylotools.phylogeny import threads
+from phylotools import threads
 from phylotools.phylogeny.tree import parse_newick
 
 
@@ -63,7 +63,7 @@ def _value() -> float:
 #: In a process of its own: a fork leaves locked what torch's threads, if started, had locked.
 FORK = """
 import os, sys
-from phylotools.phylogeny import threads
+from phylotools import threads
 threads.set_threads(3)
 threads.map_in_threads(lambda argument: None, range(50))
 child = os.fork()
