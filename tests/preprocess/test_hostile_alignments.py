@@ -88,12 +88,6 @@ TREES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch):
-    """Hundreds of small stores: waiting for the disk would take most of the time."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 def readable(name: str, folder: Path) -> tuple[Path, str]:
     """A file of the test data as phylotools can open it, and its text."""
     path = HOSTILE / name
