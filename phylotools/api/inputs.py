@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.embedding.regions import (
-    UNSTRANDED,
+    RegionRows,
     RegionTable,
-    Texts,
     named_regions,
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
-from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 
@@ -250,26 +247,15 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     ]
     if not fields:
         raise UsageError("no region was given")
-    index_of: dict[str, int] = {}
-    contig, start, end = array("i"), array("q"), array("q")
-    names, strand = Texts(), bytearray()
+    kept = RegionRows()
     for k, row in enumerate(fields):
         try:
-            low, high = whole_number(row[1]), whole_number(row[2])
-            start.append(low)
-            end.append(high)
-            contig.append(index_of.setdefault(str(row[0]), len(index_of)))
+            kept.append(
+                str(row[0]), whole_number(row[1]), whole_number(row[2]), *map(str, row[3:5])
+            )
         except (IndexError, KeyError, TypeError, ValueError, OverflowError):
             raise UsageError(f"region {k} is not (contig, start, end): {row!r:.80}") from None
-        names.append(str(row[3]) if len(row) > 3 else "")
-        sign = str(row[4]) if len(row) > 4 else "."
-        strand.append(ord(sign) if sign in ("+", "-") else UNSTRANDED)
-    found = resolve_contigs(index_of, genome.contigs)
-    table = RegionTable(
-        list(index_of), [found.get(name, "") for name in index_of],
-        np.frombuffer(contig, dtype=np.int32), np.frombuffer(start, dtype=np.int64),
-        np.frombuffer(end, dtype=np.int64), names, np.frombuffer(bytes(strand), dtype=np.uint8),
-    )  # fmt: skip
+    table = kept.table(genome)
     lengths = np.array([genome.contigs.get(name, -1) for name in table.targets])[table.contig]
     bad = (table.start < 0) | (table.end <= table.start) | (table.end > lengths)
     if bad.any():
@@ -284,17 +270,9 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
 
 def whole_sequences(letters: Sequence[bytes]) -> tuple[ReferenceGenome, RegionTable]:
     """Sequences as contigs of a genome, and each of them whole as a region."""
-    contigs = [f"sequence {k}" for k in range(len(letters))]
-    genome = ReferenceGenome.from_sequences(
-        dict(zip(contigs, letters, strict=True)), path="<sequences>"
-    )
-    names = Texts()
-    for name in contigs:
-        names.append(name)
-    n = len(letters)
-    table = RegionTable(
-        contigs, contigs, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64),
-        np.array([len(text) for text in letters], dtype=np.int64), names,
-        np.full(n, UNSTRANDED, dtype=np.uint8),
-    )  # fmt: skip
-    return genome, table
+    contigs = {f"sequence {k}": text for k, text in enumerate(letters)}
+    genome = ReferenceGenome.from_sequences(contigs, path="<sequences>")
+    rows = RegionRows()
+    for name, text in contigs.items():
+        rows.append(name, 0, len(text), name)
+    return genome, rows.table(genome)

@@ -88,10 +88,6 @@ def score_variants(
     threads, batch_size, precision
         As for `phylotools annotate`.
 
-    Returns
-    -------
-    VariantScores
-
     Raises
     ------
     UsageError

@@ -116,13 +116,22 @@ work_option = click.option(
 )
 
 
-def partition_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments of a verb that runs partitions of a planned job."""
-    index = click.IntRange(0)
-    command = click.argument("indices", nargs=-1, required=True, type=index, metavar="I...")(
-        command
-    )
-    return click.argument("work", metavar="WORK")(command)
+def together(*decorators: Callable[..., Any]) -> Callable[..., Any]:
+    """One decorator of several options, in the order in which ``--help`` shows them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+#: Of a verb that runs partitions of a planned job.
+partition_arguments = together(
+    click.argument("work", metavar="WORK"),
+    click.argument("indices", nargs=-1, required=True, type=click.IntRange(0), metavar="I..."),
+)
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ _output_option = options.output_option(
     required=True, help="NAME.svg or NAME.png; without such a suffix, both."
 )
 #: Options of the plots that read a scored file.
-_SCORED_OPTIONS = (
+_scored_options = options.together(
     click.option(
         "--tag", default="PHYLOGPN", show_default=True, help="Prefix of the INFO fields of scores."
     ),
@@ -43,13 +43,6 @@ _SCORED_OPTIONS = (
     options.logging_options,
     options.outputs_together,
 )
-
-
-def _scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of plots that read a scored file."""
-    for option in reversed(_SCORED_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group(name="plot")

@@ -53,10 +53,6 @@ def fit_components(blocks: Iterable[NDArray[np.floating]], n_components: int) ->
     blocks : iterable of arrays [N, H]
     n_components : int
         At most so many axes; no more than H, or rows less one.
-
-    Returns
-    -------
-    Components
     """
     n_rows = 0
     mean: NDArray[np.float64] = np.zeros(0)

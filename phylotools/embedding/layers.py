@@ -47,10 +47,6 @@ def find_layer(text: str, spec: ModelSpec) -> Layer:
         blocks), or an index into these in order: 0 is ``embedding``, -1 is ``last``.
     spec : ModelSpec
 
-    Returns
-    -------
-    Layer
-
     Raises
     ------
     UsageError

@@ -168,10 +168,6 @@ def embed_file(
     on_done : callable
         Gets the number of regions finished since its last call.
 
-    Returns
-    -------
-    EmbedSummary
-
     Raises
     ------
     InputError, OutputError, UsageError

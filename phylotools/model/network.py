@@ -9,7 +9,6 @@ et al. 2025). Norm scales and shifts must be palindromes for the same reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -72,13 +71,7 @@ class EquivariantConv(_Frozen, nn.Module):
 
 
 class PositionNorm(_Frozen, nn.Module):
-    """LayerNorm over the channels of each position, or the published GroupNorm(1, H).
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    channels : int
-    """
+    """LayerNorm over the channels of each position, or the published GroupNorm(1, H)."""
 
     def __init__(self, spec: ModelSpec, channels: int) -> None:
         super().__init__()
@@ -139,10 +132,6 @@ class ByteNet(nn.Module):
     """Tokens of a window to theta, four numbers for each position whose context it holds.
 
     What theta means is the substitution model's to say: see `SiteModel`.
-
-    Parameters
-    ----------
-    spec : ModelSpec
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -180,11 +169,7 @@ class ByteNet(nn.Module):
 
     def freeze(self) -> ByteNet:
         """Symmetrise every weight once, for inference; returns the network itself."""
-        _each(self, _Frozen, lambda part: part.freeze())
+        for part in self.modules():
+            if isinstance(part, _Frozen):
+                part.freeze()
         return self.eval().requires_grad_(False)
-
-
-def _each(network: nn.Module, kind: type, action: Callable[..., None]) -> None:
-    for part in network.modules():
-        if isinstance(part, kind):
-            action(part)

@@ -142,10 +142,3 @@ PRESETS = {
     "large": ModelSpec(channels=512, bottleneck=256, dilations=(1, 5) * 20),
     "phylogpn": ModelSpec(channels=960, bottleneck=480, dilations=(1, 5) * 20),
 }
-
-
-def preset(name: str) -> ModelSpec:
-    """The `ModelSpec` of a named preset."""
-    if name not in PRESETS:
-        raise UsageError(f"no preset is called '{name}'; there are {', '.join(PRESETS)}")
-    return PRESETS[name]

@@ -96,10 +96,6 @@ def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
         Default: the model that ships with phylotools.
     device : str
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
-
-    Returns
-    -------
-    Model
     """
     return read_model(find_model(name_or_path), device)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.alignment.counts import RowCounts
 from phylotools.io.files import atomic_folder
+from phylotools.io.pipeline import in_order
 from phylotools.io.staging import outputs_together
 from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
@@ -260,13 +260,7 @@ class _JoinedPieces:
             yield from map(self._joined, self._groups())
             return
         with ThreadPoolExecutor(threads, thread_name_prefix="join") as pool:
-            ahead: deque[Future[StoredChunk]] = deque()
-            for group in self._groups():
-                ahead.append(pool.submit(self._joined, group))
-                if len(ahead) > _READ_AHEAD * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            yield from in_order(pool, self._joined, self._groups(), _READ_AHEAD * threads)
 
     def _joined(self, group: _Group) -> StoredChunk:
         contig, places = group

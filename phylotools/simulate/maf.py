@@ -58,12 +58,6 @@ class MafText:
 
     Other species have the contig name and the length of the reference: a base keeps the
     coordinate of its column, so that rows of a species never overlap.
-
-    Parameters
-    ----------
-    walk : TreeWalk
-    contig : str
-    contig_length : int
     """
 
     def __init__(self, walk: TreeWalk, contig: str, contig_length: int) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from phylotools.errors import UsageError
 from phylotools.io.bases import BASES
-from phylotools.io.bgzf import BLOCK_SIZE, compress_block
+from phylotools.io.bgzf import compress_blocks
 from phylotools.io.files import BGZF_EOF, open_text_output, refuse_existing_file
 from phylotools.io.position_table import open_indexed
 from phylotools.phylogeny.substitution import SubstitutionModel
@@ -45,11 +45,7 @@ def is_compressed(path: str) -> bool:
 
 def encode(text: bytes, compressed: bool) -> bytes:
     """Text as it goes into the file: if compressed, whole BGZF blocks, which may be joined."""
-    if not compressed:
-        return text
-    view = memoryview(text)
-    starts = range(0, len(text), BLOCK_SIZE)
-    return b"".join(compress_block(view[start : start + BLOCK_SIZE]) for start in starts)
+    return compress_blocks(text) if compressed else text
 
 
 @dataclass(frozen=True)

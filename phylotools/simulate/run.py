@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from phylotools.errors import UsageError
 from phylotools.io.bases import LETTER_OF_CODE, base_codes
+from phylotools.io.pipeline import in_order
 from phylotools.io.regions import Region
 from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
@@ -113,10 +113,6 @@ def simulate_alignment(
     on_piece : callable
         Gets the number of columns of every piece written.
 
-    Returns
-    -------
-    SimulationSummary
-
     Raises
     ------
     InputError, UsageError, OutputError
@@ -135,8 +131,9 @@ def simulate_alignment(
             _Piece(region, source.theta(region), source.reference(region))
             for region in _pieces(source.regions)
         )
-        pieces = stack.enter_context(contextlib.closing(_in_order(jobs, worker, threads)))
-        for piece in pieces:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="simulate")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        for piece in in_order(pool, worker, jobs, threads):
             writer.write(piece)
             on_piece(piece.columns)
         writer.finish()
@@ -253,21 +250,6 @@ def _pieces(regions: list[Region]) -> Iterator[Region]:
             end = min(start - start % PIECE + PIECE, region.end)
             yield Region(region.contig, start, end)
             start = end
-
-
-def _in_order(jobs: Iterator[_Piece], worker: _Worker, threads: int) -> Generator[_FinishedPiece]:
-    """Finished pieces in the order of the jobs, a few at a time in memory."""
-    pending: deque[Future[_FinishedPiece]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="simulate")
-    try:
-        for job in jobs:
-            pending.append(pool.submit(worker, job))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Writer:

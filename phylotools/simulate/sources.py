@@ -48,16 +48,7 @@ class SiteSource(Protocol):
 
 
 class RandomSites:
-    """Sites drawn from a distribution, on one new contig.
-
-    Parameters
-    ----------
-    distribution : SiteDistribution
-    model : SubstitutionModel
-    contig : str
-    length : int
-    seed : int
-    """
+    """Sites drawn from a distribution, on one new contig."""
 
     def __init__(
         self,

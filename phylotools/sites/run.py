@@ -122,10 +122,6 @@ def fit_store(
     on_batch : callable
         Gets the number of sites of every finished batch.
 
-    Returns
-    -------
-    FitSummary
-
     Raises
     ------
     InputError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phylotools.io.bgzf import compress_blocks
 from phylotools.io.bigwig.encoding import CELL, SignalBlocks, encode_signal
 from phylotools.io.bigwig.index import BLOCK
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.pipeline import in_order
 from phylotools.io.regions import Region
 from phylotools.jobs.job import Partition
 from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.plan import Plan, cut_regions
-from phylotools.tracks.table import bgzf_blocks, snv_lines
+from phylotools.tracks.table import snv_lines
 from phylotools.tracks.values import rounded, site_values
 
 if TYPE_CHECKING:
@@ -146,15 +148,11 @@ class TrackMaker(Closing):
 
     def _finished(self, regions: Sequence[Region]) -> Iterator[_Finished]:
         """Batches in order, some of them in the making."""
-        waiting: deque[Future[_Finished]] = deque()
-        for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES):
-            sites = [self._look_up(list(part)) for part in _by_contig(batch)]
-            n_positions = sum(map(len, batch))
-            waiting.append(self._threads.submit(self._finish, sites, n_positions))
-            if len(waiting) > self._ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        batches = (
+            (sum(map(len, batch)), [self._look_up(list(part)) for part in _by_contig(batch)])
+            for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES)
+        )
+        return in_order(self._threads, self._finish, batches, self._ahead)
 
     def _look_up(self, regions: list[Region]) -> _Sites:
         """Positions of regions of one contig through the network."""
@@ -167,11 +165,12 @@ class TrackMaker(Closing):
         theta = self._scorer.theta_at(contig, positions)
         return _Sites(contig, positions, codes, theta)
 
-    def _finish(self, batch: list[_Sites], n_positions: int) -> _Finished:
+    def _finish(self, batch: tuple[int, list[_Sites]]) -> _Finished:
+        n_positions, parts = batch
         signals: list[tuple[int, SignalBlocks]] = []
         lines: list[bytes] = []
         counts = Counter(positions=n_positions)
-        for sites in batch:
+        for sites in parts:
             values = site_values(self._substitution, sites.theta, sites.reference)
             contig = self._contig_index[sites.contig]
             for index, signal in enumerate(self._signals):
@@ -181,7 +180,7 @@ class TrackMaker(Closing):
             if self._plan.settings.snv_table:
                 lines.append(snv_lines(sites.contig, sites.positions, values))
             counts["sites"] += len(sites.positions)
-        return _Finished(signals, bgzf_blocks(b"".join(lines)), counts)
+        return _Finished(signals, compress_blocks(b"".join(lines), fast=True), counts)
 
 
 def _by_contig(regions: list[Region]) -> Iterator[Iterator[Region]]:

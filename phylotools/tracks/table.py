@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.compiling import compiled
-from phylotools.io.bgzf import BLOCK_SIZE, compress_block
+from phylotools.io.bgzf import compress_blocks
 from phylotools.io.files import BGZF_EOF
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.position_table import open_indexed
@@ -62,13 +62,6 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     return out[:n_bytes].tobytes()
 
 
-def bgzf_blocks(text: bytes) -> bytes:
-    """Text as BGZF blocks, without an end marker."""
-    view = memoryview(text)
-    starts = range(0, len(view), BLOCK_SIZE)
-    return b"".join(compress_block(view[start : start + BLOCK_SIZE], fast=True) for start in starts)
-
-
 def write_table(
     path: Path, facts: Mapping[str, str], parts: Iterable[bytes], longest_contig: int
 ) -> None:
@@ -89,7 +82,7 @@ def write_table(
     OutputError
     """
     with open_indexed(str(path), longest_contig=longest_contig) as raw:
-        raw.write(bgzf_blocks(header_lines(facts)))
+        raw.write(compress_blocks(header_lines(facts), fast=True))
         for part in parts:
             raw.write(part)
         raw.write(BGZF_EOF)

@@ -42,11 +42,6 @@ _Tiled = tuple[Segment, Windows]
 class StoreWindows:
     """One store's training and held-out columns, cut into windows.
 
-    Parameters
-    ----------
-    path : Path
-    config : TrainingConfig
-
     Attributes
     ----------
     store : ColumnStore
@@ -161,10 +156,6 @@ class StoreWindows:
 
 class TrainingData:
     """Every store of a configuration.
-
-    Parameters
-    ----------
-    config : TrainingConfig
 
     Raises
     ------

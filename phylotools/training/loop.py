@@ -125,10 +125,6 @@ class Trainer:
         ----------
         on_step : callable
             Gets the loss of every step.
-
-        Returns
-        -------
-        Progress
         """
         with self._lock:
             if not self._rate_is_known:

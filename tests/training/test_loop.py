@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import torch
-from killed_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
+from small_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
 from small_stores import change_attributes
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
