@@ -1,21 +1,19 @@
 """Scores, labels and whatever else files say of variants: VCF, BCF, TSV, CSV and Parquet.
 
-Records of VCF and BCF are taken apart by cyvcf2. What it gets are lines that are known to be
-records (htslib crashes on others), in a pipe (htslib would follow URLs), and every INFO field
-declared as text, so that a value comes out as it is written and a score that is no number is found.
+Records of VCF and BCF are taken apart by cyvcf2, line by line. What it gets are lines that are
+known to be records (htslib crashes on others), and every INFO field declared as text, so that a
+value comes out as it is written and a score that is no number is found.
 """
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import ctypes
 import math
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,8 +34,6 @@ _INFO_NUMBER = re.compile(r"[<,]Number=([^,>]+)")
 _FIXED_COLUMNS = ("ID", "QUAL", "FILTER")
 _NOTE = "##phylotools_"
 _MAX_NOTES = 100
-#: More than the 1,024 that htslib looks at to know the format, less than any pipe holds.
-_FIRST_BYTES = 4096
 
 
 class Allele(NamedTuple):
@@ -135,28 +131,42 @@ class _ScoredVcf:
     def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
         numbers = [self._number.get(name) for name in columns]
         fields = list(zip(columns, numbers, strict=True))
-        with _records(self._stream, fields) as (records, line_of):
-            for index, record in enumerate(records):
-                contig, start, ref = record.CHROM, record.start, record.REF.upper()
-                alts = record.ALT or ["."]
-                n_alts = len(alts)
-                info = record.INFO
-                texts = [
-                    _fixed_column(record, name) if number is None else info.get(name)
-                    for name, number in fields
-                ]
-                for place, alt in enumerate(alts):
+        for line, record in self._records(fields):
+            contig, start, ref = record.CHROM, record.start, record.REF.upper()
+            alts = record.ALT or ["."]
+            info = record.INFO
+            texts = [
+                _fixed_column(record, name) if number is None else info.get(name)
+                for name, number in fields
+            ]
+            for place, alt in enumerate(alts):
+                try:
+                    values = tuple(map(_value, texts, numbers, repeat(place), repeat(len(alts))))
+                except ValueError as error:
+                    remedy = "repair the record or its header line"
+                    raise InputError(str(error), path=self.path, line=line, remedy=remedy) from None
+                yield Allele(line, contig, *trimmed(start, ref, alt.upper()), values)
+
+    def _records(self, fields: Sequence[tuple[str, str | None]]) -> Iterator[tuple[int, Any]]:
+        """1-based line of every record, and the record as cyvcf2 has it."""
+        keys = [name for name, number in dict(fields).items() if number is not None]
+        has_quality = ("QUAL", None) in fields
+        header = self._stream.header
+        with _line_parser(header.contigs, keys, self.path) as parse:
+            for block in self._stream.blocks:
+                table = scan_records(block, header.n_columns, self.path)
+                _check(table, has_quality, self.path)
+                lines = table.reduced(keys).decode("utf-8", "replace").split("\n")[:-1]
+                numbers = (block.first_line + table.line_index).tolist()
+                for number, line in zip(numbers, lines, strict=True):
                     try:
-                        values = tuple(map(_value, texts, numbers, repeat(place), repeat(n_alts)))
-                    except ValueError as error:
+                        record = parse(line)
+                    except Exception as error:
+                        problem = "the record is none that htslib can read"
                         raise InputError(
-                            str(error),
-                            path=self.path,
-                            line=line_of(index),
-                            remedy="repair the record or its header line",
-                        ) from None
-                    key = trimmed(start, ref, alt.upper())
-                    yield Allele(line_of(index), contig, *key, values)
+                            problem, path=self.path, line=number, remedy="mend the line"
+                        ) from error
+                    yield number, record
 
 
 class _ScoredText:
@@ -295,66 +305,32 @@ def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> 
 
 
 @contextlib.contextmanager
-def _records(
-    stream: VariantStream, fields: Sequence[tuple[str, str | None]]
-) -> Iterator[tuple[Iterator[Any], Callable[[int], int]]]:
-    """cyvcf2's records of a stream, and what gives the line of the i-th."""
-    from cyvcf2 import VCF, cyvcf2
+def _line_parser(
+    contigs: Iterable[str], keys: Sequence[str], path: str
+) -> Iterator[Callable[[str], Any]]:
+    """What makes cyvcf2's records of single lines, which have these INFO keys alone."""
+    from cyvcf2 import Writer, cyvcf2
 
-    lines = _LineNumbers()
+    header = ["##fileformat=VCFv4.2", *(f"##contig=<ID={name}>" for name in contigs)]
+    header += [f'##INFO=<ID={key},Number=.,Type=String,Description="">' for key in keys]
+    header += [b"\t".join(FIXED_COLUMNS).decode(), ""]
     # What htslib prints is about contigs and filters that a header does not declare.
     htslib = ctypes.CDLL(cyvcf2.__file__)
     level = htslib.hts_get_log_level()
     htslib.hts_set_log_level(0)
-    feed = _Feed(_pieces(stream, fields, lines))
     try:
         try:
-            variants = VCF(feed.reader)
+            # Nothing is written: only cyvcf2's writers take lines that lie in memory.
+            text = "\n".join(header).encode(errors="replace").decode()
+            writer = Writer.from_string(os.devnull, text)
         except Exception as error:
-            raise InputError("htslib cannot read its header", path=stream.path) from error
-        yield _read(variants, feed, stream.path, lines), lines.of
-        variants.close()
+            raise InputError("htslib cannot read its header", path=path) from error
+        # cyvcf2 says how many letters a line has, and htslib takes them for bytes.
+        yield lambda line: writer.variant_from_string(
+            line if line.isascii() else line + "\0" * (len(line.encode()) - len(line))
+        )
     finally:
         htslib.hts_set_log_level(level)
-        stream.cancel()
-        feed.close()
-
-
-def _read(variants: Any, feed: _Feed, path: str, lines: _LineNumbers) -> Iterator[Any]:
-    n_records = 0
-    try:
-        for record in variants:
-            yield record
-            n_records += 1
-    except Exception as error:
-        raise InputError(
-            "the record is none that htslib can read",
-            path=path,
-            line=lines.of(n_records),
-            remedy="mend the line",
-        ) from error
-    feed.join()
-    if feed.failure is not None:
-        raise feed.failure
-
-
-def _pieces(
-    stream: VariantStream, fields: Sequence[tuple[str, str | None]], lines: _LineNumbers
-) -> Iterator[bytes]:
-    """A VCF of nothing but what is asked for, in lines that are known to be records."""
-    keys = [name for name, number in dict(fields).items() if number is not None]
-    header = ["##fileformat=VCFv4.2", "##padding=" + "-" * _FIRST_BYTES]
-    header += [f"##contig=<ID={name}>" for name in stream.header.contigs]
-    header += [f'##INFO=<ID={key},Number=.,Type=String,Description="">' for key in keys]
-    header += [b"\t".join(FIXED_COLUMNS).decode(), ""]
-    yield "\n".join(header).encode(errors="replace")
-    has_quality = ("QUAL", None) in fields
-    for block in stream.blocks:
-        records = scan_records(block, stream.header.n_columns, stream.path)
-        _check(records, has_quality, stream.path)
-        lines.add(records)
-        text = records.reduced(keys)
-        yield text if text.isascii() else text.decode("utf-8", "replace").encode()
 
 
 def _check(records: RecordTable, has_quality: bool, path: str) -> None:
@@ -379,72 +355,3 @@ def _check(records: RecordTable, has_quality: bool, path: str) -> None:
                 path=path,
                 line=records.line_number(record),
             ) from None
-
-
-class _LineNumbers:
-    """Lines of records by their index; blank lines lie between them."""
-
-    def __init__(self) -> None:
-        self._n_records = 0
-        #: Records from which on line less index is the shift.
-        self._starts: list[int] = []
-        self._shifts: list[int] = []
-
-    def add(self, records: RecordTable) -> None:
-        indices = np.arange(self._n_records, self._n_records + len(records))
-        shifts = records.block.first_line + records.line_index - indices
-        changed = np.flatnonzero(np.diff(shifts, prepend=self._shifts[-1] if self._shifts else 0))
-        # Shifts first: the other thread may look while this one adds.
-        self._shifts += shifts[changed].tolist()
-        self._starts += indices[changed].tolist()
-        self._n_records += len(records)
-
-    def of(self, index: int) -> int:
-        """1-based line of a record that has been read."""
-        if len(self._starts) == 1:
-            return index + self._shifts[0]
-        return index + self._shifts[bisect.bisect_right(self._starts, index) - 1]
-
-
-class _Feed:
-    """A pipe that a thread fills.
-
-    Attributes
-    ----------
-    reader : int
-        Its end to read from; cyvcf2 does not close it.
-    failure : Exception or None
-        What the pieces raised; the pipe ended there.
-    """
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        start = next(pieces)
-        self.failure: Exception | None = None
-        self.reader, self._writer = os.pipe()
-        # htslib waits for so many, and meanwhile keeps the interpreter from running the thread.
-        os.write(self._writer, start[:_FIRST_BYTES])
-        others = chain([start[_FIRST_BYTES:]], pieces)
-        self._thread = threading.Thread(target=self._fill, args=(others,), daemon=True)
-        self._thread.start()
-
-    def _fill(self, pieces: Iterator[bytes]) -> None:
-        try:
-            for piece in pieces:
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(self._writer, rest) :]
-        except BrokenPipeError:
-            pass  # nobody reads on
-        except Exception as error:
-            self.failure = error
-        finally:
-            os.close(self._writer)
-
-    def join(self) -> None:
-        """Wait for what the pieces raise at their end."""
-        self._thread.join()
-
-    def close(self) -> None:
-        """End the pipe, read to its end or not."""
-        os.close(self.reader)
-        self._thread.join()
