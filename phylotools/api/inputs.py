@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,18 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.scoring.scorer import TILE_LENGTH
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
 
+T = TypeVar("T")
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
 #: Of dtypes: booleans, integers, floats.
 _NUMBER_KINDS = "biuf"
-_LONGEST_TILE, _SHORTEST_TILE = 512, 64
+_LONGEST_TILE, _SHORTEST_TILE = TILE_LENGTH, 64
 
 
 def column_names(values: Any) -> list[str] | None:
@@ -161,7 +163,7 @@ def _letters(sequence: SequenceLike, k: int) -> bytes:
     return LETTER_OF_CODE[codes].tobytes()
 
 
-def tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+def _tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """Yield tile lengths and the sequences to be computed in them.
 
     A short sequence gets short tiles; which ones, its own length alone decides, so that results
@@ -268,7 +270,44 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     return table
 
 
-def whole_sequences(letters: Sequence[bytes]) -> tuple[ReferenceGenome, RegionTable]:
+def compute_each(
+    model: Model,
+    sequences: Any,
+    regions: Any,
+    fasta: Reference | None,
+    compute: Callable[[RegionTable, ReferenceGenome, int], Sequence[T]],
+) -> tuple[list[T], bool]:
+    """Results of sequences or of regions, of which one is None, in the order given.
+
+    Parameters
+    ----------
+    compute : callable
+        Gets regions, their genome and the length of tiles; returns a result of each region.
+
+    Returns
+    -------
+    results : list
+    is_single : bool
+        Whether one sequence was given, not several.
+
+    Raises
+    ------
+    UsageError, InputError
+    """
+    if (sequences is None) == (regions is None):
+        raise UsageError("give sequences or regions, one of the two")
+    if regions is not None:
+        with reference_genome(model, fasta) as genome:
+            return list(compute(region_table(regions, genome), genome, _LONGEST_TILE)), False
+    letters, is_single = letters_of(sequences)
+    found: dict[int, T] = {}
+    for tile_length, members in _tile_groups(model, [len(text) for text in letters]):
+        genome, table = _whole_sequences([letters[k] for k in members])
+        found.update(zip(members, compute(table, genome, tile_length), strict=True))
+    return [found[k] for k in range(len(letters))], is_single
+
+
+def _whole_sequences(letters: Sequence[bytes]) -> tuple[ReferenceGenome, RegionTable]:
     """Sequences as contigs of a genome, and each of them whole as a region."""
     contigs = {f"sequence {k}": text for k, text in enumerate(letters)}
     genome = ReferenceGenome.from_sequences(contigs, path="<sequences>")

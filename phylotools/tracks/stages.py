@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from phylotools.io.genome import ReferenceGenome
@@ -171,16 +170,6 @@ def _run(
     plan.check_model(model)
     if not pending:
         return 0
-    with _maker(plan, model, threads, batch_size) as (maker, facts):
-        # One after the other: each keeps the network and all threads busy.
-        in_turn(functools.partial(maker.run, folder, facts, on_positions=on_positions), pending)
-    return sum(len(region) for partition in pending for region in partition.extent)
-
-
-@contextmanager
-def _maker(
-    plan: Plan, model: Model, threads: int | None, batch_size: int | None
-) -> Iterator[tuple[TrackMaker, dict[str, str]]]:
     with ReferenceGenome.open(plan.fasta) as genome:
         scorer = Scorer(
             model,
@@ -193,4 +182,7 @@ def _maker(
         )
         facts = {"device": scorer.device.type, "precision": scorer.precision}
         with TrackMaker(plan, scorer, genome, model.substitution, threads or n_cores()) as maker:
-            yield maker, facts
+            run_one = functools.partial(maker.run, folder, facts, on_positions=on_positions)
+            # One after the other: each keeps the network and all threads busy.
+            in_turn(run_one, pending)
+    return sum(len(region) for partition in pending for region in partition.extent)
