@@ -93,7 +93,9 @@ class ModelSpec:
         """Inverse of `to_dict`; unknown or ill-typed keys are an `InputError`."""
         types: dict[str, tuple[type, ...]] = {
             **dict.fromkeys(("channels", "bottleneck", "kernel_size"), (int,)),
-            **{"dilations": (list,), "norm": (str,), "tied_norm": (bool,)},
+            "dilations": (list,),
+            "norm": (str,),
+            "tied_norm": (bool,),
         }
         check_types("network", values, types, path)
         if any(type(d) is not int for d in values.get("dilations", [])):
