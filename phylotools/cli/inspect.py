@@ -91,9 +91,9 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
     for name, (module, function) in _FOLDERS.items():
         if (Path(path) / name).is_file():
             describe_folder = getattr(importlib.import_module(f"phylotools.{module}"), function)
-            # What is not a store is checked against its checksums whenever it is read.
-            options_of_store = {"verify": verify} if name == "zarr.json" else {}
-            found: dict[str, Any] = describe_folder(path, **options_of_store)
+            # Only a store has checksums that are not compared in any case.
+            wish = {"verify": verify} if name == "zarr.json" else {}
+            found: dict[str, Any] = describe_folder(path, **wish)
             return found
     if Path(path).is_file() and path.endswith(".safetensors"):
         from phylotools.training.checkpoint import describe_checkpoint
