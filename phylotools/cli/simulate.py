@@ -270,7 +270,7 @@ def _model_sites(
     from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
 
     model = load_model(given["model"], given["device"])
-    trained_on = [store.get("reference_species") for store in _stores(model.manifest)]
+    trained_on = [store.get("reference_species") for store in model.training_stores]
     reference = given["reference"] or next((name for name in trained_on if name in tips), None)
     if reference is None:
         raise UsageError("give --reference: which tip of the tree the sequence belongs to")
@@ -281,9 +281,3 @@ def _model_sites(
     )
     warn_of_unseen_sites(model.training_regions, regions or RegionSet.whole(genome.contigs))
     return ModelSites(Scorer(model, genome, threads=threads), regions), reference
-
-
-def _stores(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """The training stores that a manifest names, as far as it does."""
-    stores = manifest.get("training_stores")
-    return [s for s in stores if isinstance(s, dict)] if isinstance(stores, list) else []

@@ -90,11 +90,12 @@ def tracks_command(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
+    from phylotools.io.files import refuse_existing_folder
     from phylotools.model.registry import load_model
-    from phylotools.tracks.finalise import refuse_output
+    from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
     loaded = load_model(model, device)
     with Progress("positions") as progress:

@@ -172,6 +172,12 @@ class Model:
         return self.spec.receptive_field
 
     @property
+    def training_stores(self) -> list[dict[str, Any]]:
+        """Facts of the column stores that the model was trained on, as far as it names them."""
+        stores = self.manifest.get("training_stores")
+        return [s for s in stores if isinstance(s, dict)] if isinstance(stores, list) else []
+
+    @property
     def reference_fasta(self) -> Path | None:
         """The reference sequence that the folder ships, if it does."""
         path = self.folder / REFERENCE
@@ -380,8 +386,3 @@ def read_model(folder: Path, device: str = "cpu") -> Model:
     model = open_model(folder, device)
     _ = model.site_model
     return model
-
-
-def read_card(folder: Path) -> str:
-    """The model card, Markdown."""
-    return read_small_text(folder / CARD)

@@ -15,7 +15,7 @@ from typing import Any
 from phylotools.browser import FILE_NAMES, Track, write_browser_files
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
-from phylotools.io.files import atomic_folder, refuse_existing_folder
+from phylotools.io.files import atomic_folder
 from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
@@ -64,16 +64,6 @@ class TrackSummary:
     n_outside: int | None
     model: str
     assembly: str
-
-
-def refuse_output(output: str | os.PathLike[str], force: bool) -> None:
-    """Refuse, before the work, a folder that could not or must not be written.
-
-    Raises
-    ------
-    OutputError
-    """
-    refuse_existing_folder(output, force, CONTENTS)
 
 
 def finalise(

@@ -146,7 +146,7 @@ def make_plan(
     ------
     InputError, UsageError
     """
-    path = _reference(model, fasta)
+    path = fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
     identity = file_identity(path)
     if identity is None:
         raise UsageError(f"{path}: the reference is read more than once: give a regular file")
@@ -182,10 +182,6 @@ def _with_absolute_paths(settings: TrackSettings) -> TrackSettings:
     if settings.regions_file is None or settings.regions_file == "-":
         return settings
     return dataclasses.replace(settings, regions_file=os.path.abspath(settings.regions_file))
-
-
-def _reference(model: Model, fasta: str | None) -> str:
-    return fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
 
 
 def _assembly(model: Model, fasta: str | None) -> str:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from phylotools.io.files import refuse_existing_folder
 from phylotools.io.genome import ReferenceGenome
 from phylotools.jobs.runners import in_turn
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.scoring.scorer import Scorer
 from phylotools.threads import n_cores
-from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
+from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import (
     PARTITION_POSITIONS,
@@ -95,7 +96,7 @@ def finalise_tracks(
     """
     folder = work_folder(work)
     plan = folder.read_plan()
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     with folder.locked():
         return finalise(folder, plan, output, assembly=assembly, threads=threads, force=force)
 
@@ -144,7 +145,7 @@ def make_tracks(
     ------
     InputError, UsageError, OutputError
     """
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     folder = work_folder(work_beside(output) if work is None else work)
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
     with folder.resuming(plan) as job:

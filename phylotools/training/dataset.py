@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import logging
 import threading
@@ -209,7 +210,7 @@ class TrainingData:
             ]
             if sum(sizes) > buffer:
                 for source, table in zip(self.stores, tables, strict=True):
-                    setattr(source, name, table.by_segment())
+                    setattr(source, name, dataclasses.replace(table, runs=None))
 
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
         """Batches of one pass over the training columns, in an order the seed decides.

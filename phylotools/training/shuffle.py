@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,10 +51,6 @@ class ColumnTable:
     def n_columns(self) -> int:
         """Columns in all segments."""
         return int(self.columns.sum())
-
-    def by_segment(self) -> ColumnTable:
-        """The same, to be read segment by segment."""
-        return dataclasses.replace(self, runs=None)
 
 
 def scan(
