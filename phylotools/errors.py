@@ -16,6 +16,11 @@ def shown(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun: ``1 region``, ``2,000 rows``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
 class PhylotoolsError(Exception):
     """Base of every error that a user can cause and mend.
 

@@ -9,6 +9,7 @@ import click
 
 from phylotools.cli import options
 from phylotools.cli.options import logger
+from phylotools.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from phylotools.evaluate.comparison import Evaluation
@@ -84,7 +85,6 @@ def evaluate_command(
         --positive Pathogenic,Likely_pathogenic --negative Benign,Likely_benign \\
         --score PHYLOGPN_LLR --score phyloP --class-column GENE -o result
     """
-    from phylotools.errors import UsageError
     from phylotools.evaluate.comparison import evaluate
     from phylotools.evaluate.report import REPORT
     from phylotools.evaluate.selection import Question, parse_score, parse_where, read_regions
@@ -176,9 +176,8 @@ def _conclude(
             logger.warning("%s labelled variants have no %s and were left out", f"{count:,}", name)
     overall = evaluation.overall
     logger.info(
-        "compared %d score%s on %s variants (%s positive, %s negative) in %.1f s%s",
-        len(evaluation.scores),
-        "" if len(evaluation.scores) == 1 else "s",
+        "compared %s on %s variants (%s positive, %s negative) in %.1f s%s",
+        counted(len(evaluation.scores), "score"),
         f"{evaluation.counts['compared']:,}",
         f"{overall.n_positive:,}",
         f"{overall.n_negative:,}",

@@ -11,6 +11,7 @@ import click
 from phylotools.cli import options
 from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
+from phylotools.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from phylotools.plots.alleles import AlleleQuery
@@ -187,7 +188,7 @@ def embedding_command(
     from phylotools.plots.embedding import embedding_table, project
     from phylotools.plots.embedding_drawing import draw_embedding
     from phylotools.plots.embedding_file import open_embeddings
-    from phylotools.plots.wording import counted, footer_text
+    from phylotools.plots.wording import footer_text
 
     found = project(open_embeddings(embeddings), method, colour=colour, seed=seed)
     facts = {
@@ -253,7 +254,7 @@ def llr_command(
     files = _prepare(output, summary_json, force=force, inputs=inputs)
     from phylotools.plots.distribution import distribution_table, distributions_by_class
     from phylotools.plots.distribution_drawing import draw_distributions
-    from phylotools.plots.wording import counted, footer_text, score_label
+    from phylotools.plots.wording import footer_text, score_label
 
     names = list(dict.fromkeys(part.strip() for text in only for part in text.split(",")))
     query = _query(scored, **selection)
@@ -321,7 +322,7 @@ def frequency_command(
     files = _prepare(output, summary_json, force=force, inputs=inputs)
     from phylotools.plots.frequency import frequency_table, scores_by_frequency
     from phylotools.plots.frequency_drawing import draw_frequency
-    from phylotools.plots.wording import counted, footer_text, frequency_label, score_label
+    from phylotools.plots.wording import footer_text, frequency_label, score_label
 
     query = _query(scored, **selection)
     with Progress("alleles") as progress:
@@ -414,7 +415,6 @@ def _prepare(
     ------
     UsageError, OutputError
     """
-    from phylotools.errors import UsageError
     from phylotools.plots.output import plot_files, refuse_outputs
 
     files = plot_files(output)
@@ -429,8 +429,6 @@ def _prepare(
 
 def _check_seed(seed: int) -> None:
     """Refuse a seed that random generators do not take."""
-    from phylotools.errors import UsageError
-
     if not 0 <= seed < 1 << 32:
         raise UsageError(f"--seed must lie between 0 and {(1 << 32) - 1}")
 

@@ -71,6 +71,15 @@ class Tree:
         """Sum of all branch lengths, in expected neutral substitutions per site."""
         return float(self.branch_length.sum())
 
+    @property
+    def root_distance(self) -> np.ndarray:
+        """Distance of every node from the root, float64 [N]."""
+        distance = np.zeros(len(self.names))
+        for node, above in enumerate(self.parent.tolist()):  # parents come before their children
+            if above >= 0:
+                distance[node] = distance[above] + self.branch_length[node]
+        return distance
+
     def distances_from(self, tip: str) -> np.ndarray:
         """Distance along the tree from one tip to every tip; substitutions per site, [S]."""
         distance = np.full(len(self.names), np.nan)

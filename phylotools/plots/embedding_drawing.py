@@ -16,8 +16,8 @@ from phylotools.drawing import (
     new_figure,
     wrapped,
 )
+from phylotools.errors import counted
 from phylotools.plots.embedding import NO_CLASS, Projection
-from phylotools.plots.wording import counted
 
 #: In inches: the panel with its labels, and a letter of the legend.
 _WIDTH, _PANEL, _LETTER = 4.9, 4.4, 0.066

@@ -44,8 +44,3 @@ def score_label(column: str) -> str:
 def frequency_label(column: str) -> str:
     """How an axis names allele frequencies."""
     return f"Allele frequency ({fitting_name(column, _LONGEST)}, logarithmic)"
-
-
-def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """``1 region``, ``2 regions``."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from phylotools.report.finding import Finding, counted, listed
-from phylotools.report.identity_findings import identity_findings
+from phylotools.errors import counted
 from phylotools.report.names import kind_of_names, species_part, suggest_names
-from phylotools.report.quality import AlignmentQuality, recorded_number
+from phylotools.report.quality import AlignmentQuality, Outlier, recorded_number
+from phylotools.store.tree_scale import scale_problem
 
+#: Names that a message lists; report.json and species.tsv have all.
+_MOST_NAMED = 5
 #: A species in fewer of the columns adds nothing to a likelihood but work.
 _SCARCE = 0.01
 #: Multiz keeps one row a species; cactus-hal2maf with all duplicates has 5 to 10 % where a genome
@@ -30,6 +35,47 @@ _MOST_LONELY = 0.5
 #: hundredth and end in the first tenth. One may be so by chance.
 _LONG_CONTIG, _START, _BEGINNING, _FEWEST_CONTIGS = 200_000, 0.01, 0.1, 3
 _WRONG_SIZES = 0.001
+#: What aligns by chance has q of its bases alike, a little more where the aligner chose the best.
+_CHANCE_MARGIN = 0.12
+#: A species in so few of the columns is often there only where all are conserved.
+_SPARSE = 0.2
+#: The reference's row disagrees with its own sequence: a single base is one too many.
+_MOST_UNKNOWN_REFERENCE = 0.01
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd in an alignment.
+
+    Attributes
+    ----------
+    kind : str
+        Short and stable, for programs.
+    is_warning : bool
+        Whether results are likely to suffer; else a note.
+    problem : str
+        What was found, with numbers.
+    cause : str
+        What it most likely comes from.
+    remedy : str
+        What to do.
+    names : tuple of str
+        Species, sources or contigs that it is about.
+    """
+
+    kind: str
+    is_warning: bool
+    problem: str
+    cause: str
+    remedy: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.problem}. Likely cause: {self.cause}. Remedy: {self.remedy}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {**asdict(self), "names": list(self.names)}
 
 
 def find_problems(quality: AlignmentQuality) -> tuple[Finding, ...]:
@@ -45,7 +91,7 @@ def find_problems(quality: AlignmentQuality) -> tuple[Finding, ...]:
     """
     found = [
         *_name_findings(quality),
-        *identity_findings(quality),
+        *_identity_findings(quality),
         *_coverage_findings(quality),
         *_row_findings(quality),
         *_contig_findings(quality),
@@ -61,7 +107,7 @@ def _name_findings(quality: AlignmentQuality) -> Iterator[Finding]:
     for source, rows in _numbers(quality.statistics.get("unknown_sources")).items():
         unknown[species_part(source)] = unknown.get(species_part(source), 0) + rows
     pairs = suggest_names(absent, _numbers(quality.statistics.get("unknown_sources")))
-    meant = "one species under two names: " + listed(
+    meant = "one species under two names: " + _listed(
         f"{p.tip} in the tree and {p.source} in the alignment ({p.difference})" for p in pairs
     )
     if absent:
@@ -69,7 +115,7 @@ def _name_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "tips_without_rows",
             True,
             f"{len(absent):,} of the tree's {len(quality.species):,} tips "
-            f"{'has' if len(absent) == 1 else 'have'} no row in any column: {listed(absent)}",
+            f"{'has' if len(absent) == 1 else 'have'} no row in any column: {_listed(absent)}",
             meant if pairs else _cause_of_absence(absent, quality, unknown),
             "rename the tips, or give a tree of the aligned species only: a tip without data costs "
             "time and memory and adds nothing",
@@ -82,7 +128,7 @@ def _name_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             True,
             f"{sum(unknown.values()):,} rows of {counted(len(unknown), 'name')} that "
             f"{'is' if len(unknown) == 1 else 'are'} no tip of the tree were left out: "
-            + listed(f"{name} ({unknown[name]:,} rows)" for name in most),
+            + _listed(f"{name} ({unknown[name]:,} rows)" for name in most),
             meant if pairs else "the tree lacks these species, or these are rows of ancestors",
             "rename the tips, or add the species to the tree with their branch lengths",
             tuple(most),
@@ -97,6 +143,192 @@ def _cause_of_absence(absent: list[str], quality: AlignmentQuality, unknown: dic
     return "these species are not in the alignment, or only where the reference has no block"
 
 
+def _identity_findings(quality: AlignmentQuality) -> Iterator[Finding]:
+    """Findings about identity to the reference."""
+    yield from _reference_findings(quality)
+    of_scale = scale_problem(
+        quality.tree,
+        quality.reference_species,
+        np.array([row.identical for row in quality.species]),
+        np.array([row.comparable for row in quality.species]),
+        quality.divergence.chance_identity,
+    )
+    if of_scale is not None:
+        # What single species should be like, such a tree cannot say.
+        yield Finding("tree_scale", True, *of_scale)
+        return
+    yield from _misplaced_finding(quality)
+    outliers = [
+        o for o in quality.identity_outliers if o.species.name not in quality.misplaced_names
+    ]
+    for first, second in _swapped(quality, outliers):
+        outliers = [o for o in outliers if o not in (first, second)]
+        yield Finding(
+            "swapped_species",
+            True,
+            f"{first.species.name} agrees with the reference in {first.species.identity:.1%} of "
+            f"its bases and {second.species.name} in {second.species.identity:.1%}; each has what "
+            f"the tree predicts for the other ({first.expected:.1%} and {second.expected:.1%})",
+            "the two names are exchanged, in the tree or in the alignment",
+            "compare both with a sequence of known origin, and rename",
+            (first.species.name, second.species.name),
+        )
+    at_random = [
+        o
+        for o in outliers
+        if o.species.identity < quality.divergence.chance_identity + _CHANCE_MARGIN
+    ]
+    if at_random:
+        yield Finding(
+            "identity_by_chance",
+            True,
+            f"{_subjects(at_random)} hardly more like the reference than random sequence "
+            f"({quality.divergence.chance_identity:.0%}): {_values(at_random)}",
+            "rows on the wrong strand, shifted coordinates, or sequence of another assembly than "
+            "the one that was aligned",
+            "extract a few rows from that species' FASTA at the coordinates of the alignment "
+            "and compare them",
+            _names(at_random),
+        )
+    yield from _high_and_low(quality, [o for o in outliers if o not in at_random])
+
+
+def _misplaced_finding(quality: AlignmentQuality) -> Iterator[Finding]:
+    found = quality.misplaced
+    if not found:
+        return
+    tips = quality.tree.tips
+    yield Finding(
+        "misplaced_species",
+        True,
+        f"the sequence of {counted(len(found), 'species', 'species')} fits another place in the "
+        "tree better: "
+        + _listed(
+            f"{tips[m.species]} that of {tips[m.place]} (it agrees with {m.conflicts:,} other "
+            f"species more or less than the tree predicts, there with {m.conflicts_there:,})"
+            for m in found
+        ),
+        "names exchanged or wrong, in the tree or in the alignment, or contamination with the "
+        "other species",
+        "compare these species with sequence of known origin, and rename or leave them out",
+        quality.misplaced_names,
+    )
+
+
+def _reference_findings(quality: AlignmentQuality) -> Iterator[Finding]:
+    row = quality.reference_row
+    if row.identical < row.comparable:
+        yield Finding(
+            "reference_differs",
+            True,
+            f"the alignment's row of {row.name} differs from the stored reference sequence in "
+            f"{counted(row.comparable - row.identical, 'column')}",
+            "alignment and FASTA are of different assemblies or versions",
+            "make the store again with the FASTA that the alignment was made with",
+            (row.name,),
+        )
+    unknown = int(quality.reference[4])
+    if unknown > _MOST_UNKNOWN_REFERENCE * quality.columns:
+        yield Finding(
+            "reference_unknown",
+            False,
+            f"the reference has no A, C, G or T in {unknown:,} of {quality.columns:,} covered "
+            f"columns ({unknown / quality.columns:.1%})",
+            "runs of N or a hard-masked reference were aligned",
+            "use a soft-masked reference, or leave these regions out",
+            (row.name,),
+        )
+
+
+def _high_and_low(quality: AlignmentQuality, outliers: Sequence[Outlier]) -> Iterator[Finding]:
+    low = [o for o in outliers if not o.is_high]
+    if low:
+        yield Finding(
+            "identity_low",
+            True,
+            f"{_subjects(low)} less like the reference than the tree predicts: "
+            f"{_values(low, quality)}",
+            "the name of another species, paralogous copies instead of the orthologous sequence "
+            "(nuclear copies of mitochondrial DNA, retrocopies), a poor assembly, or a branch "
+            "that is too short in the tree",
+            "check the names first, then where the rows of these species lie; leave a species out "
+            "if its rows are copies",
+            _names(low),
+        )
+    high = [o for o in outliers if o.is_high and o.species.coverage >= _SPARSE]
+    if high:
+        yield Finding(
+            "identity_high",
+            True,
+            f"{_subjects(high)} more like the reference than the tree predicts: "
+            f"{_values(high, quality)}",
+            "the name of another, closer species, an assembly that was built on the reference or "
+            "contaminated with it, or a branch that is too long in the tree",
+            "check the names first; leave a contaminated species out",
+            _names(high),
+        )
+    sparse = [o for o in outliers if o.is_high and o.species.coverage < _SPARSE]
+    if sparse:
+        yield Finding(
+            "identity_of_few_columns",
+            False,
+            f"{_subjects(sparse)} more like the reference than the tree predicts, in few columns: "
+            f"{_values(sparse)}",
+            "only conserved sequence is aligned at such a distance",
+            "none is needed; do not read rates of evolution off the identity of these species",
+            _names(sparse),
+        )
+
+
+def _swapped(
+    quality: AlignmentQuality, outliers: Sequence[Outlier]
+) -> Iterator[tuple[Outlier, Outlier]]:
+    """Pairs of opposite outliers that would both be usual with each other's name."""
+    pairs = []
+    for pair in combinations(outliers, 2):
+        if pair[0].is_high == pair[1].is_high:
+            continue
+        misfit = 0.0
+        for one, other in (pair, pair[::-1]):
+            expected, allowed = quality.usual_identity(one.species, other.species.distance)
+            misfit = max(misfit, abs(one.species.identity - expected) / allowed)
+        if misfit <= 1:
+            pairs.append((misfit, pair))
+    used: set[str] = set()
+    for _, pair in sorted(pairs, key=lambda found: found[0]):
+        names = {o.species.name for o in pair}
+        if not names & used:
+            used |= names
+            yield pair
+
+
+def _subjects(outliers: Sequence[Outlier]) -> str:
+    return counted(len(outliers), "species is", "species are")
+
+
+def _names(outliers: Sequence[Outlier]) -> tuple[str, ...]:
+    return tuple(o.species.name for o in outliers)
+
+
+def _values(outliers: Sequence[Outlier], quality: AlignmentQuality | None = None) -> str:
+    furthest = sorted(outliers, key=lambda o: -abs(o.species.identity - o.expected) / o.allowed)
+    return _listed(
+        f"{o.species.name} ({o.species.identity:.1%} instead of {o.expected:.1%}"
+        f"{'' if quality is None else _like(quality, o)})"
+        for o in furthest
+    )
+
+
+def _like(quality: AlignmentQuality, outlier: Outlier) -> str:
+    """The species whose distance would suit the identity best."""
+    others = [row for row in quality.others if row is not outlier.species]
+    at = quality.divergence.trend(np.array([row.distance for row in others]))
+    misfit = np.abs(at - outlier.species.identity)
+    if not len(misfit) or misfit.min() > outlier.allowed / 2:
+        return ""
+    return f", as at the distance of {others[int(misfit.argmin())].name}"
+
+
 def _coverage_findings(quality: AlignmentQuality) -> Iterator[Finding]:
     scarce = [row for row in quality.others if not row.is_absent and row.coverage < _SCARCE]
     if scarce:
@@ -107,7 +339,7 @@ def _coverage_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             True,
             f"{counted(len(scarce), 'species has', 'species have')} a base in less than "
             f"{_SCARCE:.0%} of {quality.columns:,} columns: "
-            + listed(f"{row.name} ({row.bases:,})" for row in scarce),
+            + _listed(f"{row.name} ({row.bases:,})" for row in scarce),
             "an incomplete or fragmented assembly, or sequence that these species lost or never "
             f"had; suspicious where they are close to the reference (closest: {near.name} at "
             f"{near.distance:.2f} substitutions per site)",
@@ -135,7 +367,7 @@ def _coverage_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             True,
             f"{counted(len(hard), 'species has', 'species have')} more than {_MUCH_UNKNOWN:.0%} "
             "N among the aligned letters: "
-            + listed(f"{row.name} ({row.unknown_fraction:.0%})" for row in hard),
+            + _listed(f"{row.name} ({row.unknown_fraction:.0%})" for row in hard),
             "a hard-masked assembly (N instead of lower case), or one full of gaps",
             "align soft-masked assemblies",
             tuple(row.name for row in hard),
@@ -156,7 +388,7 @@ def _row_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             True,
             f"more than {_MANY_DUPLICATES:.0%} of the rows of "
             f"{counted(len(duplicated), 'species', 'species')} are further rows of a block: "
-            + listed(
+            + _listed(
                 f"{row.name} ({row.duplicate_fraction:.0%} of {row.rows:,})" for row in duplicated
             )
             + (f"; the policy was {policy}" if isinstance(policy, str) else ""),
@@ -196,7 +428,7 @@ def _row_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "wrong_sizes",
             False,
             f"{sum(wrong.values()):,} of {n_rows:,} rows state another size than their number of "
-            f"bases: {listed(f'{name} ({rows:,})' for name, rows in wrong.items())}",
+            f"bases: {_listed(f'{name} ({rows:,})' for name, rows in wrong.items())}",
             "blocks were cut without correcting the rows of the other species",
             "none is needed: only the reference's coordinates are used",
             tuple(wrong),
@@ -210,7 +442,7 @@ def _contig_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "contigs_without_blocks",
             False,
             f"{len(bare):,} of {counted(len(quality.contigs), 'contig')} "
-            f"{'has' if len(bare) == 1 else 'have'} no block: {listed(bare)}",
+            f"{'has' if len(bare) == 1 else 'have'} no block: {_listed(bare)}",
             "part of the alignment is missing, or regions were left out",
             "check that the files of all contigs were given",
             tuple(bare),
@@ -223,7 +455,7 @@ def _contig_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             True,
             f"on {len(at_start)} of {len(long)} contigs of {_LONG_CONTIG:,} bases and more, blocks "
             f"lie in the first {_BEGINNING:.0%} only: "
-            + listed(f"{c.name} (up to {c.last:,} of {c.length:,})" for c in at_start),
+            + _listed(f"{c.name} (up to {c.last:,} of {c.length:,})" for c in at_start),
             "coordinates are counted within slices, not on the contigs of this assembly, or only "
             "the beginnings were aligned",
             "give --fasta, which compares every block with the reference sequence",
@@ -242,7 +474,7 @@ def _mask_findings(quality: AlignmentQuality) -> Iterator[Finding]:
             "no_soft_mask",
             False,
             f"{counted(len(bare), 'species has', 'species have')} next to no lower case, where "
-            f"the median is {usual:.0%}: {listed(row.name for row in bare)}",
+            f"the median is {usual:.0%}: {_listed(row.name for row in bare)}",
             "these assemblies are not soft-masked",
             "mask their repeats before aligning, if repeats are to be told apart",
             tuple(row.name for row in bare),
@@ -261,3 +493,10 @@ def _numbers(value: object) -> dict[str, int]:
     if not isinstance(value, dict):
         return {}
     return {str(name): recorded_number(number) for name, number in value.items()}
+
+
+def _listed(items: Iterable[str]) -> str:
+    """The first few of many, and how many more there are."""
+    all_items = list(items)
+    more = f" and {len(all_items) - _MOST_NAMED:,} more" if len(all_items) > _MOST_NAMED else ""
+    return ", ".join(all_items[:_MOST_NAMED]) + more

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from phylotools.report.finding import Finding, counted
+from phylotools.errors import counted
+from phylotools.report.findings import Finding
 from phylotools.report.quality import AlignmentQuality
 from phylotools.version import __version__
 

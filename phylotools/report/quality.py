@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from phylotools.report.placement import (
     find_misplaced,
 )
 from phylotools.store.read import ColumnStore
+from phylotools.store.tree_scale import FEWEST_COLUMNS
 
 #: What preprocessing records of each species.
 _RECORDED = ("rows", "duplicate_rows", "wrong_size_rows")
@@ -185,6 +187,55 @@ class AlignmentQuality:
     def others(self) -> tuple[SpeciesQuality, ...]:
         """Every species but the reference."""
         return tuple(row for row in self.species if row.name != self.reference_species)
+
+    def usual_identity(self, row: SpeciesQuality, distance: float) -> tuple[float, float]:
+        """Expected identity at a distance, and the difference from it that is not unusual."""
+        allowed = self.divergence.allowed(row.comparable, row.columns)
+        return self.divergence.expected(distance), allowed
+
+    @cached_property
+    def identity_outliers(self) -> list[Outlier]:
+        """Species whose identity to the reference is not what their distance predicts."""
+        found = []
+        for row in self.others:
+            expected, allowed = self.usual_identity(row, row.distance)
+            if row.comparable >= FEWEST_COLUMNS and abs(row.identity - expected) > allowed:
+                found.append(Outlier(row, expected, allowed))
+        return found
+
+    @cached_property
+    def misplaced_names(self) -> tuple[str, ...]:
+        """Names of the misplaced species."""
+        return tuple(self.species[found.species].name for found in self.misplaced)
+
+    @cached_property
+    def unusual_species(self) -> set[str]:
+        """Names of the species that a picture should mark."""
+        return {outlier.species.name for outlier in self.identity_outliers} | {
+            *self.misplaced_names
+        }
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A species far from the trend of its alignment.
+
+    Attributes
+    ----------
+    species : SpeciesQuality
+    expected : float
+        Identity at its distance.
+    allowed : float
+        Difference that would not be unusual.
+    """
+
+    species: SpeciesQuality
+    expected: float
+    allowed: float
+
+    @property
+    def is_high(self) -> bool:
+        return self.species.identity > self.expected
 
 
 def measure_quality(store: ColumnStore, *, threads: int = 1) -> AlignmentQuality:

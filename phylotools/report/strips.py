@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from phylotools.drawing import COLOURS, GREY, fitting_name
 from phylotools.phylogeny.tree import Tree
-from phylotools.report.identity_findings import unusual_species
 from phylotools.report.quality import AlignmentQuality, SpeciesQuality
 from phylotools.store.tree_scale import FEWEST_COLUMNS
 
@@ -107,7 +106,6 @@ def draw_strips(
     left, top, width : float
         In inches; `width` beyond the layout's own goes to the bars.
     """
-    outliers = unusual_species(quality)
     step = width / layout.n_columns
     stretch = step - layout.width / layout.n_columns
     for column in range(layout.n_columns):
@@ -117,7 +115,7 @@ def draw_strips(
         y = top + _HEADER
         height = len(rows) * layout.row_height
         axes = [place(x, y, _TREE, height)]
-        _draw_tree(axes[0], quality.tree, first)
+        _draw_tree(axes[0], quality.tree)
         x += _TREE
         axes.append(place(x, y, layout.name_width, height))
         _draw_names(axes[1], rows, layout, quality.reference_species)
@@ -126,20 +124,20 @@ def draw_strips(
         _draw_content(axes[2], rows)
         x += _BARS + 0.7 * stretch + _SPACE
         axes.append(place(x, y, _IDENTITY + 0.3 * stretch, height))
-        _draw_identity(axes[3], rows, quality, outliers)
+        _draw_identity(axes[3], rows, quality)
         if layout.has_duplicates:
             x += _IDENTITY + 0.3 * stretch + _SPACE
             axes.append(place(x, y, _REPEATS, height))
             _draw_duplicates(axes[4], rows, quality)
         for panel in axes:
             panel.set_ylim(len(rows) - 0.5, -0.5)
-        _shift_tree(axes[0], first, len(rows))
+        axes[0].set_ylim(first + len(rows) - 0.5, first - 0.5)
 
 
-def content_legend(
-    figure: Any, at: tuple[float, float], layout: StripLayout, *, with_absent: bool
+def draw_legend(
+    figure: Any, at: tuple[float, float], layout: StripLayout, quality: AlignmentQuality
 ) -> None:
-    """One line that explains the rows; `at` is its lower left corner in the figure."""
+    """Explain the rows in one line; `at` is its lower left corner in the figure."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -152,7 +150,7 @@ def content_legend(
     ]
     if layout.has_duplicates:
         handles.append(Patch(color=_DUPLICATES, label="further rows of a block"))
-    if with_absent:
+    if any(row.is_absent for row in quality.species):
         handles.append(Line2D([], [], color="none", label="orange name: no row"))
     figure.legend(
         handles=handles,
@@ -167,7 +165,7 @@ def content_legend(
     )
 
 
-def _draw_tree(axes: Any, tree: Tree, first: int) -> None:
+def _draw_tree(axes: Any, tree: Tree) -> None:
     """The whole tree; the limits cut out the rows of this column."""
     from matplotlib.collections import LineCollection
 
@@ -188,22 +186,14 @@ def _draw_tree(axes: Any, tree: Tree, first: int) -> None:
     axes.set_axis_off()
 
 
-def _shift_tree(axes: Any, first: int, n_rows: int) -> None:
-    axes.set_ylim(first + n_rows - 0.5, first - 0.5)
-
-
 def _tree_places(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance of every node from the root, and its row: the middle of its outermost children."""
-    x = np.zeros(len(tree.names))
-    for node, parent in enumerate(tree.parent.tolist()):
-        if parent >= 0:
-            x[node] = x[parent] + tree.branch_length[node]
     y = np.zeros(len(tree.names))
     y[tree.tip_nodes] = np.arange(tree.n_tips)
     for node in tree.postorder.tolist():
         if below := tree.children[node]:
             y[node] = (y[below[0]] + y[below[-1]]) / 2
-    return x, y
+    return tree.root_distance, y
 
 
 def _draw_names(
@@ -251,9 +241,7 @@ def _upper_unknown(row: SpeciesQuality) -> int:
     return min(row.unknown, row.bases + row.unknown - row.masked)
 
 
-def _draw_identity(
-    axes: Any, rows: tuple[SpeciesQuality, ...], quality: AlignmentQuality, outliers: set[str]
-) -> None:
+def _draw_identity(axes: Any, rows: tuple[SpeciesQuality, ...], quality: AlignmentQuality) -> None:
     seen = [place for place, row in enumerate(rows) if row.comparable]
     trend = [quality.divergence.expected(rows[place].distance) for place in seen]
     axes.plot(trend, seen, ls="none", marker="|", ms=5, mew=1.2, color=GREY)
@@ -261,7 +249,7 @@ def _draw_identity(
         chosen = [
             place
             for place in seen
-            if (rows[place].name in outliers) == is_odd
+            if (rows[place].name in quality.unusual_species) == is_odd
             and (rows[place].comparable >= FEWEST_COLUMNS) == is_known
         ]
         colour = _OUTLIER if is_odd else COLOURS[0] if is_known else GREY

@@ -14,8 +14,7 @@ from phylotools.io.delimited import tsv_lines
 from phylotools.io.documents import json_ready
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.provenance import RunRecord
-from phylotools.report.finding import Finding
-from phylotools.report.findings import find_problems
+from phylotools.report.findings import Finding, find_problems
 from phylotools.report.page import report_page
 from phylotools.report.quality import AlignmentQuality, SpeciesQuality, measure_quality
 from phylotools.store.read import ColumnStore

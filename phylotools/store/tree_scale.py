@@ -156,10 +156,7 @@ def _substitutions(differing: NDArray[np.float64], chance: float) -> NDArray[np.
 
 def _is_clock(tree: Tree) -> bool:
     """Whether all tips are equally far from the root."""
-    depth = np.zeros(len(tree.names))
-    for node, above in enumerate(tree.parent.tolist()):  # parents come before their children
-        depth[node] = (depth[above] if above >= 0 else 0.0) + tree.branch_length[node]
-    tips = depth[tree.tip_nodes]
+    tips = tree.root_distance[tree.tip_nodes]
     return tree.n_tips > 2 and bool(np.ptp(tips) <= _EQUAL * tips.max())
 
 

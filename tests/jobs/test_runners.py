@@ -11,7 +11,9 @@ from phylotools.jobs.runners import InThreads, in_turn
 PARTITIONS = [Partition(index, None) for index in range(20)]
 
 
-@pytest.mark.parametrize("runner", [in_turn, InThreads(1), InThreads(4)], ids=str)
+@pytest.mark.parametrize(
+    "runner", [in_turn, InThreads(1), InThreads(4)], ids=["in turn", "one thread", "four threads"]
+)
 def test_every_partition_is_run_once(runner):
     done = []
     runner(done.append, PARTITIONS)
