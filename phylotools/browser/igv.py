@@ -63,7 +63,7 @@ def igv_page(
         HTML in ASCII.
     """
     drawn = [track for track in tracks if track.kind != "table"]
-    colours = {track.base: _rgb(track) for track in tracks if track.base is not None}
+    colours = {track.base: track.css_colour for track in tracks if track.base is not None}
     page: dict[str, Any] = {
         "title": title,
         "reference": reference,
@@ -120,7 +120,7 @@ def _entries(tracks: Sequence[Track], indexes: dict[str, str]) -> Iterator[dict[
             entry |= {
                 "type": "annotation",
                 "format": "bed",
-                "color": _rgb(track),
+                "color": track.css_colour,
                 "indexURL": indexes[track.file],
                 "displayMode": "EXPANDED",
             }
@@ -151,8 +151,8 @@ def _signal(track: Track) -> dict[str, Any]:
         "type": "wig",
         "format": "bigwig",
         "height": _SIGNAL_HEIGHT,
-        "color": _rgb(track),
-        "altColor": _rgb(track),
+        "color": track.css_colour,
+        "altColor": track.css_colour,
         "graphType": "dynseq" if track.letters else "bar",
     }
     if track.limits is None:
@@ -166,10 +166,6 @@ def _signal(track: Track) -> dict[str, Any]:
         "min": low,
         "max": high,
         "minColor": "rgb(255,255,255)",
-        "maxColor": _rgb(track),
+        "maxColor": track.css_colour,
     }
     return entry | {"graphType": "heatmap", "height": _ROW_HEIGHT, "colorScale": scale}
-
-
-def _rgb(track: Track) -> str:
-    return f"rgb({track.rgb})"

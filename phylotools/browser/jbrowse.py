@@ -95,10 +95,6 @@ def _limits(track: Track) -> dict[str, float]:
     return {"minScore": track.limits[0], "maxScore": track.limits[1]}
 
 
-def _rgb(track: Track) -> str:
-    return f"rgb({track.rgb})"
-
-
 def _signal(track: Track) -> dict[str, Any]:
     display = {
         "type": "LinearWiggleDisplay",
@@ -108,8 +104,8 @@ def _signal(track: Track) -> dict[str, Any]:
         "renderers": {
             "XYPlotRenderer": {
                 "type": "XYPlotRenderer",
-                "posColor": _rgb(track),
-                "negColor": _rgb(track),
+                "posColor": track.css_colour,
+                "negColor": track.css_colour,
             }
         },
     }
@@ -122,7 +118,9 @@ def _signal(track: Track) -> dict[str, Any]:
 
 
 def _by_base(bases: Sequence[Track]) -> dict[str, Any]:
-    adapters = [{**_bigwig(track), "source": track.base, "color": _rgb(track)} for track in bases]
+    adapters = [
+        {**_bigwig(track), "source": track.base, "color": track.css_colour} for track in bases
+    ]
     display = {
         "type": "MultiLinearWiggleDisplay",
         "displayId": f"{bases[0].file}-MultiLinearWiggleDisplay",

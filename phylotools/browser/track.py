@@ -76,6 +76,11 @@ class Track:
         return ",".join(map(str, self.colour))
 
     @property
+    def css_colour(self) -> str:
+        """``rgb(red,green,blue)``."""
+        return f"rgb({self.rgb})"
+
+    @property
     def is_height(self) -> bool:
         """Whether the values can be stacked as heights of letters."""
         return self.limits is not None and self.limits[0] >= 0

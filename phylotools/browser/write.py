@@ -10,9 +10,10 @@ from pathlib import Path
 from phylotools.browser.hub import hub_text, ucsc_genome
 from phylotools.browser.igv import igv_library, igv_page, write_embedded
 from phylotools.browser.jbrowse import config_text
-from phylotools.browser.sequence import LARGEST_COPY, write_reference, write_sizes
 from phylotools.browser.track import Track
 from phylotools.errors import InputError
+from phylotools.io.bases import LETTER_OF_CODE
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.regions import Region, RegionSet
 
@@ -27,6 +28,9 @@ FILE_NAMES = (
     "reference.fa",
     "reference.fa.fai",
 )
+#: A larger reference is not copied into the folder: browsers then show lengths alone.
+LARGEST_COPY = 32_000_000
+_LINE = 60
 #: Files of more bytes in all are not copied into ``igv_data.js``.
 LARGEST_EMBEDDED = 64 << 20
 #: Bases in the first view: more than a screen has pixels for, few enough to load at once.
@@ -103,14 +107,14 @@ def write_browser_files(
 
     has_sequence = fasta is not None and sum(contigs.values()) <= LARGEST_COPY
     if fasta is not None and has_sequence:
-        write_reference(folder, Path(fasta), contigs)
+        _write_reference(folder, Path(fasta), contigs)
         written = ["reference.fa", "reference.fa.fai"]
         reference = {"fastaURL": "reference.fa", "indexURL": "reference.fa.fai"}
     else:
         written = ["chrom.sizes"]
         reference = {"fastaURL": "chrom.sizes", "format": "chromsizes"}
         notes.append("the browser pages have no sequence: the reference is large or not given")
-    write_sizes(folder / "chrom.sizes", contigs)
+    _write_sizes(folder / "chrom.sizes", contigs)
     shown = [track.file for track in tracks if track.kind != "table" and track.is_shown]
     needed = [*written, *shown, *(indexes[file] for file in shown if file in indexes)]
 
@@ -180,3 +184,33 @@ def _embed(folder: Path, needed: Sequence[str]) -> str | None:
         return None
     write_embedded(path, folder, needed)
     return path.name
+
+
+def _write_sizes(path: Path, contigs: Mapping[str, int]) -> None:
+    """Write ``chrom.sizes``: name and length, separated by a tab."""
+    lines = (f"{name}\t{length}\n" for name, length in contigs.items())
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _write_reference(folder: Path, fasta: Path, contigs: Mapping[str, int]) -> None:
+    """Write ``reference.fa`` and its ``.fai``: the contigs, in lines of equal length.
+
+    Letters other than A, C, G and T become N. `InputError` if the FASTA lacks a contig.
+    """
+    with (
+        ReferenceGenome.open(fasta) as genome,
+        open(folder / "reference.fa", "wb") as sequence,
+        open(folder / "reference.fa.fai", "w", encoding="utf-8") as index,
+    ):
+        for contig, length in contigs.items():
+            if genome.contigs.get(contig) != length:
+                raise InputError(
+                    f"contig {contig!r} is not there with {length} bases",
+                    path=fasta,
+                    remedy="give the FASTA that the tracks were made from",
+                )
+            sequence.write(f">{contig}\n".encode())
+            index.write(f"{contig}\t{length}\t{sequence.tell()}\t{_LINE}\t{_LINE + 1}\n")
+            letters = LETTER_OF_CODE[genome.bases(Region(contig, 0, length))].tobytes()
+            for start in range(0, length, _LINE):
+                sequence.write(letters[start : start + _LINE] + b"\n")

@@ -27,7 +27,7 @@ from phylotools.preprocess.projection import encoded, read_chunk
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, decode_chunk
+from phylotools.store.chunks import StoredChunk, decode_values
 from phylotools.store.read import open_store
 from phylotools.store.tree_scale import warn_of_scale
 
@@ -321,5 +321,5 @@ class _JoinedPieces:
 
     def _decoded(self, chunk: StoredChunk) -> NDArray[np.uint8]:
         bases = np.empty((self.tree.n_tips, schema.CHUNK_LENGTH), dtype=np.uint8)
-        decode_chunk(chunk.blob, bases)
+        decode_values(chunk.blob, bases)
         return bases

@@ -15,7 +15,7 @@ from phylotools.io.bases import ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE
 from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.preprocess import projection_kernels as kernels
 from phylotools.store import schema
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 
 #: Bytes of chunks that are open. A sorted alignment touches a few chunks at a time; blocks in any
 #: order make chunks be written in several layers, the more the smaller this is.
@@ -238,7 +238,7 @@ def encoded(contig: int, index: int, bases: NDArray[np.uint8], reference_index: 
     return StoredChunk(
         contig,
         index,
-        encode_chunk(bases),
+        encode_values(bases),
         chunk_digest(bases),
         bases[reference_index].copy(),
         depth,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,10 @@ from phylotools.errors import InputError
 from phylotools.io.regions import MAX_COORDINATE
 from phylotools.store import schema
 from phylotools.store.schema import ArrayLayout
-from phylotools.store.shards import read_json, read_layout
 
 _REMEDY = "give a folder that `phylotools preprocess` made"
-DAMAGED = "restore it or make it again; `phylotools inspect --verify` names the damaged part"
+RESTORE = "restore it or make it again"
+DAMAGED = f"{RESTORE}; `phylotools inspect --verify` names the damaged part"
 _REQUIRED = {
     "reference_species": str,
     "reference_source": str,
@@ -24,6 +26,16 @@ _REQUIRED = {
     "statistics": dict,
     "run": dict,
 }
+#: What a reader must find in an array's metadata as it would write it, beside the codecs.
+_METADATA = (
+    "zarr_format",
+    "node_type",
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "fill_value",
+)
 
 
 def read_attributes(folder: Path) -> dict[str, Any]:
@@ -53,7 +65,7 @@ def read_attributes(folder: Path) -> dict[str, Any]:
         raise InputError(
             "the attributes in zarr.json do not fit their checksum: the store is damaged",
             path=folder,
-            remedy="restore it or make it again",
+            remedy=RESTORE,
         )
     return attributes
 
@@ -109,3 +121,54 @@ def read_layouts(folder: Path, length: int, attributes: dict[str, Any]) -> list[
             )
         layouts.append(layout)
     return layouts
+
+
+def read_layout(folder: Path, expected: ArrayLayout) -> ArrayLayout | None:
+    """The layout of a stored array; None unless it is the expected one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    expected : ArrayLayout
+        Any length of shards will do, and any length if its own is -1.
+    """
+    found = read_json(folder / expected.name / "zarr.json") or {}
+    try:
+        shard_length = found["chunk_grid"]["configuration"]["chunk_shape"][0]
+        length = found["shape"][0] if expected.length < 0 else expected.length
+        if not (_is_count(shard_length) and _is_count(length)):
+            return None
+        n_chunks, rest = divmod(shard_length, expected.chunk_length)
+        if rest or not 0 < n_chunks <= schema.MOST_CHUNKS_PER_SHARD:
+            return None
+        layout = replace(expected, length=length, shard_length=shard_length)
+        fits = _comparable(found) == _comparable(layout.metadata())
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+    return layout if fits else None
+
+
+def _is_count(number: Any) -> bool:
+    return type(number) is int and 0 <= number <= schema.MOST_POSITIONS
+
+
+def _comparable(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a reader must know of an array; how hard its chunks were compressed is not of it."""
+    kept = {key: metadata[key] for key in _METADATA}
+    (codec,) = metadata["codecs"]
+    sharding = dict(codec["configuration"])
+    codecs = sharding.pop("codecs")
+    plain = [{k: v for k, v in c.items() if c["name"] != "zstd" or k == "name"} for c in codecs]
+    return {**kept, "codec": codec["name"], "sharding": sharding, "codecs": plain}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a regular file; None where there is none."""
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -23,7 +23,7 @@ from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_text
 from phylotools.store import schema
 from phylotools.store.chunks import ArrayDigest, DamagedError, chunk_digest, intervals_digest
-from phylotools.store.opening import DAMAGED, checked_length, read_attributes, read_layouts
+from phylotools.store.opening import DAMAGED, RESTORE, checked_length, read_attributes, read_layouts
 from phylotools.store.schema import ArrayLayout
 from phylotools.store.shards import ShardReader
 
@@ -237,7 +237,7 @@ class ColumnStore:
                 raise InputError(
                     f"the checksum of array {name} is wrong: the store is damaged",
                     path=self.path,
-                    remedy="restore it or make it again",
+                    remedy=RESTORE,
                 )
 
     def _digests(self, threads: int) -> Iterator[tuple[str, str]]:
@@ -321,13 +321,8 @@ class ColumnStore:
         return InputError(
             f"array {name}{where} cannot be read: the store is damaged",
             path=self.path,
-            remedy="restore it or make it again",
+            remedy=RESTORE,
         )
-
-
-def is_store(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder with a zarr root, so that `open_store` should judge it."""
-    return (Path(path) / "zarr.json").is_file()
 
 
 def open_store(path: str | os.PathLike[str]) -> ColumnStore:

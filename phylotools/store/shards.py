@@ -13,19 +13,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.store import schema
-from phylotools.store.chunks import DamagedError, decode_values, encode_values
+from phylotools.store.chunks import DamagedError, columns_of, decode_values, encode_values
 from phylotools.store.schema import ArrayLayout
-from phylotools.store.transpose import columns_of
 
 #: Offset and size of a chunk that is not stored.
 _ABSENT = (1 << 64) - 1
@@ -33,15 +29,6 @@ _ENTRY_BYTES = 16
 _CRC = struct.Struct("<I")
 #: Shards of one array kept open: few beside the 1,024 files that a process may usually have.
 _OPEN_SHARDS = 32
-_METADATA = (
-    "zarr_format",
-    "node_type",
-    "shape",
-    "data_type",
-    "chunk_grid",
-    "chunk_key_encoding",
-    "fill_value",
-)
 
 
 class ShardWriter:
@@ -92,12 +79,7 @@ class ShardWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         elif self._file is not None:
@@ -141,15 +123,10 @@ class ValueWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-        self._writer.__exit__(kind, error, traceback)
+        self._writer.__exit__(kind)
 
 
 class ShardReader:
@@ -349,54 +326,3 @@ class _Shard:
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             self._file.close()
-
-
-def read_layout(folder: Path, expected: ArrayLayout) -> ArrayLayout | None:
-    """The layout of a stored array; None unless it is the expected one.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the store.
-    expected : ArrayLayout
-        Any length of shards will do, and any length if its own is -1.
-    """
-    found = read_json(folder / expected.name / "zarr.json") or {}
-    try:
-        shard_length = found["chunk_grid"]["configuration"]["chunk_shape"][0]
-        length = found["shape"][0] if expected.length < 0 else expected.length
-        if not (_is_count(shard_length) and _is_count(length)):
-            return None
-        n_chunks, rest = divmod(shard_length, expected.chunk_length)
-        if rest or not 0 < n_chunks <= schema.MOST_CHUNKS_PER_SHARD:
-            return None
-        layout = replace(expected, length=length, shard_length=shard_length)
-        fits = _comparable(found) == _comparable(layout.metadata())
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return None
-    return layout if fits else None
-
-
-def _is_count(number: Any) -> bool:
-    return type(number) is int and 0 <= number <= schema.MOST_POSITIONS
-
-
-def _comparable(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What a reader must know of an array; how hard its chunks were compressed is not of it."""
-    kept = {key: metadata[key] for key in _METADATA}
-    (codec,) = metadata["codecs"]
-    sharding = dict(codec["configuration"])
-    codecs = sharding.pop("codecs")
-    plain = [{k: v for k, v in c.items() if c["name"] != "zstd" or k == "name"} for c in codecs]
-    return {**kept, "codec": codec["name"], "sharding": sharding, "codecs": plain}
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a regular file; None where there is none."""
-    if not path.is_file():  # nor a pipe, which would be waited for
-        return None
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -15,7 +15,7 @@ from phylotools.preprocess.plan import Settings
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 from phylotools.store.read import ColumnStore, open_store
 
 
@@ -78,4 +78,4 @@ def chunk_of(contig: int, index: int, whole: np.ndarray, own: int) -> StoredChun
     part = slice(index * schema.CHUNK_LENGTH, (index + 1) * schema.CHUNK_LENGTH)
     bases = np.ascontiguousarray(whole[:, part])
     depth = ((bases & schema.CODE_MASK) < schema.N).sum(axis=0, dtype=np.uint16)
-    return StoredChunk(contig, index, encode_chunk(bases), chunk_digest(bases), bases[own], depth)
+    return StoredChunk(contig, index, encode_values(bases), chunk_digest(bases), bases[own], depth)

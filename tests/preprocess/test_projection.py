@@ -11,7 +11,7 @@ from phylotools.io.alignment.blocks import BlockBatch
 from phylotools.jobs.piece import PieceWriter, open_piece
 from phylotools.preprocess.projection import ENTRY, Projector, read_chunk
 from phylotools.store import schema
-from phylotools.store.chunks import chunk_digest, decode_chunk
+from phylotools.store.chunks import chunk_digest, decode_values
 
 LETTERS = np.frombuffer(b"ACGTacgtN-", dtype=np.uint8)
 CODES = np.array([0, 1, 2, 3, 8, 9, 10, 11, 4, 5], dtype=np.uint8)
@@ -92,7 +92,7 @@ def projected(folder, batches, **options) -> tuple[dict[int, np.ndarray], int]:
     for row, entry in enumerate(piece.index):
         chunk = read_chunk(piece, row, 7)
         bases = np.empty((N_SPECIES, schema.CHUNK_LENGTH), dtype=np.uint8)
-        decode_chunk(chunk.blob, bases)
+        decode_values(chunk.blob, bases)
         assert chunk.contig == 7
         assert chunk.digest == chunk_digest(bases)
         np.testing.assert_array_equal(chunk.reference, bases[REFERENCE])

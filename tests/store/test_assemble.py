@@ -19,7 +19,7 @@ from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 from phylotools.store.read import open_store
 
 C = schema.CHUNK_LENGTH
@@ -53,7 +53,7 @@ def stored_chunks(columns, contigs=CONTIGS):
             if (bases != schema.NO_BLOCK).any():
                 depth = ((bases & 7) < 4).sum(axis=0).astype(np.uint16)
                 yield StoredChunk(
-                    number, index, encode_chunk(bases), chunk_digest(bases), bases[1], depth
+                    number, index, encode_values(bases), chunk_digest(bases), bases[1], depth
                 )
 
 

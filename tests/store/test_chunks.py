@@ -15,9 +15,7 @@ from phylotools.store.chunks import (
     ArrayDigest,
     DamagedError,
     chunk_digest,
-    decode_chunk,
     decode_values,
-    encode_chunk,
     encode_values,
 )
 
@@ -29,9 +27,9 @@ def random_chunk(n_species=5, seed=1):
 
 def test_a_chunk_is_read_back_and_is_a_plain_frame():
     bases = random_chunk()
-    blob = encode_chunk(bases)
+    blob = encode_values(bases)
     out = np.empty_like(bases)
-    decode_chunk(blob, out)
+    decode_values(blob, out)
     np.testing.assert_array_equal(out, bases)
     assert Zstd().decode(blob) == bases.tobytes()
     assert chunk_digest(bases) == hashlib.sha256(bases.tobytes()).digest()
@@ -41,11 +39,11 @@ def test_a_chunk_is_read_back_and_is_a_plain_frame():
 def test_no_damage_is_read_as_a_chunk(place, bit, n_species):
     """One bit anywhere: an error, or the very same bases (a bit that decides nothing)."""
     bases = random_chunk(n_species) & np.uint8(3)
-    blob = bytearray(encode_chunk(bases))
+    blob = bytearray(encode_values(bases))
     blob[place % len(blob)] ^= 1 << bit
     out = np.empty_like(bases)
     try:
-        decode_chunk(bytes(blob), out)
+        decode_values(bytes(blob), out)
     except DamagedError:
         return
     np.testing.assert_array_equal(out, bases)
@@ -54,21 +52,21 @@ def test_no_damage_is_read_as_a_chunk(place, bit, n_species):
 @given(st.binary(max_size=40), st.booleans())
 def test_foreign_bytes_are_refused(data, is_frame):
     with pytest.raises(DamagedError):
-        decode_chunk(b"\x28\xb5\x2f\xfd" * is_frame + data, random_chunk())
+        decode_values(b"\x28\xb5\x2f\xfd" * is_frame + data, random_chunk())
 
 
 @pytest.mark.parametrize("n_species", [1, 4, 6, 5000])
 def test_a_chunk_of_another_size_is_refused(n_species):
-    blob = encode_chunk(random_chunk(n_species))
+    blob = encode_values(random_chunk(n_species))
     with pytest.raises(DamagedError, match="instead of"):
-        decode_chunk(blob, random_chunk())
+        decode_values(blob, random_chunk())
 
 
 def test_every_cut_of_a_chunk_is_refused():
-    blob = encode_chunk(random_chunk(1))
+    blob = encode_values(random_chunk(1))
     for size in range(len(blob)):
         with pytest.raises(DamagedError):
-            decode_chunk(blob[:size], random_chunk(1))
+            decode_values(blob[:size], random_chunk(1))
 
 
 @pytest.mark.parametrize("claimed", [None, 1 << 40, 5 * schema.CHUNK_LENGTH])
@@ -85,7 +83,7 @@ def test_a_bomb_takes_no_memory(claimed):
     out = random_chunk()
     tracemalloc.start()
     with pytest.raises(DamagedError):
-        decode_chunk(header + block * 400 + last, out)
+        decode_values(header + block * 400 + last, out)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 

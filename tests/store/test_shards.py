@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from zarr.codecs import TransposeCodec, ZstdCodec
 
 from phylotools.store import schema
-from phylotools.store.chunks import DamagedError, encode_chunk
+from phylotools.store.chunks import DamagedError, columns_of, encode_values
+from phylotools.store.opening import read_layout
 from phylotools.store.schema import ArrayLayout
-from phylotools.store.shards import ShardReader, ShardWriter, ValueWriter, read_layout
-from phylotools.store.transpose import columns_of
+from phylotools.store.shards import ShardReader, ShardWriter, ValueWriter
 
 C = schema.CHUNK_LENGTH
 BASES = dataclasses.replace(schema.bases_layout(11 * C, 13), shard_length=4 * C)
@@ -72,7 +72,7 @@ def write(folder, layout, values):
         for chunk in range(layout.length // C):
             part = values[chunk * C : (chunk + 1) * C]
             if (part != layout.fill_value).any():
-                writer.append(chunk, encode_chunk(np.ascontiguousarray(part.T)))
+                writer.append(chunk, encode_values(np.ascontiguousarray(part.T)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.name}-{layout.length}")

@@ -14,7 +14,7 @@ from phylotools.phylogeny.tree import parse_newick
 from phylotools.provenance import RunRecord
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
-from phylotools.store.chunks import StoredChunk, chunk_digest, encode_chunk
+from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT, METRICS, METRICS_COLUMNS
@@ -59,7 +59,7 @@ def random_store(folder: Path, seed: int, *, weights: bool = False) -> Path:
                 for start in rng.integers(0, schema.CHUNK_LENGTH, 3).tolist():
                     bases[:, start : start + 200] = schema.NO_BLOCK
                 depth = ((bases & schema.CODE_MASK) < schema.N).sum(axis=0).astype(np.uint16)
-                blob, digest = encode_chunk(bases), chunk_digest(bases)
+                blob, digest = encode_values(bases), chunk_digest(bases)
                 yield StoredChunk(contig, index, blob, digest, bases[0], depth)
 
     assemble_store(
