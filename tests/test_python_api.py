@@ -146,6 +146,8 @@ def test_variants_from_arrays_and_frames(model) -> None:
     ):
         np.testing.assert_array_equal(phylotools.score_variants(model, given).llr, expected)
     assert phylotools.score_variants(model, variants[0]).llr == expected[0]
+    text = ":".join(map(str, variants[0]))
+    assert phylotools.score_variants(model, text).llr == expected[0]
 
 
 def test_regions_of_every_kind(model, tmp_path) -> None:
@@ -205,9 +207,9 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
         (lambda m: phylotools.embed(m, "ACGT", pool="median"), "pool must be one of"),
         (lambda m: phylotools.embed(m, "ACGT", strand="minus"), "strand must be one of"),
         (lambda m: phylotools.embed(m, "ACGT", strand="bed"), "no strand"),
-        (lambda m: phylotools.embed(m, regions=[("chrM", 5, 5)]), "region 0"),
-        (lambda m: phylotools.embed(m, regions=[ND1, ("chrM", -5, 5)]), "region 1"),
-        (lambda m: phylotools.embed(m, regions=[("chrQ", 1, 5)]), "region 0"),
+        (lambda m: phylotools.embed(m, regions=[("chrM", 5, 5)]), "is empty in the reference"),
+        (lambda m: phylotools.embed(m, regions=[ND1, ("chrM", -5, 5)]), "does not lie within"),
+        (lambda m: phylotools.embed(m, regions=[("chrQ", 1, 5)]), "chrQ:1-5, is on no contig"),
         (lambda m: phylotools.embed(m, regions=[("chrM", 1)]), "region 0 is not"),
         (lambda m: phylotools.embed(m, regions=[]), "no region"),
         (lambda m: phylotools.embed(m, regions={"contig": [], "start": []}), "no column 'end'"),

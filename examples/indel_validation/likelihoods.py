@@ -77,7 +77,7 @@ def haplotype_log_odds(scorer: Scorer, changes: Sequence[Change]) -> list[LogOdd
         for allele in (change.ref, change.alt):
             codes = CODE_OF_BYTE[np.frombuffer(allele, dtype=np.uint8)]
             tokens = np.concatenate([before, codes, behind])
-            theta = scorer.theta_of(tokens[None])[0]
+            theta = scorer.values_of(tokens[None])[0]
             odds.append(of_bases(site_log_odds(scorer, theta), tokens[half : len(tokens) - half]))
         found.append(LogOdds(change, *odds))
     return found

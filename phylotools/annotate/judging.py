@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate import judging_kernels as kernels
-from phylotools.annotate.haplotypes import Change, HaplotypeLayout
+from phylotools.annotate.haplotypes import Change, HaplotypeLayout, LaidChanges
 from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
-from phylotools.annotate.spelled_records import SpelledRecords, judge_spelled
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import contains
@@ -34,11 +33,16 @@ from phylotools.scoring.reference import (
     AssemblyCheck,
     ContigNames,
     ReferenceLetters,
+    ReferenceStretches,
     ref_agrees,
+    reference_stretches,
 )
 
 OnRefMismatch = Literal["error", "skip", "warn"]
 _NOT_PLAIN = 255
+#: Bases of an allele, and those read on either side of REF: nearly all indels are shorter, and
+#: nearly all repeats that one stands in. Others are judged and laid one by one.
+_LONGEST, _MARGIN = 64, 256
 #: Status codes of what `classify_plain` tells apart besides bases.
 _STATUS_OF_KIND = np.zeros(256, dtype=np.uint8)
 for _kind, _status in (
@@ -68,6 +72,68 @@ class _OneByOne:
 
     terms: list[tuple[int, int, int, int]] = field(default_factory=list)
     indels: dict[int, Change] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _SpelledRecords:
+    """What compiled loops found of R records that spell their bases, REF those of the reference.
+
+    Attributes
+    ----------
+    rows : int64 array [R]
+        The records.
+    is_judged : bool array [R]
+        Others are not of this kind.
+    terms : int64 array [T, 4]
+        Changes of single bases: outcome, position, codes of both bases.
+    changes : int64 array [K, 6]
+        Changes of length, see `classify_spelled`.
+    records : RecordTable
+    contigs : int64 array [R]
+        Index into the contigs of the genome.
+    stretches : ReferenceStretches
+    """
+
+    rows: NDArray[np.int64]
+    is_judged: NDArray[np.bool_]
+    terms: NDArray[np.int64]
+    changes: NDArray[np.int64]
+    records: RecordTable
+    contigs: NDArray[np.int64]
+    stretches: ReferenceStretches
+
+    def lay(self, flank: int) -> tuple[LaidChanges, NDArray[np.int64], NDArray[np.int64]]:
+        """Lay the changes of length over the reference's sites.
+
+        Parameters
+        ----------
+        flank : int
+            See `HaplotypeLayout`.
+
+        Returns
+        -------
+        laid : LaidChanges
+        outcomes : int64 array, by laid change
+        unlaid : int64 array [U, 6]
+            The rows of `changes` in repeats longer than the stretch of reference at hand.
+        """
+        changes, stretches = self.changes, self.stretches
+        starts = np.empty(len(changes), dtype=np.int64)
+        n_sites = 2 * (changes[:, 3] + flank)
+        terms = np.empty((int(n_sites.sum()), 4), dtype=np.int64)
+        n_terms = kernels.lay_indels(changes, self.records.text, stretches, flank, starts, terms)
+        owners, positions, refs, alts = terms[:n_terms].T
+        is_laid = starts >= 0
+        laid = LaidChanges(
+            self.contigs[changes[is_laid, 1]],
+            starts[is_laid],
+            changes[is_laid, 3],
+            (np.cumsum(is_laid) - 1)[owners],
+            positions,
+            refs.astype(np.uint8),
+            alts.astype(np.uint8),
+        )
+        return laid, changes[is_laid, 0], changes[~is_laid]
 
 
 class Judge:
@@ -143,15 +209,8 @@ class Judge:
         kernels.classify_plain(records.text, records.tabs, letters, first_outcome, kinds, refs)
         is_plain = refs != _NOT_PLAIN
         others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
-        spelled = judge_spelled(
-            records,
-            others if self.uses_compiled_loops else others[:0],
-            contig_of,
-            first_outcome,
-            kinds,
-            self._genome,
-            self._contigs,
-        )
+        wanted = others if self.uses_compiled_loops else others[:0]
+        spelled = self._judge_spelled(records, wanted, contig_of, first_outcome, kinds)
         others = np.setdiff1d(others, spelled.rows[spelled.is_judged], assume_unique=True)
         self._assembly.n_checked += int(is_plain.sum() + spelled.is_judged.sum())
         batch = BatchBuilder(records, first_outcome, _STATUS_OF_KIND[kinds])
@@ -181,10 +240,39 @@ class Judge:
         self._flag(judged)
         return judged
 
+    def _judge_spelled(
+        self,
+        records: RecordTable,
+        rows: NDArray[np.int64],
+        contig_of: NDArray[np.int64],
+        first_outcome: NDArray[np.int64],
+        kinds: NDArray[np.uint8],
+    ) -> _SpelledRecords:
+        """Sort the alleles of those records `rows` that spell their bases; writes their `kinds`."""
+        lengths = records.tabs[rows, 3] - records.tabs[rows, 2] - 1
+        rows, lengths = rows[lengths <= _LONGEST], lengths[lengths <= _LONGEST]
+        starts = records.positions - 1
+        begins, contigs = starts[rows], contig_of[rows]
+        stretches = reference_stretches(
+            self._genome, self._contigs, begins - _MARGIN, begins + lengths + _MARGIN, contigs
+        )
+        is_judged = np.empty(len(rows), dtype=bool)
+        n_letters = int((records.tabs[rows, 4] - records.tabs[rows, 3]).sum())
+        n_outcomes = int((first_outcome[rows + 1] - first_outcome[rows]).sum())
+        terms = np.empty((n_letters, 4), dtype=np.int64)
+        changes = np.empty((n_outcomes, 6), dtype=np.int64)
+        n_terms, n_changes = kernels.classify_spelled(
+            rows, records.text, records.tabs, starts, stretches, _LONGEST, first_outcome, kinds,
+            is_judged, terms, changes,
+        )  # fmt: skip
+        return _SpelledRecords(
+            rows, is_judged, terms[:n_terms], changes[:n_changes], records, contigs, stretches
+        )
+
     def _add_spelled(
         self,
         batch: BatchBuilder,
-        spelled: SpelledRecords,
+        spelled: _SpelledRecords,
         contig_of: NDArray[np.int64],
         one_by_one: _OneByOne,
     ) -> None:

@@ -316,7 +316,8 @@ def _advice() -> str:
         facts = " ".join(text for text in (summary.assembly, contigs) if text)
         models.append(summary.name + (f" ({facts})" if facts else ""))
     return (
-        f"models at hand: {', '.join(models) or 'none'}; choose one with --model and its genome "
+        "where only the names differ, give --contig-aliases; models at hand: "
+        f"{', '.join(models) or 'none'}; choose one with --model and its genome "
         "with --fasta, or train one on an alignment to this genome with `phylotools train`"
     )
 

@@ -262,9 +262,14 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     bad = (table.start < 0) | (table.end <= table.start) | (table.end > lengths)
     if bad.any():
         k = int(bad.argmax())
+        what = (
+            "is on no contig of" if lengths[k] < 0 else
+            "is empty in" if 0 <= table.end[k] <= table.start[k] else
+            f"does not lie within the {lengths[k]} bases of its contig in"
+        )  # fmt: skip
         raise InputError(
-            f"region {k}, {fields[k][0]}:{table.start[k]}-{table.end[k]}, is empty or does not lie "
-            f"in the reference {genome.path}",
+            f"region {k}, {fields[k][0]}:{table.start[k]}-{table.end[k]}, {what} the reference "
+            f"{genome.path}",
             remedy="give 0-based, half-open regions of that assembly",
         )
     return table

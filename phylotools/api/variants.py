@@ -80,7 +80,7 @@ def score_variants(
     model : Model
         From `load_model`.
     variants
-        A tuple (contig, pos, ref, alt), a sequence of such, or of texts ``chr:pos:ref:alt``; or a
+        A tuple (contig, pos, ref, alt) or a text ``chr:pos:ref:alt``, or a sequence of such; or a
         data frame or mapping with these columns in one of their usual spellings. `pos` is 1-based,
         and each has one ALT, as in a VCF.
     fasta : path or ReferenceGenome, optional
@@ -139,7 +139,8 @@ def _rows(variants: Any) -> list[Any]:
     """Variants one by one: tuples, or texts."""
     names = column_names(variants)
     if names is None:
-        return [variants] if is_row(variants) else listed(variants, "variants")
+        is_one = isinstance(variants, str) or is_row(variants)
+        return [variants] if is_one else listed(variants, "variants")
     found = VariantColumns.find(names)
     if found is None:
         raise UsageError(

@@ -15,6 +15,8 @@ from phylotools.cli import options
 
 #: Items of a list shown in text; --json shows all.
 _MOST_SHOWN = 20
+#: Tables whose keys are names of contigs or files, shown as they are.
+_BY_NAME = ("contigs", "sha256", "inputs")
 
 
 #: The file that tells a folder of ours -> module and function that describe it, in the order in
@@ -87,7 +89,11 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
     from phylotools.errors import InputError
 
     if not os.path.exists(path):
-        raise InputError("does not exist", path=path, remedy="check the name")
+        raise InputError(
+            "does not exist",
+            path=path,
+            remedy="check the name; `phylotools model info` describes a model by its name",
+        )
     for name, (module, function) in _FOLDERS.items():
         if (Path(path) / name).is_file():
             describe_folder = getattr(importlib.import_module(f"phylotools.{module}"), function)
@@ -106,14 +112,17 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
     )
 
 
-def _lines(value: dict[str, Any], indent: int = 0) -> list[str]:
+def _lines(value: dict[str, Any], indent: int = 0, *, by_name: bool = False) -> list[str]:
     lines: list[str] = []
     margin = "  " * indent
     for key, item in value.items():
-        name = key.replace("_", " ")
+        name = key if by_name else key.replace("_", " ")
         if isinstance(item, dict):
             shown = dict(list(item.items())[:_MOST_SHOWN])
-            lines += [f"{margin}{name}:", *_lines(shown, indent + 1)]
+            lines += [
+                f"{margin}{name}:",
+                *_lines(shown, indent + 1, by_name=key in _BY_NAME),
+            ]
             if len(item) > len(shown):
                 lines.append(f"{margin}  ... {len(item) - len(shown)} more (--json shows all)")
         elif isinstance(item, list | tuple) and any(isinstance(entry, dict) for entry in item):
@@ -121,9 +130,14 @@ def _lines(value: dict[str, Any], indent: int = 0) -> list[str]:
             lines += _lines(numbered, indent)
         elif isinstance(item, list | tuple):
             more = f" ... {len(item) - _MOST_SHOWN} more" if len(item) > _MOST_SHOWN else ""
-            lines.append(f"{margin}{name}: {', '.join(map(str, item[:_MOST_SHOWN]))}{more}")
-        elif isinstance(item, float):
-            lines.append(f"{margin}{name}: {item:.6g}")
+            items = ", ".join(map(_shown, item[:_MOST_SHOWN])) or "none"
+            lines.append(f"{margin}{name}: {items}{more}")
         else:
-            lines.append(f"{margin}{name}: {'-' if item is None else item}")
+            lines.append(f"{margin}{name}: {_shown(item)}")
     return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "-" if value in (None, "") else str(value)

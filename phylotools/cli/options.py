@@ -288,7 +288,7 @@ def write_store_report(
     for warning in summary.warnings:
         logger.warning("%s", warning)
     logger.info(
-        "%s/report.html: %d warnings, %d notes",
+        "%s/report.html: warnings: %d, notes: %d",
         folder,
         len(summary.warnings),
         len(summary.findings) - len(summary.warnings),

@@ -118,16 +118,15 @@ def preprocess_command(
     n_threads = threads or n_cores()
 
     def write_report(store: Path) -> None:
-        if report is not None:
-            options.write_store_report(
-                str(store), report, force=force, threads=n_threads, name=output
-            )
+        options.write_store_report(
+            str(store), str(report), force=force, threads=n_threads, name=output
+        )
 
     watch = options.Stopwatch()
     with Progress("columns") as progress:
         summary = build_store(
             paths, tree, output, chosen, force=force, on_columns=progress.update,
-            on_store=write_report, work=work, threads=n_threads,
+            on_store=None if report is None else write_report, work=work, threads=n_threads,
         )  # fmt: skip
     _conclude(summary, output, watch.seconds, summary_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,11 +86,11 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
 @click.option("--missing-like", metavar="STORE", help="As much missing as in this column store.")
 @_number_option("--gap-rate", 0.23, "Rate at which a site falls into a gap, per branch length")
 @_number_option("--gap-exponent", 1.4, "Of the power law of gap lengths")
-@_number_option("--longest-gap", 23, "Where the power law ends")
+@_number_option("--longest-gap", 23, "Sites of the longest gap, where the power law ends")
 @_number_option("--dropout-rate", 1.4, "Rate at which a site's stretch is lost, per branch length")
 @_number_option("--species-dropout", 0.0, "Further loss of each species by itself")
-@_number_option("--dropout-length", 1400.0, "Mean length of lost stretches")
-@_number_option("--block-length", 80.0, "Mean length of alignment blocks")
+@_number_option("--dropout-length", 1400.0, "Mean sites of a lost stretch")
+@_number_option("--block-length", 80.0, "Mean sites of an alignment block")
 @options.seed_option
 @options.threads_option(help="CPU threads [default: every core]; no result depends on them.")
 @options.device_option
@@ -255,7 +256,8 @@ def _missing_data(given: dict[str, Any]) -> MissingData:
     from phylotools.store.read import open_store
 
     missing = estimate_missing_data(open_store(given["missing_like"]))
-    logger.info("%s: %s", given["missing_like"], missing)
+    found = " ".join(f"{_flag(name)} {value:.4g}" for name, value in asdict(missing).items())
+    logger.info("%s has as much missing as %s", given["missing_like"], found)
     return missing
 
 

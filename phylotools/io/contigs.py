@@ -41,7 +41,6 @@ _HUMAN_MITOCHONDRION_LENGTH = 16569
 _PLINK_NUMBERS = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT"}
 #: What stands in the third column of UCSC's older tables of aliases: no contigs.
 _SOURCES = {"ucsc", "assembly", "ensembl", "genbank", "refseq", "ncbi", "flybase", "source"}
-_NO_TEXT = "is no text"
 _ALIAS_REMEDY = "give the names of one contig in each line, separated by tabs, as UCSC's chromAlias"
 
 #: Name -> all names of the same contig, as the user says (`use_aliases`).

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from phylotools.errors import InputError
-from phylotools.io.files import open_input
 
 #: A longer line, or a longer quoted cell, is taken for a damaged or binary file.
 LONGEST_LINE = 64 << 20
@@ -47,6 +46,7 @@ _SPELLED_VARIANT = re.compile(
     r"(?P<contig>\S+)[:_-](?P<position>[0-9]+)[:_-](?P<ref>[A-Za-z*.]+)[:_/>-]"
     r"(?P<alt>[A-Za-z*.,]+|<[^<>\s]+>)(?:_b3[78])?"
 )
+_OPEN_QUOTE = "a quote that opens on this line is never closed"
 TABLE_REMEDY = (
     "give a table, separated by tabs, commas or semicolons, whose header names CHROM, POS, REF and "
     "ALT, or one column of chr:pos:ref:alt"
@@ -232,6 +232,8 @@ class DelimitedText:
                 raise self.error(UTF16, number, UTF16_REMEDY)
             self._check_text(line, number)
             text = _without_end(line)
+            if b"\r" in text.rstrip(b"\r"):
+                raise self.error("line ends are CR only", number, "convert them: tr '\\r' '\\n'")
             bare = text.removeprefix(_BOM) if number == 1 else text
             if bare.strip() and not bare.startswith(b"##"):
                 self.delimiter, self.names = self._header_cells(bare, number)
@@ -244,6 +246,8 @@ class DelimitedText:
         else:
             problem = "has no header" if preamble else "is empty"
             raise InputError(problem, path=path, remedy=TABLE_REMEDY)
+        if self.delimiter != b"\t" and _is_open(bare, self.delimiter):
+            raise self.error(_OPEN_QUOTE, number, "close it")
         self.preamble = tuple(preamble)
         self.header = text
         self.line_end = line[len(text) :] or b"\n"
@@ -346,7 +350,7 @@ class DelimitedText:
                 break
             if n_quotes % 2 == 0:
                 return _without_end(b"".join(parts))
-        raise self.error("a quote that opens on this line is never closed", number, "close it")
+        raise self.error(_OPEN_QUOTE, number, "close it")
 
     def _header_cells(self, text: bytes, number: int) -> tuple[bytes, tuple[str, ...]]:
         """Delimiter and names: those that name variants, else those that make most columns."""
@@ -365,24 +369,9 @@ class DelimitedText:
     def _check_text(self, line: bytes, number: int) -> None:
         if len(line) >= LONGEST_LINE or b"\0" in line:
             raise self.error("is no text", number)
-        if b"\r" in line[:-2] and b"\n" not in line:
-            raise self.error("line ends are CR only", number, "convert them: tr '\\r' '\\n'")
 
     def _not_utf8(self, number: int) -> InputError:
         return self.error("is not UTF-8", number, "convert it: iconv -f LATIN1 -t UTF-8")
-
-
-def open_delimited(path: str) -> DelimitedText:
-    """Open a TSV or CSV (plain, gzip or bgzip; ``-`` is stdin) and read its header.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or has no header.
-    """
-    handle = open_input(path)
-    lines = iter(lambda: handle.readline(LONGEST_LINE), b"")
-    return DelimitedText(path, enumerate(lines, start=1))
 
 
 #: The columns of a variant, already picked out.

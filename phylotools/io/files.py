@@ -194,10 +194,6 @@ class FileBytes:
     A mapped file that is cut while it is read would end the process by a signal; here it is an
     error. May be shared between threads and with children of a fork.
 
-    Parameters
-    ----------
-    path : str or PathLike
-
     Raises
     ------
     InputError

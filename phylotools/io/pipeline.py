@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from types import TracebackType
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -115,16 +114,11 @@ class Pipeline:
     def __enter__(self) -> Pipeline:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *failure: object) -> None:
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
-        if error is not None or any(thread.is_alive() for thread in self._threads):
+        if kind is not None or any(thread.is_alive() for thread in self._threads):
             self._on_stop()
         for thread in self._threads:
             # One that an interrupt kept from starting cannot be waited for.

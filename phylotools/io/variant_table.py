@@ -137,12 +137,7 @@ class RowSink(ABC):
 
 
 class TextRows(VariantRows):
-    """A table of delimited text, whose header has been read.
-
-    Attributes
-    ----------
-    table : DelimitedText
-    """
+    """A table of delimited text, whose header has been read."""
 
     def __init__(self, table: DelimitedText) -> None:
         super().__init__(table.path)

@@ -74,7 +74,7 @@ def finalise(
     genome: CheckedReference | None = None,
     threads: int = 1,
     force: bool = False,
-    on_store: Callable[[Path], None] = lambda store: None,
+    on_store: Callable[[Path], None] | None = None,
 ) -> BuildSummary:
     """Make the store of a plan whose partitions are finished; it appears whole or not at all.
 
@@ -91,9 +91,10 @@ def finalise(
         Read and merge pieces while one writes.
     force : bool
         Replace an existing store.
-    on_store : callable
-        Gets the whole store before it has its name. What it makes appears with the store, and
-        nothing appears if it fails.
+    on_store : callable, optional
+        Gets the whole store before it has its name, and judges it: without, a warning says
+        whether the branch lengths can be those of the columns. What it makes appears with the
+        store, and nothing appears if it fails.
 
     Raises
     ------
@@ -131,8 +132,10 @@ def finalise(
                 path=plan.extents[0].path,
                 remedy="check regions, excluded regions and --minimum-species",
             )
-        warn_of_scale(open_store(folder), name=output)
-        on_store(folder)
+        if on_store is None:
+            warn_of_scale(open_store(folder), name=output)
+        else:
+            on_store(folder)
     return BuildSummary(
         blocks=joined.counts.blocks_with_reference,
         covered_positions=statistics["covered_positions"],

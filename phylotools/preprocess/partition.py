@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockResolver
-from phylotools.io.alignment.readers import open_tables
+from phylotools.io.alignment.formats import open_tables
 from phylotools.io.alignment.spans import Span, lines_before, open_span
 from phylotools.io.pipeline import Stopped
 from phylotools.jobs.job import Partition

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
-from phylotools.io.alignment.readers import is_maf, open_tables
+from phylotools.io.alignment.formats import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
 from phylotools.jobs.job import Job, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder

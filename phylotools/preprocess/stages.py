@@ -40,7 +40,7 @@ def build_store(
     *,
     force: bool = False,
     on_columns: Callable[[int], None] = lambda n_columns: None,
-    on_store: Callable[[Path], None] = lambda store: None,
+    on_store: Callable[[Path], None] | None = None,
     work: str | os.PathLike[str] | None = None,
     threads: int = 1,
     partition_bytes: int | None = None,
@@ -63,7 +63,7 @@ def build_store(
         Replace an existing output.
     on_columns : callable
         Gets the number of reference positions of the blocks added, now and then.
-    on_store : callable
+    on_store : callable, optional
         See `finalise`.
     work : str or PathLike, optional
         Work folder; by default ``OUTPUT.work``. It is removed at the end.

@@ -41,12 +41,7 @@ CHECKED_EARLY = 1000
 
 
 class ReferenceLetters:
-    """Upper-case letters of a reference genome, by small cached blocks.
-
-    Parameters
-    ----------
-    genome : ReferenceGenome
-    """
+    """Upper-case letters of a reference genome, by small cached blocks."""
 
     def __init__(self, genome: ReferenceGenome) -> None:
         self.genome = genome

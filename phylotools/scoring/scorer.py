@@ -359,35 +359,19 @@ class Scorer(TiledNetwork):
 
     Parameters
     ----------
-    model, genome, threads, batch_size, precision, tile_length, cache_bytes, disk_bytes
+    model, genome
         As for `TiledNetwork`.
+    **options
+        Its threads, batch_size, precision, tile_length, cache_bytes and disk_bytes.
     """
 
     def __init__(
         self,
         model: Model,
         genome: ReferenceGenome | None = None,
-        *,
-        threads: int | None = None,
-        batch_size: int | None = None,
-        precision: str = "auto",
-        tile_length: int = TILE_LENGTH,
-        cache_bytes: int = CACHE_BYTES,
-        disk_bytes: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            model,
-            genome,
-            _theta,
-            4,
-            threads=threads,
-            batch_size=batch_size,
-            precision=precision,
-            tile_length=tile_length,
-            cache_bytes=cache_bytes,
-            disk_bytes=disk_bytes,
-            largest_value=LARGEST_THETA,
-        )
+        super().__init__(model, genome, _theta, 4, largest_value=LARGEST_THETA, **options)
 
     def theta(self, region: Region) -> NDArray[np.float32]:
         """`values`, float32 [L, 4] in the order A, C, G, T; `Model.substitution` reads them."""
@@ -396,10 +380,6 @@ class Scorer(TiledNetwork):
     def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """`values_at`, float32 [K, 4] in the order A, C, G, T."""
         return self.values_at(contig, positions)
-
-    def theta_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`values_of`, float32 [B, T - receptive_field + 1, 4] in the order A, C, G, T."""
-        return self.values_of(tokens)
 
 
 def _theta(site_model: Any, tokens: Tensor) -> Tensor:

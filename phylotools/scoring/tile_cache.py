@@ -77,14 +77,11 @@ class TileCache:
         if len(data) < self._tile_bytes:
             return None
         found = np.frombuffer(data, dtype=np.float32).reshape(self._shape)
-        self._keep(tile, found)
+        self.put(tile, found)
         return found
 
     def put(self, tile: Tile, values: NDArray[np.float32]) -> None:
         """Keep the numbers of a tile."""
-        self._keep(tile, values)
-
-    def _keep(self, tile: Tile, values: NDArray[np.float32]) -> None:
         self._memory[tile] = values
         if len(self._memory) > self._n_in_memory:
             self._drop(*self._memory.popitem(last=False))

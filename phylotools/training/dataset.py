@@ -193,9 +193,9 @@ class TrainingData:
             self._order.largest_group,
         )
         logger.info(
-            "training on %d columns of %d store(s); %d columns and %d species held out",
-            sum(source.training.n_columns for source in self.stores),
+            "stores: %d; training columns: %d; held out: %d columns, %d species",
             len(self.stores),
+            sum(source.training.n_columns for source in self.stores),
             sum(source.held_out.n_columns for source in self.stores),
             sum(len(source.held_out_species) for source in self.stores),
         )

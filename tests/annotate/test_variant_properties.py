@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phylotools.annotate import spelled_records
+from phylotools.annotate import judging
 from phylotools.annotate.judging import Judge
 from phylotools.annotate.run import AnnotationSettings, annotate_file
 from phylotools.io.bigwig.writer import open_bigwig
@@ -168,7 +168,7 @@ def test_company_order_blocks_and_threads_do_not_matter(model, rows: list, rng) 
         others["general path"] = annotated(model, shuffled)
     # Repeats and alleles that are too long for the compiled loops.
     margin, longest = rng.randrange(0, 40), rng.randrange(1, 5)
-    with mock.patch.multiple(spelled_records, _MARGIN=margin, _LONGEST=longest):
+    with mock.patch.multiple(judging, _MARGIN=margin, _LONGEST=longest):
         others["little at hand"] = annotated(model, shuffled)
     for what, found in others.items():
         assert found == [expected[line] for line in shuffled], what

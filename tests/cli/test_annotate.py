@@ -216,7 +216,8 @@ def test_summary_and_last_line(model_folder: str, tmp_path: Path, capfd) -> None
 def test_unknown_contigs_say_what_to_do(model_folder: str, tmp_path: Path, capfd) -> None:
     assert annotate(model_folder, EDGE_CASES / "chrom_unknown.vcf", tmp_path / "a.vcf") == 1
     complaint = capfd.readouterr().err
-    for part in ("has chrM", "chrNope", "models at hand", "--model", "phylotools train"):
+    advice = ("models at hand", "--model", "phylotools train", "--contig-aliases")
+    for part in ("has chrM", "chrNope", *advice):
         assert part in complaint
 
 

@@ -55,6 +55,19 @@ def test_lists_of_tables_are_shown_as_tables():
     ]
 
 
+def test_names_stand_as_they_are_and_nothing_is_said_to_be_so():
+    found = {"contigs": {"dengue_all": {"covered_sites": 3}}, "missing_files": [], "assembly": ""}
+    assert _lines({**found, "limits": [0.0, 1.3862943611198906], "best_step": 0}) == [
+        "contigs:",
+        "  dengue_all:",
+        "    covered sites: 3",
+        "missing files: none",
+        "assembly: -",
+        "limits: 0, 1.38629",
+        "best step: 0",
+    ]
+
+
 def test_a_work_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("t.nh").write_text("((A:0.4,B:0.3):0.2,C:0.8);")

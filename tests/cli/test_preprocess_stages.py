@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from phylotools.store.read import open_store
 DATA = Path(__file__).parents[1] / "data"
 MAF = DATA / "maf_edge_cases" / "birds_plain.maf"
 TREE = DATA / "birds53" / "53birds.nh"
+CUT = DATA / "birds53" / "galGal6_cut.maf.gz"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -307,6 +309,17 @@ def test_report_folder(workplace, capsys):
     assert Path("report/report.html").is_file()
     assert "report/report.html" in capsys.readouterr().err
     assert run([*arguments[:-1], "out", "--force"]) == 2
+
+
+def test_odd_branch_lengths_are_said_once(workplace, capsys):
+    """By the report where there is one, and by `preprocess` where there is none."""
+    lengths = re.compile(r":([0-9.e-]+)")
+    times = lengths.sub(lambda found: f":{float(found[1]) * 500}", TREE.read_text())
+    Path("times.nh").write_text(times)
+    for report in ([], ["--report", "r"]):
+        arguments = ["preprocess", str(CUT), "--tree", "times.nh", "-o", "out", "--force"]
+        assert run([*arguments, *report]) == 0
+        assert capsys.readouterr().err.count("times too long") == 1
 
 
 def test_regions_under_two_spellings(workplace):

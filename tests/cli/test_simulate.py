@@ -172,7 +172,9 @@ def test_missing_like_a_real_alignment(workplace, birds_store, capsys):
     Path("t.nh").write_text(tree)
     arguments = ["simulate", "t.nh", "--length", "3000", "--missing-like", str(birds_store)]
     assert run([*arguments, "-o", "a.maf"]) == 0
-    assert "MissingData(gap_rate=" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has as much missing as --gap-rate 0." in said
+    assert "--block-length 7.99" in said
     assert '"block_length": 7.99' in Path("a.maf").read_text()[:3000]
 
 

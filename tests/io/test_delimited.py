@@ -14,7 +14,6 @@ from phylotools.io.delimited import (
     DelimitedText,
     NamedVariant,
     VariantColumns,
-    open_delimited,
     parse_position,
     parse_variant,
     quoted_cell,
@@ -121,12 +120,3 @@ def test_spelled_variants() -> None:
 def test_effect_alleles_are_no_alternatives() -> None:
     assert VariantColumns.find(["chr", "pos", "ref", "effect_allele"]) is None
     assert VariantColumns.find(["ALT", "REF", "pos", "#CHROM"]) == VariantColumns((3, 2, 1, 0))
-
-
-def test_files_are_sniffed(tmp_path) -> None:
-    import gzip
-
-    path = tmp_path / "x"
-    path.write_bytes(gzip.compress(b"chrom,pos,ref,alt\nchrM,3310,A,C\n"))
-    table = open_delimited(str(path))
-    assert [table.variant(row) for row in table.rows()] == [SNV]

@@ -141,7 +141,7 @@ def test_absurd_numbers_are_an_error(toy_model, genome, factor: float) -> None:
     with pytest.raises(InputError, match="beyond 1000 near chr1:1; its weights are damaged"):
         scorer.theta(Region("chr1", 0, 3))
     with pytest.raises(InputError, match="beyond 1000"):
-        scorer.theta_of(np.array([[0, 1, 2, 3]], dtype=np.uint8))
+        scorer.values_of(np.array([[0, 1, 2, 3]], dtype=np.uint8))
 
 
 def test_lower_case_scores_like_upper_case(toy_model, tmp_path: Path) -> None:
@@ -179,22 +179,22 @@ def test_given_sequences_need_no_genome(toy_model) -> None:
     scorer = Scorer(toy_model, threads=1)
     tokens = np.array([[5, 0, 1, 2, 5], [5, 3, 3, 4, 5]], dtype=np.uint8)
     expected = [neighbour_theta([0, 1, 2]), neighbour_theta([3, 3, 4])]
-    np.testing.assert_array_equal(scorer.theta_of(tokens), expected)
-    assert scorer.theta_of(tokens[:0]).shape == (0, 3, 4)
+    np.testing.assert_array_equal(scorer.values_of(tokens), expected)
+    assert scorer.values_of(tokens[:0]).shape == (0, 3, 4)
     with pytest.raises(UsageError, match="no reference was given"):
         scorer.theta(Region("chr1", 0, 3))
     with pytest.raises(UsageError, match="receptive field of model toy, 3"):
-        scorer.theta_of(tokens[:, :2])
+        scorer.values_of(tokens[:, :2])
     with pytest.raises(UsageError, match="a token is 8"):
-        scorer.theta_of(tokens + 3)
+        scorer.values_of(tokens + 3)
 
 
 def test_rows_do_not_depend_on_each_other(random_model) -> None:
     rng = np.random.default_rng(2)
     tokens = rng.integers(0, 6, size=(9, random_model.receptive_field + 20), dtype=np.uint8)
     scorer = Scorer(random_model, threads=1)
-    together = scorer.theta_of(tokens)
-    alone = np.concatenate([scorer.theta_of(tokens[i : i + 1]) for i in range(9)])
+    together = scorer.values_of(tokens)
+    alone = np.concatenate([scorer.values_of(tokens[i : i + 1]) for i in range(9)])
     np.testing.assert_array_equal(together, alone)
 
 
@@ -203,7 +203,7 @@ def test_given_sequences_score_like_the_genome(random_model, long_genome) -> Non
     half = scorer.half_window
     tokens = scorer.tokens("c", -half, 100 + half)
     np.testing.assert_allclose(
-        scorer.theta_of(tokens[None])[0], scorer.theta(Region("c", 0, 100)), rtol=0, atol=1e-4
+        scorer.values_of(tokens[None])[0], scorer.theta(Region("c", 0, 100)), rtol=0, atol=1e-4
     )
 
 

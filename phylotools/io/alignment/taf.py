@@ -18,7 +18,6 @@ from phylotools.errors import InputError
 from phylotools.io.alignment import taf_kernels as kernels
 from phylotools.io.alignment.maf import DAMAGED, shown
 from phylotools.io.alignment.rows import RowTable
-from phylotools.io.alignment.taf_state import Rows, Table
 
 #: Rows of one column. Alignments of hundreds of genomes with duplicates have some thousands.
 MOST_ROWS = 1 << 16
@@ -94,7 +93,7 @@ class TafReader:
         self._filled = 0
         self._state = np.zeros(kernels.N_STATES, dtype=np.int64)
         # Memory of rows and names that are never used is never touched.
-        self._rows = Rows(
+        self._rows = kernels.Rows(
             order=np.arange(MOST_ROWS, dtype=np.int64),
             numbers=np.empty((MOST_ROWS, kernels.N_ROW_NUMBERS), dtype=np.int64),
             names=np.empty((MOST_ROWS, _LONGEST_NAME), dtype=np.uint8),
@@ -176,7 +175,7 @@ class TafReader:
 
     def _new_table(self) -> None:
         size = max(_TABLE_BYTES, int(self._state[kernels.NEEDED]))
-        self._filling = Table(
+        self._filling = kernels.Table(
             buffer=np.empty(size, dtype=np.uint8),
             numbers=np.empty((kernels.N_TABLE_NUMBERS, _TABLE_ROWS), dtype=np.int64),
             first_row=np.zeros(_TABLE_ROWS + 1, dtype=np.int64),

@@ -44,10 +44,6 @@ _MOST_NODES = 512
 class BigWigReader(Closing):
     """Values of positions, for one thread at a time.
 
-    Parameters
-    ----------
-    path : str or PathLike
-
     Attributes
     ----------
     path : str

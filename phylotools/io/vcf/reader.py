@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from phylotools.errors import InputError, shown_path
+from phylotools.errors import InputError, shown, shown_path
 from phylotools.io.delimited import UTF16, UTF16_BOMS, UTF16_REMEDY, DelimitedText
 from phylotools.io.files import cannot_read, open_input
 from phylotools.io.interruptible import InterruptibleReader
@@ -43,6 +43,9 @@ _BOM = b"\xef\xbb\xbf"
 #: Enough records for the network to get whole tiles, little enough that memory stays flat.
 BLOCK_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
+#: Text with something that may separate columns.
+_TABLE_LINE = re.compile(rb"[^\0-\x08\x0b\x0c\x0e-\x1f]*[\t,;][^\0-\x08\x0b\x0c\x0e-\x1f]*")
+_MOST_NAMES_SHOWN = 5
 _NOT_VARIANTS = "is neither VCF nor BCF"
 _GIVE_VARIANTS = (
     "give a VCF (plain, gzip or bgzip), a BCF, or a table (TSV, CSV, Parquet) whose header names "
@@ -138,12 +141,11 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
         elif start == PARQUET_MAGIC:
             rows = open_parquet(name, source.stream, stack)
         lines = _Lines(enumerate(_read_lines(text, name), start=1), name)
-        if rows is None:
-            rows = _text_rows(lines, name)
-        if rows is not None:
-            yield VariantStream(name, HEADER, rows.blocks(), source.cancel, rows)
+        table = _text_rows(lines, name) if rows is None else rows
+        if isinstance(table, VariantRows):
+            yield VariantStream(name, HEADER, table.blocks(), source.cancel, table)
             return
-        header, n_lines = _read_header(lines.again(), name)
+        header, n_lines = _read_header(lines.again(), name, table)
         ahead = lines.kept[n_lines:]  # the first record, where a table was tried
         blocks = _read_blocks(text, name, n_lines + len(ahead) + 1)
         if ahead:
@@ -185,8 +187,8 @@ class _Lines:
         self.kept = []
 
 
-def _text_rows(lines: _Lines, path: str) -> TextRows | None:
-    """A table whose header names variants; None for what is to be read as a VCF."""
+def _text_rows(lines: _Lines, path: str) -> TextRows | InputError | None:
+    """A table whose header names variants, or what is wrong with one; None for a VCF."""
     _, first = next(lines, (1, b""))
     if first.startswith(UTF16_BOMS):
         raise InputError(UTF16, path=path, line=1, remedy=UTF16_REMEDY)
@@ -195,13 +197,20 @@ def _text_rows(lines: _Lines, path: str) -> TextRows | None:
     # What begins it is read again, so that a table may have comments and a VCF lack its first line.
     try:
         table = DelimitedText(path, itertools.chain([(1, first)], lines))
-    except InputError:
-        return None  # what is wrong with it as a VCF is said instead
-    is_vcf = set(FIXED_COLUMNS) <= {name.encode() for name in table.names}
-    if is_vcf or table.variant_columns is None:
+    except InputError as error:
+        return error if _TABLE_LINE.fullmatch(first) else None
+    if set(FIXED_COLUMNS) <= {name.encode() for name in table.names}:
         return None
+    if table.variant_columns is None:
+        return None if len(table.names) < 2 else _no_variants(table)
     lines.forget()
     return TextRows(table)
+
+
+def _no_variants(table: DelimitedText) -> InputError:
+    columns = ", ".join(map(shown, table.names[:_MOST_NAMES_SHOWN]))
+    problem = f"{_NOT_VARIANTS}, nor a table of variants: its columns are {columns}"
+    return table.error(problem, len(table.preamble) + 1, _GIVE_VARIANTS)
 
 
 def _read_lines(source: IO[bytes], path: str) -> Iterator[bytes]:
@@ -268,8 +277,10 @@ def _n_blank_lines(text: bytes) -> int:
     return 0
 
 
-def _read_header(numbered: Iterator[tuple[int, bytes]], path: str) -> tuple[VcfHeader, int]:
-    """The header and the number of its last line."""
+def _read_header(
+    numbered: Iterator[tuple[int, bytes]], path: str, not_table: InputError | None
+) -> tuple[VcfHeader, int]:
+    """The header and the number of its last line; `not_table` is raised for what has none."""
     lines: list[bytes] = []
     number = n_bytes = 0
     for number, raw in numbered:
@@ -291,7 +302,7 @@ def _read_header(numbered: Iterator[tuple[int, bytes]], path: str) -> tuple[VcfH
     if number == 0:
         raise InputError("is empty", path=path, remedy=_GIVE_VARIANTS)
     if not lines:
-        raise InputError(_NOT_VARIANTS, path=path, line=number, remedy=_GIVE_VARIANTS)
+        raise not_table or InputError(_NOT_VARIANTS, path=path, line=number, remedy=_GIVE_VARIANTS)
     raise InputError(
         "there is no #CHROM line before the first record",
         path=path,
