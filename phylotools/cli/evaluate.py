@@ -89,16 +89,15 @@ def evaluate_command(
     from phylotools.evaluate.report import REPORT
     from phylotools.evaluate.selection import Question, parse_score, parse_where, read_regions
     from phylotools.evaluate.tables import join_tables
-    from phylotools.io.files import refuse_existing_folder
+    from phylotools.io.files import refuse_existing_folder, refuse_two_streams
 
     watch = options.Stopwatch()
+    inputs = [*scored, labels, regions_file]
+    refuse_two_streams(*inputs)
     if seed < 0:
         raise UsageError("--seed must not be negative")
-    if regions_file == "-" and "-" in (*scored, labels):
-        raise UsageError("stdin (-) can be read only once")
     if output is not None:
         refuse_existing_folder(output, force, REPORT)
-    inputs = [*scored, labels, regions_file]
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     options.check_apart({"-o": output, "--summary-json": summary_json})
     question = Question(

@@ -402,8 +402,10 @@ def _model_facts(made_by: dict[str, str]) -> dict[str, str]:
 
 
 def _left_out(counts: dict[str, int]) -> str:
-    told = [f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items() if what != "alleles"]
-    return f" (left out: {', '.join(told)})" if told else ""
+    from phylotools.plots.alleles import told
+
+    left_out = {what: number for what, number in counts.items() if what != "alleles"}
+    return f" (left out: {told(left_out)})" if left_out else ""
 
 
 def _prepare(
@@ -415,6 +417,7 @@ def _prepare(
     ------
     UsageError, OutputError
     """
+    from phylotools.io.files import refuse_two_streams
     from phylotools.plots.output import plot_files, refuse_outputs
 
     files = plot_files(output)
@@ -422,8 +425,7 @@ def _prepare(
     refuse_outputs(files, force=force, inputs=named)
     for path in files.paths:
         options.check_summary(summary_json, force=force, inputs=named, output=str(path))
-    if sum(name == "-" for name in named) > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*named)
     return files
 
 

@@ -118,6 +118,7 @@ def simulate_command(
     phylotools simulate tree.nh --model my-model/ -f genome.fa -r chr2:1-100000 -o out.maf.gz
     """
     from phylotools.errors import UsageError
+    from phylotools.io.files import refuse_two_streams
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.tree_file import read_tree
@@ -126,8 +127,7 @@ def simulate_command(
     if seed < 0:
         raise UsageError("--seed must not be negative")
     inputs = [tree, *(given[name] for name in ("fasta", "regions_file") if given[name])]
-    if inputs.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*inputs)
     outputs = SimulationOutputs(output, given["truth"], given["output_fasta"], force)
     refuse_outputs([*outputs.paths, *([summary_json] if summary_json else [])], inputs, force)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)

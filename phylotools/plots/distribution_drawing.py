@@ -118,7 +118,7 @@ def _draw_rows(
     points = 4.0
     for head, texts in (
         ("n", [f"{tally.n:,}" for tally in shown.values()]),
-        ("median", [_number(tally.quantiles([0.5])[0]) for tally in shown.values()]),
+        ("median", [_number(tally.median) for tally in shown.values()]),
     ):
         points += 12 + _LETTER_POINTS * max(len(text) for text in (head, *texts))
         _write_column(axes, points, head, texts)
@@ -235,8 +235,7 @@ def _draw_curves(
             color=COLOURS[place % len(COLOURS)],
             linestyle=_DASHES[place // len(COLOURS) % 2],
             linewidth=1.6,
-            label=f"{fitting_name(name)}  (n = {tally.n:,}, "
-            f"median {_number(tally.quantiles([0.5])[0])})",
+            label=f"{fitting_name(name)}  (n = {tally.n:,}, median {_number(tally.median)})",
         )
     axes.axhline(0.5, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
     axes.set(ylim=(-0.01, 1.01), ylabel="Fraction of alleles at or below")
