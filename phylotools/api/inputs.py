@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,8 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.model.folder import Model
 from phylotools.scoring.scorer import TILE_LENGTH
-
-if TYPE_CHECKING:
-    from phylotools.model.folder import Model
 
 T = TypeVar("T")
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
@@ -176,6 +174,14 @@ def _tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, li
             tile //= 2
         groups.setdefault(tile, []).append(k)
     yield from groups.items()
+
+
+def require_model(model: Any) -> None:
+    """Refuse the name of a model, or whatever else is given in its place."""
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"model must be what phylotools.load_model gives, not a {type(model).__name__}"
+        )
 
 
 @contextlib.contextmanager

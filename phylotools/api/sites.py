@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.api.inputs import Reference, SequenceLike, compute_each
+from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
 from phylotools.embedding.regions import RegionTable
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
@@ -111,6 +111,7 @@ def predict_sites(
         spans = zip(targets, table.start.tolist(), table.end.tolist(), strict=True)
         return [_predict(scorer, Region(*span)) for span in spans]
 
+    require_model(model)
     results, is_single = compute_each(model, sequences, regions, fasta, predict)
     return results[0] if is_single else results
 

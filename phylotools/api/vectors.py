@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.api.inputs import Reference, SequenceLike, compute_each
+from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
 from phylotools.embedding.layers import find_layer
 from phylotools.embedding.regions import RegionTable
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
@@ -67,6 +67,7 @@ def embed(
     ------
     UsageError, InputError
     """
+    require_model(model)
     for name, value, known in (("pool", pool, POOLINGS), ("strand", strand, STRANDS)):
         if value not in known:
             raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -20,7 +20,7 @@ import tomli_w
 
 from phylotools.errors import InputError
 from phylotools.io.bed import read_bed
-from phylotools.io.files import atomic_folder, read_small_text
+from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.score_meaning import SCORE_MEANINGS, log_base_weights
@@ -244,7 +244,9 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             (draft.training_regions, TRAINING_REGIONS),
         ):
             if source is not None:
-                shutil.copyfile(source, folder / name)
+                # Other tools take a gzip file of this name for text.
+                with open_input(source) as packed, (folder / name).open("wb") as plain:
+                    shutil.copyfileobj(packed, plain)
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "name": draft.name,
