@@ -89,10 +89,6 @@ def score_variants(
     threads, batch_size, precision
         As for `phylotools annotate`.
 
-    Returns
-    -------
-    VariantScores
-
     Raises
     ------
     UsageError
