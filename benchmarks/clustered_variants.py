@@ -21,7 +21,7 @@ from paired import compare
 
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.model.presets import preset
+from phylotools.model.presets import PRESETS
 from phylotools.model.registry import Model, load_model
 from phylotools.model.site_model import SiteModelSpec
 from phylotools.scoring.scorer import Scorer
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--preset", help="random weights in this shape")
+    parser.add_argument("--preset", choices=PRESETS, help="random weights in this shape")
     parser.add_argument("--bases", type=int, default=10_000)
     parser.add_argument("--windows", type=int, default=300)
     parser.add_argument("--runs", type=int, default=7)
@@ -100,7 +100,7 @@ def main() -> None:
     fasta = model.reference_fasta
     if arguments.preset:
         torch.manual_seed(1)
-        spec = preset(arguments.preset)
+        spec = PRESETS[arguments.preset]
         model = replace(model, spec=spec, identity=replace(model.identity, name=arguments.preset))
         # Instead of what would be loaded from the folder.
         vars(model)["site_model"] = SiteModelSpec(spec).build().freeze()

@@ -194,6 +194,9 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
     ("call", "words"),
     [
         (lambda m: phylotools.embed(m), "sequences or regions"),
+        (lambda m: phylotools.embed(m.name, "ACGT"), "phylotools.load_model gives, not a str"),
+        (lambda m: phylotools.predict_sites(m.name, "ACGT"), "phylotools.load_model gives"),
+        (lambda m: phylotools.score_variants(m.name, "chrM:3308:T:C"), "load_model gives"),
         (lambda m: phylotools.embed(m, "ACGT", regions=[ND1]), "sequences or regions"),
         (lambda m: phylotools.embed(m, ""), "sequence 0 is empty"),
         (

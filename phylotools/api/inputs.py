@@ -1,38 +1,35 @@
-"""What callers may give: sequences, regions, variants and references of many kinds."""
+"""Sequences, regions, variants and references in all forms that callers may give."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.embedding.regions import (
-    UNSTRANDED,
+    RegionRows,
     RegionTable,
-    Texts,
     named_regions,
     read_regions,
 )
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
-from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.model.folder import Model
+from phylotools.scoring.scorer import TILE_LENGTH
 
-if TYPE_CHECKING:
-    from phylotools.model.folder import Model
-
+T = TypeVar("T")
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
 SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
 #: Of dtypes: booleans, integers, floats.
 _NUMBER_KINDS = "biuf"
-_LONGEST_TILE, _SHORTEST_TILE = 512, 64
+_LONGEST_TILE, _SHORTEST_TILE = TILE_LENGTH, 64
 
 
 def column_names(values: Any) -> list[str] | None:
@@ -164,7 +161,7 @@ def _letters(sequence: SequenceLike, k: int) -> bytes:
     return LETTER_OF_CODE[codes].tobytes()
 
 
-def tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+def _tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """Yield tile lengths and the sequences to be computed in them.
 
     A short sequence gets short tiles; which ones, its own length alone decides, so that results
@@ -177,6 +174,14 @@ def tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, lis
             tile //= 2
         groups.setdefault(tile, []).append(k)
     yield from groups.items()
+
+
+def require_model(model: Any) -> None:
+    """Refuse the name of a model, or whatever else is given in its place."""
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"model must be what phylotools.load_model gives, not a {type(model).__name__}"
+        )
 
 
 @contextlib.contextmanager
@@ -250,26 +255,15 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     ]
     if not fields:
         raise UsageError("no region was given")
-    index_of: dict[str, int] = {}
-    contig, start, end = array("i"), array("q"), array("q")
-    names, strand = Texts(), bytearray()
+    kept = RegionRows()
     for k, row in enumerate(fields):
         try:
-            low, high = whole_number(row[1]), whole_number(row[2])
-            start.append(low)
-            end.append(high)
-            contig.append(index_of.setdefault(str(row[0]), len(index_of)))
+            kept.append(
+                str(row[0]), whole_number(row[1]), whole_number(row[2]), *map(str, row[3:5])
+            )
         except (IndexError, KeyError, TypeError, ValueError, OverflowError):
             raise UsageError(f"region {k} is not (contig, start, end): {row!r:.80}") from None
-        names.append(str(row[3]) if len(row) > 3 else "")
-        sign = str(row[4]) if len(row) > 4 else "."
-        strand.append(ord(sign) if sign in ("+", "-") else UNSTRANDED)
-    found = resolve_contigs(index_of, genome.contigs)
-    table = RegionTable(
-        list(index_of), [found.get(name, "") for name in index_of],
-        np.frombuffer(contig, dtype=np.int32), np.frombuffer(start, dtype=np.int64),
-        np.frombuffer(end, dtype=np.int64), names, np.frombuffer(bytes(strand), dtype=np.uint8),
-    )  # fmt: skip
+    table = kept.table(genome)
     lengths = np.array([genome.contigs.get(name, -1) for name in table.targets])[table.contig]
     bad = (table.start < 0) | (table.end <= table.start) | (table.end > lengths)
     if bad.any():
@@ -287,19 +281,48 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
     return table
 
 
-def whole_sequences(letters: Sequence[bytes]) -> tuple[ReferenceGenome, RegionTable]:
+def compute_each(
+    model: Model,
+    sequences: Any,
+    regions: Any,
+    fasta: Reference | None,
+    compute: Callable[[RegionTable, ReferenceGenome, int], Sequence[T]],
+) -> tuple[list[T], bool]:
+    """Results of sequences or of regions, of which one is None, in the order given.
+
+    Parameters
+    ----------
+    compute : callable
+        Gets regions, their genome and the length of tiles; returns a result of each region.
+
+    Returns
+    -------
+    results : list
+    is_single : bool
+        Whether one sequence was given, not several.
+
+    Raises
+    ------
+    UsageError, InputError
+    """
+    if (sequences is None) == (regions is None):
+        raise UsageError("give sequences or regions, one of the two")
+    if regions is not None:
+        with reference_genome(model, fasta) as genome:
+            return list(compute(region_table(regions, genome), genome, _LONGEST_TILE)), False
+    letters, is_single = letters_of(sequences)
+    found: dict[int, T] = {}
+    for tile_length, members in _tile_groups(model, [len(text) for text in letters]):
+        genome, table = _whole_sequences([letters[k] for k in members])
+        found.update(zip(members, compute(table, genome, tile_length), strict=True))
+    return [found[k] for k in range(len(letters))], is_single
+
+
+def _whole_sequences(letters: Sequence[bytes]) -> tuple[ReferenceGenome, RegionTable]:
     """Sequences as contigs of a genome, and each of them whole as a region."""
-    contigs = [f"sequence {k}" for k in range(len(letters))]
-    genome = ReferenceGenome.from_sequences(
-        dict(zip(contigs, letters, strict=True)), path="<sequences>"
-    )
-    names = Texts()
-    for name in contigs:
-        names.append(name)
-    n = len(letters)
-    table = RegionTable(
-        contigs, contigs, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64),
-        np.array([len(text) for text in letters], dtype=np.int64), names,
-        np.full(n, UNSTRANDED, dtype=np.uint8),
-    )  # fmt: skip
-    return genome, table
+    contigs = {f"sequence {k}": text for k, text in enumerate(letters)}
+    genome = ReferenceGenome.from_sequences(contigs, path="<sequences>")
+    rows = RegionRows()
+    for name, text in contigs.items():
+        rows.append(name, 0, len(text), name)
+    return genome, rows.table(genome)

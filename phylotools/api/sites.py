@@ -1,8 +1,8 @@
-"""What a model says of every position of sequences or regions."""
+"""A model's predictions at every position of sequences or regions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.api.inputs import (
-    Reference,
-    SequenceLike,
-    letters_of,
-    reference_genome,
-    region_table,
-    tile_groups,
-    whole_sequences,
-)
-from phylotools.errors import UsageError
+from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
+from phylotools.embedding.regions import RegionTable
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.scoring.scorer import TILE_LENGTH, Scorer
+from phylotools.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
@@ -30,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SitePrediction:
-    """What a model says of L positions; A, C, G, T are the last axis.
+    """A model's predictions at L positions; A, C, G, T are the last axis.
 
     Attributes
     ----------
     codes : uint8 array [L]
         The sequence: A=0, C=1, G=2, T=3, any other letter 4.
     theta : float32 array [L, 4]
-        The network's numbers; `Model.substitution` says what they mean.
+        The network's output; `Model.substitution` says what they mean.
     frequencies : float64 array [L, 4]
         Equilibrium frequencies.
     scores : float64 array [L, 4]
@@ -104,8 +96,10 @@ def predict_sites(
     UsageError, InputError
     """
 
-    def scorer_of(genome: ReferenceGenome, tile_length: int = TILE_LENGTH) -> Scorer:
-        return Scorer(
+    def predict(
+        table: RegionTable, genome: ReferenceGenome, tile_length: int
+    ) -> list[SitePrediction]:
+        scorer = Scorer(
             model,
             genome,
             threads=threads,
@@ -113,46 +107,27 @@ def predict_sites(
             precision=precision,
             tile_length=tile_length,
         )
+        targets = [table.targets[index] for index in table.contig.tolist()]
+        spans = zip(targets, table.start.tolist(), table.end.tolist(), strict=True)
+        return [_predict(scorer, Region(*span)) for span in spans]
 
-    if (sequences is None) == (regions is None):
-        raise UsageError("give sequences or regions, one of the two")
-    if regions is not None:
-        with reference_genome(model, fasta) as genome:
-            table = region_table(regions, genome)
-            wanted = [
-                Region(table.targets[contig], start, end)
-                for contig, start, end in zip(
-                    table.contig.tolist(), table.start.tolist(), table.end.tolist(), strict=True
-                )
-            ]
-            return list(_predict(scorer_of(genome), genome, wanted))
-    letters, is_single = letters_of(sequences)
-    found: dict[int, SitePrediction] = {}
-    for tile_length, members in tile_groups(model, [len(text) for text in letters]):
-        genome, _ = whole_sequences([letters[k] for k in members])
-        scorer = scorer_of(genome, tile_length)
-        wanted = [Region(name, 0, length) for name, length in genome.contigs.items()]
-        found.update(zip(members, _predict(scorer, genome, wanted), strict=True))
-    results = [found[k] for k in range(len(letters))]
+    require_model(model)
+    results, is_single = compute_each(model, sequences, regions, fasta, predict)
     return results[0] if is_single else results
 
 
-def _predict(
-    scorer: Scorer, genome: ReferenceGenome, regions: Sequence[Region]
-) -> Iterator[SitePrediction]:
+def _predict(scorer: Scorer, region: Region) -> SitePrediction:
     substitution = scorer.model.substitution
-    for region in regions:
-        values = scorer.theta(region)
-        with torch.inference_mode():
-            theta = torch.from_numpy(values).double()
-            log_pi = substitution.log_equilibrium_frequencies(theta)
-            numbers = [
-                tensor.double().numpy()
-                for tensor in (
-                    log_pi.exp(),
-                    substitution.allele_scores(theta),
-                    substitution.site_rate(theta),
-                    substitution.entropy(theta),
-                )
-            ]
-        yield SitePrediction(genome.bases(region), values, *numbers)
+    theta = scorer.theta(region)
+    with torch.inference_mode():
+        wide = torch.from_numpy(theta).double()
+        values = [
+            tensor.double().numpy()
+            for tensor in (
+                substitution.log_equilibrium_frequencies(wide).exp(),
+                substitution.allele_scores(wide),
+                substitution.site_rate(wide),
+                substitution.entropy(wide),
+            )
+        ]
+    return SitePrediction(scorer.genome.bases(region), theta, *values)

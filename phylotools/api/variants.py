@@ -18,6 +18,7 @@ from phylotools.api.inputs import (
     is_row,
     listed,
     reference_genome,
+    require_model,
     whole_number,
 )
 from phylotools.errors import UsageError
@@ -88,10 +89,6 @@ def score_variants(
     threads, batch_size, precision
         As for `phylotools annotate`.
 
-    Returns
-    -------
-    VariantScores
-
     Raises
     ------
     UsageError
@@ -99,6 +96,7 @@ def score_variants(
     InputError
         If the variants are plainly of another assembly.
     """
+    require_model(model)
     lines = list(_lines(_rows(variants)))
     if not lines:
         raise UsageError("no variant was given")

@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.api.inputs import (
-    Reference,
-    SequenceLike,
-    letters_of,
-    reference_genome,
-    region_table,
-    tile_groups,
-    whole_sequences,
-)
+from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
 from phylotools.embedding.layers import find_layer
-from phylotools.embedding.pooling import POOLINGS
 from phylotools.embedding.regions import RegionTable
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
-from phylotools.embedding.sweep import STRANDS, row_starts, sweep
+from phylotools.embedding.sweep import POOLINGS, STRANDS, row_starts, sweep
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
 
@@ -76,8 +67,7 @@ def embed(
     ------
     UsageError, InputError
     """
-    if (sequences is None) == (regions is None):
-        raise UsageError("give sequences or regions, one of the two")
+    require_model(model)
     for name, value, known in (("pool", pool, POOLINGS), ("strand", strand, STRANDS)):
         if value not in known:
             raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -101,19 +91,9 @@ def embed(
         sweep(source, table, genome, keep, pool=pool, strand=strand)
         return np.split(rows, bounds[1:-1]) if pool == "none" else list(rows)
 
-    if regions is not None:
-        with reference_genome(model, fasta) as genome:
-            table = region_table(regions, genome)
-            found = vectors(table, genome, NetworkOptions().tile_length)
-    else:
-        if strand == "bed":
-            raise UsageError("sequences have no strand of a BED: give regions, or another strand")
-        letters, is_single = letters_of(sequences)
-        by_number: dict[int, _Vectors] = {}
-        for tile_length, members in tile_groups(model, [len(text) for text in letters]):
-            genome, table = whole_sequences([letters[k] for k in members])
-            by_number.update(zip(members, vectors(table, genome, tile_length), strict=True))
-        found = [by_number[k] for k in range(len(letters))]
-        if is_single:
-            return found[0]
+    if strand == "bed" and regions is None:
+        raise UsageError("sequences have no strand of a BED: give regions, or another strand")
+    found, is_single = compute_each(model, sequences, regions, fasta, vectors)
+    if is_single:
+        return found[0]
     return found if pool == "none" else np.stack(found)

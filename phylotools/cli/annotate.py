@@ -7,27 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from phylotools.cli.options import (
-    Stopwatch,
-    batch_size_option,
-    check_summary,
-    contig_aliases_option,
-    device_option,
-    fasta_option,
-    force_option,
-    importing,
-    logger,
-    logging_options,
-    model_option,
-    output_option,
-    outputs_together,
-    precision_option,
-    regions_file_option,
-    regions_option,
-    summary_option,
-    threads_option,
-    write_summary,
-)
+from phylotools.cli import options
+from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,9 +18,9 @@ if TYPE_CHECKING:
 
 @click.command(name="annotate")
 @click.argument("variants", default="-", metavar="[IN.vcf.gz]")
-@model_option(help="Model [default: the one that ships with phylotools].")
-@fasta_option
-@output_option(default="-", help="Output [default: stdout].")
+@options.model_option(help="Model [default: the one that ships with phylotools].")
+@options.fasta_option
+@options.output_option(default="-", help="Output [default: stdout].")
 @click.option(
     "-O",
     "--output-type",
@@ -59,13 +40,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="REF is not the reference base: stop, leave without a score, or score REF as written.",
 )
-@force_option
-@regions_option(
+@options.force_option
+@options.regions_option(
     help="Only records that overlap contig or contig:begin-end (1-based); may be given again. With "
     "an index little else is read, without one the whole file.",
 )
-@regions_file_option(help="Only records that overlap these regions.")
-@contig_aliases_option
+@options.regions_file_option(help="Only records that overlap these regions.")
+@options.contig_aliases_option
 @click.option(
     "--scores",
     metavar="FOLDER",
@@ -77,16 +58,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Score insertions and deletions, which is experimental; without, their status is indel.",
 )
-@threads_option(
+@options.threads_option(
     help="CPU threads that compute, and that compress [default: one or every core compute, "
     "whichever a trial finds faster; every core compresses]."
 )
-@device_option
-@batch_size_option
-@precision_option
-@summary_option
-@logging_options
-@outputs_together
+@options.device_option
+@options.batch_size_option
+@options.precision_option
+@options.summary_option
+@options.logging_options
+@options.outputs_together
 def annotate_command(
     variants: str,
     model: str | None,
@@ -122,9 +103,9 @@ def annotate_command(
     if variants == regions_file == "-":
         raise click.UsageError("variants and --regions-file cannot both be stdin")
     inputs = [variants, fasta, regions_file, scores]
-    check_summary(summary_json, force=force, inputs=inputs, output=output)
-    stopwatch = Stopwatch()
-    with importing():
+    options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    stopwatch = options.Stopwatch()
+    with options.importing():
         from phylotools.annotate.run import AnnotationSettings, annotate_file
         from phylotools.model.folder import open_model, read_model
         from phylotools.model.registry import find_model
@@ -185,4 +166,4 @@ def _report(
         "records_on_missing_contigs": summary.n_contig_missing,
         "seconds": round(seconds, 3),
     }
-    write_summary(summary_json, facts)
+    options.write_summary(summary_json, facts)

@@ -7,22 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phylotools.cli.options import (
-    Stopwatch,
-    check_apart,
-    check_summary,
-    contig_aliases_option,
-    force_option,
-    logger,
-    logging_options,
-    output_option,
-    outputs_together,
-    regions_file_option,
-    regions_option,
-    seed_option,
-    summary_option,
-    write_summary,
-)
+from phylotools.cli import options
+from phylotools.cli.options import logger
 from phylotools.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -50,9 +36,9 @@ if TYPE_CHECKING:
     "names that end in LLR or begin with llr, high for others]. Repeat it to compare scores.",
 )
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
-@regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
-@regions_file_option(help="Only variants in these regions.")
-@contig_aliases_option
+@options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
+@options.regions_file_option(help="Only variants in these regions.")
+@options.contig_aliases_option
 @click.option(
     "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only variants with such a value."
 )
@@ -64,12 +50,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Replicates for the intervals; 0 for none.",
 )
-@seed_option
-@output_option(help="Folder for tables and pictures; without it, only the table on stdout.")
-@force_option
-@summary_option
-@logging_options
-@outputs_together
+@options.seed_option
+@options.output_option(help="Folder for tables and pictures; without it, only the table on stdout.")
+@options.force_option
+@options.summary_option
+@options.logging_options
+@options.outputs_together
 def evaluate_command(
     scored: tuple[str, ...],
     labels: str | None,
@@ -103,18 +89,17 @@ def evaluate_command(
     from phylotools.evaluate.report import REPORT
     from phylotools.evaluate.selection import Question, parse_score, parse_where, read_regions
     from phylotools.evaluate.tables import join_tables
-    from phylotools.io.files import refuse_existing_folder
+    from phylotools.io.files import refuse_existing_folder, refuse_two_streams
 
-    watch = Stopwatch()
+    watch = options.Stopwatch()
+    inputs = [*scored, labels, regions_file]
+    refuse_two_streams(*inputs)
     if seed < 0:
         raise UsageError("--seed must not be negative")
-    if regions_file == "-" and "-" in (*scored, labels):
-        raise UsageError("stdin (-) can be read only once")
     if output is not None:
         refuse_existing_folder(output, force, REPORT)
-    inputs = [*scored, labels, regions_file]
-    check_summary(summary_json, force=force, inputs=inputs, output=output)
-    check_apart({"-o": output, "--summary-json": summary_json})
+    options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    options.check_apart({"-o": output, "--summary-json": summary_json})
     question = Question(
         scored,
         labels,
@@ -183,7 +168,7 @@ def _write(output: str, evaluation: Evaluation, question: Question, force: bool)
 
 
 def _conclude(
-    evaluation: Evaluation, output: str | None, watch: Stopwatch, summary_json: str | None
+    evaluation: Evaluation, output: str | None, watch: options.Stopwatch, summary_json: str | None
 ) -> None:
     for name, count in evaluation.lacking.items():
         if count:
@@ -200,7 +185,7 @@ def _conclude(
         if output is None
         else f"; {output}/ holds metrics.tsv, metrics.json, curves.png and curves.svg",
     )
-    write_summary(
+    options.write_summary(
         summary_json,
         {
             "verb": "evaluate",

@@ -12,7 +12,6 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from phylotools.io.genome import ReferenceGenome
     from phylotools.model.folder import Model
     from phylotools.sites.preparation import FitSettings, Preparation
     from phylotools.sites.run import FitOutputs, FitSummary
@@ -41,22 +40,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Substitution model [default: f81, or that of --prior].",
 )
 @click.option("--kappa", type=_POSITIVE, metavar="X", help="hky: transitions over transversions.")
-@click.option(
-    "--exchangeabilities",
-    callback=options.numbers,
-    metavar="AC,AG,AT,CG,CT,GT",
-    help="gtr and mutation-selection: up to a factor.",
+@options.exchangeabilities_option
+@options.frequencies_option(
+    "--background", help="Frequencies of a neutral site [default: of the store's reference bases]."
 )
-@click.option(
-    "--background",
-    callback=options.numbers,
-    metavar="A,C,G,T",
-    help="Frequencies of a neutral site [default: of the store's reference bases].",
-)
-@click.option(
+@options.frequencies_option(
     "--mutation-frequencies",
-    callback=options.numbers,
-    metavar="A,C,G,T",
     help="mutation-selection: frequencies under mutation alone [default: the background].",
 )
 @click.option(
@@ -152,6 +141,7 @@ def fit_sites_command(
     phylotools fit-sites columns.store --prior my-model/ -f genome.fa -o sites.tsv.gz
     """
     _check_usage(prior_model, fasta, given)
+    from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import choose_regions
     from phylotools.model.device import resolve_device
     from phylotools.model.registry import load_model
@@ -178,7 +168,7 @@ def fit_sites_command(
         if prior_model is not None:
             model = load_model(prior_model, device)
             _check_substitution(given["substitution"], model)
-            genome = opened.enter_context(_open_genome(model, fasta))
+            genome = opened.enter_context(ReferenceGenome.open(model.choose_reference(fasta)))
             network = NetworkPrior(
                 model, genome, columns, neutral_scale=settings.neutral_scale, threads=threads or 1
             )
@@ -253,12 +243,6 @@ def _check_substitution(named: str | None, model: Model) -> None:
     own = model.substitution.name
     if named is not None and named != own:
         raise click.UsageError(f"--substitution {named}: model {model.name} predicts for {own}")
-
-
-def _open_genome(model: Model, fasta: str | None) -> ReferenceGenome:
-    from phylotools.io.genome import ReferenceGenome
-
-    return ReferenceGenome.open(model.choose_reference(fasta))
 
 
 def _conclude(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,76 +19,15 @@ _MOST_SHOWN = 20
 _BY_NAME = ("contigs", "sha256", "inputs")
 
 
-def _describe_store(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.store.describe import describe_store
-
-    return describe_store(path, verify=verify)
-
-
-def _describe_model(path: str, verify: bool) -> dict[str, Any]:
-    # A model's weights are checked against its manifest whenever it is read.
-    from phylotools.model.registry import describe_model
-
-    return describe_model(path)
-
-
-def _describe_checkpoint(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.training.checkpoint import describe_checkpoint
-
-    return describe_checkpoint(path)
-
-
-def _describe_tracks(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.io.track_folder import describe_tracks
-
-    return describe_tracks(path)
-
-
-def _describe_run(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.training.run_folder import describe_run
-
-    return describe_run(path)
-
-
-def _describe_work(path: str, verify: bool) -> dict[str, Any]:
-    from phylotools.jobs.work_folder import describe_work
-
-    return describe_work(path)
-
-
-def _is_store(path: Path) -> bool:
-    return (path / "zarr.json").is_file()
-
-
-def _is_model(path: Path) -> bool:
-    return (path / "manifest.json").is_file()
-
-
-def _is_tracks(path: Path) -> bool:
-    return (path / "tracks.json").is_file()
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "checkpoint.safetensors").is_file()
-
-
-def _is_work(path: Path) -> bool:
-    return (path / "plan.json").is_file()
-
-
-def _is_checkpoint(path: Path) -> bool:
-    return path.is_file() and path.suffix == ".safetensors"
-
-
-#: How each kind of file is recognised and described, in the order in which they are tried.
-_KINDS: tuple[tuple[Callable[[Path], bool], Callable[[str, bool], dict[str, Any]]], ...] = (
-    (_is_store, _describe_store),
-    (_is_model, _describe_model),
-    (_is_tracks, _describe_tracks),
-    (_is_run, _describe_run),
-    (_is_work, _describe_work),
-    (_is_checkpoint, _describe_checkpoint),
-)
+#: The file that tells a folder of ours -> module and function that describe it, in the order in
+#: which they are tried.
+_FOLDERS = {
+    "zarr.json": ("store.describe", "describe_store"),
+    "manifest.json": ("model.registry", "describe_model"),
+    "tracks.json": ("io.track_folder", "describe_tracks"),
+    "checkpoint.safetensors": ("training.run_folder", "describe_run"),
+    "plan.json": ("jobs.work_folder", "describe_work"),
+}
 
 
 @click.command(name="inspect")
@@ -129,7 +68,7 @@ def _check_report(path: str, report: str, force: bool) -> None:
     from phylotools.io.files import refuse_existing_folder
     from phylotools.report import REPORT
 
-    if os.path.exists(path) and not _is_store(Path(path)):
+    if os.path.exists(path) and not (Path(path) / "zarr.json").is_file():
         raise InputError(
             "is no column store, so there is nothing to report on",
             path=path,
@@ -155,9 +94,17 @@ def describe(path: str, verify: bool = False) -> dict[str, Any]:
             path=path,
             remedy="check the name; `phylotools model info` describes a model by its name",
         )
-    for is_kind, describe_kind in _KINDS:
-        if is_kind(Path(path)):
-            return describe_kind(path, verify)
+    for name, (module, function) in _FOLDERS.items():
+        if (Path(path) / name).is_file():
+            describe_folder = getattr(importlib.import_module(f"phylotools.{module}"), function)
+            # Only a store has checksums that are not compared in any case.
+            wish = {"verify": verify} if name == "zarr.json" else {}
+            found: dict[str, Any] = describe_folder(path, **wish)
+            return found
+    if Path(path).is_file() and path.endswith(".safetensors"):
+        from phylotools.training.checkpoint import describe_checkpoint
+
+        return describe_checkpoint(path)
     raise InputError(
         "is no column store, model, folder of tracks, training run, checkpoint or work folder",
         path=path,

@@ -37,12 +37,13 @@ def info_command(model: str | None, card: bool) -> None:
     """The manifest of MODEL (a name or a folder) as JSON."""
     import json
 
-    from phylotools.model.folder import read_card
+    from phylotools.io.files import read_small_text
+    from phylotools.model.folder import CARD
     from phylotools.model.registry import describe_model, find_model
 
     folder = find_model(model)
     described = describe_model(folder)
-    click.echo(read_card(folder) if card else json.dumps(described, indent=2))
+    click.echo(read_small_text(folder / CARD) if card else json.dumps(described, indent=2))
 
 
 @model_command.command(name="verify")

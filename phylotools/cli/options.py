@@ -27,6 +27,28 @@ threads_option = functools.partial(
 )
 #: Substitution models; named here too so that --help imports no torch.
 SUBSTITUTION_NAMES = ("f81", "hky", "gtr", "mutation-selection")
+
+
+def _separated(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[float] | None:
+    """The floats of a text with commas between them."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
+
+
+#: Of the four bases, with commas between.
+frequencies_option = functools.partial(click.option, callback=_separated, metavar="A,C,G,T")
+exchangeabilities_option = click.option(
+    "--exchangeabilities",
+    callback=_separated,
+    metavar="AC,AG,AT,CG,CT,GT",
+    help="gtr and mutation-selection: up to a factor.",
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
@@ -94,25 +116,22 @@ work_option = click.option(
 )
 
 
-def partition_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments of a verb that runs partitions of a planned job."""
-    index = click.IntRange(0)
-    command = click.argument("indices", nargs=-1, required=True, type=index, metavar="I...")(
-        command
-    )
-    return click.argument("work", metavar="WORK")(command)
+def together(*decorators: Callable[..., Any]) -> Callable[..., Any]:
+    """One decorator of several options, in the order in which ``--help`` shows them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
-def numbers(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> list[float] | None:
-    """Callback of an option that takes numbers with commas between them."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers with commas between") from None
+#: Of a verb that runs partitions of a planned job.
+partition_arguments = together(
+    click.argument("work", metavar="WORK"),
+    click.argument("indices", nargs=-1, required=True, type=click.IntRange(0), metavar="I..."),
+)
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phylotools.cli import options
-from phylotools.cli.options import Stopwatch, logger
+from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 from phylotools.errors import UsageError, counted
 
@@ -24,7 +24,7 @@ _output_option = options.output_option(
     required=True, help="NAME.svg or NAME.png; without such a suffix, both."
 )
 #: Options of the plots that read a scored file.
-_SCORED_OPTIONS = (
+_scored_options = options.together(
     click.option(
         "--tag", default="PHYLOGPN", show_default=True, help="Prefix of the INFO fields of scores."
     ),
@@ -44,13 +44,6 @@ _SCORED_OPTIONS = (
     options.logging_options,
     options.outputs_together,
 )
-
-
-def _scored_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of plots that read a scored file."""
-    for option in reversed(_SCORED_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group(name="plot")
@@ -113,7 +106,7 @@ def logo_command(
 
     Up to 400 bases are drawn as letters, up to 4,000 as a heat map.
     """
-    watch = Stopwatch()
+    watch = options.Stopwatch()
     files = _prepare(output, summary_json, force=force, inputs=[fasta, annotation, variants])
     from phylotools.io.genome import ReferenceGenome
     from phylotools.model.registry import load_model
@@ -188,7 +181,7 @@ def embedding_command(
     \b
     phylotools plot embedding embeddings.parquet --colour genes.bed -o embedding.svg
     """
-    watch = Stopwatch()
+    watch = options.Stopwatch()
     _check_seed(seed)
     named = None if colour in ("name", "contig", "strand", "none") else colour
     files = _prepare(output, summary_json, force=force, inputs=[embeddings, named])
@@ -255,7 +248,7 @@ def llr_command(
     \b
     phylotools plot llr scored.vcf.gz --classes CLNSIG --only Pathogenic,Benign -o llr.svg
     """
-    watch = Stopwatch()
+    watch = options.Stopwatch()
     _check_seed(seed)
     inputs = [scored, _file_of(classes), selection["regions_file"]]
     files = _prepare(output, summary_json, force=force, inputs=inputs)
@@ -323,7 +316,7 @@ def frequency_command(
     \b
     phylotools plot frequency scored.vcf.gz --frequency AF --allele-count AC -o frequency.svg
     """
-    watch = Stopwatch()
+    watch = options.Stopwatch()
     _check_seed(seed)
     inputs = [scored, selection["regions_file"]]
     files = _prepare(output, summary_json, force=force, inputs=inputs)
@@ -388,7 +381,7 @@ def _file_of(classes: str | None) -> str | None:
 
 
 def _choice(selection: dict[str, Any]) -> dict[str, str]:
-    """What limits the alleles, for the table."""
+    """Options that limit the alleles, for the table."""
     texts = {
         "Where": "; ".join(selection["where"]),
         "Regions": ",".join(selection["regions"]),
@@ -409,8 +402,10 @@ def _model_facts(made_by: dict[str, str]) -> dict[str, str]:
 
 
 def _left_out(counts: dict[str, int]) -> str:
-    told = [f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items() if what != "alleles"]
-    return f" (left out: {', '.join(told)})" if told else ""
+    from phylotools.plots.alleles import told
+
+    left_out = {what: number for what, number in counts.items() if what != "alleles"}
+    return f" (left out: {told(left_out)})" if left_out else ""
 
 
 def _prepare(
@@ -422,6 +417,7 @@ def _prepare(
     ------
     UsageError, OutputError
     """
+    from phylotools.io.files import refuse_two_streams
     from phylotools.plots.output import plot_files, refuse_outputs
 
     files = plot_files(output)
@@ -429,8 +425,7 @@ def _prepare(
     refuse_outputs(files, force=force, inputs=named)
     for path in files.paths:
         options.check_summary(summary_json, force=force, inputs=named, output=str(path))
-    if sum(name == "-" for name in named) > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*named)
     return files
 
 
@@ -447,7 +442,7 @@ def _conclude(
     *,
     force: bool,
     what: str,
-    watch: Stopwatch,
+    watch: options.Stopwatch,
     summary_json: str | None,
     facts: Mapping[str, Any],
 ) -> None:

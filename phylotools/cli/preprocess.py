@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 #: Named here so that --help imports no numba; a test compares them with the policies.
 DUPLICATES = ("best-identity", "first", "consensus", "drop")
 
-_ALIGNMENT = (
+_alignment_options = options.together(
     click.option("--tree", required=True, metavar="TREE.nh", help="Newick tree with lengths."),
     options.fasta_option,
     click.option(
@@ -69,13 +68,6 @@ _ALIGNMENT = (
         help="Leave out columns with fewer species with A, C, G or T, the reference counted.",
     ),
 )
-
-
-def _alignment_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what is read and stored."""
-    for option in reversed(_ALIGNMENT):
-        command = option(command)
-    return command
 
 
 @click.command(name="preprocess")

@@ -67,21 +67,9 @@ def _number_option(name: str, default: float | int, text: str) -> Any:
     help="Substitution model [default: f81].",
 )
 @click.option("--kappa", type=float, metavar="X", help="hky: transitions over transversions.")
-@click.option(
-    "--exchangeabilities",
-    callback=options.numbers,
-    metavar="AC,AG,AT,CG,CT,GT",
-    help="gtr and mutation-selection: up to a factor.",
-)
-@click.option(
-    "--background", callback=options.numbers, metavar="A,C,G,T", help="hky and gtr: mutation alone."
-)
-@click.option(
-    "--mutation-frequencies",
-    callback=options.numbers,
-    metavar="A,C,G,T",
-    help="mutation-selection.",
-)
+@options.exchangeabilities_option
+@options.frequencies_option("--background", help="hky and gtr: mutation alone.")
+@options.frequencies_option("--mutation-frequencies", help="mutation-selection.")
 @_number_option("--site-rate-mean", 0.0, "Mean of log R, relative to neutral")
 @_number_option("--site-rate-sd", 0.5, "Standard deviation of log R")
 @_number_option("--frequency-sd", 0.5, "Standard deviation of a base's log frequency or fitness")
@@ -130,6 +118,7 @@ def simulate_command(
     phylotools simulate tree.nh --model my-model/ -f genome.fa -r chr2:1-100000 -o out.maf.gz
     """
     from phylotools.errors import UsageError
+    from phylotools.io.files import refuse_two_streams
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.tree_file import read_tree
@@ -138,8 +127,7 @@ def simulate_command(
     if seed < 0:
         raise UsageError("--seed must not be negative")
     inputs = [tree, *(given[name] for name in ("fasta", "regions_file") if given[name])]
-    if inputs.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*inputs)
     outputs = SimulationOutputs(output, given["truth"], given["output_fasta"], force)
     refuse_outputs([*outputs.paths, *([summary_json] if summary_json else [])], inputs, force)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
@@ -284,7 +272,7 @@ def _model_sites(
     from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
 
     model = load_model(given["model"], given["device"])
-    trained_on = [store.get("reference_species") for store in _stores(model.manifest)]
+    trained_on = [store.get("reference_species") for store in model.training_stores]
     reference = given["reference"] or next((name for name in trained_on if name in tips), None)
     if reference is None:
         raise UsageError("give --reference: which tip of the tree the sequence belongs to")
@@ -295,9 +283,3 @@ def _model_sites(
     )
     warn_of_unseen_sites(model.training_regions, regions or RegionSet.whole(genome.contigs))
     return ModelSites(Scorer(model, genome, threads=threads), regions), reference
-
-
-def _stores(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """The training stores that a manifest names, as far as it does."""
-    stores = manifest.get("training_stores")
-    return [s for s in stores if isinstance(s, dict)] if isinstance(stores, list) else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 #: Named here so that --help imports no numba; a test compares them with the catalogue.
 TRACKS = ("llr_mean", "llr_min", "rate", "entropy", "log_probability", "logo")
 
-_OPTIONS = (
+_track_options = options.together(
     options.model_option(help="Model [default: the one that ships with phylotools]."),
     options.fasta_option,
     options.regions_option(
@@ -46,13 +45,6 @@ _OPTIONS = (
     ),
     options.precision_option,
 )
-
-
-def _track_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what is computed."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(name="tracks")
@@ -98,11 +90,12 @@ def tracks_command(
         summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
+    from phylotools.io.files import refuse_existing_folder
     from phylotools.model.registry import load_model
-    from phylotools.tracks.finalise import refuse_output
+    from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
     loaded = load_model(model, device)
     with Progress("positions") as progress:

@@ -1,1 +1,1 @@
-"""Embeddings: what the layers of a network say of regions, as vectors."""
+"""Embeddings: vectors of regions from the layers of a network."""

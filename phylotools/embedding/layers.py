@@ -1,4 +1,4 @@
-"""Which numbers of a network are an embedding, and how they turn with the strand."""
+"""The layers of a network that are embeddings, and what they are on the other strand."""
 
 from __future__ import annotations
 
@@ -47,10 +47,6 @@ def find_layer(text: str, spec: ModelSpec) -> Layer:
         blocks), or an index into these in order: 0 is ``embedding``, -1 is ``last``.
     spec : ModelSpec
 
-    Returns
-    -------
-    Layer
-
     Raises
     ------
     UsageError
@@ -96,7 +92,7 @@ def layer_values(network: ByteNet, tokens: Tensor, layer: Layer) -> Tensor:
 
 
 def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, Tensor], Tensor]:
-    """What `TiledNetwork` is to compute: a layer, and maybe that of the other strand beside it.
+    """Function that computes a layer, and maybe that of the other strand beside it.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +96,13 @@ def read_regions(path: str, genome: ReferenceGenome, *, skip_outside: bool) -> R
     InputError
         If a line is no BED line, a region does not lie in the genome, or none is left.
     """
-    rows = (
-        (region.contig, region.start, region.end, fields[3] if len(fields) > 3 else "",
-         fields[5] if len(fields) > 5 else ".", line)
-        for region, fields, line in bed_rows(path)
-    )  # fmt: skip
-    return _table(rows, genome, path, skip_outside=skip_outside)
+    rows, lines = RegionRows(), array("q")
+    for region, fields, line in bed_rows(path):
+        name = fields[3] if len(fields) > 3 else ""
+        strand = fields[5] if len(fields) > 5 else "."
+        rows.append(region.contig, region.start, region.end, name, strand)
+        lines.append(line)
+    return _checked(rows.table(genome), lines, genome, path, skip_outside=skip_outside)
 
 
 def named_regions(texts: Iterable[str], genome: ReferenceGenome) -> RegionTable:
@@ -112,56 +113,51 @@ def named_regions(texts: Iterable[str], genome: ReferenceGenome) -> RegionTable:
     InputError
         If one is no region of the genome.
     """
-    rows = []
+    rows = RegionRows()
     for text in texts:
         region = resolve_region(text, genome.contigs)
-        rows.append((region.contig, region.start, region.end, text, ".", 0))
-    return _table(rows, genome, None, skip_outside=False)
+        rows.append(region.contig, region.start, region.end, text)
+    return rows.table(genome)
 
 
-def _table(
-    rows: Iterable[tuple[str, int, int, str, str, int]],
-    genome: ReferenceGenome,
-    path: str | None,
-    *,
-    skip_outside: bool,
-) -> RegionTable:
-    number: dict[str, int] = {}
-    contig, lines = array("i"), array("q")
-    starts, ends = array("q"), array("q")
-    names, strand = Texts(), bytearray()
-    for name, start, end, label, sign, line in rows:
-        contig.append(number.setdefault(name, len(number)))
-        starts.append(start)
-        ends.append(end)
-        lines.append(line)
-        names.append(label)
-        strand.append(ord(sign) if sign in ("+", "-") else UNSTRANDED)
-    found = resolve_contigs(number, genome.contigs)
-    for name, target in found.items():
-        if name != target:
-            logger.info("contig %s is %s of the reference", name, target)
-    table = RegionTable(
-        contigs=list(number),
-        targets=[found.get(name, "") for name in number],
-        contig=np.frombuffer(contig, dtype=np.int32) if contig else np.empty(0, np.int32),
-        start=_numbers(starts),
-        end=_numbers(ends),
-        names=names,
-        strand=np.frombuffer(bytes(strand), dtype=np.uint8),
-    )
-    return _checked(table, _numbers(lines), genome, path, skip_outside=skip_outside)
+class RegionRows:
+    """Regions one by one, kept small, on their way into a `RegionTable`."""
 
+    def __init__(self) -> None:
+        self._index_of: dict[str, int] = {}
+        self._contig, self._start, self._end = array("i"), array("q"), array("q")
+        self._names, self._strand = Texts(), bytearray()
 
-def _numbers(values: array[int]) -> NDArray[np.int64]:
-    return np.frombuffer(values, dtype=np.int64) if values else np.empty(0, dtype=np.int64)
+    def append(self, contig: str, start: int, end: int, name: str = "", strand: str = ".") -> None:
+        """Add a region; 0-based, half-open."""
+        self._start.append(start)
+        self._end.append(end)
+        self._contig.append(self._index_of.setdefault(contig, len(self._index_of)))
+        self._names.append(name)
+        self._strand.append(ord(strand) if strand in ("+", "-") else UNSTRANDED)
+
+    def table(self, genome: ReferenceGenome) -> RegionTable:
+        """All regions, their contigs resolved in a genome; not checked against its lengths."""
+        found = resolve_contigs(self._index_of, genome.contigs)
+        for name, target in found.items():
+            if name != target:
+                logger.info("contig %s is %s of the reference", name, target)
+        return RegionTable(
+            contigs=list(self._index_of),
+            targets=[found.get(name, "") for name in self._index_of],
+            contig=np.array(self._contig, dtype=np.int32),
+            start=np.array(self._start, dtype=np.int64),
+            end=np.array(self._end, dtype=np.int64),
+            names=self._names,
+            strand=np.frombuffer(bytes(self._strand), dtype=np.uint8),
+        )
 
 
 def _checked(
     table: RegionTable,
-    lines: NDArray[np.int64],
+    lines: Sequence[int],
     genome: ReferenceGenome,
-    path: str | None,
+    path: str,
     *,
     skip_outside: bool,
 ) -> RegionTable:
@@ -173,7 +169,7 @@ def _checked(
     first = int(bad[0])
     name = table.contigs[table.contig[first]]
     remedy = "check that regions and reference are of one assembly"
-    if path is not None and len(bad) < len(table):
+    if len(bad) < len(table):
         remedy += ", or leave such regions out with --on-outside skip"
     if not skip_outside or len(bad) == len(table):
         unknown = length[first] < 0
@@ -182,13 +178,13 @@ def _checked(
             f"{name}:{table.start[first]}-{table.end[first]} runs past the end of the contig, "
             f"{length[first]}",
             path=path,
-            line=int(lines[first]) or None,
+            line=lines[first],
             remedy=remedy,
         )  # fmt: skip
     logger.warning(
         "%s: %d of %d regions do not lie in the reference and are left out; the first is in line "
         "%d (%s:%d-%d)",
-        shown_path(path or ""), len(bad), len(table), lines[first], name,
+        shown_path(path), len(bad), len(table), lines[first], name,
         table.start[first], table.end[first],
     )  # fmt: skip
     kept = np.flatnonzero(table.end <= length)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phylotools.embedding.component_track import write_component_track
-from phylotools.embedding.components import Components, fit_components
+from phylotools.embedding.components import Components, fit_components, write_component_track
 from phylotools.embedding.layers import find_layer
 from phylotools.embedding.regions import RegionTable, n_outside, named_regions, read_regions
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.staging import StagedRows
-from phylotools.embedding.sweep import row_starts, sweep
+from phylotools.embedding.sweep import base_starts, row_starts, sweep
 from phylotools.errors import OutputError
 from phylotools.io.files import refuse_existing_file, refuse_existing_folder, refuse_same_file
 from phylotools.io.genome import ReferenceGenome
@@ -44,7 +43,7 @@ _BLOCK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """What is wanted of each region.
+    """How regions are embedded.
 
     Attributes
     ----------
@@ -54,7 +53,7 @@ class EmbedSettings:
     strand : {'forward', 'bed', 'invariant'}
     context_pooling : bool
     dtype : {'float32', 'float16'}
-        Of the numbers written.
+        Of the vectors written.
     skip_outside : bool
         Leave out regions that do not lie in the genome.
     n_components : int
@@ -74,14 +73,14 @@ class EmbedSettings:
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What a run did.
+    """What was embedded, for the log and `--summary-json`.
 
     Attributes
     ----------
     n_regions, n_left_out, n_rows, n_bases, n_tiles : int
         Bases of all regions, overlaps counted again; tiles are those computed.
     width : int
-        Numbers of a vector.
+        Channels of a vector.
     layer, format, reference : str
     explained : list of float or None
         Share of the variance of each principal component, if there is such a track.
@@ -169,10 +168,6 @@ def embed_file(
     on_done : callable
         Gets the number of regions finished since its last call.
 
-    Returns
-    -------
-    EmbedSummary
-
     Raises
     ------
     InputError, OutputError, UsageError
@@ -231,7 +226,7 @@ def _warn_of_training(table: RegionTable, model: Model) -> int | None:
 
 
 def describe(model: Model, layer: str, settings: EmbedSettings, reference: str) -> dict[str, Any]:
-    """What a table of vectors says of itself."""
+    """Metadata of a table of vectors: model, reference and settings."""
     return {
         "version": __version__,
         "command": command_line(),
@@ -265,11 +260,7 @@ def table_rows(
         region = rows if settings.pool != "none" else np.searchsorted(starts, rows, "right") - 1
         start, end = table.start[region], table.end[region]
         if settings.pool == "none":
-            place = rows - starts[region]
-            if settings.strand == "bed":
-                is_reverse = table.strand[region] == ord("-")
-                place = np.where(is_reverse, end - start - 1 - place, place)
-            start = start + place
+            start = base_starts(table, region, rows, settings.strand)
             end = start + 1
         yield VectorRows(
             [table.contigs[k] for k in table.contig[region].tolist()],

@@ -167,7 +167,7 @@ class EmbeddingSource:
 
 
 def context_matrix(channels: int) -> NDArray[np.float32]:
-    """The fixed matrix W of PhyloGPN-X: standard normal numbers, always the same.
+    """The fixed matrix W of PhyloGPN-X: standard normal, always the same.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def context_matrix(channels: int) -> NDArray[np.float32]:
 
 
 def _runs(indices: list[int]) -> Iterator[range]:
-    """Neighbouring numbers of a rising list together."""
+    """Runs of consecutive indices in a rising list."""
     begin = indices[0]
     for before, after in zip(indices, [*indices[1:], -1], strict=True):
         if after != before + 1:

@@ -1,4 +1,4 @@
-"""Rows that are made in one order and read in another, on disk."""
+"""Rows of vectors on disk, written in one order and read in another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StagedRows(Closing):
     folder : str
         Where the file lies.
     width : int
-        Numbers of a row.
+        Channels of a row.
     output : str
         What a full disk is reported for.
     """

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.embedding.pooling import MaxPool, MeanPool, Pool, centres
 from phylotools.embedding.regions import REVERSE, RegionTable, by_contig
 from phylotools.embedding.source import EmbeddingSource
 from phylotools.io.genome import ReferenceGenome
@@ -17,8 +16,10 @@ STRANDS = ("forward", "bed", "invariant")
 #: Bounds the memory of regions that are pooled at the same time.
 _POOL_BYTES = 256 << 20
 
-#: Takes row numbers and their vectors.
+#: Takes indices of rows and their vectors.
 Emit = Callable[[NDArray[np.int64], NDArray[np.float32]], None]
+#: How the bases of a region become a vector; `none` keeps every base.
+POOLINGS = ("mean", "max", "centre", "none")
 
 
 def orient(
@@ -52,10 +53,88 @@ def orient(
     return np.concatenate([(a + b) / 2, np.abs(a - b) / 2], axis=1)
 
 
+class MeanPool:
+    """Mean over the bases of many overlapping intervals, summed in float64 tile by tile."""
+
+    def part(
+        self, tile: NDArray[np.float32], begin: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> NDArray[np.generic]:
+        """Sums [K, C] of intervals, not empty, of a tile [L, C]."""
+        sums = np.zeros((len(tile) + 1, tile.shape[1]))
+        np.cumsum(tile, axis=0, dtype=np.float64, out=sums[1:])
+        return sums[end] - sums[begin]
+
+    def merge(self, old: NDArray[np.generic], new: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Sums of the same intervals over two tiles."""
+        return np.add(old, new)
+
+    def finish(self, parts: NDArray[np.generic], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors, float32 [K, C], of intervals whose sums are complete."""
+        return np.divide(parts, lengths[:, None]).astype(np.float32)
+
+
+class MaxPool:
+    """Largest value of each channel over the bases of many overlapping intervals."""
+
+    def part(
+        self, tile: NDArray[np.float32], begin: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> NDArray[np.generic]:
+        """Largest values [K, C] of intervals, not empty, of a tile [L, C]."""
+        # Any interval is covered by two of its largest power of two.
+        levels = np.frexp((end - begin).astype(np.float64))[1] - 1
+        result = np.empty((len(begin), tile.shape[1]), dtype=np.float32)
+        best = tile
+        for level in range(int(levels.max()) + 1):
+            if level:
+                half = 1 << (level - 1)
+                best = np.maximum(best[:-half], best[half:])
+            chosen = np.flatnonzero(levels == level)
+            result[chosen] = np.maximum(best[begin[chosen]], best[end[chosen] - (1 << level)])
+        return result
+
+    def merge(self, old: NDArray[np.generic], new: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Largest values of the same intervals over two tiles."""
+        return np.maximum(old, new)
+
+    def finish(self, parts: NDArray[np.generic], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors, float32 [K, C]."""
+        return parts.astype(np.float32)
+
+
+def centres(
+    start: NDArray[np.int64], end: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end of the middle base of each region; of an even number of bases, the middle two.
+
+    The mean of two is taken, so that both strands have the same centre.
+    """
+    return (start + end - 1) // 2, (start + end) // 2 + 1
+
+
 def row_starts(table: RegionTable, pool: str) -> NDArray[np.int64]:
     """First row of each region, and the number of rows at the end: int64 [N + 1]."""
     n_rows = table.end - table.start if pool == "none" else np.ones(len(table), dtype=np.int64)
     return np.concatenate([[0], np.cumsum(n_rows)])
+
+
+def base_starts(
+    table: RegionTable, region: NDArray[np.int64], row: NDArray[np.int64], strand: str
+) -> NDArray[np.int64]:
+    """Position of the base of each row, int64 [K], where every base has a row.
+
+    Parameters
+    ----------
+    table : RegionTable
+    region, row : int64 array [K]
+        Index of the region that the row belongs to, and of the row among all.
+    strand : {'forward', 'bed', 'invariant'}
+        With ``bed`` the rows of a region on the reverse strand run backwards.
+    """
+    start, end = table.start[region], table.end[region]
+    place = row - row_starts(table, "none")[region]
+    if strand == "bed":
+        place = np.where(table.strand[region] == REVERSE, end - start - 1 - place, place)
+    return start + place
 
 
 def sweep(
@@ -109,7 +188,7 @@ def _pooled(
         start, end = centres(start, end)
         order = np.argsort(start, kind="stable")
         start, end, indices = start[order], end[order], indices[order]
-    pooling: Pool = MaxPool() if pool == "max" else MeanPool()
+    pooling = MaxPool() if pool == "max" else MeanPool()
     size = source.tile_length
     active = np.empty(0, dtype=np.int64)
     parts: NDArray[np.generic] | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.selection import MAX_LISTED, Question, listing, matches, region_filter
 from phylotools.io.contigs import contig_resolver
+from phylotools.io.files import refuse_two_streams
 from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
 
 logger = logging.getLogger("phylotools")
@@ -94,8 +95,7 @@ def join_tables(question: Question) -> LabelledScores:
         If two scored files have the column of a score, or stdin is named twice.
     """
     paths = [*([question.labels] if question.labels is not None else []), *question.scored]
-    if paths.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once")
+    refuse_two_streams(*paths)
     if not question.scores:
         raise UsageError("no score was named")
     with ExitStack() as stack:

@@ -125,6 +125,13 @@ def compress_block(data: bytes | memoryview, *, fast: bool = False) -> bytes:
     return _BLOCK_HEADER + size + body + checksum
 
 
+def compress_blocks(text: bytes, *, fast: bool = False) -> bytes:
+    """Text of any length as BGZF blocks, without an end marker; see `compress_block`."""
+    view = memoryview(text)
+    starts = range(0, len(view), BLOCK_SIZE)
+    return b"".join(compress_block(view[start : start + BLOCK_SIZE], fast=fast) for start in starts)
+
+
 def find_block(handle: BinaryIO, at: int) -> int | None:
     """Offset of the first BGZF block at or after an offset; None if there is none.
 

@@ -326,6 +326,12 @@ def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
     refuse_same_file(path, ["-"])
 
 
+def refuse_two_streams(*paths: str | None) -> None:
+    """Raise `UsageError` where more than one input is stdin."""
+    if paths.count("-") > 1:
+        raise UsageError("stdin (-) can be read only once")
+
+
 def refuse_same_file(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
     """Raise `UsageError` if an output would replace an input of the same run, however it is named.
 

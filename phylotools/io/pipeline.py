@@ -1,4 +1,4 @@
-"""Stages of a stream that work at the same time, each in a thread of its own."""
+"""Work in threads whose results come in order: stages of a stream, and calls of a pool."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from typing import Generic, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The pipeline was left while a stage was at work; nobody waits for what it does."""
+    """Nobody waits any more for what is being done."""
 
 
 class _Handover(Generic[T]):
@@ -122,3 +124,16 @@ class Pipeline:
             # One that an interrupt kept from starting cannot be waited for.
             with contextlib.suppress(RuntimeError):
                 thread.join()
+
+
+def in_order(
+    pool: Executor, function: Callable[[S], T], items: Iterable[S], ahead: int
+) -> Iterator[T]:
+    """Yield the results of a function in the order of its arguments, `ahead` more in the making."""
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,4 +1,4 @@
-"""What is done in parts: a job, cut into partitions that run anywhere and in any order."""
+"""A job, cut into partitions that run anywhere and in any order."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Job:
 
     @abstractmethod
     def output(self) -> tuple[Any, ...]:
-        """What is made from what: equal for jobs that make the same, however they are cut."""
+        """Inputs and settings that decide the output: equal for jobs that make the same."""
 
     def check_plan(self) -> None:
         """Raise `ValueError` or `LookupError` if the fields of a plan contradict each other."""

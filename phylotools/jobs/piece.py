@@ -1,4 +1,4 @@
-"""What a partition leaves behind: data, an index of them, and what was counted.
+"""The piece that a partition leaves: data, an index of them, and what was counted.
 
 A piece is a folder of `data.bin` (items one after the other), `index.npy` (what each is and where)
 and `piece.json` (what was counted, and a checksum of every file, itself included). It appears

@@ -1,4 +1,4 @@
-"""Who runs the partitions of a job.
+"""Runners: functions that have the partitions of a job done.
 
 A runner is asked to see to some partitions and returns when all of them are finished. It may call
 `run_one` for each, wherever it likes in this process; one that has a cluster at hand may have the
@@ -11,18 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from phylotools.jobs.job import Partition
 
 RunOne = Callable[[Partition], None]
-
-
-class Runner(Protocol):
-    """Sees to partitions."""
-
-    def __call__(self, run_one: RunOne, partitions: Sequence[Partition]) -> None:
-        """Run the partitions; raises the first error that one of them raises."""
 
 
 def in_turn(run_one: RunOne, partitions: Sequence[Partition]) -> None:

@@ -300,7 +300,7 @@ def work_beside(output: str | os.PathLike[str]) -> str:
 
 
 def describe_work(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `inspect` says of a work folder, whatever its verb: what is finished, missing, damaged.
+    """Describe a work folder, whatever its verb: what is finished, missing, damaged.
 
     Raises
     ------

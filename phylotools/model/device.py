@@ -1,4 +1,4 @@
-"""Where a network runs, and in which arithmetic."""
+"""Devices and precisions of a network."""
 
 from __future__ import annotations
 

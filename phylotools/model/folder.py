@@ -20,7 +20,7 @@ import tomli_w
 
 from phylotools.errors import InputError
 from phylotools.io.bed import read_bed
-from phylotools.io.files import atomic_folder, read_small_text
+from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.score_meaning import SCORE_MEANINGS, log_base_weights
@@ -43,7 +43,7 @@ _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model made numbers.
+    """Identity of the model that made scores.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Model:
 
     @property
     def score_meaning(self) -> str:
-        """What the LLR is under the model's substitution model."""
+        """Meaning of the LLR under the model's substitution model."""
         return SCORE_MEANINGS[self._substitution_table["model"]]
 
     @property
@@ -164,12 +164,18 @@ class Model:
 
     @property
     def rate(self) -> RateAssumption:
-        """What was assumed of each site's log R."""
+        """Assumption on each site's log R."""
         return self.site_model.rate
 
     @property
     def receptive_field(self) -> int:
         return self.spec.receptive_field
+
+    @property
+    def training_stores(self) -> list[dict[str, Any]]:
+        """Facts of the column stores that the model was trained on, as far as it names them."""
+        stores = self.manifest.get("training_stores")
+        return [s for s in stores if isinstance(s, dict)] if isinstance(stores, list) else []
 
     @property
     def reference_fasta(self) -> Path | None:
@@ -238,7 +244,9 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             (draft.training_regions, TRAINING_REGIONS),
         ):
             if source is not None:
-                shutil.copyfile(source, folder / name)
+                # Other tools take a gzip file of this name for text.
+                with open_input(source) as packed, (folder / name).open("wb") as plain:
+                    shutil.copyfileobj(packed, plain)
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "name": draft.name,
@@ -380,8 +388,3 @@ def read_model(folder: Path, device: str = "cpu") -> Model:
     model = open_model(folder, device)
     _ = model.site_model
     return model
-
-
-def read_card(folder: Path) -> str:
-    """The model card, Markdown."""
-    return read_small_text(folder / CARD)

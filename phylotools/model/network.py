@@ -1,4 +1,4 @@
-"""The reverse-complement-equivariant ByteNet: one sequence in, four numbers a position out.
+"""The reverse-complement-equivariant ByteNet: one sequence in, theta of every position out.
 
 Reverse-complementing the input reverses the output and swaps A with T and C with G. The
 involution on hidden channels is their reversal, so a weight is equivariant when it is unchanged
@@ -9,7 +9,6 @@ et al. 2025). Norm scales and shifts must be palindromes for the same reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -130,9 +129,9 @@ class ResidualBlock(nn.Module):
 
 
 class ByteNet(nn.Module):
-    """Tokens of a window to four numbers for each of the positions whose context it holds.
+    """Tokens of a window to theta, four numbers for each position whose context it holds.
 
-    What they mean is the substitution model's to say: see `SiteModel`.
+    What theta means is the substitution model's to say: see `SiteModel`.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -142,7 +141,7 @@ class ByteNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
         self.norm = PositionNorm(spec, spec.channels)
         self.output = EquivariantConv(spec.channels, 4)
-        # Start near a neutral site with uniform frequencies, if the numbers are log rates.
+        # Start near a neutral site with uniform frequencies, if theta are log rates.
         nn.init.constant_(self.output.bias, NEUTRAL_LOG_RATE - math.log(4))
         with torch.no_grad():
             self.output.weight.mul_(0.1)
@@ -170,11 +169,7 @@ class ByteNet(nn.Module):
 
     def freeze(self) -> ByteNet:
         """Symmetrise every weight once, for inference; returns the network itself."""
-        _each(self, _Frozen, lambda part: part.freeze())
+        for part in self.modules():
+            if isinstance(part, _Frozen):
+                part.freeze()
         return self.eval().requires_grad_(False)
-
-
-def _each(network: nn.Module, kind: type, action: Callable[..., None]) -> None:
-    for part in network.modules():
-        if isinstance(part, kind):
-            action(part)

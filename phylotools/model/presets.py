@@ -1,7 +1,8 @@
-"""What a network is made of, and the named sizes."""
+"""Shapes of networks, and the named sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ class ModelSpec:
 
     @property
     def n_parameters(self) -> int:
-        """Stored numbers, before the symmetries tie half of them."""
+        """Stored parameters, before the symmetries tie half of them."""
         wide, narrow = self.channels, self.bottleneck
         block = (
             2 * (wide + narrow + narrow)
@@ -90,13 +91,13 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, path: str | None = None) -> ModelSpec:
         """Inverse of `to_dict`; unknown or ill-typed keys are an `InputError`."""
-        types = {"channels": int, "bottleneck": int, "kernel_size": int, "dilations": list}
-        types |= {"norm": str, "tied_norm": bool}
-        for key, value in values.items():
-            if key not in types:
-                raise InputError(f"unknown network key '{key}'", path=path)
-            if type(value) is not types[key]:
-                raise InputError(f"network.{key} must be of type {types[key].__name__}", path=path)
+        types: dict[str, tuple[type, ...]] = {
+            **dict.fromkeys(("channels", "bottleneck", "kernel_size"), (int,)),
+            "dilations": (list,),
+            "norm": (str,),
+            "tied_norm": (bool,),
+        }
+        check_types("network", values, types, path)
         if any(type(d) is not int for d in values.get("dilations", [])):
             raise InputError("network.dilations must be integers", path=path)
         if "channels" not in values or "bottleneck" not in values:
@@ -105,6 +106,18 @@ class ModelSpec:
             return cls(**values | {"dilations": tuple(values.get("dilations", (1, 5)))})
         except UsageError as error:
             raise InputError(str(error), path=path) from None
+
+
+def check_types(
+    table: str, values: dict[str, Any], types: Mapping[str, tuple[type, ...]], path: str | None
+) -> None:
+    """Raise `InputError` for a key of a table that is unknown or of none of its types."""
+    for key, value in values.items():
+        if key not in types:
+            raise InputError(f"unknown {table} key '{key}'", path=path)
+        if type(value) not in types[key]:
+            kind = types[key][0].__name__
+            raise InputError(f"{table}.{key} must be of type {kind}", path=path)
 
 
 def model_tables(config: dict[str, Any], *, path: str) -> dict[str, dict[str, Any]]:
@@ -142,10 +155,3 @@ PRESETS = {
     "large": ModelSpec(channels=512, bottleneck=256, dilations=(1, 5) * 20),
     "phylogpn": ModelSpec(channels=960, bottleneck=480, dilations=(1, 5) * 20),
 }
-
-
-def preset(name: str) -> ModelSpec:
-    """The `ModelSpec` of a named preset."""
-    if name not in PRESETS:
-        raise UsageError(f"no preset is called '{name}'; there are {', '.join(PRESETS)}")
-    return PRESETS[name]

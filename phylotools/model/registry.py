@@ -96,10 +96,6 @@ def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
         Default: the model that ships with phylotools.
     device : str
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
-
-    Returns
-    -------
-    Model
     """
     return read_model(find_model(name_or_path), device)
 
@@ -131,7 +127,7 @@ def verify_model(model: Model) -> float:
 
 
 def describe_model(path: str | Path) -> dict[str, Any]:
-    """What ``inspect`` and ``model info`` show of a model folder."""
+    """Manifest, shape and folder of a model, for ``inspect`` and ``model info``."""
     model = read_model(Path(path))
     shown = {key: value for key, value in model.manifest.items() if key != "check"}
     shown |= model.site_model.spec.to_dict()

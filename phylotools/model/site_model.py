@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from phylotools.errors import InputError, UsageError
 from phylotools.model.network import ByteNet
-from phylotools.model.presets import LARGEST_LOG_RATE, ModelSpec, model_tables
+from phylotools.model.presets import LARGEST_LOG_RATE, ModelSpec, check_types, model_tables
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 
 #: What may be assumed of log R.
@@ -110,12 +110,9 @@ class SiteModelSpec:
 
 
 def _parse_rate(values: dict[str, Any], path: str) -> RateAssumption:
+    types: dict[str, tuple[type, ...]]
     types = {"treatment": (str,), "mean": (float, int), "sd": (float, int)}
-    for key, value in values.items():
-        if key not in types:
-            raise InputError(f"unknown rate key '{key}'", path=path)
-        if type(value) not in types[key]:
-            raise InputError(f"rate.{key} must be of type {types[key][0].__name__}", path=path)
+    check_types("rate", values, types, path)
     try:
         return RateAssumption(**values)
     except UsageError as error:
@@ -159,7 +156,7 @@ class SiteModel(nn.Module):
 
     @property
     def rate(self) -> RateAssumption:
-        """What is assumed of log R; a fixed one as it stands."""
+        """Assumption on log R; a fixed one as it stands."""
         if self.fixed_log_rate is None:
             return self._rate
         given = torch.tensor(self._rate.mean, dtype=torch.float32).item()

@@ -6,10 +6,10 @@ import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from phylotools.errors import InputError, UsageError
+from phylotools.errors import InputError
 from phylotools.evaluate.selection import listing, matches, region_filter
 from phylotools.io.regions import RegionSet
 from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
@@ -130,10 +130,10 @@ def require_column(file: ScoredFile, name: str, remedy: str) -> None:
         )
 
 
-def refuse_two_streams(*paths: str | None) -> None:
-    """Raise `UsageError` where more than one file is stdin."""
-    if paths.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once")
+def told(counts: Mapping[str, int]) -> str:
+    """Counts of alleles in words: ``7 alleles, 2 without score``."""
+    listed = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
+    return listed or "no allele"
 
 
 def _maker(file: ScoredFile, score: str) -> dict[str, str]:

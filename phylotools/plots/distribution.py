@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.selection import listing
 from phylotools.io.contigs import contig_resolver
+from phylotools.io.files import refuse_two_streams
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, ScoredFile, open_scored
 from phylotools.plots.alleles import (
@@ -18,12 +19,12 @@ from phylotools.plots.alleles import (
     OnAlleles,
     no_progress,
     open_alleles,
-    refuse_two_streams,
     require_column,
+    told,
 )
 from phylotools.plots.features import OverlapIndex, holds_intervals, read_features
 from phylotools.plots.output import PlotTable
-from phylotools.plots.sampling import KEPT, QUANTILES, Tally
+from phylotools.plots.sampling import KEPT, SUMMARY, Tally
 
 #: Bound on the classes of a column, and so on memory: 0.4 MB each.
 MOST_CLASSES = 256
@@ -116,9 +117,13 @@ def distributions_by_class(
             tallies[name].add(value)
     filled = {name: tally for name, tally in tallies.items() if tally.n}
     if not filled:
-        _complain_of_nothing(query.path, source, dict(counts), only)
+        raise InputError(
+            f"no allele has a score and a class ({source}): {told(counts)}",
+            path=query.path,
+            remedy="check --only, --where and the columns" if only else "check the columns",
+        )
     if not only:
-        ranked = sorted(filled, key=lambda name: (filled[name].quantiles([0.5])[0], name))
+        ranked = sorted(filled, key=lambda name: (filled[name].median, name))
         filled = {name: filled[name] for name in ranked}
     return ClassDistributions(alleles.score, source, filled, alleles.made_by, dict(counts))
 
@@ -135,17 +140,6 @@ def _refuse_too_many(tallies: dict[str, Tally], classes: str | None, path: str) 
             path=path,
             remedy="name a column of few values, or choose classes with --only",
         )
-
-
-def _complain_of_nothing(
-    path: str, source: str, counts: dict[str, int], only: Sequence[str]
-) -> None:
-    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
-    raise InputError(
-        f"no allele has a score and a class ({source}): {told or 'no allele'}",
-        path=path,
-        remedy="check --only, --where and the columns" if only else "check the columns",
-    )
 
 
 def _classifier(file: ScoredFile, classes: str | None) -> tuple[ClassOf, str]:
@@ -222,16 +216,5 @@ def _class_column(file: ScoredFile) -> str:
 
 def distribution_table(found: ClassDistributions, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each class, with all of its counts."""
-    columns = ["class", "n", "n_sampled", "mean", "lowest"]
-    columns += [f"quantile_{at:g}" for at in QUANTILES]
-    return PlotTable(facts | {"KeptPerClass": KEPT}, [*columns, "highest"], _rows(found))
-
-
-def _rows(found: ClassDistributions) -> Iterator[list[Any]]:
-    for name, tally in found.tallies.items():
-        sampled = min(tally.n, KEPT)
-        yield [
-            *(name, tally.n, sampled, tally.mean, tally.lowest),
-            *tally.quantiles(),
-            tally.highest,
-        ]
+    rows = ([name, *tally.summary()] for name, tally in found.tallies.items())
+    return PlotTable(facts | {"KeptPerClass": KEPT}, ["class", *SUMMARY], rows)

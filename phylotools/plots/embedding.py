@@ -98,23 +98,21 @@ def project(
         raise InputError("has no region with a finite vector", path=source.path)
     # Before the long work: a bad file of classes ends the run early.
     classes, class_source = _classes(columns, colour)
+    chosen = np.arange(n_regions)
+    explained = None
     if method == "pca":
         points, explained = _principal_components(source, n_regions)
         axes = (_axis_label(1, explained[0]), _axis_label(2, explained[1]))
-        return Projection(
-            "pca", axes, points, columns, classes, class_source, n_left_out, 0,
-            explained, source.made_by,
-        )  # fmt: skip
-    chosen = np.arange(n_regions)
-    if n_regions > MOST_FOR_UMAP:
-        drawn = np.random.default_rng(seed).choice(n_regions, MOST_FOR_UMAP, replace=False)
-        chosen = np.sort(drawn)
-    points = _umap(_chosen_vectors(source, chosen), seed)
-    columns = {name: [values[i] for i in chosen.tolist()] for name, values in columns.items()}
-    classes = [classes[i] for i in chosen.tolist()]
+    else:
+        if n_regions > MOST_FOR_UMAP:
+            drawn = np.random.default_rng(seed).choice(n_regions, MOST_FOR_UMAP, replace=False)
+            chosen = np.sort(drawn)
+        points, axes = _umap(_chosen_vectors(source, chosen), seed), ("UMAP 1", "UMAP 2")
+        columns = {name: [values[i] for i in chosen.tolist()] for name, values in columns.items()}
+        classes = [classes[i] for i in chosen.tolist()]
     return Projection(
-        "umap", ("UMAP 1", "UMAP 2"), points, columns, classes, class_source, n_left_out,
-        n_regions - len(chosen), None, source.made_by,
+        method, axes, points, columns, classes, class_source, n_left_out,
+        n_regions - len(chosen), explained, source.made_by,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bed import bed_rows
-from phylotools.io.contigs import resolve_contigs
+from phylotools.io.contigs import contig_resolver
 from phylotools.io.files import numbered_lines, open_input
 from phylotools.io.regions import MAX_COORDINATE, Region
 
@@ -94,16 +94,12 @@ def features_within(
     list of Feature
         Sorted by start, the longer first; equal ones once.
     """
-    available = list(contigs)
-    on_contig: dict[str, bool] = {}
+    resolve = contig_resolver(contigs)
     found: dict[tuple[int, int, str, str], Feature] = {}
     for feature in read_features(path, (region.start, region.end)):
         place = feature.region
-        if place.contig not in on_contig:
-            resolved = resolve_contigs([place.contig], available).get(place.contig)
-            on_contig[place.contig] = resolved == region.contig
         is_wanted = feature.kind in kinds if kinds else feature.kind not in _WHOLE
-        if on_contig[place.contig] and is_wanted:
+        if is_wanted and resolve(place.contig) == region.contig:
             # A gene, its transcript and its exon may be one interval with one name.
             found.setdefault((place.start, place.end, feature.name, feature.strand), feature)
     return sorted(found.values(), key=lambda f: (f.region.start, -f.region.end, f.name))

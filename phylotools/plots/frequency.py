@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +17,10 @@ from phylotools.plots.alleles import (
     no_progress,
     open_alleles,
     require_column,
+    told,
 )
 from phylotools.plots.output import PlotTable
-from phylotools.plots.sampling import KEPT, QUANTILES, Reservoir, Tally
+from phylotools.plots.sampling import KEPT, SUMMARY, Reservoir, Tally
 
 #: Alleles whose single points make the ground of the picture.
 KEPT_POINTS = 200_000
@@ -49,11 +49,6 @@ class FrequencyBin:
     low: float
     high: float
     tally: Tally
-
-    @property
-    def centre(self) -> float:
-        """Geometric mean of the range."""
-        return math.sqrt(self.low * self.high)
 
 
 @dataclass(frozen=True)
@@ -194,9 +189,8 @@ def scores_by_frequency(
             gathered.add(found, is_singleton, value)
     bins = gathered.bins()
     if not bins:
-        told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
         raise InputError(
-            f"no allele has both {alleles.score} and {frequency}: {told or 'no allele'}",
+            f"no allele has both {alleles.score} and {frequency}: {told(counts)}",
             path=query.path,
             remedy="check the columns, --where and the regions",
         )
@@ -239,17 +233,7 @@ def spearman(pairs: NDArray[np.float64]) -> float:
 
 def frequency_table(found: ScoresByFrequency, facts: dict[str, Any]) -> PlotTable:
     """The table: a row for each bin, with all of its counts."""
-    columns = ["alleles", "frequency_low", "frequency_high", "n", "n_sampled", "mean", "lowest"]
-    columns += [f"quantile_{at:g}" for at in QUANTILES]
     more = {"Spearman": f"{found.spearman:.4f}", "KeptPerBin": KEPT}
-    return PlotTable(facts | more, [*columns, "highest"], _rows(found))
-
-
-def _rows(found: ScoresByFrequency) -> Iterator[list[Any]]:
-    for one in found.bins:
-        tally = one.tally
-        yield [
-            *(one.kind, one.low, one.high, tally.n, min(tally.n, KEPT), tally.mean, tally.lowest),
-            *tally.quantiles(),
-            tally.highest,
-        ]
+    columns = ["alleles", "frequency_low", "frequency_high", *SUMMARY]
+    rows = ([one.kind, one.low, one.high, *one.tally.summary()] for one in found.bins)
+    return PlotTable(facts | more, columns, rows)

@@ -21,8 +21,15 @@ from phylotools.io.bases import BASE_COLOURS, BASES_AND_N
 from phylotools.io.vcf.alleles import Status
 from phylotools.plots.features import Feature
 from phylotools.plots.logo import MOST_LETTERS, Scale, SiteProfile
-from phylotools.plots.logo_letters import LABELS, draw_heat_map, draw_letters
-from phylotools.plots.logo_panels import Lane, draw_features, draw_rate, pack_features
+from phylotools.plots.logo_panels import (
+    LABELS,
+    Lane,
+    draw_features,
+    draw_heat_map,
+    draw_letters,
+    draw_rate,
+    pack_features,
+)
 from phylotools.plots.marks import Mark, draw_marks, reversed_marks, stacked
 
 #: In inches.
@@ -220,7 +227,7 @@ class Panels:
         predictions.spines["bottom"].set_visible(False)
         top = self._draw_sequence(top + _LOGO) + _GAP
         rate = self._axes(top, _RATE)
-        draw_rate(rate, np.arange(row.first, row.last), self.shown.rate, row.first, row.last)
+        draw_rate(rate, self.shown.rate, row.first, row.last)
         self._limit(rate)
         _label(rate, "Rate\n(neutral = 1)")
         for axes in (rate,) if picture.is_heat_map else (predictions, rate):

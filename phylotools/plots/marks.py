@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylotools.io.bases import BASE_COLOURS, BASES, COMPLEMENT
-from phylotools.io.contigs import resolve_contigs
+from phylotools.io.contigs import contig_resolver
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, open_scored
 from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classify
@@ -54,19 +54,15 @@ def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark
     InputError
         If the file cannot be understood.
     """
-    available = list(contigs)
-    on_contig: dict[str, bool] = {}
+    resolve = contig_resolver(contigs)
     found: set[Mark] = set()
     with open_scored(path) as file:
         for allele in file.alleles(()):
             start, end = allele.position, allele.position + len(allele.ref)
             if end <= region.start or start >= region.end:
                 continue
-            if allele.contig not in on_contig:
-                resolved = resolve_contigs([allele.contig], available).get(allele.contig)
-                on_contig[allele.contig] = resolved == region.contig
             base = _mark_of(allele)
-            if on_contig[allele.contig] and base is not None:
+            if base is not None and resolve(allele.contig) == region.contig:
                 found.add(Mark(start - region.start, end - region.start, base))
     return sorted(found)
 

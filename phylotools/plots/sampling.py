@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 KEPT = 50_000
 _BATCH = 4096
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: What `Tally.summary` holds, for tables.
+SUMMARY = ("n", "n_sampled", "mean", "lowest", *(f"quantile_{at:g}" for at in QUANTILES), "highest")
 
 
 class Reservoir:
@@ -106,6 +108,16 @@ class Tally:
     def sample(self) -> NDArray[np.float64]:
         """All numbers, or a uniform sample of them, sorted."""
         return np.sort(self._reservoir.rows[:, 0])
+
+    @property
+    def median(self) -> float:
+        """Of the sample."""
+        return self.quantiles([0.5])[0]
+
+    def summary(self) -> list[float]:
+        """Counts, mean, ends and quantiles, in the order of `SUMMARY`."""
+        sampled = min(self.n, KEPT)
+        return [self.n, sampled, self.mean, self.lowest, *self.quantiles(), self.highest]
 
     def quantiles(self, at: Iterable[float] = QUANTILES) -> list[float]:
         """Quantiles of the sample, by linear interpolation."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError
 from phylotools.io.alignment.counts import RowCounts
 from phylotools.io.files import atomic_folder
+from phylotools.io.pipeline import in_order
 from phylotools.io.staging import outputs_together
 from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.pieces import read_chunk
 from phylotools.preprocess.plan import Plan
-from phylotools.preprocess.projection import encoded
+from phylotools.preprocess.projection import encoded, read_chunk
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.store import schema
 from phylotools.store.assemble import assemble_store
@@ -50,7 +49,7 @@ _DUPLICATE_NOTES = {
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What was put into a store."""
+    """What was stored, for the log and `--summary-json`."""
 
     blocks: int
     covered_positions: int
@@ -159,7 +158,7 @@ class _JoinedPieces:
         self.contigs: dict[str, int] = {}
         self.counts = RowCounts.zero(self.tree.n_tips)
         self.n_overlapping = self.n_text_bytes = 0
-        self._contig_numbers: list[NDArray[np.int64]] = []
+        self._contig_indices: list[NDArray[np.int64]] = []
         references = set()
         for piece, span in zip(pieces, plan.extents, strict=True):
             summary = piece.summary
@@ -168,7 +167,7 @@ class _JoinedPieces:
             if summary["reference"] is not None:
                 references.add(summary["reference"])
             self.counts.add(RowCounts.from_dict(summary["counts"]), span.path)
-            self._contig_numbers.append(self._add_contigs(summary["contigs"], span.path))
+            self._contig_indices.append(self._add_contigs(summary["contigs"], span.path))
         rows = self.counts.of_species(self.tree.tips)
         self.missing = [name for name, found in rows.items() if not found["rows"]]
         self._check_blocks(references)
@@ -177,7 +176,7 @@ class _JoinedPieces:
         self.n_overlapping += self._count_overlaps()
 
     def _add_contigs(self, contigs: list[list[Any]], path: str) -> NDArray[np.int64]:
-        """Numbers in the store of a piece's contigs."""
+        """Indices in the store of a piece's contigs."""
         for name, length in contigs:
             if self.contigs.setdefault(name, length) != length:
                 raise InputError(
@@ -185,8 +184,8 @@ class _JoinedPieces:
                     path=path,
                     remedy="do not join alignments of different assemblies",
                 )
-        numbers = {name: number for number, name in enumerate(self.contigs)}
-        return np.array([numbers[name] for name, _ in contigs], dtype=np.int64)
+        index_of = {name: index for index, name in enumerate(self.contigs)}
+        return np.array([index_of[name] for name, _ in contigs], dtype=np.int64)
 
     def _check_blocks(self, references: set[str]) -> None:
         path = self._plan.extents[0].path
@@ -264,13 +263,7 @@ class _JoinedPieces:
             yield from map(self._joined, self._groups())
             return
         with ThreadPoolExecutor(threads, thread_name_prefix="join") as pool:
-            ahead: deque[Future[StoredChunk]] = deque()
-            for group in self._groups():
-                ahead.append(pool.submit(self._joined, group))
-                if len(ahead) > _READ_AHEAD * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            yield from in_order(pool, self._joined, self._groups(), _READ_AHEAD * threads)
 
     def _joined(self, group: _Group) -> StoredChunk:
         contig, places = group
@@ -298,8 +291,8 @@ class _JoinedPieces:
         chunk = np.concatenate([part.index["chunk"] for part in self._pieces])
         contig = np.concatenate(
             [
-                numbers[part.index["contig"]]
-                for numbers, part in zip(self._contig_numbers, self._pieces, strict=True)
+                indices[part.index["contig"]]
+                for indices, part in zip(self._contig_indices, self._pieces, strict=True)
             ]
         )
         order = np.lexsort((row, piece, chunk, contig))

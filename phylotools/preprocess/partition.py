@@ -16,19 +16,15 @@ from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockResolver
 from phylotools.io.alignment.formats import open_tables
 from phylotools.io.alignment.spans import Span, lines_before, open_span
+from phylotools.io.pipeline import Stopped
 from phylotools.jobs.job import Partition
 from phylotools.jobs.piece import PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.preprocess.pieces import ENTRY
 from phylotools.preprocess.plan import Plan
-from phylotools.preprocess.projection import BUFFER_BYTES, Projector
+from phylotools.preprocess.projection import BUFFER_BYTES, ENTRY, Projector
 from phylotools.preprocess.reference import CheckedReference
 from phylotools.preprocess.wanted import Wanted
 from phylotools.store.assemble import check_species
-
-
-class Stopped(Exception):
-    """The caller wants no more of it."""
 
 
 def run_partition(

@@ -1,4 +1,4 @@
-"""What is to be done: inputs, partitions and settings, kept as JSON in a work folder."""
+"""Plan of a job of making a column store: inputs, partitions and settings, as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SMALLEST_PARTITION = 16 << 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user chooses.
+    """Options of `phylotools preprocess` that decide what is stored.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Settings:
         return {name: path for name, path in named.items() if path is not None}
 
     def wanted(self) -> Wanted:
-        """Which positions are stored."""
+        """Positions that are stored."""
         return Wanted.read(self.regions, self.regions_file, self.exclude)
 
     def weight_table(self) -> WeightTable | None:

@@ -1,4 +1,4 @@
-"""Blocks of an alignment -> chunks of columns in reference coordinates, in bounded memory."""
+"""Blocks of an alignment -> chunks of a piece in reference coordinates, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from phylotools.io.alignment.blocks import BlockBatch
 from phylotools.io.bases import ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE
-from phylotools.jobs.piece import PieceWriter
+from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.preprocess import projection_kernels as kernels
-from phylotools.preprocess.pieces import add_chunk
 from phylotools.store import schema
 from phylotools.store.chunks import StoredChunk, chunk_digest, encode_values
 
@@ -29,6 +28,14 @@ _FEW_OPEN = 16
 
 #: Gets contig and chunk index and the chunk before it is written; may change or refuse it.
 Check = Callable[[int, int, NDArray[np.uint8]], None]
+#: Contig (its index within the piece), chunk, where it begins, bytes of the compressed bases.
+ENTRY = np.dtype(
+    [("contig", "<i8"), ("chunk", "<i8"), ("offset", "<i8"), ("bases", "<i8"), ("digest", "V32")]
+)
+#: Bytes of the reference row, then of the depths. Not compressed: one thread puts all pieces
+#: together, and decoding these was a quarter of its work.
+_REFERENCE_BYTES = schema.CHUNK_LENGTH
+_SIDES_BYTES = _REFERENCE_BYTES + 2 * schema.CHUNK_LENGTH
 
 
 @dataclass(frozen=True)
@@ -235,4 +242,43 @@ def encoded(contig: int, index: int, bases: NDArray[np.uint8], reference_index: 
         chunk_digest(bases),
         bases[reference_index].copy(),
         depth,
+    )
+
+
+def add_chunk(writer: PieceWriter, chunk: StoredChunk) -> None:
+    """Append a chunk.
+
+    It may be added several times, each time with other positions: the first that covers a
+    position counts when the store is put together.
+    """
+    writer.add(
+        chunk.blob,
+        chunk.reference.tobytes(),
+        chunk.depth.astype("<u2", copy=False).tobytes(),
+        contig=chunk.contig,
+        chunk=chunk.index,
+        bases=len(chunk.blob),
+        digest=np.void(chunk.digest),
+    )
+
+
+def read_chunk(piece: Piece, row: int, contig: int) -> StoredChunk:
+    """The chunk of one row of a piece's index, under its contig's index in the store.
+
+    Raises
+    ------
+    ValueError
+        If the piece is damaged.
+    """
+    entry = piece.index[row]
+    n_bases = int(entry["bases"])
+    data = piece.read(int(entry["offset"]), n_bases + _SIDES_BYTES)
+    sides = data[n_bases:]
+    return StoredChunk(
+        contig,
+        int(entry["chunk"]),
+        data[:n_bases],
+        entry["digest"].tobytes(),
+        np.frombuffer(sides, dtype=np.uint8, count=_REFERENCE_BYTES),
+        np.frombuffer(sides, dtype="<u2", offset=_REFERENCE_BYTES),
     )

@@ -18,12 +18,7 @@ _REMEDY = "give the FASTA of the assembly that the alignment was made with"
 
 
 class CheckedReference:
-    """A reference genome that an alignment must agree with.
-
-    Parameters
-    ----------
-    fasta : str
-    """
+    """A reference genome that an alignment must agree with."""
 
     def __init__(self, fasta: str) -> None:
         self._fasta = fasta

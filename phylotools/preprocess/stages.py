@@ -71,10 +71,6 @@ def build_store(
     partition_bytes : int, optional
         See `make_plan`; by default as the threads need it.
 
-    Returns
-    -------
-    BuildSummary
-
     Raises
     ------
     InputError

@@ -1,4 +1,4 @@
-"""Which positions of the reference are stored."""
+"""Positions of the reference that are stored, and their weights."""
 
 from __future__ import annotations
 

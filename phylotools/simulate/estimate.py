@@ -34,14 +34,6 @@ def estimate_missing_data(store: ColumnStore) -> MissingData:
       reference: least squares. The exponent is that of maximum likelihood, of gaps up to the 99th
       percentile of lengths.
 
-    Parameters
-    ----------
-    store : ColumnStore
-
-    Returns
-    -------
-    MissingData
-
     Raises
     ------
     InputError

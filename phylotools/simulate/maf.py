@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.compiling import compiled
 from phylotools.errors import InputError
 from phylotools.io.bases import LETTER_OF_CODE
 from phylotools.phylogeny.simulation import TreeWalk
 from phylotools.phylogeny.simulation.kernels import GAP
-from phylotools.simulate.maf_kernels import write_blocks
+
+_SPACE, _NEWLINE = ord(" "), ord("\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +58,6 @@ class MafText:
 
     Other species have the contig name and the length of the reference: a base keeps the
     coordinate of its column, so that rows of a species never overlap.
-
-    Parameters
-    ----------
-    walk : TreeWalk
-    contig : str
-    contig_length : int
     """
 
     def __init__(self, walk: TreeWalk, contig: str, contig_length: int) -> None:
@@ -114,3 +110,72 @@ def check_names(walk: TreeWalk, inner_names: set[str], contig: str) -> None:
                 f"the source {source} could be of another species of the tree",
                 remedy="choose another contig name, or rename the nodes of the tree",
             )
+
+
+@compiled
+def _put(text, at, piece):  # type: ignore[no-untyped-def]
+    text[at : at + len(piece)] = piece
+    return at + len(piece)
+
+
+@compiled
+def _put_number(text, at, number):  # type: ignore[no-untyped-def]
+    digits = 1
+    while number >= 10**digits:
+        digits += 1
+    for place in range(digits):
+        text[at + digits - 1 - place] = 48 + number % 10
+        number //= 10
+    return at + digits
+
+
+@compiled
+def write_blocks(  # type: ignore[no-untyped-def]
+    rows, bounds, n_bases, reference, start, sources, source_ends, strand, letters, text
+):
+    """Write blocks as bytes into `text`; the number of bytes written.
+
+    Parameters
+    ----------
+    rows, bounds, n_bases :
+        Of `maf.Blocks`.
+    reference : uint8 array (C,)
+        The first row as text.
+    start : int
+        Position of the first column.
+    sources, source_ends : uint8 and int64 array
+        Beginnings of the rows, one after the other, and where each ends, after a 0.
+    strand : uint8 array
+        What stands between the size of a row and its text.
+    letters : uint8 array (6,)
+        Of the codes.
+    text : uint8 array
+        Large enough.
+    """
+    at = 0
+    for block in range(len(bounds) - 1):
+        begin, end = bounds[block], bounds[block + 1]
+        text[at], text[at + 1] = 97, _NEWLINE  # "a"
+        at += 2
+        for species in range(rows.shape[0]):
+            if n_bases[block, species] == 0:
+                continue
+            first = begin
+            while rows[species, first] == GAP:
+                first += 1
+            at = _put(text, at, sources[source_ends[species] : source_ends[species + 1]])
+            at = _put_number(text, at, start + first)
+            text[at] = _SPACE
+            at = _put_number(text, at + 1, n_bases[block, species])
+            at = _put(text, at, strand)
+            if species == 0:
+                at = _put(text, at, reference[begin:end])
+            else:
+                for column in range(begin, end):
+                    text[at + column - begin] = letters[rows[species, column]]
+                at += end - begin
+            text[at] = _NEWLINE
+            at += 1
+        text[at] = _NEWLINE
+        at += 1
+    return at

@@ -1,4 +1,4 @@
-"""Where simulated text goes: plain or bgzip by suffix, whole files or none, indexed tables."""
+"""Text that a simulation writes: tables of the truth and FASTA, plain or bgzip by suffix."""
 
 from __future__ import annotations
 
@@ -8,14 +8,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from phylotools.errors import UsageError
-from phylotools.io.bgzf import BLOCK_SIZE, compress_block
+from phylotools.io.bases import BASES
+from phylotools.io.bgzf import compress_blocks
 from phylotools.io.files import BGZF_EOF, open_text_output, refuse_existing_file
 from phylotools.io.position_table import open_indexed
+from phylotools.phylogeny.substitution import SubstitutionModel
 
 _COMPRESSED = (".gz", ".bgz")
 #: Bases on a line of FASTA.
 _LINE = 60
+#: Columns of the table of the truth.
+TRUTH_COLUMNS = (
+    "#contig",
+    "pos",
+    "ref",
+    *(f"theta_{base}" for base in BASES),
+    "log_rate",
+    "site_rate",
+    "substitutions",
+    "species",
+    *(f"pi_{base}" for base in BASES),
+)
+_TRUTH_LINE = "%s\t%d\t%s\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%d\t%d\t%.6g\t%.6g\t%.6g\t%.6g\n"
 
 
 def is_compressed(path: str) -> bool:
@@ -25,11 +45,7 @@ def is_compressed(path: str) -> bool:
 
 def encode(text: bytes, compressed: bool) -> bytes:
     """Text as it goes into the file: if compressed, whole BGZF blocks, which may be joined."""
-    if not compressed:
-        return text
-    view = memoryview(text)
-    starts = range(0, len(text), BLOCK_SIZE)
-    return b"".join(compress_block(view[start : start + BLOCK_SIZE]) for start in starts)
+    return compress_blocks(text) if compressed else text
 
 
 @dataclass(frozen=True)
@@ -128,3 +144,53 @@ class FastaWriter:
         """Write the last line."""
         if self._rest:
             self._write(self._rest + b"\n")
+
+
+def truth_lines(
+    contig: str,
+    start: int,
+    letters: NDArray[np.uint8],
+    theta: Tensor,
+    model: SubstitutionModel,
+    substitutions: NDArray[np.int64],
+    n_species: NDArray[np.int64],
+) -> bytes:
+    """Lines of the table of the truth for consecutive positions.
+
+    Parameters
+    ----------
+    contig : str
+    start : int
+        0-based position of the first.
+    letters : uint8 array (C,)
+        Reference bases as text.
+    theta : Tensor, shape (C, A)
+    model : SubstitutionModel
+    substitutions : int64 array (C,)
+        How many happened on the whole tree.
+    n_species : int64 array (C,)
+        How many species have a base in the alignment.
+    """
+    with torch.inference_mode():
+        sites = theta.double()
+        values = torch.cat(
+            [
+                sites,
+                model.log_rate(sites).unsqueeze(1),
+                model.site_rate(sites).unsqueeze(1),
+                model.log_equilibrium_frequencies(sites).exp(),
+            ],
+            dim=1,
+        )
+    rows = zip(
+        range(start + 1, start + 1 + len(letters)),
+        letters.tobytes().upper().decode("ascii"),
+        values.tolist(),
+        substitutions.tolist(),
+        n_species.tolist(),
+        strict=True,
+    )
+    return "".join(
+        _TRUTH_LINE % (contig, position, base, *value[:6], events, species, *value[6:])
+        for position, base, value, events, species in rows
+    ).encode()

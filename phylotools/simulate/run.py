@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from phylotools.errors import UsageError
 from phylotools.io.bases import LETTER_OF_CODE, base_codes
+from phylotools.io.pipeline import in_order
 from phylotools.io.regions import Region
 from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.simulation import TreeWalk, evolve_along, make_walk, stream_key
@@ -25,15 +25,16 @@ from phylotools.phylogeny.tree import Tree
 from phylotools.provenance import sha256_text
 from phylotools.simulate.maf import Blocks, MafText, check_names
 from phylotools.simulate.outputs import (
+    TRUTH_COLUMNS,
     FastaWriter,
     Sink,
     encode,
     is_compressed,
     open_sink,
     open_table,
+    truth_lines,
 )
 from phylotools.simulate.sources import SiteSource
-from phylotools.simulate.truth import COLUMNS, truth_lines
 from phylotools.version import __version__
 
 #: Contigs are worked on in pieces of so many positions, and no block crosses their borders: small
@@ -69,7 +70,7 @@ class SimulationOutputs:
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What was written."""
+    """What was written, for the log and `--summary-json`."""
 
     columns: int
     species: int
@@ -112,10 +113,6 @@ def simulate_alignment(
     on_piece : callable
         Gets the number of columns of every piece written.
 
-    Returns
-    -------
-    SimulationSummary
-
     Raises
     ------
     InputError, UsageError, OutputError
@@ -134,8 +131,9 @@ def simulate_alignment(
             _Piece(region, source.theta(region), source.reference(region))
             for region in _pieces(source.regions)
         )
-        pieces = stack.enter_context(contextlib.closing(_in_order(jobs, worker, threads)))
-        for piece in pieces:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="simulate")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        for piece in in_order(pool, worker, jobs, threads):
             writer.write(piece)
             on_piece(piece.columns)
         writer.finish()
@@ -254,21 +252,6 @@ def _pieces(regions: list[Region]) -> Iterator[Region]:
             start = end
 
 
-def _in_order(jobs: Iterator[_Piece], worker: _Worker, threads: int) -> Generator[_FinishedPiece]:
-    """Finished pieces in the order of the jobs, a few at a time in memory."""
-    pending: deque[Future[_FinishedPiece]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="simulate")
-    try:
-        for job in jobs:
-            pending.append(pool.submit(worker, job))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 class _Writer:
     """Opens the outputs and writes finished pieces."""
 
@@ -288,7 +271,7 @@ class _Writer:
             self._truth = stack.enter_context(
                 open_table(outputs.truth, force=force, longest_contig=longest_contig)
             )
-            header = [*(f"##{line}" for line in lines), "\t".join(COLUMNS)]
+            header = [*(f"##{line}" for line in lines), "\t".join(TRUTH_COLUMNS)]
             self._truth.write_text(("\n".join(header) + "\n").encode())
         if outputs.fasta is not None:
             self._fasta = stack.enter_context(open_sink(outputs.fasta, force=force))
@@ -321,7 +304,7 @@ class _Writer:
 def _settings(
     tree: Tree, source: SiteSource, reference: str, missing: MissingData, seed: int
 ) -> dict[str, Any]:
-    """What the files depend on, for their headers: the same for the same simulation."""
+    """Settings that decide the files, for their headers: the same for the same simulation."""
     return {
         "phylotools_simulate": __version__,
         "seed": seed,

@@ -22,7 +22,7 @@ logger = logging.getLogger("phylotools")
 
 
 class SiteSource(Protocol):
-    """What a simulation asks for its sites.
+    """Where a simulation takes its sites from.
 
     Attributes
     ----------
@@ -44,20 +44,11 @@ class SiteSource(Protocol):
         """Letters of the reference species; None where they are to be drawn. uint8 (L,)."""
 
     def describe(self) -> dict[str, Any]:
-        """What the sites depend on, JSON-ready."""
+        """Settings that decide the sites, JSON-ready."""
 
 
 class RandomSites:
-    """Sites drawn from a distribution, on one new contig.
-
-    Parameters
-    ----------
-    distribution : SiteDistribution
-    model : SubstitutionModel
-    contig : str
-    length : int
-    seed : int
-    """
+    """Sites drawn from a distribution, on one new contig."""
 
     def __init__(
         self,

@@ -1,24 +1,39 @@
-"""Columns to numbers: the fit and the rate test of a batch."""
+"""Fits and rate tests of a batch of alignment columns, and their lines in a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phylotools.io.bases import BASES, BASES_AND_N
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.phylogeny.site_fit.conservation import rate_test
+from phylotools.provenance import command_line
 from phylotools.sites.columns import Columns
 from phylotools.sites.preparation import Preparation
 from phylotools.store import schema
+from phylotools.store.read import ColumnStore
+from phylotools.version import __version__
+
+_MISSING = "."
+#: The columns that a table of sites and one of alleles share.
+_SITE_COLUMNS = {
+    "n_species": "species with A, C, G or T, the reference included",
+    "log_rate": "log R",
+    "site_rate": "expected substitutions per neutral substitution",
+    "entropy": "of the equilibrium frequencies, in nats",
+    "conservation": "-log10 p of the likelihood-ratio test against the neutral rate; positive: "
+    "slower than neutral, negative: faster",
+}
 
 
 @dataclass(frozen=True)
 class SiteFits:
-    """What is reported of the sites of a batch; first axis C, positions of one contig.
+    """Fits of the sites of a batch; first axis C, positions of one contig.
 
     Attributes
     ----------
@@ -96,3 +111,104 @@ def fit_columns(batch: Sequence[Columns], prepared: Preparation) -> list[SiteFit
         SiteFits(columns.contig, columns.position, columns.reference, *part)
         for columns, part in zip(batch, parts, strict=True)
     ]
+
+
+def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> bytes:
+    """The lines before the first site."""
+    prior = prepared.prior
+    facts = {
+        "fit_sites": f"phylotools {__version__}",
+        "command": command_line(),
+        "store": f"{store.path.name} {store.fingerprint}",
+        "reference_species": store.reference_species,
+        "substitution": " ".join(
+            [
+                prepared.model.name,
+                *(f"{k}={_plain(v)}" for k, v in prepared.model.settings().items()),
+            ]
+        ),
+        "prior": f"log_rate_mean={_mean(prepared)} log_rate_sd={prior.log_rate_sd:g} "
+        f"frequency_sd={prior.log_frequency_sd:g}",
+        "background": _plain(prepared.background),
+    }
+    if prepared.network is not None:
+        model = prepared.network.model
+        facts["prior_model"] = f"{model.name} {model.revision} {model.sha256}"
+    llr = prepared.model.score_meaning
+    own = {"llr": llr} if per_allele else {f"llr_{base}": f"{llr}, ALT = {base}" for base in BASES}
+    lines = [f"##{name}={value}" for name, value in facts.items()]
+    lines += [f"##column={name}: {text}" for name, text in {**own, **_SITE_COLUMNS}.items()]
+    place = ["contig", "pos", "ref", *(["alt"] if per_allele else [])]
+    lines.append("#" + "\t".join([*place, *own, *_SITE_COLUMNS]))
+    # One line each, whatever a command line holds.
+    return "".join(line.replace("\n", " ") + "\n" for line in lines).encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def site_lines(fits: SiteFits) -> bytes:
+    """A line for every site of a batch."""
+    llr = zip(*(_decimals(fits.llr[:, base]) for base in range(4)), strict=True)
+    return "".join(
+        f"{place}\t{BASES_AND_N[base]}\t{chr(9).join(own)}\t{rest}\n"
+        for place, base, own, rest in zip(
+            _places(fits), _bases(fits), llr, _site_values(fits), strict=True
+        )
+    ).encode()
+
+
+def allele_lines(fits: SiteFits) -> bytes:
+    """A line for every alternative of every site of a batch whose reference base is known."""
+    llr = [_decimals(fits.llr[:, base]) for base in range(4)]
+    return "".join(
+        f"{place}\t{BASES_AND_N[base]}\t{BASES_AND_N[other]}\t{llr[other][row]}\t{rest}\n"
+        for row, (place, base, rest) in enumerate(
+            zip(_places(fits), _bases(fits), _site_values(fits), strict=True)
+        )
+        for other in range(4)
+        if base < 4 and other != base
+    ).encode()
+
+
+def _places(fits: SiteFits) -> list[str]:
+    return [f"{fits.contig}\t{position}" for position in (fits.position + 1).tolist()]
+
+
+def _bases(fits: SiteFits) -> list[int]:
+    return np.minimum(fits.reference, 4).tolist()
+
+
+def _site_values(fits: SiteFits) -> Iterable[str]:
+    return map(
+        "\t".join,
+        zip(
+            map(str, fits.n_species.tolist()),
+            _decimals(fits.log_rate),
+            (f"{value:.4g}" for value in fits.site_rate.tolist()),
+            _decimals(fits.entropy),
+            _decimals(fits.conservation),
+            strict=True,
+        ),
+    )
+
+
+def _decimals(values: NDArray[np.float64]) -> list[str]:
+    """Three decimals, no minus before a zero; the fits are good to about so much."""
+    return [
+        _MISSING if value != value else f"{value:.3f}"
+        for value in (np.round(values, 3) + 0.0).tolist()
+    ]
+
+
+def _mean(prepared: Preparation) -> str:
+    given = prepared.prior.log_rate_mean
+    if given is None and prepared.network is not None:
+        return "model"
+    return _plain(prepared.model.neutral_log_rate if given is None else given)
+
+
+def _plain(value: object) -> str:
+    """A setting in few characters."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_plain, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -97,25 +96,22 @@ class NetworkPrior:
     def unseen_species(self, store: ColumnStore) -> list[str]:
         """Species of the store that were held out of all of the model's training."""
         unseen = set(store.species) - {store.reference_species}
-        trained = self._training_stores()
+        trained = self.model.training_stores
         for entry in trained:
             unseen &= set(entry.get("held_out_species") or ())
         return sorted(unseen) if trained else []
 
     def warn_if_trained_on(self, store: ColumnStore, species: Iterable[str]) -> None:
         """Warn if the model's training saw species of this very store that are to judge it."""
-        saw_store = any(e.get("fingerprint") == store.fingerprint for e in self._training_stores())
+        saw_store = any(
+            e.get("fingerprint") == store.fingerprint for e in self.model.training_stores
+        )
         if saw_store and not set(species) <= set(self.unseen_species(store)):
             logger.warning(
                 "model %s was trained on the held-out species of this store: the widths of the "
                 "prior will trust it too much; hold species out of its training",
                 self.model.name,
             )
-
-    def _training_stores(self) -> list[dict[str, Any]]:
-        entries = self.model.manifest.get("training_stores")
-        known = entries if isinstance(entries, list) else []
-        return [entry for entry in known if isinstance(entry, dict)]
 
     def theta(self, columns: Columns) -> Tensor:
         """Theta at every column of a contig that the genome has, float32, shape (C, A).

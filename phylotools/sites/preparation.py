@@ -1,6 +1,6 @@
-"""What is decided before the pass over a store: model, shared parameters, prior, neutral rate.
+"""Model, shared parameters, prior and neutral rate, decided before the pass over a store.
 
-All of it comes from what the user gave and from one sample of the whole store, so that the numbers
+All of it comes from what the user gave and from one sample of the whole store, so that the results
 of a position do not depend on which other positions were asked for.
 """
 
@@ -58,8 +58,8 @@ class FitSettings:
     learn_shared : bool
         Learn its shared parameters from the sample; the given ones are where that starts.
     rate : {'prior', 'free', 'fixed', 'fitted'}
-        Of log R: a normal prior with given numbers, nothing, one value, or a normal prior whose
-        numbers (and the width for allele scores) predict held-out species best.
+        Of log R: a normal prior with given mean and sd, nothing, one value, or a normal prior whose
+        mean and sd (and the width for allele scores) predict held-out species best.
     rate_mean, rate_sd, frequency_sd : float or None
         Of the priors; None for the default, or to be fitted.
     background : tuple of float or None
@@ -90,7 +90,7 @@ class FitSettings:
     seed: int = 1
 
     def initial_prior(self) -> SitePrior:
-        """The prior as given; where numbers are to be fitted, where the search starts."""
+        """The prior as given; where it is to be fitted, where the search starts."""
         default = SitePrior()
         sd = {"free": math.inf, "fixed": 0.0}.get(self.rate, self.rate_sd)
         return SitePrior(
@@ -101,12 +101,12 @@ class FitSettings:
 
     def given(self) -> frozenset[str]:
         """Attributes of the prior that are not to be fitted."""
-        numbers = {
+        values = {
             "log_rate_mean": self.rate_mean,
             "log_rate_sd": self.rate_sd,
             "log_frequency_sd": self.frequency_sd,
         }
-        return frozenset(name for name, value in numbers.items() if value is not None)
+        return frozenset(name for name, value in values.items() if value is not None)
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,8 @@ def _held_out_species(
         network.warn_if_trained_on(store, names)
     if names and len(set(names)) >= len(store.species) - 1:
         raise UsageError("at least one species beside the reference must not be held out")
-    index = {species: number for number, species in enumerate(store.species)}
-    return torch.tensor(sorted({index[name] for name in names}), dtype=torch.int64)
+    index_of = {species: index for index, species in enumerate(store.species)}
+    return torch.tensor(sorted({index_of[name] for name in names}), dtype=torch.int64)
 
 
 def _drawn_species(store: ColumnStore, settings: FitSettings) -> list[str]:

@@ -20,12 +20,11 @@ from phylotools.io.regions import RegionSet
 from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.site_fit import SitePrior
 from phylotools.sites.columns import columns_in_order, covered
-from phylotools.sites.fits import SiteFits, fit_columns
+from phylotools.sites.fits import SiteFits, allele_lines, fit_columns, header, site_lines
 from phylotools.sites.preparation import Preparation
-from phylotools.sites.tables import allele_lines, header, site_lines
 from phylotools.store.read import ColumnStore
 
-#: Track -> the numbers of a site it shows; in files PREFIX.track.bw.
+#: Track -> the values it shows of sites; in files PREFIX.track.bw.
 _TRACKS: dict[str, Callable[[SiteFits], Any]] = {
     "conservation": lambda fits: fits.conservation,
     "rate": lambda fits: fits.site_rate,
@@ -80,7 +79,7 @@ class FitOutputs:
 
 @dataclass(frozen=True)
 class FitSummary:
-    """What a run did.
+    """What was fitted, for the log and `--summary-json`.
 
     Attributes
     ----------
@@ -122,10 +121,6 @@ def fit_store(
         Disjoint, sorted, on contigs of the store.
     on_batch : callable
         Gets the number of sites of every finished batch.
-
-    Returns
-    -------
-    FitSummary
 
     Raises
     ------
@@ -200,7 +195,7 @@ def describe_preparation(prepared: Preparation) -> dict[str, Any]:
 
 
 def _describe_prior(prior: SitePrior) -> dict[str, float | str | None]:
-    """The numbers of a prior; JSON has no infinity."""
+    """Means and widths of a prior; JSON has no infinity."""
     return {
         name: "free" if value == math.inf else value
         for name, value in dataclasses.asdict(prior).items()

@@ -1,1 +1,1 @@
-"""What a model says of every position of a genome, as files for genome browsers."""
+"""A model's predictions for every position of a genome, as files for genome browsers."""

@@ -1,4 +1,4 @@
-"""Which tracks there are, what they hold and how they are drawn."""
+"""The tracks: what each holds and how it is drawn."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ TRACK_NAMES: tuple[str, ...] = tuple(dict.fromkeys(signal.group for signal in SI
 
 
 def signals_of(groups: tuple[str, ...]) -> list[Signal]:
-    """The bigWigs of some tracks, in the order of `SIGNALS`."""
+    """BigWigs of some tracks, in the order of `SIGNALS`."""
     return [signal for signal in SIGNALS if signal.group in groups]

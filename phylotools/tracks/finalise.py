@@ -15,7 +15,7 @@ from typing import Any
 from phylotools.browser import FILE_NAMES, Track, write_browser_files
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
-from phylotools.io.files import atomic_folder, refuse_existing_folder
+from phylotools.io.files import atomic_folder
 from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
@@ -23,7 +23,7 @@ from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
-from phylotools.tracks.pieces import read_signal, read_table
+from phylotools.tracks.partition import read_signal, read_table
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import TABLE_NAME, write_table
 from phylotools.tracks.values import ROUNDING
@@ -44,7 +44,7 @@ CONTENTS = {
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What a run did.
+    """What was made, for the log and `--summary-json`.
 
     Attributes
     ----------
@@ -64,16 +64,6 @@ class TrackSummary:
     n_outside: int | None
     model: str
     assembly: str
-
-
-def refuse_output(output: str | os.PathLike[str], force: bool) -> None:
-    """Refuse, before the work, a folder that could not or must not be written.
-
-    Raises
-    ------
-    OutputError
-    """
-    refuse_existing_folder(output, force, CONTENTS)
 
 
 def finalise(
@@ -120,8 +110,8 @@ def finalise(
     with atomic_folder(output, force=force, contents=CONTENTS) as folder:
         with ThreadPoolExecutor(max(1, threads), thread_name_prefix="finalise") as pool:
             jobs = [
-                pool.submit(_write_signal, folder / signal.file, plan, pieces, number)
-                for number, signal in enumerate(signals)
+                pool.submit(_write_signal, folder / signal.file, plan, pieces, index)
+                for index, signal in enumerate(signals)
             ]
             if plan.settings.snv_table:
                 # First of all, as it takes longest; the queue is in order, so it is in time.
@@ -153,10 +143,10 @@ class _Pieces:
         return map(self._work.open_piece, range(self._n_partitions))
 
 
-def _write_signal(path: Path, plan: Plan, pieces: _Pieces, number: int) -> None:
+def _write_signal(path: Path, plan: Plan, pieces: _Pieces, signal: int) -> None:
     with open_bigwig(str(path), plan.contigs) as writer:
         for piece in pieces:
-            for encoded in read_signal(piece, number):
+            for encoded in read_signal(piece, signal):
                 writer.add_blocks(encoded)
 
 
@@ -202,7 +192,7 @@ def _write_browser_files(folder: Path, plan: Plan, signals: list[Signal], assemb
 
 
 def _browser_tracks(folder: Path, signals: list[Signal]) -> list[Track]:
-    """What browsers show; logarithms are off at first where there is a logo."""
+    """Tracks for browsers; logarithms are off at first where there is a logo."""
     by_base = {"logo": "Logo", "log_probability": "log P"}
     has_logo = any(signal.group == "logo" for signal in signals)
     tracks = [
@@ -230,7 +220,7 @@ def _browser_tracks(folder: Path, signals: list[Signal]) -> list[Track]:
 
 
 def _regions(plan: Plan) -> RegionSet | None:
-    """What was asked for; None for the whole genome."""
+    """Regions asked for; None for the whole genome."""
     settings = plan.settings
     is_whole = not (settings.regions or settings.regions_file or settings.trained_only)
     return None if is_whole else plan.regions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
+from phylotools.io.bgzf import compress_blocks
+from phylotools.io.bigwig.encoding import CELL, SignalBlocks, encode_signal
+from phylotools.io.bigwig.index import BLOCK
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.pipeline import in_order
 from phylotools.io.regions import Region
 from phylotools.jobs.job import Partition
+from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.tracks.catalogue import signals_of
-from phylotools.tracks.partitions import cut_regions
-from phylotools.tracks.pieces import ENTRY, add_signal, add_table
-from phylotools.tracks.plan import Plan
-from phylotools.tracks.table import bgzf_blocks, snv_lines
+from phylotools.tracks.plan import Plan, cut_regions
+from phylotools.tracks.table import snv_lines
 from phylotools.tracks.values import rounded, site_values
 
 if TYPE_CHECKING:
@@ -32,10 +34,23 @@ if TYPE_CHECKING:
 #: Tiles that are computed together and then made into blocks by one thread: as many as a pass on
 #: an accelerator takes at most.
 _BATCH_TILES = 64
+#: Index of the bigWig among those made, where its blocks begin, their bytes, their totals.
+ENTRY = np.dtype(
+    [
+        ("signal", "<i4"),
+        ("offset", "<i8"),
+        ("data", "<i8"),
+        ("n_blocks", "<i8"),
+        ("n_cells", "<i8"),
+        ("totals", "<f8", (5,)),
+    ]
+)
+#: Stands for the table in place of a bigWig's index.
+_TABLE = -1
 
 
 class ThetaSource(Protocol):
-    """What of a `Scorer` is needed here."""
+    """The part of `Scorer` that is needed here."""
 
     tile_length: int
 
@@ -44,7 +59,7 @@ class ThetaSource(Protocol):
 
 @dataclass(frozen=True)
 class _Sites:
-    """Positions of one contig with A, C, G or T, and what the network says of them."""
+    """Positions of one contig with A, C, G or T, and their theta."""
 
     contig: str
     positions: NDArray[np.int64]
@@ -54,7 +69,7 @@ class _Sites:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A batch as it is kept."""
+    """Encoded blocks of a batch."""
 
     signals: list[tuple[int, SignalBlocks]]
     table: bytes
@@ -84,10 +99,10 @@ class TrackMaker(Closing):
         threads: int,
     ) -> None:
         self._plan, self._scorer, self._genome = plan, scorer, genome
-        # Few numbers, used beside the network's device.
+        # Few parameters, used beside the network's device.
         self._substitution = substitution
         self._signals = signals_of(plan.settings.tracks)
-        self._number = {contig: number for number, contig in enumerate(plan.contigs)}
+        self._contig_index = {contig: index for index, contig in enumerate(plan.contigs)}
         self._ahead = threads + 2
         self._threads = ThreadPoolExecutor(
             threads, thread_name_prefix="tracks", initializer=torch.set_num_threads, initargs=(1,)
@@ -123,8 +138,8 @@ class TrackMaker(Closing):
         counts: Counter[str] = Counter()
         with work.writing(partition, ENTRY) as writer:
             for finished in self._finished(partition.extent):
-                for number, encoded in finished.signals:
-                    add_signal(writer, number, encoded)
+                for signal, encoded in finished.signals:
+                    add_signal(writer, signal, encoded)
                 if finished.table:
                     add_table(writer, finished.table)
                 counts += finished.counts
@@ -133,15 +148,11 @@ class TrackMaker(Closing):
 
     def _finished(self, regions: Sequence[Region]) -> Iterator[_Finished]:
         """Batches in order, some of them in the making."""
-        waiting: deque[Future[_Finished]] = deque()
-        for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES):
-            sites = [self._look_up(list(part)) for part in _by_contig(batch)]
-            n_positions = sum(map(len, batch))
-            waiting.append(self._threads.submit(self._finish, sites, n_positions))
-            if len(waiting) > self._ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        batches = (
+            (sum(map(len, batch)), [self._look_up(list(part)) for part in _by_contig(batch)])
+            for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES)
+        )
+        return in_order(self._threads, self._finish, batches, self._ahead)
 
     def _look_up(self, regions: list[Region]) -> _Sites:
         """Positions of regions of one contig through the network."""
@@ -154,22 +165,63 @@ class TrackMaker(Closing):
         theta = self._scorer.theta_at(contig, positions)
         return _Sites(contig, positions, codes, theta)
 
-    def _finish(self, batch: list[_Sites], n_positions: int) -> _Finished:
+    def _finish(self, batch: tuple[int, list[_Sites]]) -> _Finished:
+        n_positions, parts = batch
         signals: list[tuple[int, SignalBlocks]] = []
         lines: list[bytes] = []
         counts = Counter(positions=n_positions)
-        for sites in batch:
+        for sites in parts:
             values = site_values(self._substitution, sites.theta, sites.reference)
-            contig = self._number[sites.contig]
-            for number, signal in enumerate(self._signals):
+            contig = self._contig_index[sites.contig]
+            for index, signal in enumerate(self._signals):
                 encoded = encode_signal(contig, sites.positions, rounded(values.signal(signal)))
                 if encoded is not None:
-                    signals.append((number, encoded))
+                    signals.append((index, encoded))
             if self._plan.settings.snv_table:
                 lines.append(snv_lines(sites.contig, sites.positions, values))
             counts["sites"] += len(sites.positions)
-        return _Finished(signals, bgzf_blocks(b"".join(lines)), counts)
+        return _Finished(signals, compress_blocks(b"".join(lines), fast=True), counts)
 
 
 def _by_contig(regions: list[Region]) -> Iterator[Iterator[Region]]:
     return (part for _, part in itertools.groupby(regions, key=lambda region: region.contig))
+
+
+def add_signal(writer: PieceWriter, signal: int, encoded: SignalBlocks) -> None:
+    """Append blocks of a bigWig."""
+    writer.add(
+        encoded.data,
+        encoded.blocks.tobytes(),
+        encoded.cells.tobytes(),
+        signal=signal,
+        data=len(encoded.data),
+        n_blocks=len(encoded.blocks),
+        n_cells=len(encoded.cells),
+        totals=encoded.totals,
+    )
+
+
+def add_table(writer: PieceWriter, blocks: bytes) -> None:
+    """Append BGZF blocks of the table."""
+    writer.add(blocks, signal=_TABLE, data=len(blocks))
+
+
+def read_signal(piece: Piece, signal: int) -> Iterator[SignalBlocks]:
+    """Blocks of a bigWig, in order."""
+    for entry in piece.index[piece.index["signal"] == signal]:
+        n_blocks, n_cells = int(entry["n_blocks"]), int(entry["n_cells"])
+        sizes = (int(entry["data"]), n_blocks * BLOCK.itemsize, n_cells * CELL.itemsize)
+        text = piece.read(int(entry["offset"]), sum(sizes))
+        at = sizes[0] + sizes[1]
+        yield SignalBlocks(
+            np.frombuffer(text[sizes[0] : at], dtype=BLOCK),
+            np.frombuffer(text[at:], dtype=CELL),
+            entry["totals"],
+            text[: sizes[0]],
+        )
+
+
+def read_table(piece: Piece) -> Iterator[bytes]:
+    """BGZF blocks of the table, in order."""
+    for entry in piece.index[piece.index["signal"] == _TABLE]:
+        yield piece.read(int(entry["offset"]), int(entry["data"]))

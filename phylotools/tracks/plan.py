@@ -1,9 +1,10 @@
-"""What is to be computed: model, reference, regions and partitions, kept as JSON."""
+"""Plan of a job of making tracks: model, reference, and regions cut into partitions, as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,6 @@ from phylotools.jobs.work_folder import WorkFolder
 from phylotools.provenance import RunRecord
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import TRACK_NAMES
-from phylotools.tracks.partitions import cut_regions
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -28,7 +28,7 @@ PARTITION_POSITIONS = 1 << 20
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """What a user chooses.
+    """Options of `phylotools tracks` that decide what is computed.
 
     Attributes
     ----------
@@ -93,12 +93,12 @@ class Plan(Job):
 
     @property
     def regions(self) -> RegionSet:
-        """What is computed."""
+        """All regions of the plan."""
         return RegionSet.of(region for part in self.extents for region in part)
 
     @property
     def trained_regions(self) -> RegionSet | None:
-        """What the model was trained on, if it says so."""
+        """Regions that the model was trained on, if it says so."""
         return None if self.trained is None else RegionSet.of(self.trained)
 
     @property
@@ -146,7 +146,7 @@ def make_plan(
     ------
     InputError, UsageError
     """
-    path = _reference(model, fasta)
+    path = fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
     identity = file_identity(path)
     if identity is None:
         raise UsageError(f"{path}: the reference is read more than once: give a regular file")
@@ -182,10 +182,6 @@ def _with_absolute_paths(settings: TrackSettings) -> TrackSettings:
     if settings.regions_file is None or settings.regions_file == "-":
         return settings
     return dataclasses.replace(settings, regions_file=os.path.abspath(settings.regions_file))
-
-
-def _reference(model: Model, fasta: str | None) -> str:
-    return fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
 
 
 def _assembly(model: Model, fasta: str | None) -> str:
@@ -227,3 +223,42 @@ def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -
             remedy="leave out --trained-only",
         )
     return shared
+
+
+def cut_regions(regions: Iterable[Region], tile_length: int, n_tiles: int) -> list[list[Region]]:
+    """Cut regions into parts of at most so many tiles; no tile belongs to two parts.
+
+    Parameters
+    ----------
+    regions : iterable of Region
+        Disjoint; those of a contig together and rising.
+    tile_length : int
+        Positions of a tile of the grid, which begins at the start of every contig.
+    n_tiles : int
+        Tiles that have to be computed for a part.
+
+    Returns
+    -------
+    list of list of Region
+        In order.
+    """
+    parts: list[list[Region]] = []
+    current: list[Region] = []
+    n_used = 0
+    last_tile: tuple[str, int] | None = None
+    for region in regions:
+        start = region.start
+        while start < region.end:
+            first_tile = start // tile_length
+            is_shared = last_tile == (region.contig, first_tile)
+            n_free = n_tiles - n_used + is_shared
+            if n_free <= 0:
+                parts.append(current)
+                current, n_used, last_tile = [], 0, None
+                continue
+            end = min(region.end, (first_tile + n_free) * tile_length)
+            current.append(Region(region.contig, start, end))
+            last_tile = (region.contig, (end - 1) // tile_length)
+            n_used += last_tile[1] - first_tile + 1 - is_shared
+            start = end
+    return [*parts, current] if current else parts

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from phylotools.io.files import refuse_existing_folder
 from phylotools.io.genome import ReferenceGenome
 from phylotools.jobs.runners import in_turn
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.scoring.scorer import Scorer
 from phylotools.threads import n_cores
-from phylotools.tracks.finalise import TrackSummary, finalise, refuse_output
+from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import (
     PARTITION_POSITIONS,
@@ -96,7 +96,7 @@ def finalise_tracks(
     """
     folder = work_folder(work)
     plan = folder.read_plan()
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     with folder.locked():
         return finalise(folder, plan, output, assembly=assembly, threads=threads, force=force)
 
@@ -145,7 +145,7 @@ def make_tracks(
     ------
     InputError, UsageError, OutputError
     """
-    refuse_output(output, force)
+    refuse_existing_folder(output, force, CONTENTS)
     folder = work_folder(work_beside(output) if work is None else work)
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
     with folder.resuming(plan) as job:
@@ -171,16 +171,6 @@ def _run(
     plan.check_model(model)
     if not pending:
         return 0
-    with _maker(plan, model, threads, batch_size) as (maker, facts):
-        # One after the other: each keeps the network and all threads busy.
-        in_turn(functools.partial(maker.run, folder, facts, on_positions=on_positions), pending)
-    return sum(len(region) for partition in pending for region in partition.extent)
-
-
-@contextmanager
-def _maker(
-    plan: Plan, model: Model, threads: int | None, batch_size: int | None
-) -> Iterator[tuple[TrackMaker, dict[str, str]]]:
     with ReferenceGenome.open(plan.fasta) as genome:
         scorer = Scorer(
             model,
@@ -193,4 +183,7 @@ def _maker(
         )
         facts = {"device": scorer.device.type, "precision": scorer.precision}
         with TrackMaker(plan, scorer, genome, model.substitution, threads or n_cores()) as maker:
-            yield maker, facts
+            run_one = functools.partial(maker.run, folder, facts, on_positions=on_positions)
+            # One after the other: each keeps the network and all threads busy.
+            in_turn(run_one, pending)
+    return sum(len(region) for partition in pending for region in partition.extent)

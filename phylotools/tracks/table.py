@@ -12,19 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.io.bgzf import BLOCK_SIZE, compress_block
+from phylotools.compiling import compiled
+from phylotools.io.bgzf import compress_blocks
 from phylotools.io.files import BGZF_EOF
-from phylotools.io.number_text import fixed_text, general_text
+from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.position_table import open_indexed
 from phylotools.io.vcf.text import quote
-from phylotools.tracks.line_kernels import put_lines
 from phylotools.tracks.values import SiteValues
 
 #: Name of the table in a folder that `phylotools tracks` writes.
 TABLE_NAME = "snv_scores.tsv.gz"
 _COLUMN_LINE = b"#contig\tpos\tref\talt\tllr\trate\tentropy\n"
-#: Of a line without contig and numbers: position, two bases, separators.
+#: Bytes of a line beside contig and values: position, two bases, separators.
 _FIXED_BYTES = 32
+_TAB, _NEWLINE, _ZERO = b"\t\n0"
+_A, _C, _G, _T = b"ACGT"
 
 
 def header_lines(facts: Mapping[str, str]) -> bytes:
@@ -33,7 +35,7 @@ def header_lines(facts: Mapping[str, str]) -> bytes:
     Parameters
     ----------
     facts : mapping of str to str
-        What the numbers depend on.
+        What the scores depend on.
     """
     text = ",".join(f"{key}={quote(value)}" for key, value in facts.items())
     line = f"##phylotools_scores=<{text}>\n".encode("utf-8", "surrogateescape")
@@ -60,13 +62,6 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     return out[:n_bytes].tobytes()
 
 
-def bgzf_blocks(text: bytes) -> bytes:
-    """Text as BGZF blocks, without an end marker."""
-    view = memoryview(text)
-    starts = range(0, len(view), BLOCK_SIZE)
-    return b"".join(compress_block(view[start : start + BLOCK_SIZE], fast=True) for start in starts)
-
-
 def write_table(
     path: Path, facts: Mapping[str, str], parts: Iterable[bytes], longest_contig: int
 ) -> None:
@@ -87,7 +82,72 @@ def write_table(
     OutputError
     """
     with open_indexed(str(path), longest_contig=longest_contig) as raw:
-        raw.write(bgzf_blocks(header_lines(facts)))
+        raw.write(compress_blocks(header_lines(facts), fast=True))
         for part in parts:
             raw.write(part)
         raw.write(BGZF_EOF)
+
+
+@compiled
+def _letter(code: int) -> int:
+    return _A if code == 0 else _C if code == 1 else _G if code == 2 else _T
+
+
+@compiled
+def _copy(text: NDArray[np.uint8], length: int, out: NDArray[np.uint8], at: int, last: int) -> int:
+    """Copy some bytes and the separator after them; returns where the next go."""
+    for k in range(length):
+        out[at + k] = text[k]
+    out[at + length] = np.uint8(last)
+    return at + length + 1
+
+
+@compiled
+def put_lines(
+    contig: NDArray[np.uint8],
+    positions: NDArray[np.int64],
+    reference: NDArray[np.uint8],
+    llr: NumberText,
+    rate: NumberText,
+    entropy: NumberText,
+    out: NDArray[np.uint8],
+) -> int:
+    """Write three lines a position; returns the number of bytes.
+
+    Parameters
+    ----------
+    contig : uint8 array
+        Its name.
+    positions : int64 array [K]
+        0-based.
+    reference : uint8 array [K]
+        Codes 0 to 3.
+    llr : NumberText
+        4 K, by position and base.
+    rate, entropy : NumberText
+        K each.
+    out : uint8 array, written
+    """
+    at = 0
+    digits = np.empty(24, dtype=np.uint8)
+    for i in range(len(positions)):
+        n_digits = 0
+        rest = positions[i] + 1
+        while rest:
+            n_digits += 1
+            digits[24 - n_digits] = np.uint8(_ZERO + rest % 10)
+            rest //= 10
+        for base in range(4):
+            if base == reference[i]:
+                continue
+            row = 4 * i + base
+            at = _copy(contig, len(contig), out, at, _TAB)
+            at = _copy(digits[24 - n_digits :], n_digits, out, at, _TAB)
+            out[at] = np.uint8(_letter(reference[i]))
+            out[at + 1] = np.uint8(_TAB)
+            out[at + 2] = np.uint8(_letter(base))
+            out[at + 3] = np.uint8(_TAB)
+            at = _copy(llr.text[row], llr.lengths[row], out, at + 4, _TAB)
+            at = _copy(rate.text[i], rate.lengths[i], out, at, _TAB)
+            at = _copy(entropy.text[i], entropy.lengths[i], out, at, _NEWLINE)
+    return at

@@ -1,4 +1,4 @@
-"""Theta of sites to the numbers of tracks."""
+"""Values of tracks at sites, from their theta."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUNDING = "14 significant bits (relative error at most 6.1e-5)"
 
 @dataclass(frozen=True)
 class SiteValues:
-    """Numbers of sites whose reference base is A, C, G or T.
+    """Values of tracks at sites whose reference base is A, C, G or T.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class SiteValues:
 def site_values(
     substitution: SubstitutionModel, theta: NDArray[np.float32], reference: NDArray[np.uint8]
 ) -> SiteValues:
-    """Everything that tracks show of sites.
+    """Values of all tracks at sites.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def site_values(
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Values with the last bits of their fraction zero, to the nearest, ties to even.
 
-    Unlike decimals that keeps the digits of small numbers, and what compresses least is gone.
+    Unlike decimals that keeps the digits of small values, and what compresses least is gone.
     """
     bits = values.astype(np.float32).view(np.uint32)
     dropped = np.uint32(23 - FRACTION_BITS)

@@ -164,7 +164,7 @@ def _parse_progress(values: dict[str, Any]) -> Progress:
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What ``inspect`` shows of a checkpoint."""
+    """Progress, model, configuration and training data of a checkpoint, for `inspect`."""
     checkpoint = read_checkpoint(Path(path))
     return {
         **checkpoint.progress.__dict__,

@@ -18,7 +18,7 @@ DEFAULT_BUFFER = 2 << 30
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is trained on.
+    """The table ``data``: stores, and what is held out of them.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class SubstitutionConfig:
 
 @dataclass(frozen=True)
 class RateConfig:
-    """What is assumed of each site's log R; see the method page.
+    """The table ``rate``: what is assumed of each site's log R; see the method page.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Bookkeeping.
+    """The table ``run``: seed, logging, evaluation, checkpoints.
 
     Attributes
     ----------

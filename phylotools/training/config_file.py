@@ -11,8 +11,12 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, UsageError
 from phylotools.io.files import read_small_text
+from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
+from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
+from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
+from phylotools.phylogeny.substitution.catalogue import setting_problems
 from phylotools.training.config import (
     DataConfig,
     NetworkConfig,
@@ -22,7 +26,6 @@ from phylotools.training.config import (
     SubstitutionConfig,
     TrainingConfig,
 )
-from phylotools.training.config_checks import check_values
 
 _TABLES = {
     "data": DataConfig,
@@ -32,6 +35,8 @@ _TABLES = {
     "optimiser": OptimiserConfig,
     "run": RunConfig,
 }
+#: Positions of sequence in one step, context included: memory grows with them.
+_MOST_POSITIONS = 10_000_000
 
 
 def read_config(path: str | os.PathLike[str]) -> TrainingConfig:
@@ -139,3 +144,137 @@ def _type_name(hint: Any) -> str:
     if typing.get_origin(hint) is list:
         return f"a list of {_PLURALS[typing.get_args(hint)[0]]}"
     return _SINGULARS[hint]
+
+
+def check_values(config: TrainingConfig) -> list[str]:
+    """Errors in the values of a configuration whose types are right."""
+    return [
+        *_check_ranges(config),
+        *_check_choices(config),
+        *_check_substitution(config),
+        *_check_rate(config),
+        *_check_network(config),
+    ]
+
+
+def _check_ranges(config: TrainingConfig) -> list[str]:
+    data, optimiser, run = config.data, config.optimiser, config.run
+    positive = {
+        "data.minimum_species": data.minimum_species,
+        "data.buffer_bytes": data.buffer,
+        "optimiser.steps": optimiser.steps,
+        "optimiser.windows_per_batch": optimiser.windows_per_batch,
+        "optimiser.window_length": optimiser.window_length,
+        "optimiser.learning_rate": optimiser.learning_rate,
+        "optimiser.gradient_clip": optimiser.gradient_clip,
+        "substitution.learning_rate": config.substitution.learning_rate,
+        "run.log_every": run.log_every,
+        "run.evaluate_every": run.evaluate_every,
+        "run.checkpoint_every": run.checkpoint_every,
+        "run.evaluation_columns": run.evaluation_columns,
+    }
+    not_negative = {
+        "data.minimum_branch_length": data.minimum_branch_length,
+        "data.soft_mask_weight": data.soft_mask_weight,
+        "data.workers": data.workers or 0,
+        "optimiser.weight_decay": optimiser.weight_decay,
+        "optimiser.warmup_steps": optimiser.warmup_steps,
+        "optimiser.final_fraction": optimiser.final_fraction,
+        "run.seed": run.seed,
+    }
+    # Far beyond any use, and where the arithmetic of a step still holds.
+    limited = {
+        "data.minimum_branch_length": (data.minimum_branch_length, 10),
+        "data.soft_mask_weight": (data.soft_mask_weight, 1000),
+        "data.buffer_bytes": (data.buffer, 1 << 50),
+        "data.workers": (data.workers or 0, 256),
+        "optimiser.steps": (optimiser.steps, 10**9),
+        "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
+        "optimiser.learning_rate": (optimiser.learning_rate, 10),
+        "optimiser.weight_decay": (optimiser.weight_decay, 10),
+        "substitution.learning_rate": (config.substitution.learning_rate, 1),
+        "optimiser.final_fraction": (optimiser.final_fraction, 1),
+    }
+    errors = [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
+    errors += [
+        f"{key} must not be negative" for key, value in not_negative.items() if not value >= 0
+    ]
+    errors += [
+        f"{key} must not exceed {limit:,}"
+        for key, (value, limit) in limited.items()
+        if value > limit
+    ]
+    if not 0 <= data.held_out_species_fraction < 1:
+        errors.append("data.held_out_species_fraction must be at least 0 and below 1")
+    return errors
+
+
+def _check_choices(config: TrainingConfig) -> list[str]:
+    data, run = config.data, config.run
+    errors = [] if data.stores else ["data.stores must name a column store"]
+    errors += [
+        f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
+    ]
+    choices = {
+        "network.preset": (config.network.preset, tuple(PRESETS)),
+        "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),
+        "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
+        "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
+    }
+    errors += [
+        f"{key} must be one of {', '.join(known)}, not {value!r}"
+        for key, (value, known) in choices.items()
+        if value not in known
+    ]
+    holds_species = bool(data.held_out_species) or data.held_out_species_fraction > 0
+    holds_columns = bool(
+        data.held_out_contigs or data.held_out_regions or data.held_out_regions_file
+    )
+    if run.select_by == "held_out_species" and not holds_species:
+        errors.append("run.select_by is held_out_species, but data holds out no species")
+    if run.select_by == "held_out_columns" and not holds_columns:
+        errors.append("run.select_by is held_out_columns, but data holds out no columns")
+    return errors
+
+
+def _check_substitution(config: TrainingConfig) -> list[str]:
+    if config.substitution.model not in SUBSTITUTION_MODELS:
+        return []
+    config = config.with_defaults()
+    return [
+        f"substitution.{problem}"
+        for problem in setting_problems(config.substitution.model, config.substitution.settings())
+    ]
+
+
+def _check_rate(config: TrainingConfig) -> list[str]:
+    rate = config.rate
+    errors = []
+    if rate.mean is not None and not abs(rate.mean) <= LARGEST_LOG_RATE:
+        errors.append(f"rate.mean must lie between -{LARGEST_LOG_RATE:g} and {LARGEST_LOG_RATE:g}")
+    if rate.sd is not None and not rate.sd > 0:
+        errors.append("rate.sd must be above 0")
+    if rate.sd is not None and rate.sd > LARGEST_RATE_SD:
+        errors.append(f"rate.sd must not exceed {LARGEST_RATE_SD:,.0f}")
+    if rate.learn and rate.treatment == "free":
+        errors.append("rate.learn has nothing to learn where rate.treatment is free")
+    if rate.learn and rate.treatment == "prior" and (rate.mean is not None or rate.sd is not None):
+        errors.append("rate.learn fits rate.mean and rate.sd of a prior: leave them out")
+    return errors
+
+
+def _check_network(config: TrainingConfig) -> list[str]:
+    errors = []
+    context = 0
+    if config.network.preset in PRESETS:
+        try:
+            context = config.model_spec().receptive_field - 1
+        except UsageError as error:
+            errors.append(str(error))
+    optimiser = config.optimiser
+    if optimiser.windows_per_batch * (optimiser.window_length + context) > _MOST_POSITIONS:
+        errors.append(
+            "optimiser.windows_per_batch windows of optimiser.window_length and the network's "
+            f"context hold more than {_MOST_POSITIONS:,} positions"
+        )
+    return errors

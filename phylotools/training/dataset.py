@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import logging
 import threading
@@ -41,11 +42,6 @@ _Tiled = tuple[Segment, Windows]
 
 class StoreWindows:
     """One store's training and held-out columns, cut into windows.
-
-    Parameters
-    ----------
-    path : Path
-    config : TrainingConfig
 
     Attributes
     ----------
@@ -162,10 +158,6 @@ class StoreWindows:
 class TrainingData:
     """Every store of a configuration.
 
-    Parameters
-    ----------
-    config : TrainingConfig
-
     Raises
     ------
     InputError
@@ -218,7 +210,7 @@ class TrainingData:
             ]
             if sum(sizes) > buffer:
                 for source, table in zip(self.stores, tables, strict=True):
-                    setattr(source, name, table.by_segment())
+                    setattr(source, name, dataclasses.replace(table, runs=None))
 
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
         """Batches of one pass over the training columns, in an order the seed decides.
@@ -254,7 +246,7 @@ class TrainingData:
         return in_background(make)
 
     def _parts(self, group: Group) -> list[Part]:
-        """What is to be read of a group."""
+        """The parts of stores that a group is read from."""
         parts = []
         for source, row in zip(group.source.tolist(), group.segment.tolist(), strict=True):
             table = self.stores[source].training
@@ -304,7 +296,7 @@ class TrainingData:
 
 
 def _pick(tiled: Sequence[_Tiled], chosen: np.ndarray) -> list[tuple[Segment, Windows, int]]:
-    """Windows by their numbers, which run through all segments."""
+    """Windows by their index, which runs through all segments."""
     firsts = np.cumsum([0, *(len(windows) for _, windows in tiled)])
     rows = np.searchsorted(firsts, chosen, side="right") - 1
     places = zip(rows.tolist(), (chosen - firsts[rows]).tolist(), strict=True)

@@ -21,7 +21,7 @@ logger = logging.getLogger("phylotools")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the user says of a model beyond what its run knows.
+    """Facts and files of a model that its run does not know.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which columns a configuration keeps out of training."""
+"""Columns that a configuration keeps out of training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMEDY = "compare it with the contigs that 'phylotools inspect STORE' lists"
 
 @dataclass(frozen=True)
 class HeldOutColumns:
-    """What a configuration names, in its own spelling of the contigs.
+    """Regions and contigs held out, in the configuration's spelling of the contigs.
 
     Attributes
     ----------

@@ -7,19 +7,19 @@ import dataclasses
 import multiprocessing
 import os
 import pickle
-import queue
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import PhylotoolsError
+from phylotools.io.pipeline import Pipeline, Stopped
 from phylotools.threads import get_threads
 from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shared_memory import SharedMemory
@@ -81,7 +81,7 @@ class Loader:
                     yield _finish(pending, stopped)
             while pending and not stopped.is_set():
                 yield _finish(pending, stopped)
-        except _Stopped:
+        except Stopped:
             return
         except BrokenProcessPool:
             raise PhylotoolsError(
@@ -140,10 +140,6 @@ class _Processes:
         return awaited
 
 
-class _Stopped(Exception):
-    """Nobody waits for the segments any more."""
-
-
 def _finish(
     pending: list[tuple[T, list[_Awaited]]], stopped: threading.Event
 ) -> tuple[T, list[Segment]]:
@@ -155,7 +151,7 @@ def _finish(
             with contextlib.suppress(TimeoutError):
                 future.exception(timeout=_PATIENCE)
         if stopped.is_set():
-            raise _Stopped
+            raise Stopped
         segment = future.result()
         segments.append(segment if bases is None else dataclasses.replace(segment, bases=bases))
     return group, segments
@@ -163,7 +159,7 @@ def _finish(
 
 @contextlib.contextmanager
 def _as_for_children() -> Iterator[None]:
-    """What processes inherit that are started meanwhile.
+    """Environment and signals that processes started meanwhile inherit.
 
     Their libraries use one thread each, as the environment says. The terminal sends an interruption
     to every process: they keep it from the first, for this process ends them.
@@ -231,37 +227,5 @@ def in_background(make: Callable[[threading.Event], Generator[T]]) -> Generator[
         Returns the iterator; gets an event that is set when no more is wanted.
     """
     stopped = threading.Event()
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(_AHEAD)
-
-    def put(kind: str, item: Any) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put((kind, item), timeout=_PATIENCE)
-                return
-
-    def work() -> None:
-        items = make(stopped)
-        try:
-            for item in items:
-                put("item", item)
-                if stopped.is_set():
-                    break
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-        finally:
-            items.close()
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, item = ready.get()
-            if kind == "error":
-                raise item
-            if kind == "end":
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+    with Pipeline(on_stop=stopped.set) as pipeline:
+        yield from pipeline.stage(make(stopped), "batches", ahead=_AHEAD)

@@ -32,12 +32,12 @@ from phylotools.training.checkpoint import (
 )
 from phylotools.training.config import OptimiserConfig, TrainingConfig
 from phylotools.training.dataset import TrainingData
-from phylotools.training.metrics import MetricsFile
 from phylotools.training.objective import conditional_log_likelihoods, loss_terms
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.run_folder import (
     CHECKPOINT,
     METRICS,
+    MetricsFile,
     refuse_run,
     start_anew,
 )
@@ -125,10 +125,6 @@ class Trainer:
         ----------
         on_step : callable
             Gets the loss of every step.
-
-        Returns
-        -------
-        Progress
         """
         with self._lock:
             if not self._rate_is_known:

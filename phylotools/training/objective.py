@@ -1,4 +1,4 @@
-"""What training minimises, and what its evaluations report."""
+"""The loss of training, and the log-likelihoods of its evaluations."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def loss_terms(model: SiteModel, batch: Batch) -> LossTerms:
 
 @torch.no_grad()
 def conditional_log_likelihoods(model: SiteModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """How well a model predicts the columns of a batch.
+    """Conditional log-likelihoods of the columns of a batch.
 
     Returns
     -------

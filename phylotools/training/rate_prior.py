@@ -15,7 +15,7 @@ from phylotools.training.dataset import StoreWindows, TrainingData
 
 logger = logging.getLogger("phylotools")
 
-#: About so many columns: many for the three numbers that are fitted, few enough for a minute.
+#: About so many columns: many for the three values that are fitted, few enough for a minute.
 _COLUMNS = 2000
 #: Share of the species in the loss that are hidden to be predicted.
 _HIDDEN = 0.1

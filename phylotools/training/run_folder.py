@@ -1,16 +1,29 @@
-"""A run's folder: the names in it, and what is said of it."""
+"""The folder of a training run: its files, the table of its figures, its description."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from phylotools.errors import OutputError
+from phylotools.io.documents import read_text
+from phylotools.io.files import naming_output, write_atomic
 from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.training.checkpoint import describe_checkpoint
-from phylotools.training.metrics import COLUMNS, read_rows
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
+#: Of ``metrics.tsv``.
+METRICS_COLUMNS = (
+    "step",
+    "loss",
+    "log_likelihood",
+    "gradient_norm",
+    "learning_rate",
+    "evaluation_training",
+    "evaluation_held_out_species",
+    "evaluation_held_out_columns",
+)
 
 
 def refuse_run(folder: Path, allowed: bool) -> None:
@@ -29,7 +42,7 @@ def start_anew(folder: Path) -> None:
 
 
 def describe_run(folder: str | Path) -> dict[str, Any]:
-    """What `inspect` says of a run: how far it is, its last figures, then its checkpoint.
+    """Describe a run for `inspect`: how far it is, its last figures, then its checkpoint.
 
     Raises
     ------
@@ -42,7 +55,7 @@ def describe_run(folder: str | Path) -> dict[str, Any]:
     # Figures that are not measured at every step: the last that there are.
     last = {
         name: next((float(row[k]) for row in reversed(rows) if row[k]), None)
-        for k, name in enumerate(COLUMNS)
+        for k, name in enumerate(METRICS_COLUMNS)
         if k
     }
     return {
@@ -52,3 +65,53 @@ def describe_run(folder: str | Path) -> dict[str, Any]:
         "last_figures": last,
         **checkpoint,
     }
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """Cells of every whole row of a file of figures, the header apart; none if there is no file.
+
+    Raises
+    ------
+    InputError
+        If it is no text.
+    """
+    if not path.exists():
+        return []
+    text = read_text(path, remedy="remove it: the run goes on without its earlier rows")
+    rows = [line.split("\t") for line in text.splitlines()[1:]]
+    return [row for row in rows if len(row) == len(METRICS_COLUMNS) and row[0].isdecimal()]
+
+
+class MetricsFile:
+    """A tab-separated file that grows row by row.
+
+    Parameters
+    ----------
+    path : Path
+    keep_until_step : int
+        Rows of later steps are dropped: a resumed run writes them again.
+
+    Raises
+    ------
+    InputError
+        If there is such a file that is no text.
+    """
+
+    def __init__(self, path: Path, keep_until_step: int = 0) -> None:
+        kept = [row for row in read_rows(path) if int(row[0]) <= keep_until_step]
+        lines = ["\t".join(row) for row in [list(METRICS_COLUMNS), *kept]]
+        write_atomic(path, "\n".join(lines) + "\n", force=True)
+        self._path = path
+        self._handle = open(path, "a", buffering=1)  # noqa: SIM115
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Append one row; figures that were not measured are empty."""
+        cells = [f"{values[name]:.7g}" if name in values else "" for name in METRICS_COLUMNS[1:]]
+        with naming_output(self._path):
+            self._handle.write("\t".join([str(step), *cells]) + "\n")
+
+    def flush(self) -> None:
+        """Bring every row to the disk."""
+        with naming_output(self._path):
+            self._handle.flush()
+            os.fsync(self._handle.fileno())

@@ -56,7 +56,7 @@ class Segment:
 
 
 class Part(NamedTuple):
-    """A segment that is to be read: of a store, so many training columns of a part of a contig."""
+    """A segment to be read: a part of a contig of a store, with so many training columns."""
 
     source: int
     contig: int
@@ -67,7 +67,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentReader:
-    """What is read of one store, and how; may be pickled.
+    """Reader of one store's columns; may be pickled.
 
     Attributes
     ----------

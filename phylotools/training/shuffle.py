@@ -1,8 +1,7 @@
-"""Which columns there are, and in what order an epoch reads them."""
+"""Tables of the columns of stores, and the order in which an epoch reads them."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,10 +51,6 @@ class ColumnTable:
     def n_columns(self) -> int:
         """Columns in all segments."""
         return int(self.columns.sum())
-
-    def by_segment(self) -> ColumnTable:
-        """The same, to be read segment by segment."""
-        return dataclasses.replace(self, runs=None)
 
 
 def scan(
@@ -161,7 +156,7 @@ class Group:
     skipped: int = 0
 
     def generator(self, seed: int) -> np.random.Generator:
-        """What shuffles the windows: of an epoch's first group, what (seed, epoch) alone gives."""
+        """Random generator of the group's shuffle; of an epoch's first group by (seed, epoch)."""
         place = (self.epoch, self.number) if self.number else (self.epoch,)
         return np.random.default_rng((seed, *place))
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from field_tools import require
+from toy_models import write_toy_model
 
 from phylotools.cli.main import run
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import ModelDraft, write_model
-from phylotools.model.network import ByteNet
-from phylotools.model.presets import ModelSpec
 from phylotools.model.registry import load_model
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.substitution import make_substitution_model
@@ -39,17 +37,7 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small random network, with the mitochondrial reference in its folder."""
-    torch.manual_seed(5)
-    network = ByteNet(ModelSpec(channels=8, bottleneck=4, dilations=(1, 5)))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(0, 0.5)
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    reference = MTDNA / "chrM.fa"
-    draft = ModelDraft("toy", "r1", SiteModel(network), {}, {}, "A toy.\n", reference=reference)
-    write_model(draft, folder)
-    return str(folder)
+    return str(write_toy_model(tmp_path_factory.mktemp("models") / "toy"))
 
 
 def bcftools(*arguments: str | Path) -> str:

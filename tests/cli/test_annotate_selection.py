@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from field_tools import require
+from only_error import only_error
 from toy_models import CHRM, write_toy_model
 
 from phylotools.cli.main import run
@@ -174,10 +175,7 @@ def test_scores_that_are_refused(model: Path, tracks: Path, tmp_path: Path, capf
     def refused(path: Path | str, complaint: str, *options: str) -> None:
         output = tmp_path / "out.vcf"
         assert annotate(model, PLAIN, output, "--scores", str(path), *options) == 1
-        errors = capfd.readouterr().err.splitlines()
-        assert len(errors) == 1
-        assert errors[0].startswith("error: ")
-        assert complaint in errors[0]
+        only_error(*capfd.readouterr(), complaint)
         assert not output.exists()
 
     other = shutil.copytree(tracks, tmp_path / "other")

@@ -17,8 +17,7 @@ import phylotools
 from phylotools.cli import embed as verb
 from phylotools.cli import options
 from phylotools.cli.main import run
-from phylotools.embedding.pooling import POOLINGS
-from phylotools.embedding.sweep import STRANDS
+from phylotools.embedding.sweep import POOLINGS, STRANDS
 from phylotools.io.vector_reading import read_vectors
 from phylotools.io.vector_table import FORMATS
 from phylotools.model.device import PRECISIONS

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from only_error import only_error
 
 from phylotools.cli.main import VERBS, run
 from phylotools.version import __version__
@@ -88,10 +89,7 @@ def test_wrong_values_begin_like_our_own_errors(capsys):
 )
 def test_urls_are_refused_with_the_pipe_that_works(capsys, arguments, expected):
     assert run(arguments) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert expected in err
+    only_error(*capsys.readouterr(), expected)
 
 
 def test_module_runs_as_the_command():
@@ -106,9 +104,7 @@ def test_bad_data_is_one_line_and_debug_shows_the_traceback(tmp_path, capsys):
     arguments = ["evaluate", str(tmp_path / "absent.vcf"), "--label-column", "a", "--positive"]
     arguments += ["1", "--negative", "0", "--score", "s"]
     assert run(arguments) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
+    only_error(*capsys.readouterr())
     with pytest.raises(Exception, match=r"absent\.vcf"):
         run([*arguments, "--debug"])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyBigWig
 import pysam
 import pytest
+from only_error import only_error
 
 from phylotools.cli.main import run
 from phylotools.cli.tracks import TRACKS
@@ -42,16 +43,6 @@ def positions(path: str) -> list[tuple[str, int, int]]:
     return found
 
 
-def only_error(capsys) -> str:
-    """The one line that a failed command leaves."""
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "internal error" not in errors[0]
-    return errors[0]
-
-
 def test_the_shipped_model_needs_no_option_but_the_output(workplace, capsys):
     assert run(["tracks", "-o", "out", "--summary-json", "s.json"]) == 0
     captured = capsys.readouterr()
@@ -75,7 +66,7 @@ def test_the_shipped_model_needs_no_option_but_the_output(workplace, capsys):
     assert Path("out/chrom.sizes").read_text() == "chrM\t16569\n"
     assert {path.name for path in Path().iterdir()} == {"g.fa", "out", "s.json"}
     assert run(["tracks", "-o", "out"]) == 1
-    assert "--force" in only_error(capsys)
+    assert "--force" in only_error(*capsys.readouterr(), among_others=True)
     assert run(["tracks", "-o", "out", "--force", "-q", "-r", "MT:1-10", "--tracks", "rate"]) == 0
     assert positions("out/rate.bw") == [("chrM", 0, 10)]
     assert not Path("out/entropy.bw").exists()
@@ -129,7 +120,7 @@ def test_stages(workplace, capsys):
     assert "w: 3 partitions, 27 positions" in captured.err
     assert run(["tracks-finalise", "w", "-o", "out"]) == 1
     assert "3 of 3 partitions are missing: 0, 1, 2; run `phylotools tracks-partition`" in (
-        only_error(capsys)
+        only_error(*capsys.readouterr(), among_others=True)
     )
     assert run(["tracks-partition", "w", "2", "0", "-@", "1"]) == 0
     assert run(["tracks-partition", "w", "3"]) == 2
@@ -175,7 +166,7 @@ def test_options_agree_with_the_catalogue():
 )
 def test_what_cannot_be_is_one_line(workplace, capsys, options, code, message):
     assert run(["tracks", "-o", "out", "-f", "g.fa", "--device", "cpu", *options]) == code
-    assert re.search(message, only_error(capsys))
+    assert re.search(message, only_error(*capsys.readouterr(), among_others=True))
     assert {path.name for path in workplace.iterdir()} == {"g.fa"}
 
 
@@ -196,7 +187,7 @@ def test_what_cannot_be_is_one_line(workplace, capsys, options, code, message):
 def test_region_files_that_cannot_be_are_one_line(workplace, capsys, bed, message):
     Path("x.bed").write_text(bed)
     assert run(["tracks", "-o", "out", "-f", "g.fa", "-R", "x.bed"]) == 1
-    assert message in only_error(capsys)
+    assert message in only_error(*capsys.readouterr(), among_others=True)
     assert {path.name for path in workplace.iterdir()} == {"g.fa", "x.bed"}
 
 
@@ -249,9 +240,9 @@ def test_outputs_of_others_are_left_alone(workplace, capsys):
     Path("out").mkdir()
     Path("out/thesis.tex").write_text("years of work")
     assert run(["tracks", "-f", "g.fa", "-o", "out", "--force"]) == 1
-    assert "thesis.tex" in only_error(capsys)
+    assert "thesis.tex" in only_error(*capsys.readouterr(), among_others=True)
     assert run(["tracks", "-f", "g.fa", "-o", "absent/out"]) == 1
-    assert "create it first" in only_error(capsys)
+    assert "create it first" in only_error(*capsys.readouterr(), among_others=True)
     assert Path("out/thesis.tex").read_text() == "years of work"
     assert {path.name for path in workplace.iterdir()} == {"g.fa", "out"}
 
@@ -295,4 +286,4 @@ def test_inspect_describes_the_folder(workplace, capsys):
     for damaged in ("{", "[]", '{"format": "x"}', '{"format": "phylotools-tracks", "tracks": 1}'):
         Path("out/tracks.json").write_text(damaged)
         assert run(["inspect", "out"]) == 1
-        assert "tracks.json: is " in only_error(capsys)
+        assert "tracks.json: is " in only_error(*capsys.readouterr(), among_others=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from only_error import only_error
 from small_stores import change_attributes
 
 from phylotools.cli.main import run
@@ -50,15 +51,8 @@ def phylotools(*arguments: object) -> Done:
 
 
 def complained(done: Done, *expected: str, code: int = 1) -> None:
-    """One line of error, no traceback, nothing on stdout."""
     assert done.returncode == code, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "Traceback" not in done.stderr
-    assert "internal error" not in done.stderr
-    assert done.stdout == ""
-    for text in expected:
-        assert text in errors[0]
+    only_error(done.stdout, done.stderr, *expected, among_others=True)
 
 
 @pytest.fixture(scope="module")

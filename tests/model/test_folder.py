@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -64,6 +65,12 @@ def test_round_trip(tmp_path, data):
     assert "hg38" in described
 
 
+def test_a_packed_reference_is_unpacked_since_its_name_says_text(tmp_path):
+    (tmp_path / "ref.fa.gz").write_bytes(gzip.compress(b">chrM\nACGTACGT\n"))
+    write_model(draft(reference=tmp_path / "ref.fa.gz"), tmp_path / "m")
+    assert (tmp_path / "m" / "reference.fa").read_bytes() == b">chrM\nACGTACGT\n"
+
+
 def test_without_reference_or_regions(folder):
     model = read_model(folder, CPU)
     assert model.reference_fasta is None
@@ -79,7 +86,7 @@ def test_existing_folder_needs_force(folder):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match=r"absent\.fa"):
         write_model(draft(reference=tmp_path / "absent.fa"), tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,7 @@ import torch
 
 from phylotools.errors import InputError, UsageError
 from phylotools.model.network import ByteNet
-from phylotools.model.presets import PRESETS, VOCABULARY, ModelSpec, preset
+from phylotools.model.presets import PRESETS, VOCABULARY, ModelSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ModelSpec(channels=12, bottleneck=6, kernel_size=5, dilations=(1, 3, 2))
@@ -149,15 +149,10 @@ def test_parameter_counts(name):
 
 
 def test_the_published_architecture():
-    spec = preset("phylogpn")
+    spec = PRESETS["phylogpn"]
     assert spec.n_parameters == 83_185_924
     assert spec.receptive_field == 481
     assert VOCABULARY == "ACGTN-"
-
-
-def test_unknown_preset_names_the_known():
-    with pytest.raises(UsageError, match="tiny, small"):
-        preset("tinny")
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,6 @@ CUT = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch):
-    """Hundreds of small stores: waiting for the disk would take most of the time."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 @pytest.mark.parametrize(("alignment", "tree", "reference", "n_columns"), CUT)
 def test_store_equals_biopython_projection(alignment, tree, reference, n_columns, tmp_path):
     store = store_of(DATA / alignment, DATA / tree, tmp_path / "s", reference=reference)

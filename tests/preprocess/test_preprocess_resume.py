@@ -37,12 +37,6 @@ build_store([sys.argv[1]], sys.argv[2], sys.argv[3], threads=int(sys.argv[4]),
 """
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch):
-    """Hundreds of small stores: waiting for the disk would take most of the time."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 def contents(store: Path, *, same_input: bool = True) -> dict[str, object]:
     """Every file of a store; of its attributes, all but who made it when (and from which file)."""
     found: dict[str, object] = {}

@@ -9,8 +9,7 @@ import pytest
 
 from phylotools.io.alignment.blocks import BlockBatch
 from phylotools.jobs.piece import PieceWriter, open_piece
-from phylotools.preprocess.pieces import ENTRY, read_chunk
-from phylotools.preprocess.projection import Projector
+from phylotools.preprocess.projection import ENTRY, Projector, read_chunk
 from phylotools.store import schema
 from phylotools.store.chunks import chunk_digest, decode_values
 

@@ -22,12 +22,6 @@ BIRDS_TREE = DATA / "birds53" / "53birds.nh"
 REAL = DATA / "real_alignments"
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch):
-    """Hundreds of small stores: waiting for the disk would take most of the time."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 def kept(projection: Projection, wanted) -> Projection:
     """The columns for which `wanted(contig, position, codes)` holds."""
     left = {

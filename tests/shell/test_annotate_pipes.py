@@ -10,13 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from field_tools import require
-
-from phylotools.model.folder import ModelDraft, write_model
-from phylotools.model.network import ByteNet
-from phylotools.model.presets import ModelSpec
-from phylotools.model.site_model import SiteModel
+from toy_models import write_toy_model
 
 MTDNA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 GNOMAD = MTDNA / "gnomad_v3.1_chrM.vcf.gz"
@@ -27,12 +22,8 @@ PHYLOTOOLS = f"{sys.executable} -m phylotools"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Working folder with a model folder `toy` in it."""
-    torch.manual_seed(5)
-    network = ByteNet(ModelSpec(channels=8, bottleneck=4, dilations=(1, 5))).eval()
     folder = tmp_path_factory.mktemp("shell")
-    reference = MTDNA / "chrM.fa"
-    draft = ModelDraft("toy", "r1", SiteModel(network), {}, {}, "A toy.\n", reference=reference)
-    write_model(draft, folder / "toy")
+    write_toy_model(folder / "toy")
     return folder
 
 

@@ -25,9 +25,9 @@ from phylotools.phylogeny.substitution import F81, HKY, make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_file
 from phylotools.simulate.maf import check_names
+from phylotools.simulate.outputs import TRUTH_COLUMNS
 from phylotools.simulate.run import PIECE, SimulationOutputs, simulate_alignment
 from phylotools.simulate.sources import RandomSites
-from phylotools.simulate.truth import COLUMNS
 from phylotools.store import schema
 from phylotools.store.read import open_store
 
@@ -155,12 +155,12 @@ def test_the_truth_says_what_was_drawn(simulated, tree):
     theta = source.theta(Region(CONTIG, 0, len(expected)))
     model = source.model
     with pysam.TabixFile(str(folder / "out.tsv.gz")) as table:
-        assert table.header[-1].split("\t") == list(COLUMNS)
+        assert table.header[-1].split("\t") == list(TRUTH_COLUMNS)
         assert f"##seed={SEED}" in table.header
         whole = [line.split("\t") for line in table.fetch(CONTIG)]
         one = list(table.fetch(CONTIG, PIECE + 6, PIECE + 8))
     assert [line.split("\t")[1] for line in one] == [str(PIECE + 7), str(PIECE + 8)]
-    values = {name: [line[i] for line in whole] for i, name in enumerate(COLUMNS)}
+    values = {name: [line[i] for line in whole] for i, name in enumerate(TRUTH_COLUMNS)}
     assert values["pos"] == [str(p) for p in range(1, len(expected) + 1)]
     assert "".join(values["ref"]) == "".join("ACGT"[code] for code in expected[:, 0])
     assert list(map(int, values["species"])) == (expected < 4).sum(axis=1).tolist()

@@ -1,13 +1,29 @@
-"""Training columns position by position, straight from the store."""
+"""What batches hold: a checksum, and their columns, straight from the store."""
 
 from __future__ import annotations
+
+import dataclasses
+import hashlib
 
 import numpy as np
 
 from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.store import schema
+from phylotools.training.batch import Batch
 from phylotools.training.dataset import TrainingData
+
+
+def digest(batches) -> str:
+    """SHA-256 over everything in some batches, shapes and types included."""
+    found = hashlib.sha256()
+    names = [field.name for field in dataclasses.fields(Batch) if field.name != "plan"]
+    for batch in batches:
+        for name in names:
+            values = getattr(batch, name).numpy()
+            found.update(f"{name} {values.dtype} {values.shape}".encode())
+            found.update(values.tobytes())
+    return found.hexdigest()[:16]
 
 
 def seen_in(data: TrainingData, batches, width: int) -> list[tuple]:

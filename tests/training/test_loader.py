@@ -6,12 +6,10 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
-from column_oracle import expected_columns, seen_in
+from column_oracle import digest, expected_columns, seen_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from killed_runs import resumes_to_the_same
-from small_runs import SMALL, random_store
-from test_order import PARTS, digest
+from small_runs import SMALL, random_store, resumes_to_the_same
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region
@@ -303,15 +301,3 @@ def test_windows_are_those_of_a_plain_loop(found, width, seed):
         assert len(here) == last - first > 0
         columns += here
     assert columns == places
-
-
-def test_parts_of_a_batch_are_all_compared():
-    assert set(PARTS) | {"plan"} == set(loader_batch_fields())
-
-
-def loader_batch_fields():
-    from dataclasses import fields
-
-    from phylotools.training.batch import Batch
-
-    return [field.name for field in fields(Batch)]

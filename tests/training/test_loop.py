@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import torch
-from killed_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
+from small_runs import CPU, HOLDS_OUT, metrics_of, resumes_to_the_same, train_until
 from small_stores import change_attributes
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
@@ -19,8 +19,7 @@ from phylotools.io.locks import lock_folder
 from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
 from phylotools.training.config import OptimiserConfig
 from phylotools.training.loop import Trainer, learning_rate_share
-from phylotools.training.metrics import MetricsFile
-from phylotools.training.run_folder import CHECKPOINT, METRICS
+from phylotools.training.run_folder import CHECKPOINT, METRICS, MetricsFile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

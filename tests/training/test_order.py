@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import islice
 
 import pytest
+from column_oracle import digest
 
-from phylotools.training.dataset import Batch, TrainingData
+from phylotools.training.dataset import TrainingData
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-PARTS = ("tokens", "site", "states", "held_out_states", "reference", "weight")
-
-
-def digest(batches) -> str:
-    """SHA-256 over everything in some batches, shapes and types included."""
-    found = hashlib.sha256()
-    for batch in batches:
-        assert isinstance(batch, Batch)
-        for name in PARTS:
-            values = getattr(batch, name).numpy()
-            found.update(f"{name} {values.dtype} {values.shape}".encode())
-            found.update(values.tobytes())
-    return found.hexdigest()[:16]
-
 
 #: Made by version 0.1.0, which held every window of every store in a list.
 GOLDEN = {

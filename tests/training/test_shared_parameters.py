@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from killed_runs import CPU, HOLDS_OUT, resumes_to_the_same, train_until
+from small_runs import CPU, HOLDS_OUT, resumes_to_the_same, train_until
 
 from phylotools.model.registry import load_model
 from phylotools.model.site_model import RateAssumption

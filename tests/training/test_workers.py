@@ -13,8 +13,8 @@ import time
 import psutil
 import pytest
 import tomli_w
+from column_oracle import digest
 from small_runs import SMALL, tables
-from test_order import digest
 
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.training.dataset import TrainingData

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.io.regions import Region, RegionSet
-from phylotools.tracks.partitions import cut_regions
+from phylotools.tracks.plan import cut_regions
 
 _REGIONS = st.lists(
     st.builds(
