@@ -12,6 +12,8 @@ from typing import Any
 #: Okabe and Ito 2008: told apart with every kind of colour vision; yellow left out on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
+#: Look of a thin line beside the data: a zero, a diagonal, chance.
+GUIDE: Any = {"color": GREY, "linewidth": 0.7, "linestyle": (0, (4, 3)), "zorder": 1}
 #: Every other row of a list.
 PALE = "#f3f4f6"
 #: Marks beside the colours, for points that belong together.
@@ -80,9 +82,15 @@ def new_figure(width: float, height: float, *, is_arranged: bool = True) -> Any:
     return figure
 
 
-def add_footer(figure: Any, text: str) -> None:
-    """Small grey lines at the foot of an arranged figure: what made it, what was left out."""
-    figure.supxlabel(text, x=0.012, ha="left", **FOOTER_LOOK)
+def figure_with_footer(width: float, height: float, lines: Sequence[str]) -> Any:
+    """An arranged figure with small grey lines below: what made it, what was left out.
+
+    `height` is that of the figure without the lines, which are broken to fit.
+    """
+    text = wrapped(lines, width)
+    figure = new_figure(width, height + 0.13 * len(text))
+    figure.supxlabel("\n".join(text), x=0.012, ha="left", **FOOTER_LOOK)
+    return figure
 
 
 def fitting_name(name: str, longest: int = 26) -> str:

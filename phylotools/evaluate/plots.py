@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.drawing import (
     COLOURS,
-    GREY,
+    GUIDE,
     MARKERS,
     PALE,
     fitting_name,
@@ -24,19 +24,14 @@ from phylotools.evaluate.comparison import OVERALL, Evaluation
 from phylotools.evaluate.metrics import Comparison, Estimate, rank_variants
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+_GUIDE = {**GUIDE, "linewidth": 0.8}
 _FOREST_WIDTH = 2.7
 _MAX_POINTS = 2000
 _MAX_CLASSES = 20
 
 
 def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
-    """Draw one figure and save it under each path, in the format of its suffix.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    paths : sequence of Path
-    """
+    """Draw one figure and save it under each path, in the format of its suffix."""
     classes = _drawable_classes(evaluation)
     n_scores = len(evaluation.scores)
     with picture_style():
@@ -112,7 +107,7 @@ def _drawable_classes(evaluation: Evaluation) -> list[tuple[str, Comparison]]:
 
 
 def _draw_roc(axes: Any, evaluation: Evaluation) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([0, 1], [0, 1], **_GUIDE)
     for index, row in enumerate(evaluation.oriented):
         rate, recall, _ = curve_points(row, evaluation.positive)
         metrics = evaluation.overall.metrics[index]
@@ -123,7 +118,7 @@ def _draw_roc(axes: Any, evaluation: Evaluation) -> None:
 
 def _draw_precision_recall(axes: Any, evaluation: Evaluation) -> None:
     prevalence = evaluation.overall.prevalence
-    axes.axhline(prevalence, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhline(prevalence, **_GUIDE)
     for index, row in enumerate(evaluation.oriented):
         _, recall, precision = curve_points(row, evaluation.positive)
         metrics = evaluation.overall.metrics[index]
@@ -159,7 +154,7 @@ def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Com
     n_scores = len(evaluation.scores)
     spread = 0.7 * (n_scores - 1) / max(n_scores, 2)
     offsets = np.linspace(-spread / 2, spread / 2, n_scores) if n_scores > 1 else np.zeros(1)
-    axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axvline(0.5, **_GUIDE)
     lowest = 0.5
     for place, (_, comparison) in enumerate(rows):
         if place % 2 == 0:

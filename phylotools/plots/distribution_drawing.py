@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 
 from phylotools.drawing import (
     COLOURS,
-    GREY,
+    GUIDE,
     PALE,
     SEPARATOR,
-    add_footer,
+    figure_with_footer,
     fitting_name,
     lightened,
-    new_figure,
-    wrapped,
 )
 from phylotools.plots.distribution import ClassDistributions
 from phylotools.plots.sampling import Tally
 
 Style = Literal["violin", "box", "ecdf"]
-STYLES: tuple[Style, ...] = ("violin", "box", "ecdf")
 _MOST_ROWS, _MOST_CURVES = 24, 8
 #: Fewer numbers are drawn one by one.
 _FEWEST_FOR_SHAPE = 10
@@ -56,13 +53,11 @@ def draw_distributions(found: ClassDistributions, style: Style, label: str, foot
     lines = [footer, SEPARATOR.join(_notes(found, len(shown), n_outside, style))]
     draw = _draw_curves if style == "ecdf" else _draw_rows
     height = 4.2 if style == "ecdf" else 0.95 + 0.36 * len(shown)
-    text = wrapped(lines, _WIDTH)
-    figure = new_figure(_WIDTH, height + 0.13 * len(text))
+    figure = figure_with_footer(_WIDTH, height, lines)
     axes = figure.subplots()
     draw(axes, shown, samples, (low, high), style)
     axes.set_xlim(low, high)
     axes.set_xlabel(label)
-    add_footer(figure, "\n".join(text))
     return figure
 
 
@@ -113,7 +108,7 @@ def _draw_rows(
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     if limits[0] < 0 < limits[1]:
-        axes.axvline(0, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(0, **GUIDE)
     # Two columns of numbers stand right of the panel, as a table would.
     points = 4.0
     for head, texts in (
@@ -237,7 +232,7 @@ def _draw_curves(
             linewidth=1.6,
             label=f"{fitting_name(name)}  (n = {tally.n:,}, median {_number(tally.median)})",
         )
-    axes.axhline(0.5, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhline(0.5, **GUIDE)
     axes.set(ylim=(-0.01, 1.01), ylabel="Fraction of alleles at or below")
     longest = max(len(line.get_label()) for line in axes.get_lines()[: len(shown)])
     is_abreast = len(shown) > 2 and longest <= _LONGEST_ABREAST

@@ -11,10 +11,8 @@ from phylotools.drawing import (
     COLOURS,
     MARKERS,
     SEPARATOR,
-    add_footer,
+    figure_with_footer,
     fitting_name,
-    new_figure,
-    wrapped,
 )
 from phylotools.errors import counted
 from phylotools.plots.embedding import NO_CLASS, Projection
@@ -45,8 +43,8 @@ def draw_embedding(found: Projection, footer: str, *, seed: int = 1) -> Any:
     named = ranked[:_MOST_CLASSES] if found.class_source else []
     longest = max((len(_legend_text(name, counts[name])) for name in named), default=12)
     width = _WIDTH + (0.5 + _LETTER * max(longest, 12) if found.class_source else 0.0)
-    text = wrapped([footer, SEPARATOR.join(_notes(found, len(ranked) - len(named)))], width)
-    figure = new_figure(width, _PANEL + 0.13 * len(text))
+    notes = SEPARATOR.join(_notes(found, len(ranked) - len(named)))
+    figure = figure_with_footer(width, _PANEL, [footer, notes])
     axes = figure.subplots()
     _draw_points(axes, found, {name: number for number, name in enumerate(named)}, seed)
     if found.class_source:
@@ -58,7 +56,6 @@ def draw_embedding(found: Projection, footer: str, *, seed: int = 1) -> Any:
     if found.method == "umap":
         # Its units mean nothing.
         axes.set(xticks=[], yticks=[])
-    add_footer(figure, "\n".join(line for line in text if line))
     return figure
 
 

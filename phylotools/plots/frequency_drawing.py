@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.drawing import COLOURS, GREY, SEPARATOR, add_footer, new_figure, wrapped
+from phylotools.drawing import COLOURS, GUIDE, SEPARATOR, figure_with_footer
 from phylotools.plots.frequency import (
     COMMON,
     SINGLETON,
@@ -40,8 +40,8 @@ def draw_frequency(found: ScoresByFrequency, label: str, frequency: str, footer:
     common = [one for one in found.bins if one.kind == COMMON]
     others = [one for one in found.bins if one.kind != COMMON]
     low, high = _limits(found)
-    text = wrapped([footer, SEPARATOR.join(_notes(found, (low, high)))], _WIDTH)
-    figure = new_figure(_WIDTH, _HEIGHT + 0.13 * len(text))
+    notes = SEPARATOR.join(_notes(found, (low, high)))
+    figure = figure_with_footer(_WIDTH, _HEIGHT, [footer, notes])
     widths = [0.16 * len(others) + 0.02] if others else []
     widths += [1.0] if common else []
     panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
@@ -59,9 +59,8 @@ def draw_frequency(found: ScoresByFrequency, label: str, frequency: str, footer:
             axes.set_ylabel(label)
     for axes in panels:
         if low < 0 < high:
-            axes.axhline(0, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+            axes.axhline(0, **GUIDE)
     panels[0].set_ylim(low, high)
-    add_footer(figure, "\n".join(text))
     return figure
 
 

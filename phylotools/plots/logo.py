@@ -19,7 +19,6 @@ from phylotools.plots.output import PlotTable
 from phylotools.scoring.scorer import Scorer
 
 Scale = Literal["information", "probability", "llr"]
-SCALES: tuple[Scale, ...] = ("information", "probability", "llr")
 #: Bases of the longest region whose letters can be read, and of the longest that is drawn.
 MOST_LETTERS = 400
 MOST_BASES = 4000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.drawing import COLOURS, GREY, fitting_name
+from phylotools.drawing import COLOURS, GREY, GUIDE, fitting_name
 from phylotools.io.bases import BASE_COLOURS, BASES, BASES_AND_N
 from phylotools.plots.logo import Scale, SiteProfile
 
@@ -111,7 +111,7 @@ def draw_rate(axes: Any, rate: NDArray[np.float64], first: int, last: int) -> No
     finite = rate[np.isfinite(rate)]
     highest = float(np.quantile(finite, 0.995)) if len(finite) else 1.0
     highest = max(highest * 1.08, 1.25)
-    axes.axhline(1, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhline(1, **GUIDE)
     # One path for all bars: thousands of rectangles would be slow to open.
     shown = np.nan_to_num(rate[first:last], nan=0.0, posinf=highest)
     edges = np.arange(first, last + 1) - 0.5

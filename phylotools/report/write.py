@@ -16,7 +16,7 @@ from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.provenance import RunRecord
 from phylotools.report.findings import Finding, find_problems
 from phylotools.report.page import report_page
-from phylotools.report.quality import AlignmentQuality, SpeciesQuality, measure_quality
+from phylotools.report.quality import AlignmentQuality, measure_quality
 from phylotools.store.read import ColumnStore
 
 #: Files of a report.
@@ -28,20 +28,6 @@ REPORT = (
     "depth.tsv",
     "contigs.tsv",
     "report.json",
-)
-_SPECIES_COLUMNS = (
-    "species",
-    "distance",
-    "rows",
-    "duplicate_rows",
-    "aligned_bases",
-    "coverage",
-    "identity",
-    "expected_identity",
-    "gap_fraction",
-    "n_fraction",
-    "soft_masked_fraction",
-    "no_block_fraction",
 )
 
 
@@ -139,8 +125,10 @@ def _write_files(
 ) -> None:
     from phylotools.report.figure import draw_report
 
+    species = _species_rows(quality)
+    species_table = tuple(species[0]), [tuple(row.values()) for row in species]
     tables = {
-        "species.tsv": species_table(quality),
+        "species.tsv": species_table,
         "depth.tsv": (
             ("species", "columns"),
             [(n, int(columns)) for n, columns in enumerate(quality.depth) if n],
@@ -159,39 +147,37 @@ def _write_files(
     page = report_page(
         quality,
         summary.findings,
-        species_table(quality),
+        species_table,
         picture=(folder / "report.svg").read_text(encoding="utf-8"),
         fingerprint=store.fingerprint,
     )
     (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")
 
 
-def species_table(quality: AlignmentQuality) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Header and rows of ``species.tsv``; None and nan where there is no number."""
-    return _SPECIES_COLUMNS, [_species_row(quality, row) for row in quality.species]
-
-
-def _species_row(quality: AlignmentQuality, row: SpeciesQuality) -> tuple[Any, ...]:
-    return (
-        row.name,
-        row.distance,
-        row.rows,
-        row.duplicate_rows,
-        row.bases,
-        row.coverage,
-        row.identity,
-        quality.divergence.expected(row.distance),
-        row.gap_fraction,
-        row.unknown_fraction,
-        row.masked_fraction,
-        row.absent_fraction,
-    )
+def _species_rows(quality: AlignmentQuality) -> list[dict[str, Any]]:
+    """Rows of ``species.tsv`` by column; None and nan where there is no number."""
+    return [
+        {
+            "species": row.name,
+            "distance": row.distance,
+            "rows": row.rows,
+            "duplicate_rows": row.duplicate_rows,
+            "aligned_bases": row.bases,
+            "coverage": row.coverage,
+            "identity": row.identity,
+            "expected_identity": quality.divergence.expected(row.distance),
+            "gap_fraction": row.gap_fraction,
+            "n_fraction": row.unknown_fraction,
+            "soft_masked_fraction": row.masked_fraction,
+            "no_block_fraction": row.absent_fraction,
+        }
+        for row in quality.species
+    ]
 
 
 def _report_json(
     quality: AlignmentQuality, summary: ReportSummary, store: ColumnStore
 ) -> dict[str, Any]:
-    header, rows = species_table(quality)
     divergence = quality.divergence
     return {
         "format": "phylotools alignment report 1",
@@ -209,9 +195,7 @@ def _report_json(
             "tolerance": divergence.tolerance,
         },
         "reference_bases": dict(zip(BASES_AND_N, quality.reference.tolist(), strict=True)),
-        "by_species": [
-            {key: json_ready(value) for key, value in zip(header, row, strict=True)} for row in rows
-        ],
+        "by_species": json_ready(_species_rows(quality)),
         "recorded": json_ready(quality.statistics),
         "run": RunRecord(inputs={}, parameters={}).to_dict(),
     }

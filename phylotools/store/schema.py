@@ -17,8 +17,7 @@ from phylotools.provenance import sha256_text
 FORMAT = "phylotools-column-store"
 FORMAT_VERSION = 2
 
-#: Codes of a species at a reference position.
-A, C, G, T = 0, 1, 2, 3
+# Codes of a species at a reference position: A, C, G and T are 0, 1, 2 and 3.
 #: A base that is not known: N, an ambiguity code, X, ``.`` or ``*``.
 N = bases.N
 #: The species has a row in the alignment block, with a gap here.

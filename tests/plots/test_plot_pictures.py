@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,13 +16,13 @@ from phylotools.io.regions import Region
 from phylotools.plots import output
 from phylotools.plots.alleles import AlleleQuery
 from phylotools.plots.distribution import distributions_by_class
-from phylotools.plots.distribution_drawing import STYLES, draw_distributions
+from phylotools.plots.distribution_drawing import Style, draw_distributions
 from phylotools.plots.embedding import Projection
 from phylotools.plots.embedding_drawing import draw_embedding
 from phylotools.plots.features import Feature
 from phylotools.plots.frequency import scores_by_frequency
 from phylotools.plots.frequency_drawing import draw_frequency
-from phylotools.plots.logo import SCALES, SiteProfile
+from phylotools.plots.logo import Scale, SiteProfile
 from phylotools.plots.logo_drawing import LogoPicture, draw_logo
 from phylotools.plots.marks import Mark
 from phylotools.plots.output import PlotTable, plot_files, refuse_outputs, write_plot
@@ -108,7 +109,7 @@ def test_letters_are_as_high_as_their_numbers():
     assert len(found) == int((probability > 0.004).sum())
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", get_args(Scale))
 @pytest.mark.parametrize(
     ("n_bases", "reverse"), [(1, False), (20, True), (201, False), (900, True)]
 )
@@ -137,7 +138,7 @@ def test_classes_with_any_name(tmp_path, make_vcf):
     path = make_vcf([info.encode("utf-8", "replace").decode() for info in infos])
     found = distributions_by_class(AlleleQuery(path), "CLASS")
     assert len(found.tallies) == 30
-    for style in STYLES:
+    for style in get_args(Style):
         svg = draw_to(tmp_path, lambda style=style: draw_distributions(found, style, "l", "f"))
         texts = texts_of(svg)
         n_shown = sum("$x^$" in text for text in texts)
@@ -145,7 +146,7 @@ def test_classes_with_any_name(tmp_path, make_vcf):
         assert any(f"{30 - n_shown} more in the table" in text for text in texts)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", get_args(Style))
 def test_distributions_show_counts_and_medians(tmp_path, make_vcf, style):
     path = make_vcf([f"PHYLOGPN_LLR={-n};CLASS={'ab'[n % 2]}" for n in range(2000)])
     found = distributions_by_class(AlleleQuery(path), "CLASS")
