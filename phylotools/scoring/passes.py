@@ -7,7 +7,9 @@ that looks every score up has no use for it.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +39,21 @@ def _compute_with_one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def _was_forked() -> bool:
+    """Whether this is a worker that `multiprocessing` forked before this module was imported.
+
+    Other libraries may have computed in its parent meanwhile. Workers that are spawned, or forked
+    from a server that computes nothing, say so in their command line.
+    """
+    command = " ".join(sys.orig_argv)
+    is_fresh = "--multiprocessing-fork" in command or "multiprocessing.forkserver" in command
+    return multiprocessing.parent_process() is not None and not is_fresh
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_compute_with_one_thread)
+    if _was_forked():
+        _compute_with_one_thread()
 
 
 class NetworkPasses:

@@ -43,14 +43,33 @@ else:
         np.testing.assert_array_equal(np.asarray(found), wanted)
 print("same")
 """
+#: The parent computes with torch alone; the children import phylotools.
+LATE_IMPORT = """
+import multiprocessing, torch
+
+def score(k):
+    import phylotools
+    model = phylotools.load_model()
+    return phylotools.predict_sites(model, "ACGTTGCAAC" * 60, threads=2).theta.tobytes()
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    torch.nn.functional.conv1d(torch.ones(4, 64, 5000), torch.ones(64, 64, 3))
+    torch.ones(1 << 22).exp()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert set(pool.map_async(score, range(2)).get(100)) == {score(0)}
+    print("same")
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("kind", ["pool", "loader"])
-def test_forked_workers_compute_the_same(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "kind"), [(PROGRAM, "pool"), (PROGRAM, "loader"), (LATE_IMPORT, "pool")]
+)
+def test_forked_workers_compute_the_same(program: str, kind: str) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, kind],
+        [sys.executable, "-W", "ignore", "-c", program, kind],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.stdout == "same\n", done.stderr
