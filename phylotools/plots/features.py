@@ -106,7 +106,7 @@ def features_within(
 
 
 def holds_intervals(path: str) -> bool:
-    """Whether the first line that says something is a row of BED, GFF or GTF."""
+    """Whether the first line of data is a row of BED, GFF or GTF."""
     fields = _first_row(path)
     is_bed = len(fields) >= 3 and fields[1].strip().isdigit() and fields[2].strip().isdigit()
     return is_bed or _is_gff(path)
@@ -196,7 +196,7 @@ def _feature_name(attributes: str) -> str:
 
 
 class OverlapIndex:
-    """Finds, among many named intervals, the one that covers most of a region.
+    """Find, among many named intervals, the one that overlaps most of a region.
 
     Intervals lie in the smallest bin that holds them whole (the scheme of BAM's index), so that a
     long one is looked at once, not once for each short one beside it.
