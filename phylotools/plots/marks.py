@@ -68,7 +68,7 @@ def marks_within(path: str, region: Region, contigs: Iterable[str]) -> list[Mark
 
 
 def _mark_of(allele: Allele) -> str | None:
-    """What stands for an allele; None where nothing is changed."""
+    """Letter or sign that marks an allele; None where nothing is changed."""
     change = classify(allele.ref.encode(), allele.alt.encode())
     if change in (Status.MISSING, Status.SPANNING_DELETION, Status.REF_EQUALS_ALT):
         return None
