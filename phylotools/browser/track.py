@@ -1,4 +1,4 @@
-"""What browsers are told of one track."""
+"""Name, file, colours and limits of one browser track."""
 
 from __future__ import annotations
 

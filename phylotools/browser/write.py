@@ -39,7 +39,7 @@ _WIDEST_VIEW = 20_000
 
 @dataclass(frozen=True)
 class BrowserFiles:
-    """What was written.
+    """Names of the browser files written, and notes on those left out.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Compiled loops over ranked variants: the areas under both curves, and sites drawn anew."""
+"""AUROC and AUPRC of ranked variants, and of bootstrap replicates; compiled loops."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def resampled_areas(
     bounds: NDArray[np.int64],
     areas: NDArray[np.float64],
 ) -> None:
-    """AUROC and AUPRC of every score in replicates that draw sites anew.
+    """AUROC and AUPRC of every score in bootstrap replicates, which draw whole sites.
 
     Parameters
     ----------

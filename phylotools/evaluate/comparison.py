@@ -1,4 +1,4 @@
-"""All comparisons of one run: overall and per class."""
+"""Metrics of several scores, over all variants and within each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OVERALL = "all"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every comparison of one run.
+    """The metrics of every score, over all variants and within each class.
 
     Attributes
     ----------

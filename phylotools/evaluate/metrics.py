@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ScoreMetrics:
-    """One score on one set of variants.
+    """AUROC and AUPRC of one score on one set of variants.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ScoreMetrics:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several scores on the same variants.
+    """Metrics of several scores on the same variants.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def prevalence(self) -> float:
-        """Fraction of positives: the AUPRC of a score that knows nothing."""
+        """Fraction of positives: the AUPRC of a random score."""
         total = self.n_positive + self.n_negative
         return self.n_positive / total if total else math.nan
 
@@ -77,7 +77,7 @@ class Comparison:
 def rank_variants(
     scores: Floats, positive: NDArray[np.bool_], sites: NDArray[np.int64]
 ) -> RankedVariants:
-    """Variants in descending order of a score.
+    """Sort variants by descending score.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def metrics_tsv(evaluation: Evaluation) -> str:
 
 
 def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
-    """Everything that is known about the evaluation, JSON-ready (null where there is no number)."""
+    """All metrics, counts and settings, JSON-ready (null where there is no number)."""
     return {
         "format": "phylotools evaluation 1",
         "scores": [

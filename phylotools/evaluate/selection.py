@@ -1,4 +1,4 @@
-"""What is asked: which scores, and which variants take part."""
+"""What to evaluate: which scores, on which variants."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def matches(text: str, values: frozenset[str]) -> bool:
 
 
 def listing(names: Iterable[str]) -> str:
-    """Names as a message may list them: not too many, none too long."""
+    """Join names for a message: the first 40, long ones cut."""
     names = list(names)
     text = ", ".join(shown(name) for name in names[:MAX_LISTED]) or "no columns"
     return text + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
 
 
 def region_filter(regions: RegionSet | None) -> Callable[[str, int], bool]:
-    """A test whether a position of a contig lies in one of the regions; without any, always."""
+    """Make a test whether a position lies in one of the regions; None lets everything pass."""
     if regions is None:
         return lambda contig, position: True
     resolve = contig_resolver(regions.contigs)

@@ -28,7 +28,7 @@ _NEGATIVE, _POSITIVE, _BOTH = 0, 1, 2
 
 @dataclass
 class _Wanted:
-    """What to take from one file, as pairs of an index and a column name.
+    """The columns to take from one file, as pairs of an index and a column name.
 
     Attributes
     ----------

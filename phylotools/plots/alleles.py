@@ -1,4 +1,4 @@
-"""Alleles with a score and another column, streamed from a scored file."""
+"""Alleles of a scored file with their score and further columns, as a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnAlleles = Callable[[int], None]
 
 
 def no_progress(_: int) -> None:
-    """For callers that want no news."""
+    """Ignore the number of alleles read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class AlleleQuery:
 
 @dataclass
 class ScoredAlleles:
-    """The alleles of a scored file: read them once, then the counts.
+    """The alleles of a scored file; the counts are complete once they are read.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class ScoredAlleles:
     def read(
         self, columns: Sequence[str] = ()
     ) -> Iterator[tuple[Allele, float, tuple[str | None, ...]]]:
-        """Every allele that takes part, its finite score, and its values of further columns."""
+        """Yield alleles that pass the filters, each with its finite score and further columns."""
         is_inside = region_filter(self.query.regions)
         file, counts, score = self.file, self.counts, self.score
         conditions = [values for _, values in self.query.where]
@@ -137,7 +137,7 @@ def told(counts: Mapping[str, int]) -> str:
 
 
 def _maker(file: ScoredFile, score: str) -> dict[str, str]:
-    """What the file says of how a score was made: the last such line, that of its tag if any."""
+    """Facts of the last header line about how a score was made, that of its tag if any."""
     found: dict[str, str] = {}
     for note in file.notes:
         items = {

@@ -143,7 +143,7 @@ def _refuse_too_many(tallies: dict[str, Tally], classes: str | None, path: str) 
 
 
 def _classifier(file: ScoredFile, classes: str | None) -> tuple[ClassOf, str]:
-    """What gives a variant its class, and how a title names that."""
+    """A function that gives an allele its class, and the name of its source."""
     if classes is None:
         return (lambda _, __: _ONE_CLASS), "no classes"
     if classes in file.columns:

@@ -35,7 +35,7 @@ _CUT = 3.0
 
 
 def draw_distributions(found: ClassDistributions, style: Style, label: str, footer: str) -> Any:
-    """Draw one figure.
+    """Draw the scores of each class in one figure.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Embeddings in two dimensions: projected by PCA or UMAP, given classes."""
+"""Embeddings projected to two dimensions by PCA or UMAP, with classes of their regions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NEIGHBOURS = 15
 
 @dataclass(frozen=True)
 class Projection:
-    """Regions as points.
+    """Embedded regions as points in two dimensions, with their classes.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Projection:
 def project(
     source: EmbeddingFile, method: Method, *, colour: str | None = None, seed: int = 1
 ) -> Projection:
-    """Points and classes of all regions.
+    """Project embeddings to two dimensions and give each region its class.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def project(
 
 
 def _survey(source: EmbeddingFile) -> tuple[dict[str, list[Any]], int]:
-    """Columns of the regions with finite vectors, and how many have none."""
+    """Columns of the regions with finite vectors, and the number of those without."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     n_left_out = 0
     width = None

@@ -29,7 +29,7 @@ _MOST_POINTS = 200_000
 
 
 def draw_embedding(found: Projection, footer: str, *, seed: int = 1) -> Any:
-    """Draw one figure.
+    """Draw the regions as points coloured by class.
 
     Parameters
     ----------

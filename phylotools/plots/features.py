@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -106,7 +107,7 @@ def features_within(
 
 
 def holds_intervals(path: str) -> bool:
-    """Whether the first line that says something is a row of BED, GFF or GTF."""
+    """Whether the first line of data is a row of BED, GFF or GTF."""
     fields = _first_row(path)
     is_bed = len(fields) >= 3 and fields[1].strip().isdigit() and fields[2].strip().isdigit()
     return is_bed or _is_gff(path)
@@ -129,7 +130,7 @@ def _first_row(path: str) -> list[bytes]:
         for _, raw in numbered_lines(handle, path):
             if raw.startswith(_GFF_HEADER):
                 return [_GFF_HEADER]
-            words = raw.removeprefix(b"\xef\xbb\xbf").split()
+            words = raw.removeprefix(BOM_UTF8).split()
             if words and not raw.startswith(b"#") and words[0] not in (b"track", b"browser"):
                 return raw.split(b"\t") if b"\t" in raw else words
     return []
@@ -196,7 +197,7 @@ def _feature_name(attributes: str) -> str:
 
 
 class OverlapIndex:
-    """Finds, among many named intervals, the one that covers most of a region.
+    """Find, among many named intervals, the one that overlaps most of a region.
 
     Intervals lie in the smallest bin that holds them whole (the scheme of BAM's index), so that a
     long one is looked at once, not once for each short one beside it.

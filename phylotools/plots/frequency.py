@@ -33,7 +33,7 @@ UNSEEN, SINGLETON, COMMON = "frequency 0", "singletons", "frequency"
 
 @dataclass(frozen=True)
 class FrequencyBin:
-    """Alleles of one kind and, for most, of one range of frequency.
+    """Scores of alleles of one kind and, if seen more than once, one range of frequency.
 
     Attributes
     ----------

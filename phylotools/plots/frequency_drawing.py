@@ -28,7 +28,7 @@ _HEXAGONS = 55
 
 
 def draw_frequency(found: ScoresByFrequency, label: str, frequency: str, footer: str) -> Any:
-    """Draw one figure.
+    """Draw scores against allele frequency in one figure.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _limits(found: ScoresByFrequency) -> tuple[float, float]:
 
 
 def _draw_boxes(axes: Any, others: list[FrequencyBin], *, has_axis: bool) -> None:
-    """Alleles without a place on the frequency axis."""
+    """Draw a box for alleles of frequency 0 and one for singletons."""
     names = {UNSEEN: "frequency\n0", SINGLETON: "singletons"}
     for place, one in enumerate(others):
         _draw_box(axes, place, 0.62, one)

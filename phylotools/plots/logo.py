@@ -1,4 +1,4 @@
-"""What a model predicts at every base of a region, and the heights of a logo's letters."""
+"""Predictions of a model at every base of a region, and the heights of a logo's letters."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class SiteProfile:
 
     @property
     def probability(self) -> NDArray[np.float64]:
-        """float64[L, 4]"""
+        """Equilibrium frequencies, float64[L, 4]."""
         return np.exp(self.log_probability)
 
     @property
     def entropy(self) -> NDArray[np.float64]:
-        """Of the frequencies in nats, float64[L]."""
+        """Entropy of the frequencies in nats, float64[L]."""
         return -(self.probability * self.log_probability).sum(axis=1)
 
     @property
     def information(self) -> NDArray[np.float64]:
-        """Bits that the frequencies tell beyond equal ones, float64[L]: from 0 to 2."""
+        """Information content in bits, float64[L]: 2 minus the entropy, from 0 to 2."""
         return np.clip(2 - self.entropy / np.log(2), 0, 2)
 
     def heights(self, scale: Scale) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ class SiteProfile:
 
 
 def choose_region(text: str, genome: ReferenceGenome) -> Region:
-    """The one region of a logo.
+    """Parse the region of a logo.
 
     Raises
     ------

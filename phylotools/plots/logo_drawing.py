@@ -45,7 +45,7 @@ _TITLE_LOOK: dict[str, Any] = {"fontsize": 9.5, "weight": "bold"}
 
 @dataclass(frozen=True)
 class LogoPicture:
-    """What a logo shows.
+    """The content of a logo.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ def _title(picture: LogoPicture) -> str:
 
 
 def _footer(picture: LogoPicture, width: float) -> list[str]:
-    """Lines that fit into a picture of so many inches."""
+    """Lines of the footer, broken to fit `width` inches."""
     notes = {
         str(Status.OUTSIDE_TRAINING): "shaded: outside the model's training regions",
         str(Status.EDGE_PADDED): "shaded: the model's window reaches beyond the contig",
@@ -298,7 +298,7 @@ def _write_sequence(axes: Any, shown: SiteProfile, row: Row, font_size: float) -
 
 
 def _shade(axes: Any, shown: SiteProfile, row: Row) -> None:
-    """Grey ground where predictions are not what the model was made for."""
+    """Shade sites whose status is not ``ok``."""
     flagged = [status != Status.OK for status in shown.status[row.first : row.last]]
     edges = np.flatnonzero(np.diff([False, *flagged, False]))
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):

@@ -195,7 +195,7 @@ def pack_features(
 def _layout(
     start: int, stop: int, name: str, strand: str, first: int, end: int, per_inch: float
 ) -> tuple[Box, float, float]:
-    """A box with its name, and the room they take together."""
+    """A feature's box with its name, and the left and right end of both together."""
     left, right = max(start, first) - 0.5, min(stop, end) - 0.5
     text = fitting_name(name, _LONGEST_NAME)
     room = (len(text) * _LETTER + 0.06) * per_inch

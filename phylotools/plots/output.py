@@ -29,7 +29,7 @@ _FOREIGN = frozenset(
 
 @dataclass(frozen=True)
 class PlotFiles:
-    """Where a plot goes.
+    """Paths of a plot's pictures and table.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def refuse_outputs(files: PlotFiles, *, force: bool, inputs: Iterable[str | None
 
 @dataclass(frozen=True)
 class PlotTable:
-    """The table of a plot.
+    """Header facts, columns and rows of a plot's table.
 
     Attributes
     ----------

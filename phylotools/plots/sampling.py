@@ -101,7 +101,7 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """Of all numbers."""
+        """Mean of all numbers."""
         return self._sum / self.n if self.n else math.nan
 
     @property
@@ -111,7 +111,7 @@ class Tally:
 
     @property
     def median(self) -> float:
-        """Of the sample."""
+        """Median of the sample."""
         return self.quantiles([0.5])[0]
 
     def summary(self) -> list[float]:

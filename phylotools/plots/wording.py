@@ -1,4 +1,4 @@
-"""Words that all plots share: the footer, and what a score's axis is called."""
+"""Text that all plots share: the footer, and labels of axes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def footer_text(made_by: Mapping[str, str], *more: str) -> str:
 
 
 def score_label(column: str) -> str:
-    """How an axis names a score, with its unit where that is known."""
+    """Label of a score's axis, with its unit where that is known."""
     name = fitting_name(column, _LONGEST)
     if column.lower().endswith("llr"):
         return f"{name} (ALT against REF, natural logarithm)"
@@ -42,5 +42,5 @@ def score_label(column: str) -> str:
 
 
 def frequency_label(column: str) -> str:
-    """How an axis names allele frequencies."""
+    """Label of the axis of allele frequencies."""
     return f"Allele frequency ({fitting_name(column, _LONGEST)}, logarithmic)"

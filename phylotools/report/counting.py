@@ -25,7 +25,7 @@ _CODES = 16
 
 @dataclass(frozen=True, eq=False)
 class ColumnCounts:
-    """What the columns of a store hold; the order of species is the store's.
+    """Counts of bases, gaps and matches in the columns of a store, by species in its order.
 
     Attributes
     ----------

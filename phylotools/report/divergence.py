@@ -1,4 +1,4 @@
-"""Identity to the reference that a distance along the tree makes one expect."""
+"""Expected identity to the reference by distance along the tree."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def draw_report(quality: AlignmentQuality, paths: Sequence[Path]) -> None:
 
 
 def make_figure(quality: AlignmentQuality) -> Any:
-    """The figure, not yet saved; within `picture_style`."""
+    """Draw the figure of a report; call it within `picture_style`."""
     layout = plan_strips(quality)
     panel_width = _LEFT_OF_PANEL + _PANEL_WIDTH
     panel_height = _ABOVE_PANEL + _PANEL_HEIGHT + _BELOW_PANEL
@@ -107,7 +107,7 @@ def _title(quality: AlignmentQuality) -> str:
 
 
 def _draw_depth(axes: Any, quality: AlignmentQuality) -> None:
-    """Columns by number of species."""
+    """Draw the histogram of columns by number of species."""
     n_species = np.arange(len(quality.depth))
     first, last = _usual_range(quality.depth)
     left_out = int(quality.depth.sum() - quality.depth[first : last + 1].sum())
@@ -148,7 +148,7 @@ def _usual_range(depth: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def _draw_identity(axes: Any, quality: AlignmentQuality) -> None:
-    """Identity to the reference by distance, with what the tree makes one expect."""
+    """Draw identity to the reference by distance, with the curves expected from the tree."""
     divergence = quality.divergence
     shown = [row for row in quality.others if row.comparable]
     furthest = max((row.distance for row in shown), default=1.0) or 1.0
@@ -200,7 +200,7 @@ def _surprise(quality: AlignmentQuality, row: SpeciesQuality) -> float:
 
 
 def _draw_gaps(axes: Any, quality: AlignmentQuality) -> None:
-    """Gaps inside blocks and duplicate rows, by distance."""
+    """Draw the fractions of gaps inside blocks and of duplicate rows, by distance."""
     shown = [row for row in quality.others if not row.is_absent]
     _scatter(axes, shown, "gap_fraction", "o", _BLUE, "gaps among aligned columns")
     repeated = [row for row in shown if row.duplicate_fraction > 0]

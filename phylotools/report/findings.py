@@ -79,7 +79,7 @@ class Finding:
 
 
 def find_problems(quality: AlignmentQuality) -> tuple[Finding, ...]:
-    """Everything that is odd in an alignment, warnings first.
+    """Find what is odd in an alignment, warnings first.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def find_problems(quality: AlignmentQuality) -> tuple[Finding, ...]:
 
 
 def _name_findings(quality: AlignmentQuality) -> Iterator[Finding]:
-    """Tips without rows, and rows without tip."""
+    """Findings about tips without rows, and rows without tip."""
     absent = [row.name for row in quality.species if row.is_absent]
     unknown: dict[str, int] = {}
     for source, rows in _numbers(quality.statistics.get("unknown_sources")).items():

@@ -1,4 +1,4 @@
-"""Which name of the alignment a tip of the tree may have meant."""
+"""Match species names of a tree and an alignment that may be one species."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def suggest_names(tips: Iterable[str], sources: Iterable[str]) -> list[Suggestio
 
 
 def kind_of_names(names: Iterable[str]) -> str | None:
-    """What most of some names are: a kind as a message names it, or None."""
+    """The kind of most names, such as common names, in words for a message; None if mixed."""
     kinds = (
         ("UCSC assemblies (galGal6)", _ASSEMBLY),
         ("scientific names (Gallus_gallus)", _BINOMIAL),

@@ -41,7 +41,7 @@ def report_page(
     picture: str,
     fingerprint: str,
 ) -> str:
-    """The page as text.
+    """Text of ``report.html``.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _FEWEST_CONFLICTS, _LEFT_OVER = 3, 0.25
 
 @dataclass(frozen=True, eq=False)
 class PairCounts:
-    """Pairs of species in a sample of columns.
+    """Comparable and identical columns of every pair of species, in a sample.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Misplaced:
 
 
 def find_misplaced(tree: Tree, pairs: PairCounts) -> list[Misplaced]:
-    """Species whose identity to the others is that of another tip.
+    """Find species whose identity to the others is that expected of another tip.
 
     A wrong species conflicts with many, a right one only with the wrong: the species with most
     conflicts is taken out, until none has many.

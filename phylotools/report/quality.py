@@ -135,7 +135,7 @@ class ContigQuality:
 
 @dataclass(frozen=True, eq=False)
 class AlignmentQuality:
-    """Everything a report is made of.
+    """Measurements of an alignment: species, contigs, depth, divergence.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class AlignmentQuality:
         return tuple(row for row in self.species if row.name != self.reference_species)
 
     def usual_identity(self, row: SpeciesQuality, distance: float) -> tuple[float, float]:
-        """Expected identity at a distance, and the difference from it that is not unusual."""
+        """Expected identity at a distance, and the largest difference that is still usual."""
         allowed = self.divergence.allowed(row.comparable, row.columns)
         return self.divergence.expected(distance), allowed
 

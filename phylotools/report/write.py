@@ -33,7 +33,7 @@ REPORT = (
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report says, in short.
+    """Totals and findings of a report.
 
     Attributes
     ----------

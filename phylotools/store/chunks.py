@@ -1,4 +1,4 @@
-"""Chunks of a column store as bytes, and back; species by species in store, columns for readers."""
+"""Chunks of a column store: compressed, checked, and turned into alignment columns."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _EXCHANGES = (
 
 
 class DamagedError(ValueError):
-    """Bytes of a store that cannot be what was written."""
+    """Raised for bytes that cannot be what was written to a store."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredChunk:
-    """A chunk as it will stand in a store, and what the arrays beside `bases` need of it.
+    """A compressed chunk of `bases`, with its reference row and depths for the other arrays.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Description of a column store: what it holds, in a few numbers."""
+"""Summary of a column store: species, contigs, coverage, size on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phylotools.store.read import ColumnStore, open_store
 
 
 def describe_store(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
-    """Describe a column store.
+    """Summarise a column store.
 
     Parameters
     ----------

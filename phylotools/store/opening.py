@@ -154,7 +154,7 @@ def _is_count(number: Any) -> bool:
 
 
 def _comparable(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What a reader must know of an array; how hard its chunks were compressed is not of it."""
+    """Array metadata without the compression level, which readers need not know."""
     kept = {key: metadata[key] for key in _METADATA}
     (codec,) = metadata["codecs"]
     sharding = dict(codec["configuration"])

@@ -81,7 +81,7 @@ class ColumnStore:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides what a reader sees, whoever made it and when."""
+        """SHA-256 of the store's content, the same whoever made it and when."""
         keys = ("format_version", "reference_species", "species", "tree", "contigs", "sha256")
         return sha256_text(json.dumps({k: self.attributes[k] for k in keys}, sort_keys=True))
 
@@ -118,7 +118,7 @@ class ColumnStore:
         return self._read(region, schema.DEPTH)
 
     def weight(self, region: Region) -> NDArray[np.float32] | None:
-        """What each position counts in training; float32 [L], None if the store has no weights."""
+        """Training weight of each position; float32 [L], None if the store has no weights."""
         if schema.WEIGHT not in self.arrays:
             return None
         weights = self._read(region, schema.WEIGHT)
@@ -326,7 +326,7 @@ class ColumnStore:
 
 
 def open_store(path: str | os.PathLike[str]) -> ColumnStore:
-    """Open a column store, and each of its files for a look at the index of its chunks.
+    """Open a column store and check the chunk index of each of its files.
 
     What is missing or cut is so noticed before anything is computed (12,000 files of 447 mammals
     take half a second); damaged values are when they are read.

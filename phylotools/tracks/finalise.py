@@ -185,7 +185,7 @@ def _write_browser_files(folder: Path, plan: Plan, signals: list[Signal], assemb
         contigs=plan.contigs,
         fasta=plan.fasta,
         regions=regions,
-        title=f"{plan.model['name']} on {assembly}",
+        title=" on ".join(dict.fromkeys((plan.model["name"], assembly))),
     )
     for note in written.notes:
         logger.info("%s", note)

@@ -72,6 +72,16 @@ def test_the_shipped_model_needs_no_option_but_the_output(workplace, capsys):
     assert not Path("out/entropy.bw").exists()
 
 
+@pytest.mark.parametrize(
+    ("assembly", "title"),
+    [("mm39", "mammals671-mtdna on mm39"), ("mammals671-mtdna", "mammals671-mtdna")],
+)
+def test_the_title_says_model_and_assembly_once(workplace, assembly, title):
+    arguments = ["tracks", "-o", "out", "-q", "-r", "MT:1-10", "--tracks", "rate"]
+    assert run([*arguments, "--assembly", assembly]) == 0
+    assert f'"{title}"' in Path("out/igv.html").read_text() + Path("out/config.json").read_text()
+
+
 def test_annotate_writes_the_same_numbers(workplace):
     assert run(["tracks", "-o", "out", "-q", "-r", "chrM:3300-3400", "--tracks", "none"]) == 0
     assert not list(Path("out").glob("*.bw"))

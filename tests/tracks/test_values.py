@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from phylotools.io.bases import BASE_COLOURS
-from phylotools.io.bgzf import read_blocks
+from phylotools.io.bgzf import compress_blocks, read_blocks
 from phylotools.io.files import BGZF_EOF
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.tracks.catalogue import SIGNALS, TRACK_NAMES, signals_of
-from phylotools.tracks.table import bgzf_blocks, snv_lines
+from phylotools.tracks.table import snv_lines
 from phylotools.tracks.values import SiteValues, rounded, site_values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -166,7 +166,7 @@ def test_blocks_are_bgzf(kind):
         "one letter": b"A" * 200_000,
         "empty line": b"\n",
     }[kind]
-    blocks = bgzf_blocks(text)
+    blocks = compress_blocks(text, fast=True)
     found = [part for _, part in read_blocks(io.BytesIO(blocks + BGZF_EOF), 0, "x")]
     assert b"".join(found) == text
     assert gzip.decompress(blocks) == text
@@ -176,4 +176,4 @@ def test_no_lines_and_no_blocks():
     empty = np.empty(0)
     values = SiteValues(np.empty((0, 4)), empty, empty, np.empty((0, 4)), np.empty(0, np.uint8))
     assert snv_lines("c", np.empty(0, np.int64), values) == b""
-    assert bgzf_blocks(b"") == b""
+    assert compress_blocks(b"") == b""

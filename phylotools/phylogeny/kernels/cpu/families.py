@@ -7,9 +7,13 @@ called ``site``. Partial likelihoods and their adjoints are tuples of four vecto
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numba
+from numba.extending import overload
+
+Code = TypeVar("Code", bound=Callable[..., Any])
 
 #: Of functions that compiled code alone calls. Division by zero gives inf, as in numpy: such
 #: columns count as lost.
@@ -18,9 +22,19 @@ jit: Any = numba.njit(  # type: ignore[call-overload]  # numba's stubs do not kn
 )
 
 
-def is_kind(numba_type: Any, named_tuple: type) -> bool:
-    """Whether a numba type is this named tuple."""
-    return getattr(numba_type, "instance_class", None) is named_tuple
+def implements(declared: Callable[..., Any], named_tuple: type) -> Callable[[Code], Code]:
+    """Make a function what `declared` is where its first argument is this named tuple."""
+
+    def register(code: Code) -> Code:
+        # Not strict: the chooser need not have the arguments of what it chooses.
+        @overload(declared, strict=False)
+        def choose(*types: Any) -> Code | None:
+            is_kind = getattr(types[0], "instance_class", None) is named_tuple
+            return code if is_kind else None
+
+        return code
+
+    return register
 
 
 def sizes(family):

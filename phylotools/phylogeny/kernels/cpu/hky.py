@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from numba.extending import overload
-
 from phylotools.phylogeny.kernels.cpu import families
-from phylotools.phylogeny.kernels.cpu.families import is_kind, jit
+from phylotools.phylogeny.kernels.cpu.families import jit
 from phylotools.phylogeny.kernels.cpu.lanes import expm1, fma, load, spread, store
 
 
@@ -44,23 +42,15 @@ class HKYSite(NamedTuple):
     minus_pyrimidine: Any
 
 
-@overload(families.sizes)
+@families.implements(families.sizes, HKYFamily)
 def _sizes(family):
-    if is_kind(family, HKYFamily):
-        return lambda family: (10, 3, 0, 9, 0)
-    return None
+    return (10, 3, 0, 9, 0)
 
 
-@overload(families.fill_sites)
+@families.implements(families.fill_sites, HKYFamily)
 def _fill_sites(family, inputs, column, wide, rows):
-    if not is_kind(family, HKYFamily):
-        return None
-
-    def code(family, inputs, column, wide, rows):
-        for lane in range(rows.shape[1]):
-            _fill_site(family, inputs, column[lane], rows, lane)
-
-    return code
+    for lane in range(rows.shape[1]):
+        _fill_site(family, inputs, column[lane], rows, lane)
 
 
 @jit
@@ -83,166 +73,124 @@ def _fill_site(family, inputs, column, rows, lane):
     rows[9, lane] = rate
 
 
-@overload(families.load_site)
+@families.implements(families.load_site, HKYFamily)
 def _load_site(family, rows):
-    if is_kind(family, HKYFamily):
-        return lambda family, rows: HKYSite(
-            (load(rows, 0), load(rows, 1), load(rows, 2), load(rows, 3)),
-            load(rows, 4), load(rows, 5), load(rows, 6), load(rows, 7), load(rows, 8),
-        )  # fmt: skip
-    return None
+    return HKYSite(
+        (load(rows, 0), load(rows, 1), load(rows, 2), load(rows, 3)),
+        load(rows, 4), load(rows, 5), load(rows, 6), load(rows, 7), load(rows, 8),
+    )  # fmt: skip
 
 
-@overload(families.exponentials)
+@families.implements(families.exponentials, HKYSite)
 def _exponentials(site, kept, row, length):
-    if not is_kind(site, HKYSite):
-        return None
-
-    def code(site, kept, row, length):
-        t = spread(site.minus_rate, length)
-        among, purine = expm1(site.minus_rate * t), expm1(site.minus_purine * t)
-        pyrimidine = expm1(site.minus_pyrimidine * t)
-        store(kept, row, among)
-        store(kept, row + 1, purine)
-        store(kept, row + 2, pyrimidine)
-        return among, purine, pyrimidine
-
-    return code
+    t = spread(site.minus_rate, length)
+    among, purine = expm1(site.minus_rate * t), expm1(site.minus_purine * t)
+    pyrimidine = expm1(site.minus_pyrimidine * t)
+    store(kept, row, among)
+    store(kept, row + 1, purine)
+    store(kept, row + 2, pyrimidine)
+    return among, purine, pyrimidine
 
 
-@overload(families.load_exponentials)
+@families.implements(families.load_exponentials, HKYSite)
 def _load_exponentials(site, kept, row):
-    if is_kind(site, HKYSite):
-        return lambda site, kept, row: (load(kept, row), load(kept, row + 1), load(kept, row + 2))
-    return None
+    return (load(kept, row), load(kept, row + 1), load(kept, row + 2))
 
 
-@overload(families.carry)
+@families.implements(families.carry, HKYSite)
 def _carry(site, branch, partial):
-    if not is_kind(site, HKYSite):
-        return None
-
-    def code(site, branch, partial):
-        (a, c, g, t), pi = partial, site.pi
-        among, purine, pyrimidine = branch
-        purines, pyrimidines = fma(pi[0], a, pi[2] * g), fma(pi[1], c, pi[3] * t)
-        mean = purines + pyrimidines
-        purines, pyrimidines = purines * site.per_purine, pyrimidines * site.per_pyrimidine
-        a, g = fma(purine, a - purines, a), fma(purine, g - purines, g)
-        c, t = fma(pyrimidine, c - pyrimidines, c), fma(pyrimidine, t - pyrimidines, t)
-        return (
-            fma(among, a - mean, a),
-            fma(among, c - mean, c),
-            fma(among, g - mean, g),
-            fma(among, t - mean, t),
-        )
-
-    return code
+    (a, c, g, t), pi = partial, site.pi
+    among, purine, pyrimidine = branch
+    purines, pyrimidines = fma(pi[0], a, pi[2] * g), fma(pi[1], c, pi[3] * t)
+    mean = purines + pyrimidines
+    purines, pyrimidines = purines * site.per_purine, pyrimidines * site.per_pyrimidine
+    a, g = fma(purine, a - purines, a), fma(purine, g - purines, g)
+    c, t = fma(pyrimidine, c - pyrimidines, c), fma(pyrimidine, t - pyrimidines, t)
+    return (
+        fma(among, a - mean, a),
+        fma(among, c - mean, c),
+        fma(among, g - mean, g),
+        fma(among, t - mean, t),
+    )
 
 
-@overload(families.load_sums)
+@families.implements(families.load_sums, HKYSite)
 def _load_sums(site, gradient):
-    if not is_kind(site, HKYSite):
-        return None
-
-    def code(site, gradient):
-        zero = spread(site.minus_rate, 0.0)
-        pi = (load(gradient, 0), load(gradient, 1), load(gradient, 2), load(gradient, 3))
-        return pi, (zero, zero), (zero, zero, zero)
-
-    return code
+    zero = spread(site.minus_rate, 0.0)
+    pi = (load(gradient, 0), load(gradient, 1), load(gradient, 2), load(gradient, 3))
+    return pi, (zero, zero), (zero, zero, zero)
 
 
-@overload(families.back)
+@families.implements(families.back, HKYSite)
 def _back(site, sums, branch, length, outer, partial):
-    if not is_kind(site, HKYSite):
-        return None
-
-    def code(site, sums, branch, length, outer, partial):
-        (a, c, g, t), pi = partial, site.pi
-        among, purine, pyrimidine = branch
-        to_pi, to_groups, to_rates = sums
-        zero, one = spread(among, 0.0), spread(among, 1.0)
-        purines, pyrimidines = fma(pi[0], a, pi[2] * g), fma(pi[1], c, pi[3] * t)
-        mean = purines + pyrimidines
-        purines, pyrimidines = purines * site.per_purine, pyrimidines * site.per_pyrimidine
-        # Back through the step among all four, from u = L + d_g (L - mean_g).
-        total = (outer[0] + outer[1]) + (outer[2] + outer[3])
-        keep = one + among
-        product = fma(
-            outer[0], fma(purine, a - purines, a), outer[1] * fma(pyrimidine, c - pyrimidines, c)
-        ) + fma(
-            outer[2], fma(purine, g - purines, g), outer[3] * fma(pyrimidine, t - pyrimidines, t)
-        )
-        to_mean = zero - among * total
-        long = spread(among, length)
-        to_rate = fma(product - mean * total, long * keep, to_rates[0])
-        # Back through the step within the groups.
-        oa, oc, og, ot = keep * outer[0], keep * outer[1], keep * outer[2], keep * outer[3]
-        purine_total, pyrimidine_total = oa + og, oc + ot
-        keep_purine, keep_pyrimidine = one + purine, one + pyrimidine
-        to_purine = fma(oa, a, og * g) - purines * purine_total
-        to_pyrimidine = fma(oc, c, ot * t) - pyrimidines * pyrimidine_total
-        to_purine_mean = zero - purine * purine_total
-        to_pyrimidine_mean = zero - pyrimidine * pyrimidine_total
-        to_rates = (
-            to_rate,
-            fma(to_purine, long * keep_purine, to_rates[1]),
-            fma(to_pyrimidine, long * keep_pyrimidine, to_rates[2]),
-        )
-        to_groups = (
-            fma(to_purine_mean, purines, to_groups[0]),
-            fma(to_pyrimidine_mean, pyrimidines, to_groups[1]),
-        )
-        to_purines = fma(to_purine_mean, site.per_purine, to_mean)
-        to_pyrimidines = fma(to_pyrimidine_mean, site.per_pyrimidine, to_mean)
-        to_pi = (
-            fma(to_purines, a, to_pi[0]),
-            fma(to_pyrimidines, c, to_pi[1]),
-            fma(to_purines, g, to_pi[2]),
-            fma(to_pyrimidines, t, to_pi[3]),
-        )
-        send = (
-            fma(keep_purine, oa, to_purines * pi[0]),
-            fma(keep_pyrimidine, oc, to_pyrimidines * pi[1]),
-            fma(keep_purine, og, to_purines * pi[2]),
-            fma(keep_pyrimidine, ot, to_pyrimidines * pi[3]),
-        )
-        return send, (to_pi, to_groups, to_rates)
-
-    return code
+    (a, c, g, t), pi = partial, site.pi
+    among, purine, pyrimidine = branch
+    to_pi, to_groups, to_rates = sums
+    zero, one = spread(among, 0.0), spread(among, 1.0)
+    purines, pyrimidines = fma(pi[0], a, pi[2] * g), fma(pi[1], c, pi[3] * t)
+    mean = purines + pyrimidines
+    purines, pyrimidines = purines * site.per_purine, pyrimidines * site.per_pyrimidine
+    # Back through the step among all four, from u = L + d_g (L - mean_g).
+    total = (outer[0] + outer[1]) + (outer[2] + outer[3])
+    keep = one + among
+    product = fma(
+        outer[0], fma(purine, a - purines, a), outer[1] * fma(pyrimidine, c - pyrimidines, c)
+    ) + fma(outer[2], fma(purine, g - purines, g), outer[3] * fma(pyrimidine, t - pyrimidines, t))
+    to_mean = zero - among * total
+    long = spread(among, length)
+    to_rate = fma(product - mean * total, long * keep, to_rates[0])
+    # Back through the step within the groups.
+    oa, oc, og, ot = keep * outer[0], keep * outer[1], keep * outer[2], keep * outer[3]
+    purine_total, pyrimidine_total = oa + og, oc + ot
+    keep_purine, keep_pyrimidine = one + purine, one + pyrimidine
+    to_purine = fma(oa, a, og * g) - purines * purine_total
+    to_pyrimidine = fma(oc, c, ot * t) - pyrimidines * pyrimidine_total
+    to_purine_mean = zero - purine * purine_total
+    to_pyrimidine_mean = zero - pyrimidine * pyrimidine_total
+    to_rates = (
+        to_rate,
+        fma(to_purine, long * keep_purine, to_rates[1]),
+        fma(to_pyrimidine, long * keep_pyrimidine, to_rates[2]),
+    )
+    to_groups = (
+        fma(to_purine_mean, purines, to_groups[0]),
+        fma(to_pyrimidine_mean, pyrimidines, to_groups[1]),
+    )
+    to_purines = fma(to_purine_mean, site.per_purine, to_mean)
+    to_pyrimidines = fma(to_pyrimidine_mean, site.per_pyrimidine, to_mean)
+    to_pi = (
+        fma(to_purines, a, to_pi[0]),
+        fma(to_pyrimidines, c, to_pi[1]),
+        fma(to_purines, g, to_pi[2]),
+        fma(to_pyrimidines, t, to_pi[3]),
+    )
+    send = (
+        fma(keep_purine, oa, to_purines * pi[0]),
+        fma(keep_pyrimidine, oc, to_pyrimidines * pi[1]),
+        fma(keep_purine, og, to_purines * pi[2]),
+        fma(keep_pyrimidine, ot, to_pyrimidines * pi[3]),
+    )
+    return send, (to_pi, to_groups, to_rates)
 
 
-@overload(families.store_sums)
+@families.implements(families.store_sums, HKYSite)
 def _store_sums(site, gradient, sums):
-    if not is_kind(site, HKYSite):
-        return None
-
-    def code(site, gradient, sums):
-        to_pi, to_groups, to_rates = sums
-        store(gradient, 0, to_pi[0])
-        store(gradient, 1, to_pi[1])
-        store(gradient, 2, to_pi[2])
-        store(gradient, 3, to_pi[3])
-        store(gradient, 4, to_groups[0])
-        store(gradient, 5, to_groups[1])
-        store(gradient, 6, to_rates[0])
-        store(gradient, 7, to_rates[1])
-        store(gradient, 8, to_rates[2])
-
-    return code
+    to_pi, to_groups, to_rates = sums
+    store(gradient, 0, to_pi[0])
+    store(gradient, 1, to_pi[1])
+    store(gradient, 2, to_pi[2])
+    store(gradient, 3, to_pi[3])
+    store(gradient, 4, to_groups[0])
+    store(gradient, 5, to_groups[1])
+    store(gradient, 6, to_rates[0])
+    store(gradient, 7, to_rates[1])
+    store(gradient, 8, to_rates[2])
 
 
-@overload(families.finish_gradients)
+@families.implements(families.finish_gradients, HKYFamily)
 def _finish_gradients(family, wide, rows, gradient, column, used, result):
-    if not is_kind(family, HKYFamily):
-        return None
-
-    def code(family, wide, rows, gradient, column, used, result):
-        for lane in range(used):
-            _finish_gradient(family, rows, gradient, lane, result[column[lane]])
-
-    return code
+    for lane in range(used):
+        _finish_gradient(family, rows, gradient, lane, result[column[lane]])
 
 
 @jit

@@ -20,10 +20,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
 from phylotools.phylogeny.kernels.cpu import families
-from phylotools.phylogeny.kernels.cpu.families import is_kind, jit
+from phylotools.phylogeny.kernels.cpu.families import jit
 from phylotools.phylogeny.kernels.cpu.lanes import (
     any_lane,
     below,
@@ -229,31 +228,23 @@ def _turned(a, x, b, y):
     return fma(a, x[0], b * y[0]), fma(a, x[1], b * y[1]), fma(a, x[2], b * y[2])
 
 
-@overload(families.sizes)
+@families.implements(families.sizes, ReversibleFamily)
 def _sizes(family):
-    if is_kind(family, ReversibleFamily):
-        return lambda family: (38, 3, 4, 16, _WIDE_ROWS)
-    return None
+    return (38, 3, 4, 16, _WIDE_ROWS)
 
 
-@overload(families.fill_sites)
+@families.implements(families.fill_sites, ReversibleFamily)
 def _fill_sites(family, inputs, column, wide, rows):
-    if not is_kind(family, ReversibleFamily):
-        return None
-
-    def code(family, inputs, column, wide, rows):
-        lanes = wide.shape[1]
-        for part in range(rows.shape[1] // lanes):
-            first = part * _WIDE_ROWS
-            for lane in range(lanes):
-                for a in range(4):
-                    wide[first + _THETA + a, lane] = inputs[column[part * lanes + lane], a]
-            _rates(family, wide, first)
-            _eigensystem(wide, first)
-            for lane in range(lanes):
-                _narrow(family, wide, first, lane, rows, part * lanes + lane)
-
-    return code
+    lanes = wide.shape[1]
+    for part in range(rows.shape[1] // lanes):
+        first = part * _WIDE_ROWS
+        for lane in range(lanes):
+            for a in range(4):
+                wide[first + _THETA + a, lane] = inputs[column[part * lanes + lane], a]
+        _rates(family, wide, first)
+        _eigensystem(wide, first)
+        for lane in range(lanes):
+            _narrow(family, wide, first, lane, rows, part * lanes + lane)
 
 
 @jit
@@ -290,40 +281,30 @@ def _three(rows, first):
     return load(rows, first), load(rows, first + 1), load(rows, first + 2)
 
 
-@overload(families.load_site)
+@families.implements(families.load_site, ReversibleFamily)
 def _load_site(family, rows):
-    if is_kind(family, ReversibleFamily):
-        return lambda family, rows: ReversibleSite(
-            _three(rows, 28), _three(rows, 31), _three(rows, 34), _four(rows, 16), _four(rows, 20),
-            _four(rows, 24), _four(rows, 0), _four(rows, 4), _four(rows, 8), _four(rows, 12),
-            load(rows, 37),
-        )  # fmt: skip
-    return None
+    return ReversibleSite(
+        _three(rows, 28), _three(rows, 31), _three(rows, 34), _four(rows, 16), _four(rows, 20),
+        _four(rows, 24), _four(rows, 0), _four(rows, 4), _four(rows, 8), _four(rows, 12),
+        load(rows, 37),
+    )  # fmt: skip
 
 
-@overload(families.exponentials)
+@families.implements(families.exponentials, ReversibleSite)
 def _exponentials(site, kept, row, length):
-    if not is_kind(site, ReversibleSite):
-        return None
-
-    def code(site, kept, row, length):
-        # Of half the exponent: the square root of exp(lambda t) is needed too.
-        t = spread(site.near, length)
-        first, second = expm1(site.half[0] * t), expm1(site.half[1] * t)
-        third = expm1(site.half[2] * t)
-        store(kept, row, first)
-        store(kept, row + 1, second)
-        store(kept, row + 2, third)
-        return first, second, third
-
-    return code
+    # Of half the exponent: the square root of exp(lambda t) is needed too.
+    t = spread(site.near, length)
+    first, second = expm1(site.half[0] * t), expm1(site.half[1] * t)
+    third = expm1(site.half[2] * t)
+    store(kept, row, first)
+    store(kept, row + 1, second)
+    store(kept, row + 2, third)
+    return first, second, third
 
 
-@overload(families.load_exponentials)
+@families.implements(families.load_exponentials, ReversibleSite)
 def _load_exponentials(site, kept, row):
-    if is_kind(site, ReversibleSite):
-        return lambda site, kept, row: (load(kept, row), load(kept, row + 1), load(kept, row + 2))
-    return None
+    return (load(kept, row), load(kept, row + 1), load(kept, row + 2))
 
 
 @jit
@@ -337,37 +318,25 @@ def _decay(half):
     return fma(half, half, half + half)
 
 
-@overload(families.carry)
+@families.implements(families.carry, ReversibleSite)
 def _carry(site, branch, partial):
-    if not is_kind(site, ReversibleSite):
-        return None
-
-    def code(site, branch, partial):
-        x = _decay(branch[0]) * _dot(site.v1, partial)
-        y = _decay(branch[1]) * _dot(site.v2, partial)
-        z = _decay(branch[2]) * _dot(site.v3, partial)
-        zero = spread(x, 0.0)
-        # Rounding may leave a probability of almost nothing below zero.
-        return (
-            largest(zero, fma(site.u1[0], x, fma(site.u2[0], y, fma(site.u3[0], z, partial[0])))),
-            largest(zero, fma(site.u1[1], x, fma(site.u2[1], y, fma(site.u3[1], z, partial[1])))),
-            largest(zero, fma(site.u1[2], x, fma(site.u2[2], y, fma(site.u3[2], z, partial[2])))),
-            largest(zero, fma(site.u1[3], x, fma(site.u2[3], y, fma(site.u3[3], z, partial[3])))),
-        )
-
-    return code
+    x = _decay(branch[0]) * _dot(site.v1, partial)
+    y = _decay(branch[1]) * _dot(site.v2, partial)
+    z = _decay(branch[2]) * _dot(site.v3, partial)
+    zero = spread(x, 0.0)
+    # Rounding may leave a probability of almost nothing below zero.
+    return (
+        largest(zero, fma(site.u1[0], x, fma(site.u2[0], y, fma(site.u3[0], z, partial[0])))),
+        largest(zero, fma(site.u1[1], x, fma(site.u2[1], y, fma(site.u3[1], z, partial[1])))),
+        largest(zero, fma(site.u1[2], x, fma(site.u2[2], y, fma(site.u3[2], z, partial[2])))),
+        largest(zero, fma(site.u1[3], x, fma(site.u2[3], y, fma(site.u3[3], z, partial[3])))),
+    )
 
 
-@overload(families.load_sums)
+@families.implements(families.load_sums, ReversibleSite)
 def _load_sums(site, gradient):
-    if not is_kind(site, ReversibleSite):
-        return None
-
-    def code(site, gradient):
-        zero = spread(site.near, 0.0)
-        return (zero, zero, zero), (zero, zero, zero), (zero, zero, zero), (zero, zero, zero)
-
-    return code
+    zero = spread(site.near, 0.0)
+    return (zero, zero, zero), (zero, zero, zero), (zero, zero, zero), (zero, zero, zero)
 
 
 @jit
@@ -381,90 +350,72 @@ def _between(half, other_half, decay, other_decay, gap, per_gap, near, t):
     return where(below(square, near * near), series, (decay - other_decay) * per_gap)
 
 
-@overload(families.back)
+@families.implements(families.back, ReversibleSite)
 def _back(site, sums, branch, length, outer, partial):
-    if not is_kind(site, ReversibleSite):
-        return None
-
-    def code(site, sums, branch, length, outer, partial):
-        to_0, to_1, to_2, to_3 = sums
-        t, one = spread(branch[0], length), spread(branch[0], 1.0)
-        x, y, z = _dot(site.v1, partial), _dot(site.v2, partial), _dot(site.v3, partial)
-        total = (outer[0] + outer[1]) + (outer[2] + outer[3])
-        ox, oy, oz = _dot(outer, site.u1), _dot(outer, site.u2), _dot(outer, site.u3)
-        h1, h2, h3 = branch
-        d1, d2, d3 = _decay(h1), _decay(h2), _decay(h3)
-        # Phi_0k = d_k / lambda_k: the division is left to the end.
-        to_0 = (
-            fma(total, d1 * x, to_0[0]),
-            fma(total, d2 * y, to_0[1]),
-            fma(total, d3 * z, to_0[2]),
-        )
-        xy = _between(h1, h2, d1, d2, site.gap[0], site.per_gap[0], site.near, t)
-        yz = _between(h2, h3, d2, d3, site.gap[1], site.per_gap[1], site.near, t)
-        zx = _between(h3, h1, d3, d1, site.gap[2], site.per_gap[2], site.near, t)
-        to_1 = (
-            fma(ox * x, t * (one + d1), to_1[0]),
-            fma(ox * y, xy, to_1[1]),
-            fma(ox * z, zx, to_1[2]),
-        )
-        to_2 = (
-            fma(oy * x, xy, to_2[0]),
-            fma(oy * y, t * (one + d2), to_2[1]),
-            fma(oy * z, yz, to_2[2]),
-        )
-        to_3 = (
-            fma(oz * x, zx, to_3[0]),
-            fma(oz * y, yz, to_3[1]),
-            fma(oz * z, t * (one + d3), to_3[2]),
-        )
-        ox, oy, oz = d1 * ox, d2 * oy, d3 * oz
-        send = (
-            fma(ox, site.v1[0], fma(oy, site.v2[0], fma(oz, site.v3[0], outer[0]))),
-            fma(ox, site.v1[1], fma(oy, site.v2[1], fma(oz, site.v3[1], outer[1]))),
-            fma(ox, site.v1[2], fma(oy, site.v2[2], fma(oz, site.v3[2], outer[2]))),
-            fma(ox, site.v1[3], fma(oy, site.v2[3], fma(oz, site.v3[3], outer[3]))),
-        )
-        return send, (to_0, to_1, to_2, to_3)
-
-    return code
+    to_0, to_1, to_2, to_3 = sums
+    t, one = spread(branch[0], length), spread(branch[0], 1.0)
+    x, y, z = _dot(site.v1, partial), _dot(site.v2, partial), _dot(site.v3, partial)
+    total = (outer[0] + outer[1]) + (outer[2] + outer[3])
+    ox, oy, oz = _dot(outer, site.u1), _dot(outer, site.u2), _dot(outer, site.u3)
+    h1, h2, h3 = branch
+    d1, d2, d3 = _decay(h1), _decay(h2), _decay(h3)
+    # Phi_0k = d_k / lambda_k: the division is left to the end.
+    to_0 = (
+        fma(total, d1 * x, to_0[0]),
+        fma(total, d2 * y, to_0[1]),
+        fma(total, d3 * z, to_0[2]),
+    )
+    xy = _between(h1, h2, d1, d2, site.gap[0], site.per_gap[0], site.near, t)
+    yz = _between(h2, h3, d2, d3, site.gap[1], site.per_gap[1], site.near, t)
+    zx = _between(h3, h1, d3, d1, site.gap[2], site.per_gap[2], site.near, t)
+    to_1 = (
+        fma(ox * x, t * (one + d1), to_1[0]),
+        fma(ox * y, xy, to_1[1]),
+        fma(ox * z, zx, to_1[2]),
+    )
+    to_2 = (
+        fma(oy * x, xy, to_2[0]),
+        fma(oy * y, t * (one + d2), to_2[1]),
+        fma(oy * z, yz, to_2[2]),
+    )
+    to_3 = (
+        fma(oz * x, zx, to_3[0]),
+        fma(oz * y, yz, to_3[1]),
+        fma(oz * z, t * (one + d3), to_3[2]),
+    )
+    ox, oy, oz = d1 * ox, d2 * oy, d3 * oz
+    send = (
+        fma(ox, site.v1[0], fma(oy, site.v2[0], fma(oz, site.v3[0], outer[0]))),
+        fma(ox, site.v1[1], fma(oy, site.v2[1], fma(oz, site.v3[1], outer[1]))),
+        fma(ox, site.v1[2], fma(oy, site.v2[2], fma(oz, site.v3[2], outer[2]))),
+        fma(ox, site.v1[3], fma(oy, site.v2[3], fma(oz, site.v3[3], outer[3]))),
+    )
+    return send, (to_0, to_1, to_2, to_3)
 
 
-@overload(families.store_sums)
+@families.implements(families.store_sums, ReversibleSite)
 def _store_sums(site, gradient, sums):
-    if not is_kind(site, ReversibleSite):
-        return None
-
-    def code(site, gradient, sums):
-        row = 4
-        for part in sums:
-            store(gradient, row, part[0])
-            store(gradient, row + 1, part[1])
-            store(gradient, row + 2, part[2])
-            row += 3
-
-    return code
+    row = 4
+    for part in sums:
+        store(gradient, row, part[0])
+        store(gradient, row + 1, part[1])
+        store(gradient, row + 2, part[2])
+        row += 3
 
 
-@overload(families.finish_gradients)
+@families.implements(families.finish_gradients, ReversibleFamily)
 def _finish_gradients(family, wide, rows, gradient, column, used, result):
-    if not is_kind(family, ReversibleFamily):
-        return None
-
-    def code(family, wide, rows, gradient, column, used, result):
-        lanes = wide.shape[1]
-        for part in range(rows.shape[1] // lanes):
-            first = part * _WIDE_ROWS
-            for row in range(16):
-                for lane in range(lanes):
-                    wide[first + _TO_Q + row, lane] = gradient[row, part * lanes + lane]
-            _gradient_of_q(wide, first)
-            _gradient_of_theta(family, wide, first)
-            for lane in range(min(lanes, used - part * lanes)):
-                for i in range(result.shape[1]):
-                    result[column[part * lanes + lane], i] = wide[first + _RESULT + i, lane]
-
-    return code
+    lanes = wide.shape[1]
+    for part in range(rows.shape[1] // lanes):
+        first = part * _WIDE_ROWS
+        for row in range(16):
+            for lane in range(lanes):
+                wide[first + _TO_Q + row, lane] = gradient[row, part * lanes + lane]
+        _gradient_of_q(wide, first)
+        _gradient_of_theta(family, wide, first)
+        for lane in range(min(lanes, used - part * lanes)):
+            for i in range(result.shape[1]):
+                result[column[part * lanes + lane], i] = wide[first + _RESULT + i, lane]
 
 
 @jit
