@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phylotools.compiling import compiled
+from phylotools.io.bases import BASES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def _letter_codes() -> NDArray[np.uint8]:
     codes = np.full(256, 255, dtype=np.uint8)
     for letter in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ":
         codes[[letter, letter | _CASE]] = NON_ACGT
-    for code, letter in enumerate(b"ACGT"):
+    for code, letter in enumerate(BASES.encode()):
         codes[[letter, letter | _CASE]] = code
     return codes
 

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 import numpy as np
@@ -218,7 +219,7 @@ def _bed_line(raw: bytes, path: str, number: int) -> tuple[Region, list[str]] | 
     if b"\x00" in raw:
         raise InputError("is no text", path=path, line=number, remedy=_REMEDY)
     if number == 1:
-        raw = raw.removeprefix(b"\xef\xbb\xbf")
+        raw = raw.removeprefix(BOM_UTF8)
     try:
         line = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -20,9 +20,9 @@ from phylotools.errors import InputError
 from phylotools.io.files import (
     BGZF_EOF,
     INFLATE_ERROR,
-    TRUNCATED,
-    TRUNCATED_REMEDY,
+    NO_END_MARKER,
     FileBytes,
+    truncated,
 )
 
 #: Uncompressed bytes a block, as bgzip chooses: any 64 KiB deflate output then fits the format.
@@ -182,24 +182,22 @@ def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, byt
         yield at, _inflated(last, path)
         at += len(last)
     if last != BGZF_EOF:
-        raise InputError(
-            "the bgzip file has no end marker: it is truncated", path=path, remedy=TRUNCATED_REMEDY
-        )
+        raise truncated(path, NO_END_MARKER)
 
 
 def _inflated(block: bytes, path: str) -> bytes:
     """Text of a whole BGZF block."""
     size = block_size(block)
     if size is None or size < _BLOCK_OVERHEAD or len(block) != size:
-        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+        raise truncated(path)
     checksum, length = struct.unpack("<II", block[-8:])
     body = block[_HEADER_SIZE:-8]
     try:
         text = isal_zlib.decompress(body, wbits=-15, bufsize=max(length & 0x1FFFF, 1))
     except INFLATE_ERROR as error:
-        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY) from error
+        raise truncated(path) from error
     if len(text) != length or isal_zlib.crc32(text) != checksum:
-        raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+        raise truncated(path)
     return text
 
 
@@ -278,7 +276,7 @@ class BgzfBytes:
         while True:
             length = block_size(header)
             if length is None or place + length > size:
-                raise InputError(TRUNCATED, path=self.path, remedy=TRUNCATED_REMEDY)
+                raise truncated(self.path)
             place += length
             tail = self._file.read(place - 4, place + _HEADER_SIZE)
             begin += int.from_bytes(tail[:4], "little")
@@ -287,11 +285,7 @@ class BgzfBytes:
             if not header:
                 break
         if self._file.read(size - len(BGZF_EOF), size) != BGZF_EOF:
-            raise InputError(
-                "the bgzip file has no end marker: it is truncated",
-                path=self.path,
-                remedy=TRUNCATED_REMEDY,
-            )
+            raise truncated(self.path, NO_END_MARKER)
 
     def _foreign_index(self) -> InputError:
         return InputError(

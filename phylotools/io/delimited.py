@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,7 +22,6 @@ _MOST_LINES_BEFORE_HEADER = 100_000
 _MOST_LINES_OF_A_ROW = 10_000
 #: Blank lines are passed over, but not without end.
 _MOST_BLANK_LINES = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 UTF16, UTF16_REMEDY = "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"
 _DELIMITERS = (b"\t", b",", b";")
@@ -234,7 +234,7 @@ class DelimitedText:
             text = _without_end(line)
             if b"\r" in text.rstrip(b"\r"):
                 raise self.error("line ends are CR only", number, "convert them: tr '\\r' '\\n'")
-            bare = text.removeprefix(_BOM) if number == 1 else text
+            bare = text.removeprefix(BOM_UTF8) if number == 1 else text
             if bare.strip() and not bare.startswith(b"##"):
                 self.delimiter, self.names = self._header_cells(bare, number)
                 self.variant_columns = VariantColumns.find(self.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +21,6 @@ logger = logging.getLogger("phylotools")
 
 #: What tells the kinds of gzip apart.
 _MAGIC_SIZE = 18
-_BOM = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n\v\f"
 #: Read at once: bounds the memory of a scan.
 _SCAN_SIZE = 1 << 24
@@ -224,7 +224,7 @@ def _last_header(text: bytes, *, is_first: bool) -> bytes | None:
     if not is_first and text[:1] not in (b"\n", b"\r"):
         return None
     # More than one: `samtools faidx` leaves contigs without sequence out.
-    *rows, rest = text.removeprefix(_BOM).strip(b" \t\r\v\f").split(b"\n")
+    *rows, rest = text.removeprefix(BOM_UTF8).strip(b" \t\r\v\f").split(b"\n")
     headers = [row for row in rows if row.strip(_WHITESPACE)]
     if rest or any(not row.startswith(b">") for row in headers):
         return None
@@ -256,7 +256,7 @@ def _contig_bodies(data: Bytes, path: str) -> Iterator[tuple[str, int, int]]:
 
 def _first_mark(data: Bytes) -> int:
     """Offset of the first byte that is neither a byte order mark nor a blank."""
-    begin = len(_BOM) if data.read(0, len(_BOM)) == _BOM else 0
+    begin = len(BOM_UTF8) if data.read(0, len(BOM_UTF8)) == BOM_UTF8 else 0
     while (chunk := data.read(begin, begin + _SCAN_SIZE)) and not chunk.strip(_WHITESPACE):
         begin += len(chunk)
     return begin + len(chunk) - len(chunk.lstrip(_WHITESPACE))

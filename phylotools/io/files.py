@@ -47,6 +47,12 @@ _URL_READERS = {
 INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 TRUNCATED = "the compressed file is truncated or damaged"
 TRUNCATED_REMEDY = "copy or download it again"
+NO_END_MARKER = "the bgzip file has no end marker: it is truncated"
+
+
+def truncated(path: str | os.PathLike[str], problem: str = TRUNCATED) -> InputError:
+    """The error of a compressed file that is not whole."""
+    return InputError(problem, path=path, remedy=TRUNCATED_REMEDY)
 
 
 class _TailReader(io.RawIOBase):
@@ -87,13 +93,9 @@ class _CompressedReader(io.RawIOBase):
         try:
             count = self._gzip.readinto(buffer)
         except (EOFError, INFLATE_ERROR, igzip.BadGzipFile) as error:
-            raise InputError(TRUNCATED, path=self._path, remedy=TRUNCATED_REMEDY) from error
+            raise truncated(self._path) from error
         if count == 0 and len(buffer) and self._is_bgzf and self._source.tail != BGZF_EOF:
-            raise InputError(
-                "the bgzip file has no end marker: it is truncated",
-                path=self._path,
-                remedy=TRUNCATED_REMEDY,
-            )
+            raise truncated(self._path, NO_END_MARKER)
         return count
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -129,7 +130,7 @@ def _first_row(path: str) -> list[bytes]:
         for _, raw in numbered_lines(handle, path):
             if raw.startswith(_GFF_HEADER):
                 return [_GFF_HEADER]
-            words = raw.removeprefix(b"\xef\xbb\xbf").split()
+            words = raw.removeprefix(BOM_UTF8).split()
             if words and not raw.startswith(b"#") and words[0] not in (b"track", b"browser"):
                 return raw.split(b"\t") if b"\t" in raw else words
     return []

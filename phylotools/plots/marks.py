@@ -10,7 +10,7 @@ from phylotools.io.bases import BASE_COLOURS, BASES, COMPLEMENT
 from phylotools.io.contigs import contig_resolver
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, open_scored
-from phylotools.io.vcf.alleles import NUCLEOTIDES, Status, Substitution, classify
+from phylotools.io.vcf.alleles import Status, Substitution, classify
 
 #: Rows of marks; further alleles at a site are not drawn.
 MOST_ROWS = 4
@@ -73,7 +73,7 @@ def _mark_of(allele: Allele) -> str | None:
     if change in (Status.MISSING, Status.SPANNING_DELETION, Status.REF_EQUALS_ALT):
         return None
     if isinstance(change, Substitution):
-        return chr(NUCLEOTIDES[change.alt])
+        return BASES[change.alt]
     return "+" if allele.alt.isalpha() and len(allele.alt) > len(allele.ref) else "-"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Literal, NoReturn, Protocol
 
@@ -75,7 +76,6 @@ _OTHER_LINES: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     ),
     (re.compile(rb"@\S"), "is FASTQ", _VARIANTS),
 )
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAF_STARTS = (b"##maf", b"track", b"browser")
 _TEXT_CONTROLS = b"\t\n\v\f\r"
 #: Text that is scanned to find the first rows.
@@ -153,7 +153,7 @@ def alignment_format(handle: io.BufferedReader, path: str) -> Literal["maf", "ta
     data = handle.peek(_PEEK)[:_PEEK]
     if not data:
         raise InputError("the file is empty", path=path, remedy=_REMEDY)
-    text = data.removeprefix(_BYTE_ORDER_MARK)
+    text = data.removeprefix(BOM_UTF8)
     for magic, problem, remedy in _OTHERS:
         if text.startswith(magic):
             raise InputError(f"the file {problem}", path=path, line=1, remedy=remedy)

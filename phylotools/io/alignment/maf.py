@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -27,7 +28,6 @@ _SHOWN_LINE = 1 << 16
 
 NOT_MAF = "give a MAF file (plain, gzip or bgzip)"
 DAMAGED = "the file may be cut or damaged: make or download it again"
-_BOM = b"\xef\xbb\xbf"
 
 
 class MafReader:
@@ -62,8 +62,8 @@ class MafReader:
 
     def __iter__(self) -> Iterator[RowTable]:
         line, rest, is_last = 1, b"", False
-        if self._handle.peek(len(_BOM)).startswith(_BOM):
-            self._handle.read(len(_BOM))
+        if self._handle.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
+            self._handle.read(len(BOM_UTF8))
         size = self._piece
         while not is_last:
             text, end = self._fill(rest, size)

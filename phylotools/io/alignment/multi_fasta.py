@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -71,7 +72,7 @@ class MultiFastaReader:
             self.n_bytes += len(piece)
             self._line += is_start
             if self.n_bytes == len(piece):
-                piece = piece.removeprefix(b"\xef\xbb\xbf")
+                piece = piece.removeprefix(BOM_UTF8)
             if is_start and piece.startswith(b">"):
                 self._end_sequence()
                 self._begin_sequence(piece)

@@ -9,6 +9,7 @@ over. A block is what lies between two lines with coordinates, as in the MAF fil
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -149,7 +150,7 @@ class TafReader:
                 return end
 
     def _drop_byte_order_mark(self) -> None:
-        if self._text.startswith(b"\xef\xbb\xbf"):
+        if self._text.startswith(BOM_UTF8):
             self._text[:3] = b"   "
 
     def _read_header(self) -> None:

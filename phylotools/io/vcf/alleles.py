@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import AnyStr
 
-NUCLEOTIDES = b"ACGT"
+from phylotools.io.bases import BASES
+
+_BASES = BASES.encode()
 #: Most bases of REF or ALT, after trimming, that are scored: a change of more is a structural
 #: variant, and no sum over its bases says what it does.
 LONGEST_CHANGE = 1000
-_NOT_NUCLEOTIDES = re.compile(rb"[^ACGT]")
+_NOT_BASES = re.compile(b"[^" + _BASES + b"]")
 
 
 class Status(StrEnum):
@@ -167,7 +169,7 @@ def classify(ref: bytes, alt: bytes) -> Substitution | MultiSubstitution | Indel
     if kind is not None:
         return kind
     offset, ref, alt = trim(ref, alt, n_kept=0 if len(ref) != len(alt) else 1)
-    if _NOT_NUCLEOTIDES.search(ref) or _NOT_NUCLEOTIDES.search(alt):
+    if _NOT_BASES.search(ref) or _NOT_BASES.search(alt):
         return Status.NON_ACGT
     if ref == alt:
         return Status.REF_EQUALS_ALT
@@ -176,7 +178,7 @@ def classify(ref: bytes, alt: bytes) -> Substitution | MultiSubstitution | Indel
     if len(ref) != len(alt):
         return Indel(offset, ref, alt)
     sites = tuple(
-        Substitution(offset + index, NUCLEOTIDES.index(old), NUCLEOTIDES.index(new))
+        Substitution(offset + index, _BASES.index(old), _BASES.index(new))
         for index, (old, new) in enumerate(zip(ref, alt, strict=True))
         if old != new
     )

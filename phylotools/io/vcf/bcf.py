@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, BinaryIO
 
 from phylotools.errors import InputError, OutputError
-from phylotools.io.files import TRUNCATED, TRUNCATED_REMEDY
+from phylotools.io.files import TRUNCATED_REMEDY, truncated
 from phylotools.io.regions import Region
 
 MAGIC = b"BCF\x02"
@@ -121,7 +121,7 @@ def region_lines(path: str, regions: Iterable[Region]) -> Iterator[bytes]:
             try:
                 yield from child.stdout
                 if child.wait() != 0:
-                    raise InputError(TRUNCATED, path=path, remedy=TRUNCATED_REMEDY)
+                    raise truncated(path)
             finally:
                 child.kill()
 

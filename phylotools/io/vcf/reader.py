@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -39,7 +40,6 @@ MAX_LINE_LENGTH = bcf.LONGEST_RECORD
 _MOST_BLANK_LINES = 1 << 20
 #: Bytes that a line takes in memory beside its text.
 _LINE_COST = 100
-_BOM = b"\xef\xbb\xbf"
 #: Enough records for the network to get whole tiles, little enough that memory stays flat.
 BLOCK_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
@@ -192,7 +192,7 @@ def _text_rows(lines: _Lines, path: str) -> TextRows | InputError | None:
     _, first = next(lines, (1, b""))
     if first.startswith(UTF16_BOMS):
         raise InputError(UTF16, path=path, line=1, remedy=UTF16_REMEDY)
-    if first.removeprefix(_BOM)[:16].lower() == b"##fileformat=vcf":
+    if first.removeprefix(BOM_UTF8)[:16].lower() == b"##fileformat=vcf":
         return None
     # What begins it is read again, so that a table may have comments and a VCF lack its first line.
     try:
@@ -287,7 +287,7 @@ def _read_header(
         n_bytes += len(raw) + _LINE_COST
         if n_bytes > bcf.LONGEST_HEADER:
             raise bcf.header_too_long(path)
-        line = raw.removeprefix(_BOM) if number == 1 else raw
+        line = raw.removeprefix(BOM_UTF8) if number == 1 else raw
         if line is not raw:
             logger.warning("%s: begins with a byte order mark; it is left out", shown_path(path))
         line_end = b"\r\n" if line.endswith(b"\r\n") else b"\n"

@@ -12,8 +12,9 @@ from phylotools.errors import InputError
 from phylotools.io.files import (
     BGZF_EOF,
     GZIP_MAGIC,
-    TRUNCATED_REMEDY,
+    NO_END_MARKER,
     open_input,
+    truncated,
 )
 from phylotools.io.indexes import CSI, POSITION_INDEXES
 from phylotools.io.intervals import overlaps
@@ -107,11 +108,7 @@ def _usable_index(path: str, suffixes: Sequence[str], contigs: Sequence[bytes]) 
             return None
         handle.seek(-len(BGZF_EOF), os.SEEK_END)
         if handle.read() != BGZF_EOF:
-            raise InputError(
-                "the bgzip file has no end marker: it is truncated",
-                path=path,
-                remedy=TRUNCATED_REMEDY,
-            )
+            raise truncated(path, NO_END_MARKER)
     if os.stat(index).st_mtime < os.stat(path).st_mtime:
         reason: str | None = "it is older"
     else:
