@@ -33,14 +33,14 @@ class _Announcer(event.Listener):
     def on_start(self, event: event.Event) -> None:
         if not self._is_silent:
             self._is_silent = True
-            logger.info("compiling loops, which takes some seconds %s", self._when)
+            logger.info("compiling loops that are new here: some seconds, %s", self._when)
 
     def on_end(self, event: event.Event) -> None:
         pass
 
 
 _is_kept = can_cache()
-event.register("numba:compile", _Announcer("once on this machine" if _is_kept else "in every run"))
+event.register("numba:compile", _Announcer("once for each verb" if _is_kept else "in every run"))
 
 #: Decorates functions of arrays and numbers. Those that call each other belong in one file:
 #: numba renews what it cached only when the file of the outer one changes.

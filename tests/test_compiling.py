@@ -36,5 +36,5 @@ def test_compiling_is_announced_once(tmp_path: Path) -> None:
         ).stdout.decode()
         for _ in range(2)
     ]
-    said = "compiling loops, which takes some seconds once on this machine\n"
+    said = "compiling loops that are new here: some seconds, once for each verb\n"
     assert outputs == [said + "2 3\n", "2 3\n"]

@@ -143,10 +143,11 @@ def _report(
 ) -> None:
     skipped = ", ".join(f"{count} {status}" for status, count in summary.skipped.items())
     logger.info(
-        "annotated %d records (%d of %d alleles scored%s) in %.1f s (%.0f records/s)",
+        "annotated %d records (%d of %d alleles scored%s%s) in %.1f s (%.0f records/s)",
         summary.n_records,
         summary.n_scored,
         summary.n_alleles,
+        f", {summary.n_looked_up} changes looked up" if summary.n_looked_up else "",
         f"; not scored: {skipped}" if skipped else "",
         seconds,
         summary.n_records / max(seconds, 1e-9),

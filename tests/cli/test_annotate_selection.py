@@ -126,7 +126,7 @@ def tracks(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_looked_up_is_computed(model: Path, tracks: Path, tmp_path: Path) -> None:
+def test_looked_up_is_computed(model: Path, tracks: Path, tmp_path: Path, capfd) -> None:
     """To the four digits of the tracks."""
     lines = []
     for options in ([], ["--scores", str(tracks), "--summary-json", str(tmp_path / "s.json")]):
@@ -148,7 +148,9 @@ def test_looked_up_is_computed(model: Path, tracks: Path, tmp_path: Path) -> Non
         for row in keys("\n".join(lines[0]))
         if 1000 < int(row[1]) <= 4000 and len(row[3]) == len(row[4]) == 1
     ]
-    assert json.loads((tmp_path / "s.json").read_text())["changes_looked_up"] >= len(snvs) > 500
+    n_looked_up = json.loads((tmp_path / "s.json").read_text())["changes_looked_up"]
+    assert n_looked_up >= len(snvs) > 500
+    assert f", {n_looked_up} changes looked up" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_lookups_import_no_torch(model: Path, tracks: Path, tmp_path: Path) -> None:
