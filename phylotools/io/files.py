@@ -312,8 +312,12 @@ def read_small_text(path: str | os.PathLike[str]) -> str:
 
 
 def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
-    """Raise `OutputError` if the output exists and ``--force`` was not given."""
-    if not force and os.path.lexists(path):
+    """Raise `OutputError` if the output exists and ``--force`` was not given.
+
+    Names are looked at as `pathlib` spells them, which is how outputs are renamed: the system
+    finds neither ``file/`` nor an empty name, but they would replace the file and the folder.
+    """
+    if not force and os.path.lexists(Path(path)):
         raise OutputError(f"{path}: already exists; give --force to replace it")
     parent = Path(path).absolute().parent
     if not parent.is_dir():
@@ -323,6 +327,7 @@ def refuse_existing(path: str | os.PathLike[str], force: bool) -> None:
 def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
     """As `refuse_existing`, and keep ``--force`` from replacing stdin, or what is no file."""
     refuse_existing(path, force)
+    path = Path(path)
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"{path}: exists and is no regular file; choose another name")
     refuse_same_file(path, ["-"])
@@ -355,7 +360,7 @@ def _status(name: str | os.PathLike[str], stream: IO[str] | None) -> os.stat_res
     """Which file or folder a name is; ``-`` that of a stream. None for all else."""
     try:
         if os.fspath(name) != "-":
-            return os.stat(name)
+            return os.stat(Path(name))
         status = os.fstat(stream.fileno()) if stream is not None else None
     except (OSError, ValueError):  # closed, or replaced by an object of Python's
         return None
@@ -380,6 +385,7 @@ def refuse_existing_folder(
     OutputError
     """
     refuse_existing(path, force)
+    path = Path(path)
     if not os.path.lexists(path):
         return
     remedy = "--force replaces only what this command made; choose another name or remove it"
@@ -438,7 +444,7 @@ def atomic_path(
 
     def check() -> None:
         for suffix in ("", *indexes):
-            refuse_existing_file(f"{os.fspath(path)}{suffix}", force)
+            refuse_existing_file(f"{Path(path)}{suffix}", force)
 
     with _staged(path, check, indexes=indexes) as temporary:
         yield temporary

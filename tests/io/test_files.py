@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from phylotools.errors import OutputError
-from phylotools.io.files import atomic_folder, atomic_path, write_atomic
+from phylotools.errors import OutputError, UsageError
+from phylotools.io.files import atomic_folder, atomic_path, refuse_same_file, write_atomic
 
 CONTENTS = ("table", "picture")
 
@@ -104,3 +104,23 @@ def test_permissions_follow_the_mask(tmp_path: Path) -> None:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("spelling", ["kept/", "kept/.", "./kept//", ""])
+@pytest.mark.parametrize("made", [atomic_path, atomic_folder])
+def test_other_spellings_of_what_exists(tmp_path, monkeypatch, spelling, made):
+    """A trailing slash hid a file from the check, and an empty name hid the current folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("kept").write_text("kept")
+    for options in ({}, {"force": True}) if made is atomic_folder or not spelling else ({},):
+        with pytest.raises(OutputError, match=r"exist|holds"), made(spelling, **options):
+            pass
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("spelling", ["in.bed", "in.bed/", "in.bed/.", "./in.bed"])
+def test_an_input_is_no_output_however_it_is_spelled(tmp_path, monkeypatch, spelling):
+    monkeypatch.chdir(tmp_path)
+    Path("in.bed").touch()
+    with pytest.raises(UsageError, match="the output is the input"):
+        refuse_same_file(spelling, ["in.bed"])
