@@ -135,6 +135,7 @@ def run(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
+        _refuse_empty(arguments)
         _refuse_urls(arguments)
         # Not `main()`: click's own boundary would turn a closed pipe into exit code 1.
         with phylotools_command.make_context("phylotools", list(arguments)) as context:
@@ -160,6 +161,18 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return _report(error)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raise `UsageError` for an argument without text: as a path it would be the current folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_option = argument.startswith("--")
+        if not argument or (is_option and argument.partition("=")[1:] == ("=", "")):
+            from phylotools.errors import UsageError
+
+            name = (argument or before).rstrip("=")
+            place = f"of {name}" if name.startswith("-") else "among the arguments"
+            raise UsageError(f"the value {place} is empty; is a variable of the shell not set?")
 
 
 def _refuse_urls(arguments: list[str]) -> None:

@@ -72,11 +72,12 @@ def resolve_contigs(names: Iterable[str], available: Iterable[str]) -> dict[str,
     for name in resolved:
         del free[name]
     lengths = available if isinstance(available, Mapping) else {}
+    all_contigs = frozenset(resolved) | frozenset(free)
     human = functools.cache(lambda: _by_chromosome(free))
     for others in (
         _chr_spellings,
         _mitochondrial_spellings,
-        lambda name: _aliases.get(name, ()),
+        lambda name: _alias_spellings(name, all_contigs),
         lambda name: _human_spellings(name, human(), lengths),
     ):
         for name in wanted:
@@ -186,6 +187,26 @@ def _chr_spellings(name: str) -> tuple[str, ...]:
 
 def _mitochondrial_spellings(name: str) -> tuple[str, ...]:
     return _MITOCHONDRION if name in _MITOCHONDRION else ()
+
+
+def _alias_spellings(name: str, contigs: frozenset[str]) -> list[str]:
+    """The contig that the user's table has for a name.
+
+    None if it has several, as a table does in which a cell such as ``na`` stands in many lines.
+    """
+    found = [alias for alias in _aliases.get(name, ()) if alias in contigs]
+    if len(found) < 2:
+        return found
+    pair = (found[0], found[1])
+    if pair not in _logged:
+        _logged.add(pair)
+        logger.warning(
+            "by the table of aliases %s and %s would be one contig (%s): it is used for neither; "
+            "leave columns out of it that are no names of contigs",
+            *pair,
+            name,
+        )
+    return []
 
 
 @functools.cache

@@ -92,6 +92,22 @@ def test_urls_are_refused_with_the_pipe_that_works(capsys, arguments, expected):
     only_error(*capsys.readouterr(), expected)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "c.toml", "-o", ""], "the value of -o is empty"),
+        (["annotate", "a.vcf", "--output="], "the value of --output is empty"),
+        (["embed", "", "-o", "x.npz"], "the value among the arguments is empty"),
+    ],
+)
+def test_an_empty_name_is_no_file(tmp_path, monkeypatch, capsys, arguments, expected):
+    """``-o "$OUT"`` without OUT made a training run of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    only_error(*capsys.readouterr(), expected)
+    assert not list(tmp_path.iterdir())
+
+
 def test_module_runs_as_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "phylotools", "--version"], capture_output=True, text=True

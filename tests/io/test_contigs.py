@@ -117,3 +117,22 @@ def test_tables_that_are_none(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match="as UCSC's chromAlias"):
         use_aliases(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "new\tchr1\nnew\tchrX\n",
+        "new\tna\tchr1\nother\tna\tchrX\n",
+        "new\tassembled-molecule\t=\tchr1\nother\tassembled-molecule\t=\tchrX\n",
+    ],
+)
+@pytest.mark.parametrize("beside", [[], ["chr1"], ["chrX"]])
+def test_a_table_that_makes_one_of_two_contigs(tmp_path: Path, caplog, text, beside) -> None:
+    """It decides nothing, whichever other names the file of variants has."""
+    path = tmp_path / "aliases"
+    path.write_text(text)
+    use_aliases(path)
+    assert resolve_contigs(["new", *beside], HG38) == dict(zip(beside, beside, strict=True))
+    assert "by the table of aliases chr1 and chrX would be one contig (new)" in caplog.text
+    assert resolve_contigs(["new"], ["chr1"]) == {"new": "chr1"}

@@ -121,6 +121,14 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.mark.parametrize("kind", "vzb")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
+def test_a_full_device_is_named(home: Path, inputs: dict, kind: str, capfd) -> None:
+    assert run(["annotate", str(home / "in.vcf.gz"), "-m", str(home / "toy"), "-q",
+                "-O", kind, "-o", "/dev/full"]) == 1  # fmt: skip
+    assert "/dev/full: cannot write" in the_line(capfd)
+
+
+@pytest.mark.parametrize("kind", "vzb")
 def test_a_full_stdout(home: Path, inputs: dict, kind: str) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(

@@ -14,7 +14,7 @@ import numpy as np
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.io.bgzf import BgzfWriter
-from phylotools.io.files import atomic_path
+from phylotools.io.files import atomic_path, naming_output
 from phylotools.io.indexes import POSITION_INDEXES, make_index
 from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import RecordTable
@@ -145,7 +145,7 @@ def _open_stream(path: str) -> Iterator[BinaryIO]:
         stream = open(path, "wb")  # noqa: SIM115
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror}") from error
-    with stream:
+    with naming_output(path), stream:
         yield stream
 
 
