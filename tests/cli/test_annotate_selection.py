@@ -58,7 +58,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def annotate(model: Path, source: Path, output: Path, *options: str) -> int:
-    arguments = ["annotate", source, "-m", model, "-o", output, "-@", "1", "-q", "--force"]
+    arguments = ["annotate", source, "-m", model, "-o", output, "-@", "1", "--force"]
     return run([str(argument) for argument in (*arguments, *options)])
 
 
