@@ -243,6 +243,8 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
             "not equally long",
         ),
         (lambda m: phylotools.embed(m, 5), "cannot be read from a int"),
+        (lambda m: phylotools.embed(m, "MKTAYIAKQRQISF"), "holds 'I' at position 6, which is no"),
+        (lambda m: phylotools.predict_sites(m, ["ACGT", "MKEF"]), "sequence 1 holds 'E'"),
         (lambda m: phylotools.embed(m, ["ACGT", None]), "sequence 1 must be text"),
         (lambda m: phylotools.embed(m, pandas.DataFrame({"s": ["ACGT"]})), "are one column"),
         (lambda m: phylotools.embed(m, regions=7), "cannot be read from a int"),

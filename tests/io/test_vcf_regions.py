@@ -88,6 +88,14 @@ def selected(path: Path, regions: list[Region]) -> bytes:
         )
 
 
+def test_a_name_that_begins_with_a_dash_is_no_option(plain, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bcftools("view", "--no-version", "-Ob", "-o", tmp_path / "-name.bcf", plain)
+    bcftools("index", tmp_path / "-name.bcf")
+    region = Region("chr1", 1000, 20_000)
+    assert selected(Path("-name.bcf"), [region]) == selected(plain, [region]) != b""
+
+
 def make_regions(seed: int) -> list[Region]:
     draw = random.Random(seed)
     regions = []
