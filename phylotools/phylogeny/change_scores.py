@@ -75,7 +75,8 @@ class SiteTerms:
     def total(self, values: Floats) -> Floats:
         """Sums [N] of numbers of the terms, in their order."""
         summed = values if self.decimals is None else np.round(values, self.decimals)
-        sums = np.bincount(self.owners, summed, minlength=self.n_changes) * self.weight
+        sums: Floats = np.asarray(np.bincount(self.owners, summed, minlength=self.n_changes))
+        sums = sums * self.weight
         single = self.counts[self.owners] == 1
         sums[self.owners[single]] = values[single] * self.weight
         return sums
