@@ -391,7 +391,7 @@ class Judge:
         """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
         graver = np.full(batch.n_scored, 255, dtype=np.uint8)
         site_flags = self._flags(batch.site_contigs, batch.site_positions)
-        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
+        np.minimum.at(graver, batch.terms.owners, site_flags[batch.terms.sites])
         indels = batch.indels
         if len(indels):
             lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
@@ -399,8 +399,8 @@ class Judge:
                 inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
                 flags = self._flags(indels.contigs, inside)
                 np.minimum.at(graver, batch.indel_rows, flags)
-        is_scored = np.flatnonzero(batch.llr_rows >= 0)
-        flags = graver[batch.llr_rows[is_scored]]
+        is_scored = np.flatnonzero(batch.score_rows >= 0)
+        flags = graver[batch.score_rows[is_scored]]
         is_flagged = (flags != 255) & (
             batch.statuses[is_scored] != CODE_OF_STATUS[Status.REF_MISMATCH]
         )

@@ -7,7 +7,6 @@ blocks at once: `VariantAnnotator.judge`, `score` and `write`.
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
+from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
 from phylotools.annotate.line_kernels import RecordLines, ScoredAlleles, write_annotated
 from phylotools.annotate.lookup import ScoreTracks
-from phylotools.errors import UsageError, shown_path
+from phylotools.errors import shown_path
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
@@ -33,65 +33,11 @@ from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
 
-DEFAULT_TAG = "PHYLOGPN"
-_TAG = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
-
-
 _LONGEST_STATUS = max(map(len, STATUSES))
 _STATUS_TEXT = NumberText(
     np.array([list(s.encode().ljust(_LONGEST_STATUS)) for s in STATUSES], dtype=np.uint8),
     np.array(list(map(len, STATUSES)), dtype=np.int64),
 )
-
-
-@dataclass(frozen=True)
-class InfoFields:
-    """The INFO keys that a run writes.
-
-    Attributes
-    ----------
-    tag : str
-        Their common prefix.
-
-    Raises
-    ------
-    UsageError
-        If the prefix makes no INFO key.
-    """
-
-    tag: str = DEFAULT_TAG
-
-    def __post_init__(self) -> None:
-        if not _TAG.fullmatch(self.tag):
-            raise UsageError(
-                f"--tag {self.tag!r}: use letters, digits, '_' and '.', no digit or '.' first"
-            )
-
-    @property
-    def keys(self) -> tuple[str, str, str, str]:
-        """Keys of LLR, status, rate and entropy."""
-        return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
-
-    def header_lines(self, score_meaning: str) -> list[bytes]:
-        """``##INFO`` lines that declare them.
-
-        Parameters
-        ----------
-        score_meaning : str
-            What the LLR is under the model's substitution model.
-        """
-        llr, status, rate, entropy_key = self.keys
-        scored = "|".join(Status)
-        declared = (
-            (llr, "A", "Float", score_meaning),
-            (status, "A", "String", f"What became of ALT: {scored}"),
-            (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
-            (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),
-        )
-        return [
-            f'##INFO=<ID={key},Number={number},Type={kind},Description="{text}">'.encode()
-            for key, number, kind, text in declared
-        ]
 
 
 @dataclass(frozen=True)
@@ -162,9 +108,9 @@ class VariantAnnotator:
         self._advice = advice
         self._n_columns = header.n_columns
         self._on_ref_mismatch = on_ref_mismatch
-        fields = fields or InfoFields()
+        fields = fields or InfoFields(substitution=scorer.model.mutation_process.substitution)
         self._tag = fields.tag.encode()
-        self._old_entries = info_keys_pattern(fields.keys)
+        self._old_entries = info_keys_pattern(sorted(fields.replaced_keys))
         parts = [key.encode() + b"=" for key in fields.keys]
         parts[1:] = [b";" + part for part in parts[1:]]
         self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
@@ -181,7 +127,7 @@ class VariantAnnotator:
             training_regions=training_regions,
             haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
         )
-        self._scores = AlleleScorer(scorer, tracks)
+        self._scores = AlleleScorer(scorer, fields.scores, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()
@@ -261,20 +207,21 @@ class VariantAnnotator:
     def write(self, judged: JudgedBatch, scores: BatchScores) -> AnnotatedBatch:
         """The lines of a batch with its numbers."""
         records = self._without_old_entries(judged.records)
-        llr, rate = fixed_text(scores.llr), general_text(scores.rate)
+        text, rate = fixed_text(scores.scores.ravel()), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
-        n_outcomes = len(judged.llr_rows)
+        of_outcome = len(scores.scores) * (int(text.lengths.max(initial=1)) + 1)
         room = (
             int((records.ends - records.begins).sum())
             + len(records) * (len(self._keys) + 1 + longest)
-            + n_outcomes * int(_LONGEST_STATUS + llr.lengths.max(initial=1) + 2)
+            + len(judged.score_rows) * (_LONGEST_STATUS + 1 + of_outcome)
         )
         out: NDArray[np.uint8] = np.empty(room, dtype=np.uint8)
         n_written = write_annotated(
             RecordLines(records.text, records.begins, records.ends, records.tabs),
-            ScoredAlleles(judged.first_outcome, judged.llr_rows, judged.statuses, judged.sites),
-            llr,
+            ScoredAlleles(judged.first_outcome, judged.score_rows, judged.statuses, judged.sites),
+            text,
+            judged.n_scored,
             _STATUS_TEXT,
             rate,
             entropy,
