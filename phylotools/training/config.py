@@ -42,6 +42,11 @@ class DataConfig:
         zero would have probability zero. The default is IQ-TREE's.
     soft_mask_weight : float
         Weight of lower-case (repeat) reference positions in the loss.
+    any_row_weight : float
+        Probability that a training window is read through another species of the alignment than
+        the reference, drawn among those with bases in half of the window's columns.
+    any_row_until : float
+        Share of the run after which the reference alone is read.
     buffer_bytes : int, optional
         Memory for columns. Training columns that fit are held in it and shuffled as one; of more,
         half is shuffled while the other half is read. `DEFAULT_BUFFER` unless given.
@@ -58,6 +63,8 @@ class DataConfig:
     minimum_species: int = 2
     minimum_branch_length: float = 1e-6
     soft_mask_weight: float = 1.0
+    any_row_weight: float = 0.0
+    any_row_until: float = 1.0
     buffer_bytes: int | None = None
     workers: int | None = None
 
