@@ -1,7 +1,7 @@
 """Every score of every model on a set of labels, beside baselines that know no sequence.
 
     python measure.py LABELS.tsv STORE... --models name=FOLDER... -o areas.tsv
-        [--nulls nulls.npz] [--genes FILE] [--within BED] [--cluster gene|site] [--cuts BED]
+        [--nulls nulls.npz] [--genes FILE] [--within BED] [--cluster gene|site] [--cut-every N]
 
 Comparisons, as far as the labels allow: missense and nonsense against synonymous; pathogenic
 against common, over all and within missense; never seen against polymorphic, likewise. Each over
@@ -9,7 +9,8 @@ all variants, within transitions and transversions, within CpG transitions and w
 change, whose mean (weighted by positives) is ``within types``. Intervals are 95 %, by drawing whole
 genes or sites; differences are from the first score, from the same draws.
 
-``--cuts`` ends the context at every edge of a BED file's regions, as for exons scored alone.
+``--cut-every N`` ends the context after every N positions, as for exons that are scored alone:
+half of 86,249 coding exons of human genes are at most 126 long.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from scores import class_alone, column_log_frequency, type_alone, variant_scores
 
 from phylotools.evaluate.metrics import Estimate
 from phylotools.io.bases import BASES
-from phylotools.io.bed import bed_rows, read_bed
+from phylotools.io.bed import read_bed
 from phylotools.io.intervals import contains
 from phylotools.io.regions import Region
 from phylotools.phylogeny.substitution import SubstitutionModel
@@ -134,14 +135,6 @@ def table_theta(
     return theta
 
 
-def cuts_of(bed: str | None) -> dict[str, list[int]]:
-    """Edges of the regions on each contig."""
-    found: dict[str, list[int]] = {}
-    for region, _, _ in bed_rows(bed) if bed else ():
-        found.setdefault(region.contig, []).extend((region.start, region.end))
-    return found
-
-
 def all_scores(sites: Sites, given: argparse.Namespace) -> dict[str, NDArray[np.float64]]:
     """Baselines, the table's scores, and those of every model."""
     labels = sites.labels
@@ -165,11 +158,11 @@ def all_scores(sites: Sites, given: argparse.Namespace) -> dict[str, NDArray[np.
         table = next(null for null in read_nulls(given.nulls) if null.name == "table")
         theta = sites.gathered(partial(table_theta, table, given.genes), 4)
         add("table", table.substitution, theta, TABLE_SCORES)
-    cuts = cuts_of(given.cuts)
     for name, model in named(given.models).items():
 
         def theta_of(store: ColumnStore, contig: str, model: Any = model) -> NDArray[Any]:
-            return theta_of_contig(model, store, contig, cuts.get(contig, ()))
+            cuts = range(0, store.contigs[contig], given.cut_every) if given.cut_every else ()
+            return theta_of_contig(model, store, contig, cuts)
 
         add(name, model.substitution, sites.gathered(theta_of, 4), None)
     return scores
@@ -217,7 +210,7 @@ def main() -> None:
     parser.add_argument("--nulls", type=Path, help="of null_models.py")
     parser.add_argument("--genes", help="BED or GFF3, for the table; by default every contig")
     parser.add_argument("--within", help="BED of the positions that count")
-    parser.add_argument("--cuts", help="BED whose edges end the context")
+    parser.add_argument("--cut-every", type=int, metavar="N", help="positions of context")
     parser.add_argument("--cluster", choices=("gene", "site"), default="gene")
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("-o", "--output", type=Path, required=True)

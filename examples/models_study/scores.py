@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.phylogeny.substitution import MutationSelection, SubstitutionModel
-from phylotools.phylogeny.substitution.mutation_selection import log_relative_fixation
+from phylotools.phylogeny.change_scores import SiteTerms
+from phylotools.phylogeny.score_meaning import CALIBRATED, SCORE_NAMES
+from phylotools.phylogeny.substitution import SubstitutionModel
 
 Floats = NDArray[np.float64]
+#: Those that need no more than theta.
+SCORES = tuple(name for name in SCORE_NAMES if name != CALIBRATED)
 
 
 def variant_scores(
@@ -36,22 +39,16 @@ def variant_scores(
     dict of str to float64 array [M]
     """
     rows = np.arange(len(ref))
+    terms = SiteTerms(rows, rows, ref.astype(np.uint8), alt.astype(np.uint8), len(rows))
     with torch.inference_mode():
         sites = torch.from_numpy(theta).double()
-        log_pi = substitution.log_equilibrium_frequencies(sites).numpy()
-        fitness = substitution.allele_scores(sites).numpy()
-        log_rate = substitution.log_rate(sites).numpy()
-        site_rate = substitution.site_rate(sites).log().numpy()
-    found = {
-        "llr": log_pi[rows, alt] - log_pi[rows, ref],
-        "fitness": fitness[rows, alt] - fitness[rows, ref],
-        "rate-to-alt": log_rate + log_pi[rows, alt],
-        "site-rate": site_rate,
-    }
-    if isinstance(substitution, MutationSelection):
-        selection = torch.from_numpy(found["fitness"])
-        found["fixation"] = log_rate + log_relative_fixation(selection).numpy()
-    return found
+        numbers = (
+            substitution.log_equilibrium_frequencies(sites).numpy(),
+            substitution.log_rate(sites).numpy(),
+            substitution.site_rate(sites).numpy(),
+        )
+    process = substitution.mutation_process()
+    return {name: process.scores(name, *numbers, terms) for name in SCORES}
 
 
 def column_log_frequency(
