@@ -24,6 +24,9 @@ class DataConfig:
     ----------
     stores : list of str
         Column stores; relative paths start at the configuration file's folder.
+    store_weights : list of float
+        Of each store: the share of its windows that an epoch takes, other ones in each. All of
+        them unless given.
     held_out_contigs : list of str
         Never trained on, scored at every evaluation.
     held_out_regions : list of str
@@ -55,6 +58,7 @@ class DataConfig:
     """
 
     stores: list[str]
+    store_weights: list[float] = field(default_factory=list)
     held_out_contigs: list[str] = field(default_factory=list)
     held_out_regions: list[str] = field(default_factory=list)
     held_out_regions_file: str = ""
@@ -67,6 +71,11 @@ class DataConfig:
     any_row_until: float = 1.0
     buffer_bytes: int | None = None
     workers: int | None = None
+
+    @property
+    def weights(self) -> list[float]:
+        """Of each store."""
+        return self.store_weights or [1.0] * len(self.stores)
 
     @property
     def buffer(self) -> int:

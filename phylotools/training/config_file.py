@@ -219,6 +219,10 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     errors += [
         f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
     ]
+    if len(data.weights) != len(data.stores):
+        errors.append("data.store_weights must have a number for each of data.stores")
+    if not all(0 < weight <= 1 for weight in data.weights):
+        errors.append("data.store_weights must be above 0 and not exceed 1")
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),

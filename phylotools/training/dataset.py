@@ -189,6 +189,7 @@ class TrainingData:
         self._order = EpochOrder(
             [source.training for source in self.stores],
             [len(source.store.species) for source in self.stores],
+            config.data.weights,
             self._per_batch,
             config.data.buffer // 2,
             self._seed,
@@ -284,8 +285,10 @@ class TrainingData:
         tiled: list[list[_Tiled]] = []
         for number in range(len(self.stores)):
             tiled.append(self._tile(group, segments, number, rng))
-            order = rng.permutation(sum(len(windows) for _, windows in tiled[-1]))
-            for start in range(0, len(order), self._per_batch):
+            n_windows = sum(len(windows) for _, windows in tiled[-1])
+            order = rng.permutation(n_windows)
+            for index in range(int(self._order.n_batches(number, n_windows))):
+                start = index * self._per_batch
                 batches.append((number, order[start : start + self._per_batch]))
         shuffled = rng.permutation(len(batches))
         for index in range(group.skipped, len(batches)):
