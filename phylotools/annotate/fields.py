@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from phylotools.errors import UsageError
-from phylotools.io.vcf.alleles import Status
+from phylotools.io.vcf.alleles import SPLICED_STATUSES, Status
 from phylotools.phylogeny.score_meaning import (
     DEFAULT_SCORES,
     LLR,
@@ -42,6 +42,8 @@ class InfoFields:
         Name of the model's substitution model, which says what its scores are.
     asked : tuple of str
         Scores to write beside the LLR and the model's default one.
+    in_transcripts : bool
+        Whether alleles are scored in transcripts, so that there is one that names it.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class InfoFields:
     tag: str = DEFAULT_TAG
     substitution: str = "f81"
     asked: tuple[str, ...] = ()
+    in_transcripts: bool = False
 
     def __post_init__(self) -> None:
         if not _TAG.fullmatch(self.tag):
@@ -72,24 +75,38 @@ class InfoFields:
 
     @cached_property
     def types(self) -> dict[str, type]:
-        """Type of each key: of LLR, status, rate, entropy, and of the other scores."""
-        return {field.key: field.kind for field in self._fields()}
+        """Type of each key that is written, in the order of the INFO column."""
+        transcript = {self.transcript_key: str} if self.in_transcripts else {}
+        return transcript | {field.key: field.kind for field in self._fields()}
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(self.types)
+        """Keys of LLR, status, rate, entropy, and of the other scores."""
+        return tuple(field.key for field in self._fields())
+
+    @property
+    def transcript_key(self) -> str:
+        """Key of the transcript."""
+        return f"{self.tag}_TRANSCRIPT"
 
     @property
     def replaced_keys(self) -> frozenset[str]:
         """Keys that an earlier run under this tag may have written, whatever its scores."""
-        return frozenset(InfoFields(self.tag, self.substitution, SCORE_NAMES).keys)
+        scores = InfoFields(self.tag, self.substitution, SCORE_NAMES).keys
+        return frozenset((*scores, self.transcript_key))
 
     def header_lines(self) -> list[bytes]:
         """``##INFO`` lines that declare them."""
+        fields = self._fields()
+        if self.in_transcripts:
+            text = (
+                f"Transcript in whose context ALT has its lowest {self.default_score}, that given"
+            )
+            fields.append(_Field(self.transcript_key, "A", str, text))
         return [
             f"##INFO=<ID={field.key},Number={field.number},Type={_KINDS[field.kind]},"
             f'Description="{field.text}">'.encode()
-            for field in self._fields()
+            for field in fields
         ]
 
     def _fields(self) -> list[_Field]:
@@ -99,7 +116,8 @@ class InfoFields:
                 text += "; the default score of the model"
             return _Field(f"{self.tag}_{score_key(score).upper()}", "A", float, text)
 
-        statuses = f"What became of ALT: {'|'.join(Status)}"
+        known = (s for s in Status if self.in_transcripts or s not in SPLICED_STATUSES)
+        statuses = f"What became of ALT: {'|'.join(known)}"
         rate = "Expected substitution rate of the site, neutral = 1"
         entropy = "Entropy of the site's equilibrium frequencies in nats"
         return [

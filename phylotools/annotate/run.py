@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from phylotools.annotate.allele_scores import BatchScores
 from phylotools.annotate.fields import DEFAULT_TAG, InfoFields
@@ -26,6 +26,7 @@ from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
 from phylotools.io.regions import RegionSet, choose_regions
+from phylotools.io.transcripts import CODING
 from phylotools.io.variant_table import AddedColumns, RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
@@ -34,6 +35,7 @@ from phylotools.io.vcf.text import VcfHeader, quote
 from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
 from phylotools.provenance import command_line
 from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.spliced import SplicedGenome, spliced_genome
 from phylotools.threads import n_cores
 from phylotools.version import __version__
 
@@ -112,6 +114,12 @@ class AnnotationSettings:
         Whether insertions and deletions are scored.
     force : bool
         Replace an existing output.
+    transcripts : str, optional
+        GFF3 or GTF: alleles are scored in the context of its transcripts.
+    transcript_part : str
+        Type of the rows that are joined to a transcript.
+    outside_transcripts : {'skip', 'genome'}, optional
+        Whether alleles outside all transcripts get no score, or that of the genome.
     threads : int, optional
         That compute, and that compress; by default every core compresses.
     batch_size : int, optional
@@ -128,6 +136,9 @@ class AnnotationSettings:
     regions_file: str | None = None
     extra_scores: Sequence[str] = ()
     scores: str | None = None
+    transcripts: str | None = None
+    transcript_part: str = CODING
+    outside_transcripts: Literal["skip", "genome"] | None = None
     score_indels: bool = True
     force: bool = False
     threads: int | None = None
@@ -164,15 +175,22 @@ def annotate_file(
         No output is left behind.
     """
     settings = settings or AnnotationSettings()
+    in_transcripts = settings.transcripts is not None
+    if in_transcripts and settings.scores is not None:
+        raise UsageError(
+            "--scores: tracks have the scores of the genome, not of transcripts; leave out one"
+        )
     substitution = model.mutation_process.substitution
-    fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores))
+    fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores), in_transcripts)
     reference = model.choose_reference(settings.fasta)
-    inputs = [variants, reference, settings.regions_file, settings.scores]
+    inputs = [variants, reference, settings.regions_file, settings.scores, settings.transcripts]
     refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_variants(variants))
         _check_output(output, source, settings)
         genome = stack.enter_context(ReferenceGenome.open(reference))
+        if settings.transcripts is not None:
+            genome = spliced_genome(genome, settings.transcripts, settings.transcript_part)
         scorer = Scorer(
             model,
             genome,
@@ -197,6 +215,7 @@ def annotate_file(
             advice=_advice(),
             score_indels=settings.score_indels,
             tracks=tracks,
+            scores_outside=settings.outside_transcripts != "skip",
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.without_fields(fields.replaced_keys).with_lines(
@@ -299,11 +318,15 @@ def _wanted_blocks(
 
 def _provenance_line(scorer: Scorer, reference: str, fields: InfoFields) -> bytes:
     model = scorer.model
+    spliced = {}
+    if isinstance(scorer.genome, SplicedGenome):
+        spliced = {"Transcripts": Path(scorer.genome.transcripts.path).name}
     values = {
         "Version": __version__,
         **model.identity.header_facts(),
         "Reference": Path(reference).name,
         "DefaultScore": fields.default_score,
+        **spliced,
         "Precision": scorer.precision,
         "Command": command_line(),
     }

@@ -6,6 +6,7 @@ blocks at once: `VariantAnnotator.judge`, `score` and `write`.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
+from phylotools.annotate.contexts import ContextFinder, transcript_text, worst_kept
 from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
@@ -27,9 +29,10 @@ from phylotools.io.regions import RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
-from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries
+from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
 from phylotools.scoring.reference import AssemblyCheck, ContigNames
 from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.spliced import SplicedGenome
 
 logger = logging.getLogger("phylotools")
 
@@ -81,6 +84,9 @@ class VariantAnnotator:
     score_indels : bool
     tracks : ScoreTracks, optional
         Asked before the network.
+    scores_outside : bool
+        Where the scorer's genome is a `SplicedGenome`: whether alleles outside its transcripts are
+        scored in the genome.
 
     Attributes
     ----------
@@ -103,6 +109,7 @@ class VariantAnnotator:
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
         tracks: ScoreTracks | None = None,
+        scores_outside: bool = False,
     ) -> None:
         self._path = path
         self._advice = advice
@@ -110,23 +117,38 @@ class VariantAnnotator:
         self._on_ref_mismatch = on_ref_mismatch
         fields = fields or InfoFields(substitution=scorer.model.mutation_process.substitution)
         self._tag = fields.tag.encode()
+        self._transcript_key = fields.transcript_key.encode()
         self._old_entries = info_keys_pattern(sorted(fields.replaced_keys))
         parts = [key.encode() + b"=" for key in fields.keys]
         parts[1:] = [b";" + part for part in parts[1:]]
         self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
         self._key_ends = np.cumsum([len(part) for part in parts])
-        self.contig_names = ContigNames(header.contigs, scorer.genome, path)
-        self.assembly = AssemblyCheck(path, scorer.genome.path)
+        spliced = scorer.genome if isinstance(scorer.genome, SplicedGenome) else None
+        genome = scorer.genome if spliced is None else spliced.genome
+        self.contig_names = ContigNames(header.contigs, genome, path)
+        self.assembly = AssemblyCheck(path, genome.path)
         self._judge = Judge(
-            scorer.genome,
-            scorer.half_window,
+            genome,
+            # In transcripts it is their ends that count.
+            scorer.half_window if spliced is None else 0,
             self.contig_names,
             self.assembly,
             path,
             on_ref_mismatch=on_ref_mismatch,
             training_regions=training_regions,
-            haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
+            haplotypes=HaplotypeLayout(genome) if score_indels else None,
         )
+        self._contexts: ContextFinder | None = None
+        self._transcript_texts: list[bytes] = []
+        if spliced is not None:
+            self._contexts = ContextFinder(
+                spliced,
+                scorer.half_window,
+                scores_outside=scores_outside,
+                haplotypes=score_indels,
+            )
+            self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
+        self._default = fields.scores.index(fields.default_score)
         self._scores = AlleleScorer(scorer, fields.scores, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
@@ -186,7 +208,7 @@ class VariantAnnotator:
         self.contig_names.refuse_foreign(self._advice, is_complete=False)
         if self._on_ref_mismatch != "warn":
             self.assembly.refuse_early()
-        return judged
+        return judged if self._contexts is None else self._contexts.contexts(judged)
 
     def score(self, judged: JudgedBatch, check: Callable[[], None] = lambda: None) -> BatchScores:
         """Compute the numbers of a batch.
@@ -204,9 +226,24 @@ class VariantAnnotator:
         """
         return self._scores.score(judged, check)
 
+    def worst_kept(self, judged: JudgedBatch, scores: BatchScores) -> JudgedBatch:
+        """The batch with the lowest score of each allele that was scored in several transcripts.
+
+        Lowest by the model's default score, or by the LLR where a change has no other.
+        """
+        if judged.contexts is None:
+            return judged
+        default, llr = scores.scores[self._default], scores.scores[0]
+        return worst_kept(judged, np.where(np.isnan(default), llr, default))
+
+    def transcript(self, number: int) -> str:
+        """Name of a transcript by its number in a batch; empty for none."""
+        return self._transcript_texts[number].decode() if number >= 0 else ""
+
     def write(self, judged: JudgedBatch, scores: BatchScores) -> AnnotatedBatch:
         """The lines of a batch with its numbers."""
-        records = self._without_old_entries(judged.records)
+        judged = self.worst_kept(judged, scores)
+        records = self._with_transcripts(self._without_old_entries(judged.records), judged)
         text, rate = fixed_text(scores.scores.ravel()), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
@@ -265,6 +302,21 @@ class VariantAnnotator:
                 shown_path(self._path),
                 self.statuses[Status.OUTSIDE_TRAINING],
             )
+
+    def _with_transcripts(self, records: RecordTable, judged: JudgedBatch) -> RecordTable:
+        """The records with the transcripts that their scores are from."""
+        if judged.transcripts is None:
+            return records
+        texts = [*self._transcript_texts, b"."]
+        names = [texts[number] for number in judged.transcripts.tolist()]
+        bounds = itertools.pairwise(judged.first_outcome.tolist())
+        key = self._transcript_key + b"="
+        return records.with_info(
+            {
+                record: with_entry(records.column(record, 7), key + b",".join(names[first:last]))
+                for record, (first, last) in enumerate(bounds)
+            }
+        )
 
     def _without_old_entries(self, records: RecordTable) -> RecordTable:
         """The records without INFO entries of the keys that are to be written."""

@@ -142,7 +142,8 @@ class Trainer:
     def _run(self, on_step: Callable[[float], None]) -> Progress:
         run, last = self.config.run, self.config.optimiser.steps
         place = self.progress.epoch, self.progress.batch
-        with contextlib.closing(self.data.stream(*place)) as batches:
+        any_row = round(self.config.data.any_row_until * last) - self.progress.step
+        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
             while self.progress.step < last:
                 (epoch, number), batch = next(batches)
                 row = self._step(batch.to(self.device))
