@@ -13,7 +13,7 @@ from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
 from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
-from phylotools.training.checkpoint import read_checkpoint
+from phylotools.training.checkpoint import Checkpoint, read_checkpoint
 from phylotools.training.run_folder import CHECKPOINT
 
 logger = logging.getLogger("phylotools")
@@ -85,7 +85,10 @@ def export_model(
         **checkpoint.facts,
         "contigs": contigs,
         "steps": checkpoint.progress.step,
-        "selected_step": checkpoint.progress.best_step or checkpoint.progress.step,
+        "selected_step": checkpoint.progress.selected_step,
+        "stopped": checkpoint.progress.stopped,
+        "held_out_columns": _held_out_figures(checkpoint),
+        "warnings": list(checkpoint.progress.warnings.values()),
         "metrics": _read_metrics(request.metrics),
     }
     card = read_small_text(request.card) if request.card else _plain_card(request, facts)
@@ -115,6 +118,17 @@ def export_model(
     )
 
 
+def _held_out_figures(checkpoint: Checkpoint) -> dict[str, float]:
+    """Log-likelihoods of the held-out columns: the best of the network's, and the null models'."""
+    progress = checkpoint.progress
+    figures = {
+        "best": progress.best_held_out,
+        "null_constants": progress.null_constants,
+        "null_tree": progress.null_tree,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
 def _read_metrics(path: Path | None) -> Any:
     if path is None:
         return {}
@@ -130,9 +144,21 @@ def _plain_card(request: ExportRequest, facts: dict[str, Any]) -> str:
         f"{store['reference_species']}"
         for store in facts["training_stores"]
     )
+    figures = facts["held_out_columns"]
+    held_out = (
+        f"Held-out columns, nats a column: {figures['best']:.4f} at best; constants for each "
+        f"reference base {figures['null_constants']:.4f}, the neutral tree "
+        f"{figures['null_tree']:.4f}.\n\n"
+        if len(figures) == 3
+        else ""
+    )
+    warnings = "".join(f"- {text}\n" for text in facts["warnings"])
+    if warnings:
+        warnings = f"## Warnings of the training\n\n{warnings}\n"
     return (
         f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps; these are the "
-        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}\n\n"
-        "This card says nothing of what the model is good for: measure it before use, with\n"
+        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}\n\n{held_out}"
+        + (f"## Warnings of the training\n\n{warnings}\n" if warnings else "")
+        + "This card says nothing of what the model is good for: measure it before use, with\n"
         "`phylotools evaluate`, and write down the result here.\n"
     )

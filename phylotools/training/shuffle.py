@@ -203,6 +203,12 @@ class EpochOrder:
         """No group has more bytes of columns."""
         return max(self._group_bytes, int(self._bytes.max(initial=0)))
 
+    @property
+    def usual_batches(self) -> int:
+        """Batches of an epoch, by the mean over the phases that cut its windows."""
+        totals = np.bincount(self._source, weights=self._windows.mean(axis=1))
+        return int(np.ceil(totals / self._per_batch).sum())
+
     def groups(self, epoch: int, first_batch: int = 0) -> Iterator[Group]:
         """The groups of an epoch, without those whose batches all lie before one."""
         if self.is_one_group:
