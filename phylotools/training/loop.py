@@ -166,7 +166,8 @@ class Trainer:
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
         place = self.progress.epoch, self.progress.batch
-        with contextlib.closing(self.data.stream(*place)) as batches:
+        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
+        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
             while not self.progress.complete:
                 (epoch, number), batch = next(batches)
                 row = self._step(batch.to(self.device))
