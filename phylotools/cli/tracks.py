@@ -45,6 +45,7 @@ _track_options = options.together(
         is_flag=True,
         help="Leave out positions outside the regions that the model was trained on.",
     ),
+    options.sequence_only_option,
     options.precision_option,
 )
 
@@ -62,6 +63,7 @@ _track_options = options.together(
 @options.logging_options
 def tracks_command(
     model: str | None,
+    sequence_only: bool,
     fasta: str | None,
     output: str,
     assembly: str | None,
@@ -100,6 +102,8 @@ def tracks_command(
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
     loaded = load_model(model, device)
+    if sequence_only:
+        loaded = loaded.from_sequence_alone()
     with Progress("positions") as progress:
         summary = make_tracks(
             loaded,
@@ -128,6 +132,7 @@ def tracks_command(
 @options.logging_options
 def tracks_init_command(
     model: str | None,
+    sequence_only: bool,
     fasta: str | None,
     work: str,
     partition_size: int | None,
@@ -144,8 +149,9 @@ def tracks_init_command(
     from phylotools.tracks.plan import PARTITION_POSITIONS
     from phylotools.tracks.stages import init_tracks
 
+    loaded = load_model(model, "cpu")
     plan = init_tracks(
-        load_model(model, "cpu"),
+        loaded.from_sequence_alone() if sequence_only else loaded,
         work,
         chosen,
         fasta=fasta,

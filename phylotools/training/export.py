@@ -14,7 +14,7 @@ from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
-from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
+from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS, ModelDraft, write_model
 from phylotools.training.card import plain_card
 from phylotools.training.checkpoint import Checkpoint, read_checkpoint
 from phylotools.training.curves import LearningCurves, read_curves
@@ -40,6 +40,8 @@ class ExportRequest:
     training_regions : Path or None
         BED of the columns that the model is meant for; by default that of its training columns,
         which the run's folder holds.
+    site_fits : bool
+        Bring the theta of the training columns that the run's folder holds.
     metrics : Path or None
         JSON of measured results for the manifest.
     """
@@ -51,6 +53,7 @@ class ExportRequest:
     card: Path | None = None
     reference: Path | None = None
     training_regions: Path | None = None
+    site_fits: bool = True
     metrics: Path | None = None
 
 
@@ -112,6 +115,7 @@ def export_model(
             "sites outside %d regions (%d positions on %d contigs) will be outside_training",
             len(found), found.n_positions, len(found.contigs),
         )  # fmt: skip
+    fits = path.parent / SITE_FITS
     write_model(
         ModelDraft(
             name=request.name,
@@ -123,6 +127,7 @@ def export_model(
             picture=picture,
             reference=request.reference,
             training_regions=regions,
+            site_fits=fits if request.site_fits and fits.is_file() else None,
         ),
         target,
         force=force,

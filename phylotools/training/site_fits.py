@@ -78,7 +78,7 @@ def _fitted(
     """Theta of the columns of a region."""
     states = (source.store.bases(region) & schema.CODE_MASK).copy()
     states[:, source.held_out_species] = schema.NO_BLOCK
-    bases = source.store.reference(region) & schema.CODE_MASK
+    bases = (source.store.reference(region) & schema.CODE_MASK).astype(np.uint8)
     centre = _predicted(model, source, region, device)
     theta = fit_sites(
         torch.from_numpy(states).to(device),
