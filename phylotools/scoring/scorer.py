@@ -19,9 +19,9 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.io.spliced import transcript_contig
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
-from phylotools.scoring.spliced import transcript_contig
 from phylotools.scoring.tile_cache import Tile, TileCache
 
 if TYPE_CHECKING:
