@@ -133,12 +133,15 @@ class SiteFits:
 
         from phylotools.model.weights import save_tensors
 
+        names = json.dumps(self._contigs).encode()
         tensors = {
+            # Not in the metadata, whose order two files of one content need not share.
+            "contigs": torch.frombuffer(bytearray(names), dtype=torch.uint8),
             "runs": torch.from_numpy(self._runs),
             "bases": torch.from_numpy(self._bases),
             "theta": torch.from_numpy(self._theta),
         }
-        save_tensors(path, tensors, {"format": FORMAT, "contigs": json.dumps(self._contigs)})
+        save_tensors(path, tensors, {"format": FORMAT})
 
     @classmethod
     def read(cls, path: Path) -> SiteFits:
@@ -166,7 +169,7 @@ def _checked(
     """Parts of the file, if they are what they should be; else a KeyError or ValueError."""
     if metadata.get("format") != FORMAT:
         raise ValueError("another format")
-    contigs = json.loads(metadata["contigs"])
+    contigs = json.loads(tensors["contigs"].numpy().tobytes())
     if not isinstance(contigs, list) or not all(isinstance(name, str) for name in contigs):
         raise ValueError("no contig names")
     runs, bases, theta = (tensors[name].numpy() for name in ("runs", "bases", "theta"))
