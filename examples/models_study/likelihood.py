@@ -6,7 +6,8 @@
 Writes nats a column of each gene, and prints the mean over columns with 95 % intervals by drawing
 genes or stretches of them, beside the difference from the table that is told the reading frame,
 from the same draws.
-A folder is a model's or a run's. Without ``--held-out`` all coding columns are taken.
+A folder is a model's or a run's; with ``{gene}`` in its name it is another for each gene. Without
+``--held-out`` all coding columns are taken.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ import torch
 from genes import codings
 from null_models import Columns, NullModel, columns_of, conditional, plan_of, read_nulls
 from numpy.typing import NDArray
-from predictions import open_predictor, theta_of_contig
+from predictions import Predictor
 
 from phylotools.evaluate.metrics import INTERVAL
 from phylotools.io.bed import read_bed
 from phylotools.io.regions import RegionSet
-from phylotools.model.registry import Model
 from phylotools.store.read import ColumnStore, open_store
 from phylotools.threads import set_threads
 
@@ -63,12 +63,11 @@ def units_of(
     given: argparse.Namespace,
     held_out: RegionSet | None,
     nulls: list[NullModel],
-    models: dict[str, Model],
+    models: dict[str, Predictor],
 ) -> list[Unit]:
     """Every gene of a store that has held-out columns, or its stretches."""
     plan = plan_of(store)
     found = []
-    theta: dict[tuple[str, str], NDArray[np.float32]] = {}
     for coding in codings(store, given.genes):
         contig = coding.region.contig
         columns = columns_of(store, coding)
@@ -76,14 +75,13 @@ def units_of(
             columns = columns.where(held_out, contig, inside=True)
         if not len(columns.positions):
             continue
-        for name, model in models.items():
-            if (name, contig) not in theta:
-                theta[name, contig] = theta_of_contig(model, store, contig)
         for piece in pieces(columns, given.stretch):
             sums = {null.name: float(null.log_likelihoods(piece, plan).sum()) for null in nulls}
-            for name, model in models.items():
-                here = torch.from_numpy(theta[name, contig][piece.positions])
-                sums[name] = float(conditional(piece, here, plan, model.substitution).sum())
+            for name, predictor in models.items():
+                theta = predictor.theta(coding.gene, store, contig)[piece.positions]
+                substitution = predictor.model(coding.gene).substitution
+                values = conditional(piece, torch.from_numpy(theta), plan, substitution)
+                sums[name] = float(values.sum())
             found.append(Unit(store.path.name, coding.gene, len(piece.positions), sums))
     return found
 
@@ -123,11 +121,13 @@ def write_units(path: Path, found: list[Unit]) -> None:
             writer.writerow([unit.store, unit.gene, unit.n_columns, *means])
 
 
-def named(texts: list[str]) -> dict[str, Model]:
+def named(texts: list[str], cut_every: int = 0) -> dict[str, Predictor]:
     """Models given as name=folder, or as folders that are their names."""
     pairs = [text.partition("=") for text in texts]
-    return {name if path else Path(name).name: open_predictor(path or name)
-            for name, _, path in pairs}  # fmt: skip
+    return {
+        name if path else Path(name).name: Predictor(path or name, cut_every)
+        for name, _, path in pairs
+    }
 
 
 def main() -> None:

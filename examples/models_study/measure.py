@@ -9,8 +9,9 @@ all variants, within transitions and transversions, within CpG transitions and w
 change, whose mean (weighted by positives) is ``within types``. Intervals are 95 %, by drawing whole
 genes or sites; differences are from the first score, from the same draws.
 
-``--cut-every N`` ends the context after every N positions, as for exons that are scored alone:
-half of 86,249 coding exons of human genes are at most 126 long.
+A folder with ``{gene}`` in its name is another for each gene. ``--cut-every N`` ends the context
+after every N positions, as for exons that are scored alone: half of 86,249 coding exons of human
+genes are at most 126 long.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ from genes import base_counts, codings, reference_bases
 from likelihood import named
 from null_models import NullModel, read_nulls, table_classes
 from numpy.typing import NDArray
-from predictions import theta_of_contig
-from scores import class_alone, column_log_frequency, type_alone, variant_scores
+from predictions import Predictor
+from scores import SCORES, class_alone, column_log_frequency, type_alone, variant_scores
 
 from phylotools.evaluate.metrics import Estimate
 from phylotools.io.bases import BASES
 from phylotools.io.bed import read_bed
 from phylotools.io.intervals import contains
 from phylotools.io.regions import Region
-from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.store.read import ColumnStore, open_store
 
 Labels = dict[str, NDArray[Any]]
@@ -148,23 +148,30 @@ def all_scores(sites: Sites, given: argparse.Namespace) -> dict[str, NDArray[np.
     if (labels["phylop"] != ".").any():
         scores["phyloP"] = -labels["phylop"].astype(float)
 
-    def add(name: str, substitution: SubstitutionModel, theta: NDArray[Any], kept: Any) -> None:
-        found = variant_scores(substitution, theta.astype(np.float32), ref, alt)
-        for kind, values in found.items():
-            if kept is None or kind in kept:
-                scores[f"{name} {kind}"] = values
-
     if given.nulls:
         table = next(null for null in read_nulls(given.nulls) if null.name == "table")
         theta = sites.gathered(partial(table_theta, table, given.genes), 4)
-        add("table", table.substitution, theta, TABLE_SCORES)
-    for name, model in named(given.models).items():
+        found = variant_scores(table.substitution, theta.astype(np.float32), ref, alt)
+        scores |= {f"table {kind}": found[kind] for kind in TABLE_SCORES}
+    for name, predictor in named(given.models, given.cut_every).items():
+        for kind, values in predicted_scores(sites, predictor).items():
+            scores[f"{name} {kind}"] = values
+    return scores
 
-        def theta_of(store: ColumnStore, contig: str, model: Any = model) -> NDArray[Any]:
-            cuts = range(0, store.contigs[contig], given.cut_every) if given.cut_every else ()
-            return theta_of_contig(model, store, contig, cuts)
 
-        add(name, model.substitution, sites.gathered(theta_of, 4), None)
+def predicted_scores(sites: Sites, predictor: Predictor) -> dict[str, NDArray[np.float64]]:
+    """Every score of a model, by its name."""
+    labels = sites.labels
+    scores = {name: np.empty(len(labels["pos"])) for name in SCORES}
+    for store, contig, of_contig in sites.places:
+        for gene in np.unique(labels["gene"][of_contig]).tolist():
+            rows = of_contig[labels["gene"][of_contig] == gene]
+            theta = predictor.theta(gene, store, contig)[labels["position"][rows]]
+            found = variant_scores(
+                predictor.model(gene).substitution, theta, labels["ref"][rows], labels["alt"][rows]
+            )
+            for name, values in found.items():
+                scores[name][rows] = values
     return scores
 
 
@@ -210,7 +217,7 @@ def main() -> None:
     parser.add_argument("--nulls", type=Path, help="of null_models.py")
     parser.add_argument("--genes", help="BED or GFF3, for the table; by default every contig")
     parser.add_argument("--within", help="BED of the positions that count")
-    parser.add_argument("--cut-every", type=int, metavar="N", help="positions of context")
+    parser.add_argument("--cut-every", type=int, default=0, metavar="N", help="positions")
     parser.add_argument("--cluster", choices=("gene", "site"), default="gene")
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("-o", "--output", type=Path, required=True)

@@ -42,6 +42,40 @@ def open_predictor(path: str) -> Model:
     return model
 
 
+class Predictor:
+    """One model for everything, or one for each gene, which the gene was left out of.
+
+    Parameters
+    ----------
+    path : str
+        As for `open_predictor`; with ``{gene}`` in it, one for each gene.
+    cut_every : int
+        Positions after which the context ends, as at the ends of an exon that is scored alone; 0
+        for whole contigs.
+    """
+
+    def __init__(self, path: str, cut_every: int = 0) -> None:
+        self._path, self._cut_every = path, cut_every
+        self._models: dict[str, Model] = {}
+        self._theta: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def model(self, gene: str) -> Model:
+        """The model that scores a gene."""
+        path = self._path.format(gene=gene)
+        if path not in self._models:
+            self._models[path] = open_predictor(path)
+        return self._models[path]
+
+    def theta(self, gene: str, store: ColumnStore, contig: str) -> NDArray[np.float32]:
+        """Theta of every position of a contig by the model that scores a gene, float32 [L, 4]."""
+        key = self._path.format(gene=gene), contig
+        if key not in self._theta:
+            length = store.contigs[contig]
+            cuts = range(0, length, self._cut_every) if self._cut_every else ()
+            self._theta[key] = theta_of_contig(self.model(gene), store, contig, cuts)
+        return self._theta[key]
+
+
 def theta_of_contig(
     model: Model, store: ColumnStore, contig: str, cuts: Iterable[int] = ()
 ) -> NDArray[np.float32]:
