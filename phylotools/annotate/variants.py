@@ -30,6 +30,7 @@ from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
 from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
+from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.reference import AssemblyCheck, ContigNames
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.spliced import SplicedGenome
@@ -148,6 +149,8 @@ class VariantAnnotator:
                 haplotypes=score_indels,
             )
             self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
+        if CALIBRATED in fields.scores:
+            _ = scorer.model.calibration  # There must be one, which is said before the work.
         self._default = fields.scores.index(fields.default_score)
         self._scores = AlleleScorer(scorer, fields.scores, tracks)
         self.regions: RegionFilter | None = None

@@ -22,6 +22,7 @@ from phylotools.errors import InputError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
+from phylotools.model.calibration import Calibration, read_calibration
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file
@@ -39,8 +40,14 @@ CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safet
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
 #: Learning curves, which the card shows.
 PICTURE = "training.svg"
-_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE)
+CALIBRATION = "calibration.tsv"
+_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE, CALIBRATION)
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
+
+
+def model_files() -> tuple[str, ...]:
+    """Names of all files that a model folder may hold."""
+    return (*_HASHED, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,25 @@ class Model:
         path = str(self.folder / CONFIG)
         return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """LLRs to expect of neutral sites, which the calibrated score is relative to.
+
+        Raises
+        ------
+        InputError
+            If the folder has no such table, or a damaged one.
+        """
+        path = self.folder / CALIBRATION
+        if not path.is_file():
+            raise InputError(
+                f"model {self.name} lacks the table of neutral sites that the calibrated score "
+                "needs",
+                remedy="make a model with one: `phylotools model calibrate MODEL "
+                "--neutral-regions BED -o FOLDER`",
+            )
+        return read_calibration(path)
+
     @property
     def rate(self) -> RateAssumption:
         """Assumption on each site's log R."""
@@ -231,7 +257,7 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
     from phylotools.model.weights import folder_tensors, save_tensors
 
     spec = draft.site_model.spec
-    with atomic_folder(path, force=force, contents=(*_HASHED, MANIFEST)) as folder:
+    with atomic_folder(path, force=force, contents=model_files()) as folder:
         config = {**spec.to_dict(), "training": draft.training}
         (folder / CONFIG).write_text(tomli_w.dumps(config), encoding="utf-8")
         (folder / CARD).write_text(draft.card, encoding="utf-8")
@@ -268,6 +294,33 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                 name: sha256_file(folder / name) for name in _HASHED if (folder / name).exists()
             },
         }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def write_calibrated(
+    model: Model, lines: str, facts: dict[str, Any], path: str | Path, *, force: bool = False
+) -> None:
+    """Write a model folder again with another table of neutral sites, whole or not at all.
+
+    Parameters
+    ----------
+    model : Model
+    lines : str
+        The table, as `calibration_lines` makes it.
+    facts : dict
+        Of the manifest, under ``calibration``.
+    path : str or Path
+        Folder to make.
+    force : bool
+        Replace an existing model folder.
+    """
+    with atomic_folder(path, force=force, contents=model_files()) as folder:
+        for name in _HASHED:
+            if (model.folder / name).is_file() and name != CALIBRATION:
+                shutil.copyfile(model.folder / name, folder / name)
+        (folder / CALIBRATION).write_text(lines, encoding="utf-8")
+        hashes = model.manifest["sha256"] | {CALIBRATION: sha256_file(folder / CALIBRATION)}
+        manifest = {**model.manifest, "calibration": facts, "sha256": hashes}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
