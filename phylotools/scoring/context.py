@@ -47,7 +47,13 @@ class TranscriptChoice:
 
     def applies_to(self, model: Model) -> bool:
         """Whether scores are those of transcripts."""
-        return not self.is_off and (self.path is not None or model.transcripts is not None)
+        return self.file(model) is not None
+
+    def file(self, model: Model) -> str | None:
+        """GFF3 or GTF of the transcripts; None where the genome is the context."""
+        if self.is_off or self.path is not None or model.transcripts is None:
+            return self.path
+        return str(model.transcripts[0])
 
     def scores_outside(self, model: Model) -> bool:
         """Whether alleles outside all transcripts are scored in the genome."""
