@@ -70,12 +70,14 @@ def measure(x, row, n, moments, moments_row):
     for v in range(n):
         first = first + load(x, row + v)
     mean = total(first) / (n * LANES)
-    centre, square = spread(first, mean), spread(first, 0.0)
+    centre, squares_s = spread(first, mean), spread(first, 0.0)
+    squares_a = squares_s
     for v in range(n):
         s, a = load(x, row + v) - centre, load(x, row + n + v)
-        square = fma(s, s, fma(a, a, square))
+        squares_s, squares_a = fma(s, s, squares_s), fma(a, a, squares_a)
+    variance = total(squares_s + squares_a) / (n * LANES)
     moments[moments_row, 0] = mean
-    moments[moments_row, 1] = 1.0 / math.sqrt(total(square) / (n * LANES) + EPSILON)
+    moments[moments_row, 1] = 1.0 / math.sqrt(variance + EPSILON)
 
 
 @jit
@@ -120,13 +122,15 @@ def activate_again(x, row, n, weights, scale, moments, moments_row, out, slope, 
 
 
 @jit
-def back(
-    x, row, n, weights, scale, moments, moments_row, slope, outer, outer_row, is_summed,
-    gradient, out, out_row,
+def back_to_norm(
+    x, row, n, weights, scale, moments, moments_row, slope, outer, outer_row, is_summed, gradient,
+    means, means_row,
 ):  # fmt: skip
-    """Gradient with respect to a position, and what it adds to those of scale and shift.
+    """Gradient with respect to a position's normalised numbers; of scale and shift, added to.
 
-    `outer` holds the gradient with respect to what `activate` gave, and is overwritten.
+    `outer` holds the gradient with respect to what `activate` gave, and becomes the result; a row
+    of `means` becomes its mean and that of its product with the normalised numbers, of s and a
+    together.
     """
     mean = spread(load(x, row), moments[moments_row, 0])
     inverse = spread(mean, moments[moments_row, 1])
@@ -147,8 +151,18 @@ def back(
         store(outer, outer_row + n + v, apart)
         to_all = to_all + both
         to_spread = fma(w, to_scale, to_spread)
-    share = spread(mean, total(to_all) / (n * LANES))
-    stretch = spread(mean, total(to_spread) / (n * LANES))
+    means[means_row, 0] = total(to_all) / (n * LANES)
+    means[means_row, 1] = total(to_spread) / (n * LANES)
+
+
+@jit
+def back_to_position(
+    x, row, n, moments, moments_row, outer, outer_row, means, means_row, out, out_row
+):
+    """Gradient with respect to a position, from what `back_to_norm` left."""
+    mean = spread(load(x, row), moments[moments_row, 0])
+    inverse = spread(mean, moments[moments_row, 1])
+    share, stretch = spread(mean, means[means_row, 0]), spread(mean, means[means_row, 1])
     for v in range(n):
         s, a = (load(x, row + v) - mean) * inverse, load(x, row + n + v) * inverse
         both, apart = load(outer, outer_row + v), load(outer, outer_row + n + v)

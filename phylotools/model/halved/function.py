@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,11 +96,10 @@ class _Pass:
     ) -> None:
         self._layout, self._tokens, self._table = layout, tokens, table
         # Filled-up columns of the last stage stay zero.
-        self._weights = np.zeros(layout.n_weights, dtype=np.float32)
-        self._transposed = np.zeros(layout.n_weights, dtype=np.float32)
+        self._weights, self._transposed = _zeros(layout.n_weights), _zeros(layout.n_weights)
         _halve(layout.stages, stored, self._weights, self._transposed)
-        self._kept: NDArray[np.float32] | None = _take((len(tokens), layout.n_activations))
-        self._moments = np.empty((len(tokens), layout.n_moments, 2), dtype=np.float32)
+        self._kept: NDArray[np.float32] | None = _take(len(tokens), layout.n_activations)
+        self._moments = _empty(len(tokens), layout.n_moments, 2)
         self._last: Stage = stage_of.py_func(layout.stages, -1)
         # A window each at a time, so that a thread's numbers stay in its cache.
         self._shares = np.array_split(np.arange(len(tokens)), max(1, torch.get_num_threads()))
@@ -137,22 +137,23 @@ class _Pass:
             raise RuntimeError("the gradient of a batch can be taken once")
         half = last.outputs
         t, b = outer[..., :half], outer[..., : -half - 1 : -1]
-        to_output = np.zeros((*outer.shape[:2], 2, last.columns), dtype=np.float32)
+        to_output = _zeros(*outer.shape[:2], 2, last.columns)
         to_output[:, :, 0, :half], to_output[:, :, 1, :half] = t + b, t - b
-        to_table = [np.zeros_like(self._table) for _ in self._shares]
-        to_weights = [np.zeros_like(self._weights) for _ in self._shares]
+        to_table = [_zeros(*self._table.shape) for _ in self._shares]
+        to_weights = [_zeros(layout.n_weights) for _ in self._shares]
 
         def share(number: int) -> None:
             hidden, slopes, to_hidden = (_empty(layout.n_hidden) for _ in range(3))
             packed, to_packed = _empty(layout.n_chunk), _empty(layout.n_chunk)
-            slots = _empty(layout.n_gradients)
-            for window in self._shares[number]:
+            means, slots = _empty(layout.n_rows, 2), _empty(layout.n_gradients)
+            # The last window's activations were written last, and may lie in a cache still.
+            for window in reversed(self._shares[number]):
                 begin = to_output[window].ravel()
                 slots[last.target_slot : last.target_slot + len(begin)] = begin
                 _backward(
                     layout.stages, self._tokens[window], to_table[number], self._weights,
                     self._transposed, activations[window], self._moments[window], hidden, slopes,
-                    packed, to_hidden, to_packed, slots, to_weights[number],
+                    packed, to_hidden, to_packed, means, slots, to_weights[number],
                 )  # fmt: skip
 
         self._in_threads(share)
@@ -170,23 +171,33 @@ class _Pass:
 _spare: list[NDArray[np.float32]] = []
 
 
-def _take(shape: tuple[int, int]) -> NDArray[np.float32]:
+def _take(*shape: int) -> NDArray[np.float32]:
     try:
         kept = _spare.pop()
     except IndexError:
-        return np.empty(shape, dtype=np.float32)
+        return _empty(*shape)
     if kept.shape == shape:
         return kept
     _give(kept)
-    return np.empty(shape, dtype=np.float32)
+    return _empty(*shape)
 
 
 def _give(array: NDArray[np.float32]) -> None:
     _spare[:] = [array]
 
 
-def _empty(size: int) -> NDArray[np.float32]:
-    return np.empty(size, dtype=np.float32)
+def _empty(*shape: int) -> NDArray[np.float32]:
+    """An array that begins where a vector may: one across two lines of the cache takes longer."""
+    size = math.prod(shape)
+    space = np.empty(size + LANES - 1, dtype=np.float32)
+    first = -(space.ctypes.data // space.itemsize) % LANES
+    return space[first : first + size].reshape(shape)
+
+
+def _zeros(*shape: int) -> NDArray[np.float32]:
+    array = _empty(*shape)
+    array[...] = 0.0
+    return array
 
 
 def _sum(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -214,11 +225,11 @@ def _forward_window(  # type: ignore[no-untyped-def]
 
 def _backward_window(  # type: ignore[no-untyped-def]
     stages, tokens, to_table, weights, transposed, activations, moments, hidden, slopes, packed,
-    outer, outer_packed, slots, gradient,
+    outer, outer_packed, means, slots, gradient,
 ):  # fmt: skip
     backward(
         stages, tokens, to_table, weights, transposed, activations, moments, hidden, slopes, packed,
-        outer, outer_packed, slots, gradient,
+        outer, outer_packed, means, slots, gradient,
     )  # fmt: skip
 
 

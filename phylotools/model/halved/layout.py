@@ -97,6 +97,8 @@ class Layout:
     stages : int64 array [n_stages, fields of Stage]
     n_stored, n_weights, n_activations, n_moments, n_gradients : int
         Sizes of the flat arrays; moments in rows of two.
+    n_rows : int
+        Most positions that a stage reads.
     n_hidden : int
         Of the positions that a stage reads.
     n_chunk : int
@@ -109,6 +111,7 @@ class Layout:
     n_activations: int
     n_moments: int
     n_gradients: int
+    n_rows: int
     n_hidden: int
     n_chunk: int
 
@@ -180,6 +183,7 @@ def make_layout(spec: ModelSpec, length: int, keep: bool) -> Layout:
         places.used,
         sum(stage.rows for stage in stages) if keep else max(stage.rows for stage in stages),
         slots["end", 0],
+        max(stage.rows for stage in stages),
         max((stage.rows + SPARE_ROWS) * 2 * stage.half for stage in stages),
         (CHUNK + SPARE_ROWS) * 2 * max(stage.taps * stage.half for stage in stages),
     )

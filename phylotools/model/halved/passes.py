@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from phylotools.model.halved.activation import activate, activate_again, back, measure
+from phylotools.model.halved.activation import (
+    activate,
+    activate_again,
+    back_to_norm,
+    back_to_position,
+    measure,
+)
 from phylotools.model.halved.layout import CHUNK, LANES
 from phylotools.model.halved.products import add_product, set_product
 from phylotools.model.halved.weights import stage_of
@@ -74,11 +80,13 @@ def _scale(stage):
 @jit
 def _activate_rows(stage, weights, activations, moments, hidden):
     n, scale = stage.half // LANES, _scale(stage)
+    first = stage.source // LANES
+    # Apart, since no row waits for the sums of another.
     for row in range(stage.rows):
-        place = stage.source // LANES + row * 2 * n
-        measure(activations, place, n, moments, stage.moments + row)
+        measure(activations, first + row * 2 * n, n, moments, stage.moments + row)
+    for row in range(stage.rows):
         activate(
-            activations, place, n, weights, scale, moments, stage.moments + row,
+            activations, first + row * 2 * n, n, weights, scale, moments, stage.moments + row,
             hidden, row * 2 * n, stage.taps == 1,
         )  # fmt: skip
 
@@ -120,7 +128,7 @@ def _pack(stage, hidden, packed, start, count):
 @jit
 def backward(
     stages, tokens, to_table, weights, transposed, activations, moments, hidden, slopes, packed,
-    outer, outer_packed, slots, gradient,
+    outer, outer_packed, means, slots, gradient,
 ):  # fmt: skip
     """Add a window's part to the gradients with respect to blocks and to the table of tokens.
 
@@ -131,6 +139,7 @@ def backward(
         As `forward` left them.
     slopes, outer : float32 arrays of the size of `hidden`
     outer_packed : float32 array of the size of `packed`
+    means : float32 array [most rows, 2]
     slots : float32 array [n_gradients]
         Holds the gradient with respect to the last stage's output at its `target_slot`.
     gradient : float32 array of the size of `weights`, added to
@@ -163,7 +172,7 @@ def backward(
                 )  # fmt: skip
             if stage.taps > 1:
                 _unpack(stage, outer_packed, outer, start, count)
-        _back_rows(stage, weights, activations, moments, slopes, outer, slots, gradient)
+        _back_rows(stage, weights, activations, moments, slopes, outer, means, slots, gradient)
     first = stage_of(stages, 0)
     width = 2 * first.half // LANES
     for position in range(len(tokens)):
@@ -211,13 +220,18 @@ def _unpack(stage, outer_packed, outer, start, count):
 
 
 @jit
-def _back_rows(stage, weights, activations, moments, slopes, outer, slots, gradient):
-    n, scale = stage.half // LANES, _scale(stage)
+def _back_rows(stage, weights, activations, moments, slopes, outer, means, slots, gradient):
+    n, scale, first = stage.half // LANES, _scale(stage), stage.source // LANES
+    for row in range(stage.rows):
+        back_to_norm(
+            activations, first + row * 2 * n, n, weights, scale, moments, stage.moments + row,
+            slopes, outer, row * 2 * n, stage.taps == 1, gradient, means, row,
+        )  # fmt: skip
     for row in range(stage.rows):
         to = stage.source_slot // LANES + row * 2 * n
-        back(
-            activations, stage.source // LANES + row * 2 * n, n, weights, scale, moments,
-            stage.moments + row, slopes, outer, row * 2 * n, stage.taps == 1, gradient, slots, to,
+        back_to_position(
+            activations, first + row * 2 * n, n, moments, stage.moments + row, outer, row * 2 * n,
+            means, row, slots, to,
         )  # fmt: skip
         past = row - stage.crop
         if stage.residual_slot >= 0 and 0 <= past < stage.rows - 2 * stage.crop:
