@@ -74,7 +74,7 @@ def test_bad_stores_are_one_line(birds_store, tmp_path, capsys):
         if path.is_file() and path.name != "zarr.json":
             path.write_bytes(path.read_bytes()[:-40])
     shutil.copytree(birds_store, newer)
-    change_attributes(newer, format_version=99)
+    change_attributes(newer, lambda attributes: attributes.update(format_version=99))
     (tmp_path / "file").write_text("x")
     for store in (cut, newer, tmp_path, tmp_path / "absent", tmp_path / "file", "-"):
         assert init(store, "-o", tmp_path / "model.toml") == 1, store
