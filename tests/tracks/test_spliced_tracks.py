@@ -99,7 +99,7 @@ def test_parts_and_the_models_own_transcripts_give_the_same(place):
     init = ["tracks-init", "-m", str(place / "model"), "--transcripts", gff, "-q"]
     options = ["--transcript-part", "exon", "--work", work, "--partition-size", "512"]
     assert run([*init, *options]) == 0
-    assert run(["tracks-partition", work, "0", "-q", "-@", "1"]) == 0
+    assert run(["tracks-partition", work, "0", "1", "-q", "-@", "1"]) == 0
     assert run(["tracks-finalise", work, "-o", str(place / "parts"), "-q"]) == 0
     assert table(place / "parts") == rows
     (place / "genes.gff3").touch()
