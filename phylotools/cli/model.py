@@ -76,6 +76,7 @@ def verify_command(model: str | None, device: str) -> None:
     help="BED of what the model is for: scores elsewhere are flagged  [default: the columns that "
     "it was trained on].",
 )  # fmt: skip
+@options.transcript_file_options
 @click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
 @options.force_option
 @options.logging_options
@@ -89,6 +90,9 @@ def export_command(
     card: str | None,
     fasta: str | None,
     training_regions: str | None,
+    transcripts: str | None,
+    transcript_part: str,
+    genetic_code: int | None,
     metrics: str | None,
     force: bool,
 ) -> None:
@@ -96,6 +100,9 @@ def export_command(
 
     A checkpoint file may be given instead, whatever its step. With --fasta the model carries its
     reference sequence, so that annotating a VCF on it needs no option.
+
+    With --transcripts it carries these instead, and scores in them: their parts and their joined
+    sequences, for which --fasta names the genome, a column store, or a FASTA of the transcripts.
     """
     from pathlib import Path
 
@@ -108,6 +115,7 @@ def export_command(
         name, revision, assembly, licence,
         card=path(card), reference=path(fasta),
         training_regions=path(training_regions), metrics=path(metrics),
+        transcripts=path(transcripts), transcript_part=transcript_part, genetic_code=genetic_code,
     )  # fmt: skip
     export_model(Path(run), Path(output), request, force=force)
     options.logger.info("model %s written to %s", name, output)

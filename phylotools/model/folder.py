@@ -38,10 +38,14 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
+TRANSCRIPTS, TRANSCRIPT_SEQUENCES = "transcripts.gff3", "transcripts.fa"
 #: Learning curves, which the card shows.
 PICTURE = "training.svg"
 CALIBRATION = "calibration.tsv"
-_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE, CALIBRATION)
+_HASHED = (
+    *(CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE, CALIBRATION),
+    *(TRANSCRIPTS, TRANSCRIPT_SEQUENCES),
+)
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 
@@ -203,6 +207,12 @@ class Model:
         path = self.folder / REFERENCE
         return path if path.is_file() else None
 
+    @property
+    def transcripts(self) -> tuple[Path, Path] | None:
+        """GFF3 of the transcripts that the folder ships, and FASTA of their sequences."""
+        gff, fasta = self.folder / TRANSCRIPTS, self.folder / TRANSCRIPT_SEQUENCES
+        return (gff, fasta) if gff.is_file() else None
+
     def choose_reference(self, fasta: str | None) -> str:
         """The FASTA that a user gives, else the one that the folder ships.
 
@@ -238,6 +248,8 @@ class ModelDraft:
         FASTA and BED to copy into the folder.
     picture : bytes, optional
         Learning curves, SVG.
+    transcripts : tuple of str, optional
+        GFF3 of transcripts, and FASTA of their joined sequences.
     """
 
     name: str
@@ -249,6 +261,7 @@ class ModelDraft:
     reference: Path | None = None
     training_regions: Path | None = None
     picture: bytes | None = None
+    transcripts: tuple[str, str] | None = None
     check_sequence: str = field(default="ACGTTGCANACCGGTTTACG-ACGATTACATTAGCAT", repr=False)
 
 
@@ -272,6 +285,11 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                     shutil.copyfileobj(packed, plain)
         if draft.picture is not None:
             (folder / PICTURE).write_bytes(draft.picture)
+        if draft.transcripts is not None:
+            for name, text in zip(
+                (TRANSCRIPTS, TRANSCRIPT_SEQUENCES), draft.transcripts, strict=True
+            ):
+                (folder / name).write_text(text, encoding="utf-8")
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "name": draft.name,
@@ -385,6 +403,17 @@ def verify_checksums(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
+def _require_both_of_transcripts(folder: Path) -> None:
+    names = (TRANSCRIPTS, TRANSCRIPT_SEQUENCES)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if len(missing) == 1:
+        raise InputError(
+            f"{missing[0]} is missing, without which the other file of its transcripts is no use",
+            path=folder,
+            remedy="fetch or export the model again",
+        )
+
+
 def open_model(folder: Path, device: str = "cpu") -> Model:
     """Open a model folder after checking every checksum; its network is not loaded yet.
 
@@ -401,6 +430,7 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
     """
     manifest = read_manifest(folder)
     verify_checksums(folder, manifest)
+    _require_both_of_transcripts(folder)
     config_path = str(folder / CONFIG)
     try:
         config = tomllib.loads(read_small_text(config_path))
