@@ -64,8 +64,8 @@ def test_kernels_load_where_nothing_can_be_written():
 
 def test_the_cache_knows_every_file_that_is_compiled_in():
     """Numba itself looks at the entry's own file only."""
-    before = dispatch._compile(dispatch._hash_of_sources())
-    same = dispatch._compile(dispatch._hash_of_sources())
+    before = dispatch._compile(dispatch.hash_of_sources())
+    same = dispatch._compile(dispatch.hash_of_sources())
     other = dispatch._compile("another hash")
     for entries in zip(before, same, other, strict=True):
         names = [entry._cache._impl.filename_base for entry in entries]

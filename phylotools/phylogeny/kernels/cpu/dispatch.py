@@ -161,11 +161,12 @@ def _compile(sources: str) -> tuple[Any, Any]:
     return compiled(prune), compiled(keys)
 
 
-def _hash_of_sources() -> str:
+def hash_of_sources() -> str:
+    """SHA-256 of all files of this folder."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-_compiled_prune, _compiled_keys = _compile(_hash_of_sources())
+_compiled_prune, _compiled_keys = _compile(hash_of_sources())
