@@ -57,7 +57,7 @@ class ConstantModel:
     training_regions: None = None
     substitution: SubstitutionModel = field(default_factory=F81)
     identity: ModelIdentity = field(default_factory=lambda: IDENTITY)
-    score_meaning: str = F81.score_meaning
+    score_meaning: str = "LLR"
     name: str = "constant"
     device: str = "cpu"
 

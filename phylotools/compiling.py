@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core import event
@@ -45,3 +49,19 @@ event.register("numba:compile", _Announcer("once for each verb" if _is_kept else
 #: Decorates functions of arrays and numbers. Those that call each other belong in one file:
 #: numba renews what it cached only when the file of the outer one changes.
 compiled = numba.njit(nogil=True, cache=_is_kept)
+
+
+def compile_entries(sources: Iterable[Path], *entries: Callable[..., Any]) -> list[Any]:
+    """Compile functions that call compiled code of other files.
+
+    Numba looks at the entry's own file alone to see whether what it cached is stale. A hash of
+    `sources`, all files that are compiled in, goes into the names of its files, so that no other
+    version's are read, which may hold types that are no more. Division by zero gives inf.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(sources):
+        digest.update(path.read_bytes())
+    for entry in entries:
+        entry.__qualname__ += digest.hexdigest()[:16]
+    compile_one = numba.njit(nogil=True, cache=_is_kept, error_model="numpy")
+    return [compile_one(entry) for entry in entries]

@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 #: Okabe and Ito 2008: told apart with every kind of colour vision; yellow left out on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -127,7 +127,7 @@ def save_figure(figure: Any, paths: Sequence[Path], *, dpi: int = 200) -> None:
         save_picture(figure, path, path.suffix[1:], dpi=dpi)
 
 
-def save_picture(figure: Any, path: Path, kind: str, *, dpi: int = 200) -> None:
+def save_picture(figure: Any, path: Path | IO[bytes], kind: str, *, dpi: int = 200) -> None:
     """Save a figure as one of `PICTURE_KINDS`, whatever the file is called; no date in it."""
     metadata = {"Date": None} if kind == "svg" else {"Software": "phylotools"}
     figure.savefig(path, format=kind, dpi=dpi, facecolor="white", metadata=metadata)

@@ -35,20 +35,29 @@ def set_threads(threads: int) -> None:
     _wanted = max(1, threads)
 
 
-def map_in_threads(function: Callable[[int], None], arguments: Sequence[int]) -> None:
+def map_in_threads(
+    function: Callable[[int], None], arguments: Sequence[int], threads: int | None = None
+) -> None:
     """Call a function that releases the interpreter's lock for every argument.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : sequence of int
+    threads : int, optional
+        At most so many; those of the likelihood unless given.
 
     Raises
     ------
     Exception
         The first that a call raises.
     """
-    threads = min(_wanted, len(arguments))
+    threads = min(_wanted if threads is None else threads, len(arguments))
     if threads < 2:
         for argument in arguments:
             function(argument)
         return
     if threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="likelihood")
+        _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="compiled")
     for _ in _pools[threads].map(function, arguments):
         pass

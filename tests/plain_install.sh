@@ -64,6 +64,7 @@ windows_per_batch = 2
 window_length = 64
 TOML
 try train train.toml -o run
+try plot training run -o curves
 try model export run -o model --name trained
 try model list >models.txt
 try model info model >model.json

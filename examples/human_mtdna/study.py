@@ -3,7 +3,6 @@
     python study.py sites STORE RESULTS      per-site fits: rate free, with a prior, fixed
     python study.py networks STORE RESULTS   the network of select.toml, and with one thing changed
     python study.py models STORE RESULTS     that network under every substitution model
-    python study.py genes STORE RESULTS      the network without a gene, tested on that gene
 
 Each writes RESULTS/<name>.tsv.gz with scores of every SNV, RESULTS/<name>.npy with the held-out
 species' log-likelihood of each column, and a row of RESULTS/likelihood.tsv.
@@ -23,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from phylotools.io.bed import bed_rows
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
@@ -242,33 +240,14 @@ def study_networks(
             write_scores(results / f"{label}.tsv.gz", columns, fit)
 
 
-def study_genes(study: Study, results: Path, steps: int) -> None:
-    """Train without each gene in turn; score that gene. One table of all genes together."""
-    columns = Columns(study.config)
-    merged = torch.zeros(len(columns.position), 4)
-    for region, _, _ in bed_rows(str(HERE / "data" / "genes.bed")):
-        changed = study.changed(
-            {
-                "data": {"held_out_regions": [str(region)], "held_out_species_fraction": 0.0},
-                "optimiser": {"steps": steps},
-            }
-        )
-        inside = (columns.position >= region.start) & (columns.position < region.end)
-        merged[inside] = train(changed, columns)[0][inside]
-        print("left out", region, flush=True)
-    note(results, "network-leave-gene-out", columns, (merged, F81()))
-    write_scores(results / "network-leave-gene-out.tsv.gz", columns, (merged, F81()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["sites", "networks", "models", "genes"])
+    parser.add_argument("part", choices=["sites", "networks", "models"])
     parser.add_argument("store", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--config", type=Path, default=HERE / "select.toml")
     parser.add_argument("--only", nargs="*", choices=[*VARIATIONS, *MODELS], help="of the networks")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1], help="of the networks")
-    parser.add_argument("--steps", type=int, default=250, help="of a leave-gene-out training")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
@@ -280,8 +259,6 @@ def main() -> None:
     study = Study(tables)
     if arguments.part == "sites":
         study_sites(study.config, arguments.results)
-    elif arguments.part == "genes":
-        study_genes(study, arguments.results, arguments.steps)
     else:
         candidates = MODELS if arguments.part == "models" else VARIATIONS
         names = arguments.only or list(candidates)

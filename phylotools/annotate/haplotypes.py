@@ -95,6 +95,21 @@ class LaidChanges:
         mine, theirs = vars(self), {**vars(others), "owners": others.owners + len(self)}
         return LaidChanges(**{key: np.append(mine[key], theirs[key]) for key in mine})
 
+    def subset(self, chosen: NDArray[np.int64]) -> LaidChanges:
+        """Some of the changes, by rising row."""
+        number = np.full(len(self), -1, dtype=np.int64)
+        number[chosen] = np.arange(len(chosen))
+        terms = number[self.owners] >= 0
+        return LaidChanges(
+            self.contigs[chosen],
+            self.starts[chosen],
+            self.n_refs[chosen],
+            number[self.owners[terms]],
+            self.positions[terms],
+            self.refs[terms],
+            self.alts[terms],
+        )
+
     def llr(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-likelihood ratio of every change, float64 [K].
 
@@ -188,6 +203,17 @@ class HaplotypeLayout:
             )
         trimmed = Change(change.contig, change.start + offset, ref, alt)
         return _moved(trimmed, -self._room(trimmed, to_the_left=True))
+
+    def reach(self, change: Change) -> tuple[int, int]:
+        """First base that a change may replace, wherever it is written, and the one behind all.
+
+        Parameters
+        ----------
+        change : Change
+            From `left_aligned`.
+        """
+        room = self._room(change, to_the_left=False)
+        return change.start, change.start + len(change.ref) + room
 
     def _room(self, change: Change, *, to_the_left: bool) -> int:
         """Bases that an insertion or deletion can move without changing the haplotype."""

@@ -16,6 +16,28 @@ CODE_OF_STATUS = {status: code for code, status in enumerate(STATUSES)}
 
 
 @dataclass(frozen=True)
+class Contexts:
+    """Contexts of alleles, one for each row of `BatchScores.llr`.
+
+    Attributes
+    ----------
+    outcomes : int64 array [C]
+        The allele.
+    transcripts : int64 array [C]
+        Number of the transcript; -1 for the genome itself.
+    pos_sites : int64 array [C]
+        The context's site that is the record's POS; -1 for none.
+    flags : uint8 array [C]
+        Status code that its sites give, see `SiteFlags`.
+    """
+
+    outcomes: NDArray[np.int64]
+    transcripts: NDArray[np.int64]
+    pos_sites: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class JudgedBatch:
     """N records, the outcomes of their alleles, and what must be computed for them.
 
@@ -45,6 +67,10 @@ class JudgedBatch:
         Rows of their LLRs, which have no terms here.
     n_scored : int
         Rows of `BatchScores.llr`.
+    contexts : Contexts, optional
+        Where alleles are scored in transcripts: what the rows are.
+    transcripts : int64 array, by outcome, optional
+        Transcript whose score was kept; -1 for none.
     """
 
     records: RecordTable
@@ -62,6 +88,13 @@ class JudgedBatch:
     indels: LaidChanges
     indel_rows: NDArray[np.int64]
     n_scored: int
+    contexts: Contexts | None = None
+    transcripts: NDArray[np.int64] | None = None
+
+    @property
+    def record_of(self) -> NDArray[np.int64]:
+        """Record of each outcome, int64."""
+        return np.repeat(np.arange(len(self.records)), np.diff(self.first_outcome))
 
 
 class BatchBuilder:

@@ -7,6 +7,7 @@ one. Both give the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -136,6 +137,64 @@ class _SpelledRecords:
         return laid, changes[is_laid, 0], changes[~is_laid]
 
 
+class SiteFlags:
+    """Flags sites that were not trained on, or lie at an end of their contig.
+
+    Parameters
+    ----------
+    lengths : mapping of str to int
+        Contigs in the order of the indices that batches have, and their lengths.
+    half_window : int
+        Positions nearer to an end of their contig are flagged.
+    trained : RegionSet, optional
+        Positions elsewhere are flagged.
+    """
+
+    #: Code of an ordinary site.
+    NONE = 255
+
+    def __init__(
+        self, lengths: Mapping[str, int], half_window: int, trained: RegionSet | None
+    ) -> None:
+        self._contigs = tuple(lengths)
+        self._length_of = np.array(list(lengths.values()), dtype=np.int64)
+        self._half_window = half_window
+        self._trained = trained
+
+    def of_rows(self, batch: JudgedBatch) -> NDArray[np.uint8]:
+        """Status code of each row of `BatchScores.llr`, the graver where its sites have two.
+
+        Returns
+        -------
+        uint8 array [n_scored]
+            `NONE` where no site is flagged.
+        """
+        graver = np.full(batch.n_scored, self.NONE, dtype=np.uint8)
+        site_flags = self._of(batch.site_contigs, batch.site_positions)
+        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
+        indels = batch.indels
+        if len(indels):
+            lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
+            for positions in (indels.starts, lasts):
+                inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
+                np.minimum.at(graver, batch.indel_rows, self._of(indels.contigs, inside))
+        return graver
+
+    def _of(self, contigs: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Status code of each site; the graver status is the smaller."""
+        flags = np.full(len(positions), self.NONE, dtype=np.uint8)
+        edge = self._half_window
+        is_padded = (positions < edge) | (positions >= self._length_of[contigs] - edge)
+        flags[is_padded] = CODE_OF_STATUS[Status.EDGE_PADDED]
+        if self._trained is None:
+            return flags
+        for contig in np.unique(contigs).tolist():
+            rows = np.flatnonzero(contigs == contig)
+            is_inside = contains(self._trained.on(self._contigs[contig]), positions[rows])
+            flags[rows[~is_inside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
+        return flags
+
+
 class Judge:
     """Holds the records of a file against the reference.
 
@@ -170,17 +229,16 @@ class Judge:
         training_regions: RegionSet | None,
         haplotypes: HaplotypeLayout | None,
     ) -> None:
-        self._lengths = genome.contigs
         self._contigs = tuple(genome.contigs)
         self._index_of = {name: index for index, name in enumerate(self._contigs)}
         self._length_of = np.array(list(genome.contigs.values()), dtype=np.int64)
-        self._half_window = half_window
         self._names = contig_names
         self._assembly = assembly
         self._path = path
         self._on_ref_mismatch = on_ref_mismatch
         trained = training_regions
-        self._trained = None if trained is None else trained.spelled_as(self._contigs)
+        trained = None if trained is None else trained.spelled_as(self._contigs)
+        self._flags = SiteFlags(genome.contigs, half_window, trained)
         self._haplotypes = haplotypes
         self._genome = genome
         self._letters = ReferenceLetters(genome)
@@ -389,33 +447,10 @@ class Judge:
 
     def _flag(self, batch: JudgedBatch) -> None:
         """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
-        graver = np.full(batch.n_scored, 255, dtype=np.uint8)
-        site_flags = self._flags(batch.site_contigs, batch.site_positions)
-        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
-        indels = batch.indels
-        if len(indels):
-            lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
-            for positions in (indels.starts, lasts):
-                inside = np.minimum(positions, self._length_of[indels.contigs] - 1)
-                flags = self._flags(indels.contigs, inside)
-                np.minimum.at(graver, batch.indel_rows, flags)
+        row_flags = self._flags.of_rows(batch)
         is_scored = np.flatnonzero(batch.llr_rows >= 0)
-        flags = graver[batch.llr_rows[is_scored]]
-        is_flagged = (flags != 255) & (
+        flags = row_flags[batch.llr_rows[is_scored]]
+        is_flagged = (flags != SiteFlags.NONE) & (
             batch.statuses[is_scored] != CODE_OF_STATUS[Status.REF_MISMATCH]
         )
         batch.statuses[is_scored[is_flagged]] = flags[is_flagged]
-
-    def _flags(self, contigs: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Status code of each site, 255 for an ordinary one; the graver status is the smaller."""
-        flags = np.full(len(positions), 255, dtype=np.uint8)
-        edge = self._half_window
-        is_padded = (positions < edge) | (positions >= self._length_of[contigs] - edge)
-        flags[is_padded] = CODE_OF_STATUS[Status.EDGE_PADDED]
-        if self._trained is None:
-            return flags
-        for contig in np.unique(contigs).tolist():
-            rows = np.flatnonzero(contigs == contig)
-            is_inside = contains(self._trained.on(self._contigs[contig]), positions[rows])
-            flags[rows[~is_inside]] = CODE_OF_STATUS[Status.OUTSIDE_TRAINING]
-        return flags

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from phylotools.annotate.allele_scores import BatchScores
 from phylotools.annotate.judged_batch import JudgedBatch
@@ -30,6 +30,7 @@ from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
 from phylotools.io.regions import RegionSet, choose_regions
+from phylotools.io.transcripts import CODING
 from phylotools.io.variant_table import RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
@@ -38,6 +39,7 @@ from phylotools.io.vcf.text import VcfHeader, quote
 from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
 from phylotools.provenance import command_line
 from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.spliced import SplicedGenome, spliced_genome
 from phylotools.threads import n_cores
 from phylotools.version import __version__
 
@@ -108,6 +110,12 @@ class AnnotationSettings:
         Whether insertions and deletions are scored.
     force : bool
         Replace an existing output.
+    transcripts : str, optional
+        GFF3 or GTF: alleles are scored in the context of its transcripts.
+    transcript_part : str
+        Type of the rows that are joined to a transcript.
+    outside_transcripts : {'skip', 'genome'}, optional
+        Whether alleles outside all transcripts get no score, or that of the genome.
     threads : int, optional
         That compute, and that compress; by default every core compresses.
     batch_size : int, optional
@@ -123,6 +131,9 @@ class AnnotationSettings:
     regions: Sequence[str] = ()
     regions_file: str | None = None
     scores: str | None = None
+    transcripts: str | None = None
+    transcript_part: str = CODING
+    outside_transcripts: Literal["skip", "genome"] | None = None
     score_indels: bool = True
     force: bool = False
     threads: int | None = None
@@ -159,14 +170,21 @@ def annotate_file(
         No output is left behind.
     """
     settings = settings or AnnotationSettings()
-    fields = InfoFields(settings.tag)
+    in_transcripts = settings.transcripts is not None
+    if in_transcripts and settings.scores is not None:
+        raise UsageError(
+            "--scores: tracks have the scores of the genome, not of transcripts; leave out one"
+        )
+    fields = InfoFields(settings.tag, in_transcripts)
     reference = model.choose_reference(settings.fasta)
-    inputs = [variants, reference, settings.regions_file, settings.scores]
+    inputs = [variants, reference, settings.regions_file, settings.scores, settings.transcripts]
     refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_variants(variants))
         _check_output(output, source, settings)
         genome = stack.enter_context(ReferenceGenome.open(reference))
+        if settings.transcripts is not None:
+            genome = spliced_genome(genome, settings.transcripts, settings.transcript_part)
         scorer = Scorer(
             model,
             genome,
@@ -191,12 +209,13 @@ def annotate_file(
             advice=_advice(),
             score_indels=settings.score_indels,
             tracks=tracks,
+            scores_outside=settings.outside_transcripts != "skip",
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.with_lines(
             [
                 *fields.header_lines(model.score_meaning),
-                _provenance_line(scorer, reference, settings.tag),
+                _provenance_line(scorer, reference, settings),
             ]
         )
         sink = stack.enter_context(_open_sink(output, source, fields, settings))
@@ -232,7 +251,7 @@ def _open_sink(
         if source.rows is None:
             yield sink
             return
-        with source.rows.open_sink(sink.write_header, fields.keys) as rows:
+        with source.rows.open_sink(sink.write_header, fields.written_keys) as rows:
             yield rows
 
 
@@ -293,17 +312,21 @@ def _wanted_blocks(
     return source.blocks if found is None else found
 
 
-def _provenance_line(scorer: Scorer, reference: str, tag: str) -> bytes:
+def _provenance_line(scorer: Scorer, reference: str, settings: AnnotationSettings) -> bytes:
     model = scorer.model
+    spliced = {}
+    if isinstance(scorer.genome, SplicedGenome):
+        spliced = {"Transcripts": Path(scorer.genome.transcripts.path).name}
     values = {
         "Version": __version__,
         **model.identity.header_facts(),
         "Reference": Path(reference).name,
+        **spliced,
         "Precision": scorer.precision,
         "Command": command_line(),
     }
     text = ",".join(f"{key}={quote(str(value))}" for key, value in values.items())
-    return f"##phylotools_annotate=<ID={tag},{text}>".encode("utf-8", "surrogateescape")
+    return f"##phylotools_annotate=<ID={settings.tag},{text}>".encode("utf-8", "surrogateescape")
 
 
 def _advice() -> str:

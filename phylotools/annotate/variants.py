@@ -6,6 +6,7 @@ blocks at once: `VariantAnnotator.judge`, `score` and `write`.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
+from phylotools.annotate.contexts import ContextFinder, transcript_text, worst_kept
 from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
@@ -24,12 +26,13 @@ from phylotools.annotate.lookup import ScoreTracks
 from phylotools.errors import UsageError, shown_path
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
-from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
+from phylotools.io.vcf.alleles import SCORED_STATUSES, SPLICED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
-from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries
+from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
 from phylotools.scoring.reference import AssemblyCheck, ContigNames
 from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.spliced import SplicedGenome
 
 logger = logging.getLogger("phylotools")
 
@@ -52,6 +55,8 @@ class InfoFields:
     ----------
     tag : str
         Their common prefix.
+    in_transcripts : bool
+        Whether alleles are scored in transcripts, so that there is one that names it.
 
     Raises
     ------
@@ -60,6 +65,7 @@ class InfoFields:
     """
 
     tag: str = DEFAULT_TAG
+    in_transcripts: bool = False
 
     def __post_init__(self) -> None:
         if not _TAG.fullmatch(self.tag):
@@ -72,6 +78,16 @@ class InfoFields:
         """Keys of LLR, status, rate and entropy."""
         return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
 
+    @property
+    def transcript_key(self) -> str:
+        """Key of the transcript."""
+        return f"{self.tag}_TRANSCRIPT"
+
+    @property
+    def written_keys(self) -> tuple[str, ...]:
+        """All keys that are written, in the order of the INFO column."""
+        return (self.transcript_key, *self.keys) if self.in_transcripts else self.keys
+
     def header_lines(self, score_meaning: str) -> list[bytes]:
         """``##INFO`` lines that declare them.
 
@@ -81,13 +97,17 @@ class InfoFields:
             What the LLR is under the model's substitution model.
         """
         llr, status, rate, entropy_key = self.keys
-        scored = "|".join(Status)
-        declared = (
+        statuses = (s for s in Status if self.in_transcripts or s not in SPLICED_STATUSES)
+        scored = "|".join(statuses)
+        declared = [
             (llr, "A", "Float", score_meaning),
             (status, "A", "String", f"What became of ALT: {scored}"),
             (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
             (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),
-        )
+        ]
+        if self.in_transcripts:
+            meaning = "Transcript in whose context ALT has its lowest score, the one given"
+            declared.append((self.transcript_key, "A", "String", meaning))
         return [
             f'##INFO=<ID={key},Number={number},Type={kind},Description="{text}">'.encode()
             for key, number, kind, text in declared
@@ -135,6 +155,9 @@ class VariantAnnotator:
     score_indels : bool
     tracks : ScoreTracks, optional
         Asked before the network.
+    scores_outside : bool
+        Where the scorer's genome is a `SplicedGenome`: whether alleles outside its transcripts are
+        scored in the genome.
 
     Attributes
     ----------
@@ -157,6 +180,7 @@ class VariantAnnotator:
         advice: str = "give the reference that its contigs belong to",
         score_indels: bool = True,
         tracks: ScoreTracks | None = None,
+        scores_outside: bool = False,
     ) -> None:
         self._path = path
         self._advice = advice
@@ -164,23 +188,37 @@ class VariantAnnotator:
         self._on_ref_mismatch = on_ref_mismatch
         fields = fields or InfoFields()
         self._tag = fields.tag.encode()
-        self._old_entries = info_keys_pattern(fields.keys)
+        self._transcript_key = fields.transcript_key.encode()
+        self._old_entries = info_keys_pattern((*fields.keys, fields.transcript_key))
         parts = [key.encode() + b"=" for key in fields.keys]
         parts[1:] = [b";" + part for part in parts[1:]]
         self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
         self._key_ends = np.cumsum([len(part) for part in parts])
-        self.contig_names = ContigNames(header.contigs, scorer.genome, path)
-        self.assembly = AssemblyCheck(path, scorer.genome.path)
+        spliced = scorer.genome if isinstance(scorer.genome, SplicedGenome) else None
+        genome = scorer.genome if spliced is None else spliced.genome
+        self.contig_names = ContigNames(header.contigs, genome, path)
+        self.assembly = AssemblyCheck(path, genome.path)
         self._judge = Judge(
-            scorer.genome,
-            scorer.half_window,
+            genome,
+            # In transcripts it is their ends that count.
+            scorer.half_window if spliced is None else 0,
             self.contig_names,
             self.assembly,
             path,
             on_ref_mismatch=on_ref_mismatch,
             training_regions=training_regions,
-            haplotypes=HaplotypeLayout(scorer.genome) if score_indels else None,
+            haplotypes=HaplotypeLayout(genome) if score_indels else None,
         )
+        self._contexts: ContextFinder | None = None
+        self._transcript_texts: list[bytes] = []
+        if spliced is not None:
+            self._contexts = ContextFinder(
+                spliced,
+                scorer.half_window,
+                scores_outside=scores_outside,
+                haplotypes=score_indels,
+            )
+            self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
         self._scores = AlleleScorer(scorer, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
@@ -240,7 +278,7 @@ class VariantAnnotator:
         self.contig_names.refuse_foreign(self._advice, is_complete=False)
         if self._on_ref_mismatch != "warn":
             self.assembly.refuse_early()
-        return judged
+        return judged if self._contexts is None else self._contexts.contexts(judged)
 
     def score(self, judged: JudgedBatch, check: Callable[[], None] = lambda: None) -> BatchScores:
         """Compute the numbers of a batch.
@@ -258,9 +296,18 @@ class VariantAnnotator:
         """
         return self._scores.score(judged, check)
 
+    def worst_kept(self, judged: JudgedBatch, scores: BatchScores) -> JudgedBatch:
+        """The batch with the lowest score of each allele that was scored in several transcripts."""
+        return judged if judged.contexts is None else worst_kept(judged, scores.llr)
+
+    def transcript(self, number: int) -> str:
+        """Name of a transcript by its number in a batch; empty for none."""
+        return self._transcript_texts[number].decode() if number >= 0 else ""
+
     def write(self, judged: JudgedBatch, scores: BatchScores) -> AnnotatedBatch:
         """The lines of a batch with its numbers."""
-        records = self._without_old_entries(judged.records)
+        judged = self.worst_kept(judged, scores)
+        records = self._with_transcripts(self._without_old_entries(judged.records), judged)
         llr, rate = fixed_text(scores.llr), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
@@ -318,6 +365,21 @@ class VariantAnnotator:
                 shown_path(self._path),
                 self.statuses[Status.OUTSIDE_TRAINING],
             )
+
+    def _with_transcripts(self, records: RecordTable, judged: JudgedBatch) -> RecordTable:
+        """The records with the transcripts that their scores are from."""
+        if judged.transcripts is None:
+            return records
+        texts = [*self._transcript_texts, b"."]
+        names = [texts[number] for number in judged.transcripts.tolist()]
+        bounds = itertools.pairwise(judged.first_outcome.tolist())
+        key = self._transcript_key + b"="
+        return records.with_info(
+            {
+                record: with_entry(records.column(record, 7), key + b",".join(names[first:last]))
+                for record, (first, last) in enumerate(bounds)
+            }
+        )
 
     def _without_old_entries(self, records: RecordTable) -> RecordTable:
         """The records without INFO entries of the keys that are to be written."""

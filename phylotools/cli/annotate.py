@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Look scores up first in the bigWigs of `phylotools tracks`; the rest is computed.",
 )
+@options.transcripts_option
+@options.transcript_part_option
+@options.outside_transcripts_option
 @click.option(
     "--indels/--no-indels",
     default=True,
@@ -81,6 +84,9 @@ def annotate_command(
     regions: tuple[str, ...],
     regions_file: str | None,
     scores: str | None,
+    transcripts: str | None,
+    transcript_part: str,
+    outside_transcripts: Literal["skip", "genome"] | None,
     indels: bool,
     threads: int | None,
     device: str,
@@ -100,9 +106,11 @@ def annotate_command(
     """
     if variants == "-" and sys.stdin.isatty():
         raise click.UsageError("give a VCF, a BCF or a table, or pipe one in")
+    if transcripts == "-":
+        raise click.UsageError("--transcripts cannot be stdin: give a file")
     if variants == regions_file == "-":
         raise click.UsageError("variants and --regions-file cannot both be stdin")
-    inputs = [variants, fasta, regions_file, scores]
+    inputs = [variants, fasta, regions_file, scores, transcripts]
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     stopwatch = options.Stopwatch()
     with options.importing():
@@ -123,6 +131,9 @@ def annotate_command(
             regions=regions,
             regions_file=regions_file,
             scores=scores,
+            transcripts=transcripts,
+            transcript_part=transcript_part,
+            outside_transcripts=outside_transcripts,
             score_indels=indels,
             force=force,
             threads=threads,

@@ -32,7 +32,7 @@ VERBS = {
     "embed": "Regions to embedding vectors: Parquet, npz, zarr or text.",
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
-    "plot": "Logos, embeddings, scores by class or frequency: SVG, PNG and TSV.",
+    "plot": "Logos, embeddings, scores, learning curves: SVG, PNG and TSV.",
     "model": "List, describe, verify and export models.",
     "tree": "Fit a tree's branch lengths to the columns of a store.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",

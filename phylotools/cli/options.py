@@ -53,6 +53,23 @@ device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
+transcripts_option = click.option(
+    "--transcripts",
+    metavar="GFF3|GTF",
+    help="Score in the context of these transcripts, introns left out; of several the lowest.",
+)
+transcript_part_option = click.option(
+    "--transcript-part",
+    default="CDS",
+    show_default=True,
+    metavar="TYPE",
+    help="Rows of --transcripts that are joined, by their third column: CDS, exon ...",
+)
+outside_transcripts_option = click.option(
+    "--outside-transcripts",
+    type=click.Choice(["skip", "genome"]),
+    help="Alleles outside all transcripts: leave without a score, or score in the genome.",
+)
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
 
 

@@ -1,4 +1,4 @@
-"""`phylotools plot`: logos, embeddings, and scores by class or frequency."""
+"""`phylotools plot`: logos, embeddings, scores by class or frequency, learning curves."""
 
 from __future__ import annotations
 
@@ -353,6 +353,46 @@ def frequency_command(
         watch=watch,
         summary_json=summary_json,
         facts=facts | {"counts": found.counts},
+    )
+
+
+@plot_command.command(name="training")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@_output_option
+@options.force_option
+@options.summary_option
+@options.logging_options
+@options.outputs_together
+def training_command(
+    runs: tuple[str, ...], output: str, force: bool, summary_json: str | None
+) -> None:
+    """Learning curves of training runs, going on or complete.
+
+    RUN is the folder of `phylotools train`, or the metrics.tsv in it.
+
+    \b
+    phylotools plot training run/ -o curves.svg
+    phylotools plot training seed1/ seed2/ seed3/ -o seeds
+    """
+    watch = options.Stopwatch()
+    files = _prepare(output, summary_json, force=force, inputs=runs)
+    from phylotools.plots.output import PlotTable
+    from phylotools.plots.wording import footer_text
+    from phylotools.training.curves import curves_rows, figures_of, read_runs
+    from phylotools.training.curves_drawing import draw_learning_curves
+
+    found = read_runs(runs)
+    figures = figures_of(found)
+    facts = {"Plot": "training", "Runs": ", ".join(run.name for run in found)}
+    _conclude(
+        files,
+        lambda: draw_learning_curves(found, footer_text({})),
+        PlotTable(facts, ("run", "step", "is_kept", *figures), curves_rows(found, figures)),
+        force=force,
+        what=counted(len(found), "run"),
+        watch=watch,
+        summary_json=summary_json,
+        facts=facts | {"curves": [run.summary() for run in found]},
     )
 
 

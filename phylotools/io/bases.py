@@ -11,6 +11,7 @@ BASES_AND_N = "ACGTN"
 #: Green, blue, yellow and red, as is usual, in hues that all tell apart (Okabe and Ito 2008).
 BASE_COLOURS = ("#009E73", "#0072B2", "#E69F00", "#D55E00")
 COMPLEMENT = dict(zip(BASES, reversed(BASES), strict=True))
+_COMPLEMENT_OF_LETTER = bytes.maketrans(BASES.encode(), BASES[::-1].encode())
 #: Codes of every letter other than A, C, G and T, and of a gap in an alignment.
 N, GAP = 4, 5
 #: Added to the code of a lower-case (soft-masked) base.
@@ -61,3 +62,8 @@ for _table in (CODE_OF_BYTE, ALIGNED_CODE_OF_BYTE, ALIGNED_COMPLEMENT_OF_BYTE):
 def base_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Codes 0 to 3 of A, C, G and T in any case, 4 of any other byte."""
     return np.minimum(CODE_OF_BYTE[letters] & np.uint8(CODE_MASK), np.uint8(N))
+
+
+def reverse_complement(letters: bytes) -> bytes:
+    """The other strand of upper-case letters; those that are no base stay as they are."""
+    return letters[::-1].translate(_COMPLEMENT_OF_LETTER)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
-from phylotools.io.bases import CODE_MASK, CODE_OF_BYTE, NO_CODE
+from phylotools.io.bases import CODE_MASK, CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.closing import Closing
 from phylotools.io.fasta import Fasta
 from phylotools.io.regions import Region
@@ -136,6 +136,10 @@ class ReferenceGenome(Closing):
     def bases(self, region: Region) -> NDArray[np.uint8]:
         """`fetch` without the soft mask: 0 to 4."""
         return self.fetch(region) & np.uint8(CODE_MASK)
+
+    def letters(self, region: Region) -> bytes:
+        """`fetch` as upper-case letters A, C, G, T, and N for any other."""
+        return LETTER_OF_CODE[self.bases(region)].tobytes()
 
     def close(self) -> None:
         """Close the file."""

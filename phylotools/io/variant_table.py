@@ -339,7 +339,8 @@ class _ParquetSink(RowSink):
         self._arrow = pyarrow
         self._kept = [name for name in schema.names if name not in keys]
         schema = pyarrow.schema([schema.field(name) for name in self._kept], schema.metadata)
-        types = (pyarrow.float64(), pyarrow.string(), pyarrow.float64(), pyarrow.float64())
+        types = [pyarrow.float64(), pyarrow.string(), pyarrow.float64(), pyarrow.float64()]
+        types = [pyarrow.string()] * (len(keys) - len(types)) + types
         for key, kind in zip(keys, types, strict=True):
             schema = schema.append(pyarrow.field(key, kind))
         self._schema = schema
@@ -356,7 +357,7 @@ class _ParquetSink(RowSink):
         values = [
             [None if value == b"." else value.decode() for value in column]
             for column in zip(*self._values(text), strict=True)
-        ] or [[]] * 4
+        ] or [[]] * len(self._starts)
         added = [
             arrow.array(column if field.type == arrow.string() else [_number(x) for x in column],
                         field.type)

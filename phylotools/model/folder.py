@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
-_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS)
+#: Learning curves, which the card shows.
+PICTURE = "training.svg"
+_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE)
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 
@@ -216,6 +218,8 @@ class ModelDraft:
         Markdown.
     reference, training_regions : Path, optional
         FASTA and BED to copy into the folder.
+    picture : bytes, optional
+        Learning curves, SVG.
     """
 
     name: str
@@ -226,6 +230,7 @@ class ModelDraft:
     card: str
     reference: Path | None = None
     training_regions: Path | None = None
+    picture: bytes | None = None
     check_sequence: str = field(default="ACGTTGCANACCGGTTTACG-ACGATTACATTAGCAT", repr=False)
 
 
@@ -247,6 +252,8 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                 # Other tools take a gzip file of this name for text.
                 with open_input(source) as packed, (folder / name).open("wb") as plain:
                     shutil.copyfileobj(packed, plain)
+        if draft.picture is not None:
+            (folder / PICTURE).write_bytes(draft.picture)
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "name": draft.name,

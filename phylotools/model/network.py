@@ -137,6 +137,7 @@ class ByteNet(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+        self._is_frozen = False
         self.embedding = EquivariantEmbedding(spec.channels)
         self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
         self.norm = PositionNorm(spec, spec.channels)
@@ -164,6 +165,16 @@ class ByteNet(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
+        if not self._is_frozen and _is_plain(self.embedding.weight) and _is_plain(tokens):
+            # Imported here: a network that scores alone has no use for what it compiles.
+            from phylotools.model import halved
+
+            if halved.suits(self.spec):
+                return halved.halved_theta(self, tokens)
+        return self.dense(tokens)
+
+    def dense(self, tokens: Tensor) -> Tensor:
+        """The same by torch's products: of any shape, on any device, differentiable twice."""
         theta: Tensor = self.output(F.gelu(self.embed(tokens)))
         return theta
 
@@ -172,4 +183,10 @@ class ByteNet(nn.Module):
         for part in self.modules():
             if isinstance(part, _Frozen):
                 part.freeze()
+        self._is_frozen = True
         return self.eval().requires_grad_(False)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether compiled code can read it."""
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -47,10 +49,28 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     InputError
         If the file cannot be read or is no complete safetensors file.
     """
+    with _opened(path) as handle:
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        return tensors, handle.metadata() or {}
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Metadata of a safetensors file, whose tensors stay on the disk.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no complete safetensors file.
+    """
+    with _opened(path) as handle:
+        return handle.metadata() or {}
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with safetensors.safe_open(os.fspath(path), framework="pt", device="cpu") as handle:
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-            return tensors, handle.metadata() or {}
+            yield handle
     except FileNotFoundError:
         raise InputError("there is no such file", path=path) from None
     except (safetensors.SafetensorError, OSError) as error:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError, UsageError
+from phylotools.errors import UsageError
 from phylotools.io.bed import bed_rows
 from phylotools.io.contigs import contig_resolver
 from phylotools.io.files import numbered_lines, open_input
+from phylotools.io.gff import GFF_HEADER, gff_rows
 from phylotools.io.regions import MAX_COORDINATE, Region
 
-_GFF_HEADER = b"##gff-version"
 _STRANDS = frozenset("+-")
-_GTF_ITEM = re.compile(r'\s*([^\s";]+)\s+(?:"([^"]*)"|([^";]*))\s*(?:;|$)')
 #: What names a feature best, the best first.
 _NAME_KEYS = (
     *("Name", "gene_name", "gene", "transcript_name", "product", "ID", "gene_id", "Parent"),
@@ -72,7 +69,7 @@ def read_features(path: str, span: tuple[int, int] = _EVERYWHERE) -> Iterator[Fe
     """
     if path == "-":
         raise UsageError("an annotation is read twice and cannot come from stdin (-)")
-    return _gff_rows(path, span) if _is_gff(path) else _bed_features(path, span)
+    return _gff_features(path, span) if _is_gff(path) else _bed_features(path, span)
 
 
 def features_within(
@@ -115,7 +112,7 @@ def holds_intervals(path: str) -> bool:
 
 def _is_gff(path: str) -> bool:
     fields = _first_row(path)
-    return fields == [_GFF_HEADER] or (
+    return fields == [GFF_HEADER] or (
         len(fields) >= 8
         and fields[3].strip().isdigit()
         and fields[4].strip().isdigit()
@@ -128,8 +125,8 @@ def _first_row(path: str) -> list[bytes]:
     """Fields of the first line of data, or the header of GFF alone; empty if there is none."""
     with open_input(path) as handle:
         for _, raw in numbered_lines(handle, path):
-            if raw.startswith(_GFF_HEADER):
-                return [_GFF_HEADER]
+            if raw.startswith(GFF_HEADER):
+                return [GFF_HEADER]
             words = raw.removeprefix(BOM_UTF8).split()
             if words and not raw.startswith(b"#") and words[0] not in (b"track", b"browser"):
                 return raw.split(b"\t") if b"\t" in raw else words
@@ -145,55 +142,12 @@ def _bed_features(path: str, span: tuple[int, int]) -> Iterator[Feature]:
         yield Feature(region, "" if name == "." else name, strand if strand in _STRANDS else ".")
 
 
-def _gff_rows(path: str, span: tuple[int, int]) -> Iterator[Feature]:
-    remedy = "GFF and GTF have nine columns, separated by tabs; start and end are 1-based"
-    n_found = 0
-    with open_input(path) as handle:
-        for number, raw in numbered_lines(handle, path):
-            if b"\0" in raw:
-                raise InputError("is no text", path=path, line=number, remedy=remedy)
-            if raw.startswith((b"##FASTA", b">")):
-                break
-            if raw.startswith(b"#") or not raw.strip():
-                continue
-            fields = raw.split(b"\t", 8)
-            if len(fields) < 8:
-                problem = f"{len(fields)} columns where a GFF row has nine"
-                raise InputError(problem, path=path, line=number, remedy=remedy)
-            start, end = (_coordinate(text, path, number, remedy) for text in fields[3:5])
-            if not 1 <= start <= end:
-                problem = f"start {start} and end {end} span nothing"
-                raise InputError(problem, path=path, line=number, remedy=remedy)
-            n_found += 1
-            if end > span[0] and start <= span[1]:
-                yield _gff_feature(start, end, [text.decode("utf-8", "replace") for text in fields])
-    if not n_found:
-        raise InputError("holds no feature", path=path, remedy=remedy)
-
-
-def _gff_feature(start: int, end: int, fields: list[str]) -> Feature:
-    attributes = fields[8].rstrip("\r\n") if len(fields) > 8 else ""
-    strand = fields[6] if fields[6] in _STRANDS else "."
-    region = Region(fields[0], start - 1, end)
-    return Feature(region, _feature_name(attributes), strand, fields[2])
-
-
-def _coordinate(text: bytes, path: str, line: int, remedy: str) -> int:
-    if text.isdigit() and len(text) < 14 and int(text) <= MAX_COORDINATE:
-        return int(text)
-    shown = text[:40].decode("utf-8", "replace")
-    raise InputError(f"{shown!r} is not a position", path=path, line=line, remedy=remedy)
-
-
-def _feature_name(attributes: str) -> str:
-    """The best name in the ninth column of GFF3 (``Name=x;``) or GTF (``gene_name "x";``)."""
-    if "=" in attributes.partition(" ")[0]:
-        pairs = (item.partition("=") for item in attributes.split(";"))
-        found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
-    else:
-        items = _GTF_ITEM.finditer(attributes)
-        found = {match[1]: match[2] if match[2] is not None else match[3] for match in items}
-    return next((found[key] for key in _NAME_KEYS if found.get(key)), "")
+def _gff_features(path: str, span: tuple[int, int]) -> Iterator[Feature]:
+    for row in gff_rows(path, span=span):
+        region = Region(row.contig, row.start, row.end)
+        found = row.attributes
+        name = next((found[key] for key in _NAME_KEYS if found.get(key)), "")
+        yield Feature(region, name, row.strand, row.kind)
 
 
 class OverlapIndex:

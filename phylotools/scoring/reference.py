@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
-from phylotools.io.bases import BASES, LETTER_OF_CODE
+from phylotools.io.bases import BASES
 from phylotools.io.contigs import resolve_contigs, spellings
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
@@ -90,7 +90,7 @@ class ReferenceLetters:
         return letters
 
     def _read(self, contig: str, start: int, end: int) -> bytes:
-        return LETTER_OF_CODE[self.genome.bases(Region(contig, start, end))].tobytes()
+        return self.genome.letters(Region(contig, start, end))
 
 
 class ReferenceStretches(NamedTuple):

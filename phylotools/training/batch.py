@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from phylotools.phylogeny.likelihood import PruningPlan
 from phylotools.store import schema
+from phylotools.training.any_row import REFERENCE, read_row
 from phylotools.training.segments import Segment
 from phylotools.training.windows import Windows, fill_sites
 
@@ -31,6 +33,7 @@ class Batch:
     held_out_states : Tensor of uint8, shape (C, S)
         The same columns with nothing held out.
     reference : Tensor of uint8, shape (C,)
+        The base in `tokens` at the column: the reference's, or that of the species read instead.
     weight : Tensor of float32, shape (C,)
     plan : PruningPlan
     """
@@ -72,29 +75,32 @@ class BatchMaker:
     held_out_species: NDArray[np.int64]
     plan: PruningPlan
 
-    def make(self, picked: Sequence[tuple[Segment, Windows, int]]) -> Batch:
-        """A batch of windows, each given by its segment, that one's windows and an index."""
-        bounds = [w.first_column[index : index + 2].tolist() for _, w, index in picked]
-        total = sum(end - start for start, end in bounds)
-        span = self.width + 2 * self.half_window
-        around = np.empty((len(picked), span), dtype=np.uint8)
-        site = np.empty(total, dtype=np.int64)
-        bases = np.empty((total, picked[0][0].bases.shape[1]), dtype=np.uint8)
-        own_weight = np.ones(total, dtype=np.float32)
-        done = 0
-        for row, (segment, windows, index) in enumerate(picked):
-            run, start = int(windows.run[index]), int(windows.start[index])
-            first = start - self.half_window + int(segment.origin[run])
-            around[row] = segment.reference[first : first + span]
-            begin, end = bounds[row]
-            here = slice(done, done + end - begin)
-            fill_sites(segment.runs, run, start, site[here])
-            site[here] += row * self.width
-            bases[here] = segment.bases[begin:end]
-            if segment.weight is not None:
-                own_weight[here] = segment.weight[begin:end]
-            done += end - begin
-        own = around[:, self.half_window : self.half_window + self.width].ravel()[site]
+    def make(
+        self,
+        picked: Sequence[tuple[Segment, Windows, int]],
+        read_through: Sequence[int] | None = None,
+    ) -> Batch:
+        """Put a batch together.
+
+        Parameters
+        ----------
+        picked : sequence of (Segment, Windows, int)
+            Each window by its segment, that one's windows and an index.
+        read_through : sequence of int, optional
+            The species whose row each window is read through, or `REFERENCE`, as all are unless
+            given. Only the columns in which that species has a base are in the batch.
+        """
+        around = np.empty((len(picked), self.width + 2 * self.half_window), dtype=np.uint8)
+        species = [REFERENCE] * len(picked) if read_through is None else read_through
+        found = [
+            self._read(*window, row, tokens)
+            for window, row, tokens in zip(picked, species, around, strict=True)
+        ]
+        site = np.concatenate([row * self.width + part.site for row, part in enumerate(found)])
+        own, bases, own_weight = (
+            np.concatenate([getattr(part, name) for part in found])
+            for name in ("own", "bases", "weight")
+        )
         masked = (own & schema.SOFT_MASK) != 0
         weight = np.where(masked, self.soft_mask_weight, 1.0).astype(np.float32) * own_weight
         everything = shown = torch.from_numpy(bases)
@@ -111,3 +117,50 @@ class BatchMaker:
             torch.from_numpy(weight),
             self.plan,
         )
+
+    def _read(
+        self,
+        segment: Segment,
+        windows: Windows,
+        index: int,
+        species: int,
+        tokens: NDArray[np.uint8],
+    ) -> _Columns:
+        """The columns of a window, whose sequence goes into `tokens`."""
+        run, start = int(windows.run[index]), int(windows.start[index])
+        begin, end = windows.first_column[index : index + 2].tolist()
+        first = start - self.half_window + int(segment.origin[run])
+        tokens[:] = segment.reference[first : first + len(tokens)]
+        site = np.empty(end - begin, dtype=np.int64)
+        fill_sites(segment.runs, run, start, site)
+        own = tokens[self.half_window + site]
+        bases = segment.bases[begin:end]
+        weight = np.ones(len(site), np.float32)
+        if segment.weight is not None:
+            weight = segment.weight[begin:end]
+        if species == REFERENCE:
+            return _Columns(site, own, bases, weight)
+        site, column = read_row(segment, windows, index, species, tokens)
+        kept = column - begin
+        masked = own[kept] & schema.SOFT_MASK
+        return _Columns(site, bases[kept, species] | masked, bases[kept], weight[kept])
+
+
+class _Columns(NamedTuple):
+    """Columns of one window.
+
+    Attributes
+    ----------
+    site : int64 array [C]
+        Offsets in the window.
+    own : uint8 array [C]
+        Codes of the sequence there, with the reference's soft-mask bit.
+    bases : uint8 array [C, S]
+    weight : float32 array [C]
+        The store's.
+    """
+
+    site: NDArray[np.int64]
+    own: NDArray[np.uint8]
+    bases: NDArray[np.uint8]
+    weight: NDArray[np.float32]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from phylotools.errors import InputError
 from phylotools.io.files import atomic_path
 from phylotools.model.site_model import SiteModel, SiteModelSpec
-from phylotools.model.weights import build_site_model, load_tensors, save_tensors
+from phylotools.model.weights import build_site_model, load_metadata, load_tensors, save_tensors
 from phylotools.provenance import RunRecord
 
 FORMAT = "phylotools checkpoint 2"
@@ -107,11 +107,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If it is damaged or no checkpoint.
     """
     tensors, metadata = load_tensors(path)
-    found = metadata.get("format", "")
-    if found != FORMAT and found.startswith("phylotools checkpoint"):
-        raise InputError("another version of phylotools made this checkpoint", path=path)
-    if found != FORMAT:
-        raise InputError("not a phylotools checkpoint", path=path)
+    _check_format(path, metadata)
     try:
         return Checkpoint(
             _parse_progress(_parse_table("progress", metadata["progress"])),
@@ -121,7 +117,35 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors,
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"the checkpoint's metadata are damaged ({error})", path=path) from None
+        raise _damaged(path, error) from None
+
+
+def read_progress(path: Path) -> Progress:
+    """Where a run stands, without reading its tensors.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is damaged or none.
+    """
+    metadata = load_metadata(path)
+    _check_format(path, metadata)
+    try:
+        return _parse_progress(_parse_table("progress", metadata["progress"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def _check_format(path: Path, metadata: dict[str, str]) -> None:
+    found = metadata.get("format", "")
+    if found != FORMAT and found.startswith("phylotools checkpoint"):
+        raise InputError("another version of phylotools made this checkpoint", path=path)
+    if found != FORMAT:
+        raise InputError("not a phylotools checkpoint", path=path)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"the checkpoint's metadata are damaged ({error})", path=path)
 
 
 def _parse_table(name: str, text: str) -> dict[str, Any]:

@@ -24,6 +24,9 @@ class DataConfig:
     ----------
     stores : list of str
         Column stores; relative paths start at the configuration file's folder.
+    store_weights : list of float
+        Of each store: the share of its windows that an epoch takes, other ones in each. All of
+        them unless given.
     held_out_contigs : list of str
         Never trained on, scored at every evaluation.
     held_out_regions : list of str
@@ -42,6 +45,11 @@ class DataConfig:
         zero would have probability zero. The default is IQ-TREE's.
     soft_mask_weight : float
         Weight of lower-case (repeat) reference positions in the loss.
+    any_row_weight : float
+        Probability that a training window is read through another species of the alignment than
+        the reference, drawn among those with bases in half of the window's columns.
+    any_row_until : float
+        Share of the run after which the reference alone is read.
     buffer_bytes : int, optional
         Memory for columns. Training columns that fit are held in it and shuffled as one; of more,
         half is shuffled while the other half is read. `DEFAULT_BUFFER` unless given.
@@ -50,6 +58,7 @@ class DataConfig:
     """
 
     stores: list[str]
+    store_weights: list[float] = field(default_factory=list)
     held_out_contigs: list[str] = field(default_factory=list)
     held_out_regions: list[str] = field(default_factory=list)
     held_out_regions_file: str = ""
@@ -58,8 +67,15 @@ class DataConfig:
     minimum_species: int = 2
     minimum_branch_length: float = 1e-6
     soft_mask_weight: float = 1.0
+    any_row_weight: float = 0.0
+    any_row_until: float = 1.0
     buffer_bytes: int | None = None
     workers: int | None = None
+
+    @property
+    def weights(self) -> list[float]:
+        """Of each store."""
+        return self.store_weights or [1.0] * len(self.stores)
 
     @property
     def buffer(self) -> int:

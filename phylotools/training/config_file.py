@@ -177,6 +177,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.minimum_branch_length": data.minimum_branch_length,
         "data.soft_mask_weight": data.soft_mask_weight,
         "data.workers": data.workers or 0,
+        "data.any_row_weight": data.any_row_weight,
+        "data.any_row_until": data.any_row_until,
         "optimiser.weight_decay": optimiser.weight_decay,
         "optimiser.warmup_steps": optimiser.warmup_steps,
         "optimiser.final_fraction": optimiser.final_fraction,
@@ -188,6 +190,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.soft_mask_weight": (data.soft_mask_weight, 1000),
         "data.buffer_bytes": (data.buffer, 1 << 50),
         "data.workers": (data.workers or 0, 256),
+        "data.any_row_weight": (data.any_row_weight, 1),
+        "data.any_row_until": (data.any_row_until, 1),
         "optimiser.steps": (optimiser.steps, 10**9),
         "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
         "optimiser.learning_rate": (optimiser.learning_rate, 10),
@@ -215,6 +219,10 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     errors += [
         f"data.stores: there is no {path}" for path in config.store_paths() if not path.exists()
     ]
+    if len(data.weights) != len(data.stores):
+        errors.append("data.store_weights must have a number for each of data.stores")
+    if not all(0 < weight <= 1 for weight in data.weights):
+        errors.append("data.store_weights must be above 0 and not exceed 1")
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),

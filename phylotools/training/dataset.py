@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import math
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.tree import Tree
 from phylotools.store.read import ColumnStore, open_store
 from phylotools.store.tree_scale import warn_of_scale
+from phylotools.training.any_row import RowChoice
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out import HeldOutColumns
@@ -53,6 +55,8 @@ class StoreWindows:
     training, held_out : ColumnTable
     held_out_species : int64 array
         Indices of the species that the loss does not see.
+    rows : RowChoice
+        Which species' sequence a training window is.
     """
 
     def __init__(self, path: Path, config: TrainingConfig) -> None:
@@ -67,6 +71,8 @@ class StoreWindows:
         self.maker = BatchMaker(
             self.width, half_window, data.soft_mask_weight, self.held_out_species, self.plan
         )
+        others = np.delete(np.arange(len(self.store.species)), self.store.reference_index)
+        self.rows = RowChoice(data.any_row_weight, np.setdiff1d(others, self.held_out_species))
         self.reader = SegmentReader(
             self.store,
             data.minimum_species,
@@ -183,6 +189,7 @@ class TrainingData:
         self._order = EpochOrder(
             [source.training for source in self.stores],
             [len(source.store.species) for source in self.stores],
+            config.data.weights,
             self._per_batch,
             config.data.buffer // 2,
             self._seed,
@@ -226,21 +233,32 @@ class TrainingData:
             for _, batch in found:
                 yield batch
 
-    def stream(self, epoch: int, first_batch: int = 0) -> Generator[tuple[Place, Batch]]:
+    def stream(
+        self, epoch: int, first_batch: int = 0, *, any_row_batches: float = math.inf
+    ) -> Generator[tuple[Place, Batch]]:
         """The batches of one epoch after the other, without end, from one batch on.
 
         The next epoch is read while one ends.
+
+        Parameters
+        ----------
+        any_row_batches : int
+            So many of them may be read through any species; the others are the reference's.
         """
         first = self._order.groups(epoch, first_batch)
         later = (self._order.groups(number) for number in itertools.count(epoch + 1))
-        return self._batches(itertools.chain(first, itertools.chain.from_iterable(later)))
+        groups = itertools.chain(first, itertools.chain.from_iterable(later))
+        return self._batches(groups, any_row_batches)
 
-    def _batches(self, groups: Iterable[Group]) -> Generator[tuple[Place, Batch]]:
+    def _batches(
+        self, groups: Iterable[Group], any_row_batches: float = math.inf
+    ) -> Generator[tuple[Place, Batch]]:
         def make(stopped: threading.Event) -> Generator[tuple[Place, Batch]]:
             planned = ((group, self._parts(group)) for group in groups)
+            numbers = itertools.count()
             with contextlib.closing(self._loader.read(planned, stopped)) as found:
                 for group, segments in found:
-                    yield from self._cut(group, segments)
+                    yield from self._cut(group, segments, numbers, any_row_batches)
                     del segments  # before the next ones come
 
         return in_background(make)
@@ -254,21 +272,34 @@ class TrainingData:
             parts.append(Part(source, contig, start, end, int(table.columns[row])))
         return parts
 
-    def _cut(self, group: Group, segments: list[Segment]) -> Iterator[tuple[Place, Batch]]:
+    def _cut(
+        self,
+        group: Group,
+        segments: list[Segment],
+        numbers: Iterator[int],
+        any_row_batches: float,
+    ) -> Iterator[tuple[Place, Batch]]:
         """Shuffle the windows of a group, and the batches cut from them."""
         rng = group.generator(self._seed)
         batches: list[tuple[int, np.ndarray]] = []
         tiled: list[list[_Tiled]] = []
         for number in range(len(self.stores)):
             tiled.append(self._tile(group, segments, number, rng))
-            order = rng.permutation(sum(len(windows) for _, windows in tiled[-1]))
-            for start in range(0, len(order), self._per_batch):
+            n_windows = sum(len(windows) for _, windows in tiled[-1])
+            order = rng.permutation(n_windows)
+            for index in range(int(self._order.n_batches(number, n_windows))):
+                start = index * self._per_batch
                 batches.append((number, order[start : start + self._per_batch]))
         shuffled = rng.permutation(len(batches))
         for index in range(group.skipped, len(batches)):
             number, chosen = batches[shuffled[index]]
             picked = _pick(tiled[number], chosen)
-            yield (group.epoch, group.first_batch + index), self.stores[number].maker.make(picked)
+            place = group.epoch, group.first_batch + index
+            source, rows = self.stores[number], None
+            if next(numbers) < any_row_batches and source.rows.weight:
+                # Each batch's own, and apart from the groups' random numbers.
+                rows = source.rows.draw(picked, np.random.default_rng((self._seed, *place, 2)))
+            yield place, source.maker.make(picked, rows)
 
     def _tile(
         self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phylotools.errors import InputError
+from phylotools.drawing import picture_style, save_picture
+from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
 from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
+from phylotools.training.card import plain_card
 from phylotools.training.checkpoint import read_checkpoint
-from phylotools.training.run_folder import CHECKPOINT
+from phylotools.training.curves import LearningCurves, read_curves
+from phylotools.training.curves_drawing import draw_learning_curves
+from phylotools.training.run_folder import CHECKPOINT, METRICS
+from phylotools.version import __version__
 
 logger = logging.getLogger("phylotools")
 
@@ -27,7 +33,8 @@ class ExportRequest:
     ----------
     name, revision, assembly, licence : str
     card : Path or None
-        Markdown; a short card is written from the run if there is none.
+        Markdown; a short card is written from the run if there is none. Either may show
+        ``training.svg``, the run's learning curves.
     reference : Path or None
         FASTA to ship with the model, so that annotating needs no option.
     training_regions : Path or None
@@ -88,7 +95,10 @@ def export_model(
         "selected_step": checkpoint.progress.best_step or checkpoint.progress.step,
         "metrics": _read_metrics(request.metrics),
     }
-    card = read_small_text(request.card) if request.card else _plain_card(request, facts)
+    curves, picture = _learning_curves(path.parent)
+    card = (
+        read_small_text(request.card) if request.card else plain_card(request.name, facts, curves)
+    )
     regions = request.training_regions
     if regions is None and (path.parent / TRAINING_REGIONS).is_file():
         regions = path.parent / TRAINING_REGIONS
@@ -107,6 +117,7 @@ def export_model(
             training=checkpoint.config,
             facts=facts,
             card=card,
+            picture=picture,
             reference=request.reference,
             training_regions=regions,
         ),
@@ -124,15 +135,17 @@ def _read_metrics(path: Path | None) -> Any:
         raise InputError(f"no readable JSON ({error})", path=path) from None
 
 
-def _plain_card(request: ExportRequest, facts: dict[str, Any]) -> str:
-    stores = "\n".join(
-        f"- {store['species']} species, {store['training_columns']} columns, reference "
-        f"{store['reference_species']}"
-        for store in facts["training_stores"]
-    )
-    return (
-        f"# {request.name}\n\nTrained by phylotools for {facts['steps']} steps; these are the "
-        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}\n\n"
-        "This card says nothing of what the model is good for: measure it before use, with\n"
-        "`phylotools evaluate`, and write down the result here.\n"
-    )
+def _learning_curves(folder: Path) -> tuple[LearningCurves | None, bytes | None]:
+    """The learning curves of a run and their picture, SVG; a model can be had without them."""
+    if not (folder / METRICS).exists():
+        return None, None
+    picture = io.BytesIO()
+    try:
+        curves = read_curves(folder)
+        with picture_style():
+            figure = draw_learning_curves([curves], f"phylotools {__version__}")
+            save_picture(figure, picture, "svg")
+    except PhylotoolsError as error:
+        logger.warning("%s; the model gets no learning curves", error)
+        return None, None
+    return curves, picture.getvalue()

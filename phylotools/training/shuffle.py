@@ -173,6 +173,8 @@ class EpochOrder:
         The training columns of each store; either all of them have runs or none.
     n_species : sequence of int
         Of each store: bytes of a column.
+    weights : sequence of float
+        Of each store: the share of its batches that an epoch takes.
     per_batch : int
         Windows in a batch.
     group_bytes : int
@@ -184,12 +186,14 @@ class EpochOrder:
         self,
         tables: Sequence[ColumnTable],
         n_species: Sequence[int],
+        weights: Sequence[float],
         per_batch: int,
         group_bytes: int,
         seed: int,
     ) -> None:
         self.is_one_group = all(table.runs is not None for table in tables)
         self._per_batch, self._group_bytes, self._seed = per_batch, group_bytes, seed
+        self._weights = np.array(weights)
         sizes = [len(table.columns) for table in tables]
         self._source = np.repeat(np.arange(len(tables)), sizes)
         self._segment = np.concatenate([np.arange(size) for size in sizes])
@@ -234,6 +238,13 @@ class EpochOrder:
             before += n_batches
             first, number = last, number + 1
 
+    def n_batches(
+        self, store: int | NDArray[np.int64], windows: int | NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Batches that are taken of so many windows of a store, or of each of several."""
+        whole = np.ceil(np.asarray(windows) / self._per_batch)
+        return np.ceil(whole * self._weights[store]).astype(np.int64)
+
     def _count(self, source: NDArray[np.int64], windows: NDArray[np.int32]) -> int:
-        totals = np.bincount(source, weights=windows).astype(np.int64)
-        return int((-(-totals // self._per_batch)).sum())
+        totals = np.bincount(source, windows, minlength=len(self._weights))
+        return int(self.n_batches(np.arange(len(totals)), totals).sum())

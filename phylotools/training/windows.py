@@ -23,6 +23,8 @@ class Windows:
 
     Attributes
     ----------
+    width : int
+        Positions of each.
     start : int64 array [N]
         First position, which may lie before the contig.
     run : int64 array [N]
@@ -31,6 +33,7 @@ class Windows:
         The columns of window n are those from entry n to entry n + 1.
     """
 
+    width: int
     start: NDArray[np.int64]
     run: NDArray[np.int64]
     first_column: NDArray[np.int64]
@@ -54,7 +57,10 @@ def tile(runs: NDArray[np.int64], phase: NDArray[np.int64] | int, width: int) ->
     phases = np.broadcast_to(np.asarray(phase, dtype=np.int64), (len(runs),))
     n = count_windows(runs, phases, width)
     windows = Windows(
-        np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64), np.empty(n + 1, dtype=np.int64)
+        width,
+        np.empty(n, dtype=np.int64),
+        np.empty(n, dtype=np.int64),
+        np.empty(n + 1, dtype=np.int64),
     )
     _tile(runs, phases, width, windows.start, windows.run, windows.first_column)
     return windows

@@ -89,11 +89,19 @@ def fields_of(line: str, tag: str = "PHYLOGPN") -> dict[str, str]:
 def results(model: str, regional_model: str, tmp_path_factory) -> dict[Row, dict[str, str]]:
     """Fields of every row; sections that need the same options are one file."""
     folder = tmp_path_factory.mktemp("rows")
+    genes = folder / "genes.gff3"
+    genes.write_text(
+        "".join(
+            f"chrM\t.\tCDS\t{start}\t{end}\t.\t+\t0\tParent=gene\n"
+            for start, end in ((2671, 2715), (2731, 2780))
+        )
+    )
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in ROWS:
         options = re.findall(r"with `([^`]*)`", row.section)
         chosen = regional_model if "training regions" in row.section else model
-        groups.setdefault((chosen, *(options[0].split() if options else ())), []).append(row)
+        words = options[0].replace(genes.name, str(genes)).split() if options else ()
+        groups.setdefault((chosen, *words), []).append(row)
     found = {}
     for index, ((chosen, *options), rows) in enumerate(groups.items()):
         source, output = folder / f"{index}.vcf", folder / f"{index}.out.vcf"
@@ -124,7 +132,10 @@ def letters(results: dict[Row, dict[str, str]]) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_row(row: Row, results: dict[Row, dict[str, str]], letters: dict[str, set[str]]) -> None:
-    fields = results[row]
+    fields = dict(results[row])
+    if "--transcripts" in row.section:
+        scored = ["." if llr == "." else "gene" for llr in fields["LLR"].split(",")]
+        assert fields.pop("TRANSCRIPT") == ",".join(scored)
     assert tuple(fields) == FIELDS
     assert fields["STATUS"] == row.status
     written = fields["LLR"].split(",")

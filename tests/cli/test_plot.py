@@ -123,6 +123,42 @@ def test_embedding(tmp_path, capsys):
     assert "drew 30 regions" in capsys.readouterr().err
 
 
+def test_training(tmp_path, capsys):
+    """Two runs, one of them going on; the numbers beside the picture are those of the runs."""
+    rows = {"a": ["10\t2.5\t-8", "20\t2.25\t-7.5"], "b": ["10\t2.6\t-8.5", "20\t2."]}
+    for name, lines in rows.items():
+        (tmp_path / name).mkdir()
+        text = "\n".join(["step\tloss\tevaluation_training", *lines])
+        (tmp_path / name / "metrics.tsv").write_text(text + "\n" * (name == "a"))
+    summary = tmp_path / "summary.json"
+    runs = (tmp_path / "a", tmp_path / "b")
+    assert plot("training", *runs, "-o", tmp_path / "c", "--summary-json", summary) == 0
+    assert "drew 2 runs" in capsys.readouterr().err
+    facts, found = rows_of(tmp_path / "c.tsv")
+    assert facts == '##phylotools_plot=<Plot="training",Runs="a, b">'
+    assert [tuple(row.values()) for row in found] == [
+        ("a", "10", "no", "2.5", "-8"),
+        ("a", "20", "no", "2.25", "-7.5"),
+        ("b", "10", "no", "2.6", "-8.5"),
+    ]
+    texts = list(ElementTree.parse(tmp_path / "c.svg").getroot().itertext())
+    assert {"a", "b"} <= set(texts)
+    told = json.loads(summary.read_text())["curves"]
+    assert [(run["run"], run["step"], run["is_complete"]) for run in told] == [
+        ("a", 20, False),
+        ("b", 10, False),
+    ]
+
+
+def test_training_without_a_run(tmp_path, capsys):
+    assert plot("training", tmp_path, "-o", tmp_path / "c.svg") == 1
+    assert capsys.readouterr().err.count("error: ") == 1
+    (tmp_path / "metrics.tsv").write_text("step\tloss\n")
+    assert plot("training", tmp_path, "-o", tmp_path / "c.svg") == 1
+    assert "has no figures yet; wait" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.tsv"]
+
+
 def test_an_existing_file_is_kept_without_force(tmp_path, capsys):
     (tmp_path / "a.tsv").write_text("mine")
     arguments = ("llr", LABELLED, "--score", "PHYLOP", "-o", tmp_path / "a.svg")
@@ -208,7 +244,8 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
     assert {row["class"]: row["n"] for row in rows} == {"pathogenic": "270", "common": "2636"}
     script = (
         "import sys; from phylotools.cli.main import run; "
-        "[run(['plot', verb, '-h']) for verb in ('logo', 'llr', 'frequency', 'embedding')]; "
+        "verbs = ('logo', 'llr', 'frequency', 'embedding', 'training'); "
+        "[run(['plot', verb, '-h']) for verb in verbs]; "
         "sys.exit(bool({'torch', 'numba', 'matplotlib', 'pyarrow', 'numpy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -17,7 +17,7 @@ CHRM = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data" / "chrM.f
 def write_toy_model(
     folder: Path, *, reference: Path | None = CHRM, training_regions: Path | None = None
 ) -> Path:
-    """A ByteNet that sees 13 bases, whose every parameter is random; always the same one."""
+    """A ByteNet that sees 25 bases, whose every parameter is random; always the same one."""
     torch.manual_seed(5)
     network = ByteNet(ModelSpec(channels=8, bottleneck=4, dilations=(1, 5)))
     with torch.no_grad():

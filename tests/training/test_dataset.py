@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from column_oracle import expected_columns, seen_in
+from column_oracle import digest, expected_columns, seen_in
 
 from phylotools.errors import InputError
 from phylotools.store.read import open_store
@@ -180,6 +180,35 @@ def test_two_stores_in_one_run(config_of, mammals_store, birds_store):
     assert widths == {len(open_store(mammals_store).species), len(open_store(birds_store).species)}
     total = sum(len(batch.site) for batch in data.epoch(0))
     assert total == sum(len(r) for source in data.stores for r in source.regions())
+
+
+@pytest.mark.parametrize("buffer", [1 << 30, 40_000])
+def test_an_epoch_takes_a_share_of_a_store(config_of, mammals_store, many_segments, buffer):
+    """Of each store all or a part, another one in each epoch, and a part of it when entered."""
+    data = TrainingData(
+        config_of(
+            mammals_store,
+            data={
+                "stores": [str(mammals_store), str(many_segments)],
+                "store_weights": [1, 0.25],
+                "buffer_bytes": buffer,
+            },
+        )
+    )
+    assert data._order.is_one_group == (buffer > 40_000)
+    n_species = [len(source.store.species) for source in data.stores]
+    assert n_species[0] != n_species[1]
+    seen = []
+    for epoch in range(3):
+        batches = list(data.epoch(epoch))
+        of_store = [[b for b in batches if b.states.shape[1] == n] for n in n_species]
+        assert sum(len(batch.site) for batch in of_store[0]) == data.stores[0].training.n_columns
+        windows = [sum(len(batch.tokens) for batch in own) for own in of_store]
+        usual = data.stores[1].training.windows.mean(axis=1).sum()
+        assert 0.2 < windows[1] / usual < 0.35
+        seen.append(set(seen_in(data, of_store[1], 48)))
+        assert digest(data.epoch(epoch, 7)) == digest(batches[7:])
+    assert len(seen[0] | seen[1] | seen[2]) > 1.8 * max(map(len, seen))
 
 
 @pytest.mark.parametrize(

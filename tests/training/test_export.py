@@ -4,6 +4,7 @@ import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from phylotools.model.registry import load_model, verify_model
 from phylotools.store.read import open_store
 from phylotools.training import trained_regions
 from phylotools.training.checkpoint import read_checkpoint, write_checkpoint
+from phylotools.training.curves import read_curves
 from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
-from phylotools.training.run_folder import CHECKPOINT
+from phylotools.training.run_folder import CHECKPOINT, METRICS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 REQUEST = ExportRequest("toy", "3", assembly="hg38", licence="CC0-1.0")
@@ -49,6 +51,46 @@ def test_export_is_the_trained_network(run, tmp_path, mammals_store):
     assert config["training"] == checkpoint.config
     card = (tmp_path / "toy" / "card.md").read_text()
     assert "973 columns" in card
+
+
+def test_the_card_shows_the_learning_curves(run, tmp_path):
+    export_model(run, tmp_path / "toy", REQUEST)
+    folder = tmp_path / "toy"
+    picture = (folder / "training.svg").read_bytes()
+    texts = {text.strip() for text in ElementTree.fromstring(picture).itertext()}
+    assert {"Step", "Learning rate"} <= texts
+    assert "training.svg" in load_model(str(folder)).manifest["sha256"]
+    card = (folder / "card.md").read_text()
+    assert "](training.svg)" in card
+    last = read_curves(run).value_at("evaluation_training", 12)
+    assert f"| training columns | {last:.4f} | {last:.4f} |" in card
+    # The same run gives the same picture.
+    export_model(run, tmp_path / "again", REQUEST)
+    assert (tmp_path / "again" / "training.svg").read_bytes() == picture
+    # A card of one's own may show it too.
+    (tmp_path / "card.md").write_text("mine ![](training.svg)\n")
+    export_model(run, folder, replace(REQUEST, card=tmp_path / "card.md"), force=True)
+    assert (folder / "card.md").read_text() == "mine ![](training.svg)\n"
+    assert (folder / "training.svg").read_bytes() == picture
+
+
+@pytest.mark.parametrize("text", [None, b"", b"\xff\xfe", b"step\tloss\n", b"step\tloss\n1\t2\n"])
+def test_a_model_can_be_had_without_its_curves(run, tmp_path, text, caplog):
+    (run / METRICS).unlink()
+    if text is not None:
+        (run / METRICS).write_bytes(text)
+    export_model(run, tmp_path / "toy", REQUEST)
+    assert not (tmp_path / "toy" / "training.svg").exists()
+    assert "training.svg" not in (tmp_path / "toy" / "card.md").read_text()
+    assert ("no learning curves" in caplog.text) == (text is not None)
+    verify_model(load_model(str(tmp_path / "toy")))
+
+
+def test_a_changed_picture_is_seen(run, tmp_path):
+    export_model(run, tmp_path / "toy", REQUEST)
+    (tmp_path / "toy" / "training.svg").write_text("<svg/>")
+    with pytest.raises(InputError, match=r"training\.svg: wrong checksum"):
+        load_model(str(tmp_path / "toy"))
 
 
 def test_the_card_names_the_step_that_was_exported(run, tmp_path):

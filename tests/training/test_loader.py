@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice, pairwise
 
 import numpy as np
@@ -131,9 +132,15 @@ some_tables = st.lists(
 )
 
 
-@given(some_tables, st.integers(1, 7), st.integers(1, 3000), st.integers(0, 2**70))
+@given(
+    some_tables,
+    st.integers(1, 7),
+    st.integers(1, 3000),
+    st.integers(0, 2**70),
+    st.tuples(*[st.sampled_from([1.0, 0.5, 0.01]) | st.floats(0.001, 1)] * 3),
+)
 @settings(max_examples=100, deadline=None)
-def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed):
+def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed, weights):
     """Each segment once; from any batch on, the groups are the end of the epoch's."""
     tables = [
         ColumnTable(
@@ -145,7 +152,8 @@ def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed):
         for rows in counts
     ]
     n_species = [2 + number for number in range(len(tables))]
-    order = EpochOrder(tables, n_species, per_batch, group_bytes, seed)
+    weights = weights[: len(tables)]
+    order = EpochOrder(tables, n_species, weights, per_batch, group_bytes, seed)
     groups = list(order.groups(3))
     places = [place for g in groups for place in zip(g.source, g.segment, strict=True)]
     assert sorted(places) == [(s, i) for s, rows in enumerate(counts) for i in range(len(rows))]
@@ -159,7 +167,10 @@ def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed):
             size += counts[source][segment][0] * n_species[source]
         assert size <= group_bytes or len(group.source) == 1
         assert size <= order.largest_group
-        n_batches = sum(-(-n // per_batch) for n in windows)
+        n_batches = sum(
+            math.ceil(-(-n // per_batch) * weight)
+            for n, weight in zip(windows, weights, strict=True)
+        )
         batches += [(group.number, reached, index) for index in range(n_batches)]
         reached += n_batches
     for first in {0, 1, reached // 2, reached - 1, reached}:

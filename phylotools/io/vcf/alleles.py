@@ -33,6 +33,8 @@ class Status(StrEnum):
     REF_EQUALS_ALT = "ref_equals_alt"
     TOO_LONG = "too_long"
     INDEL = "indel"
+    OUTSIDE_TRANSCRIPTS = "outside_transcripts"
+    EXON_EDGE = "exon_edge"
     OUTSIDE_TRAINING = "outside_training"
     EDGE_PADDED = "edge_padded"
     EXPERIMENTAL_INDEL = "experimental_indel"
@@ -40,6 +42,8 @@ class Status(StrEnum):
     OK = "ok"
 
 
+#: Statuses that there are only where alleles are scored in transcripts.
+SPLICED_STATUSES = frozenset({Status.OUTSIDE_TRANSCRIPTS, Status.EXON_EDGE})
 #: Statuses of alleles that have a number.
 SCORED_STATUSES = frozenset(
     {

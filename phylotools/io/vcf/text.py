@@ -123,3 +123,19 @@ def remove_entries(info: bytes, old: re.Pattern[bytes]) -> bytes:
     """
     kept = old.sub(b"", info)
     return kept if kept == info else kept.removeprefix(b";")
+
+
+def with_entry(info: bytes, entry: bytes) -> bytes:
+    """An INFO column with one more entry at its end."""
+    if info in (b"", b"."):
+        return entry
+    return info + (b"" if info.endswith(b";") else b";") + entry
+
+
+def info_value(text: str) -> bytes:
+    """A text as a value of an INFO entry, with what would end it written %XX (VCF 4.3)."""
+    plain = (c if c.isprintable() and c not in ':;=%," \\' else "" for c in text)
+    return b"".join(
+        good.encode() if good else b"".join(b"%%%02X" % byte for byte in letter.encode())
+        for letter, good in zip(text, plain, strict=True)
+    )

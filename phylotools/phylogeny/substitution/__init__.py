@@ -4,11 +4,8 @@ One class a model, all with the interface of `SubstitutionModel`; `make_substitu
 one by name.
 """
 
-from phylotools.phylogeny.substitution.base import (
-    NEUTRAL_LOG_RATE,
-    PAIRS,
-    SubstitutionModel,
-)
+from phylotools.phylogeny.change_scores import NEUTRAL_LOG_RATE, PAIRS
+from phylotools.phylogeny.substitution.base import SubstitutionModel
 from phylotools.phylogeny.substitution.catalogue import (
     SUBSTITUTION_MODELS,
     make_substitution_model,

@@ -9,12 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-#: log R of a neutral site with uniform frequencies under F81: its expected substitution rate,
-#: ``R (1 - sum pi^2) = R * 3/4``, is then one per unit of branch length.
-NEUTRAL_LOG_RATE = math.log(4 / 3)
-
-#: Unordered pairs of bases in the order of the six exchangeabilities: AC AG AT CG CT GT.
-PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+from phylotools.phylogeny.change_scores import PAIRS, MutationProcess, all_changes
+from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
 
 #: Where the complement of each base, and of each pair of bases, stands.
 COMPLEMENT_BASE, COMPLEMENT_PAIR = (3, 2, 1, 0), (5, 4, 2, 3, 1, 0)
@@ -47,13 +43,14 @@ class SubstitutionModel(nn.Module):
         As in configuration files.
     neutral_log_rate : float
         Log rate of a neutral site, at which one substitution is expected per unit of branch length.
-    score_meaning : str
-        What the allele score of ALT minus that of REF is; ASCII, without quotes.
     """
 
     name: ClassVar[str]
     neutral_log_rate: ClassVar[float]
-    score_meaning: ClassVar[str]
+
+    @property
+    def score_meaning(self) -> str:
+        return SCORE_MEANINGS[self.name]
 
     def log_rate(self, theta: Tensor) -> Tensor:
         """log R, shape (...,): the part of theta that its differences say nothing of."""
@@ -69,7 +66,10 @@ class SubstitutionModel(nn.Module):
         raise NotImplementedError
 
     def allele_scores(self, theta: Tensor) -> Tensor:
-        """Scores whose difference, ALT - REF, is the log-likelihood ratio, shape (..., A)."""
+        """Scaled fitness of each base, shape (..., A): log pi less what mutation makes of it.
+
+        Only differences of two mean something: `change_scores` of the name ``fitness``.
+        """
         raise NotImplementedError
 
     def rate_matrix(self, theta: Tensor) -> Tensor:
@@ -79,6 +79,34 @@ class SubstitutionModel(nn.Module):
     def exchangeabilities(self) -> Tensor:
         """What makes rates of substitution symmetric, shape (A, A), scaled; 0 on the diagonal."""
         raise NotImplementedError
+
+    def mutation_process(self) -> MutationProcess:
+        """Mutation as the model has it, without torch: what scores of changes are relative to."""
+        return MutationProcess.of({"model": self.name, **self.settings()})
+
+    def change_scores(self, theta: Tensor, score: str) -> Tensor:
+        """A score of every change of one base, float64, shape (..., A, A): from row to column.
+
+        The diagonal says what the formula gives of a base that stays: 0 of ``llr`` and
+        ``fitness``, nothing of interest of the others. Without gradients.
+
+        Parameters
+        ----------
+        theta : Tensor, shape (..., A)
+        score : str
+            A name of `phylotools.phylogeny.score_meaning`; not ``calibrated``, which needs more
+            than theta.
+        """
+        with torch.no_grad():
+            sites = theta.detach().cpu().double().reshape(-1, 4)
+            found = self.mutation_process().scores(
+                score,
+                self.log_equilibrium_frequencies(sites).numpy(),
+                self.log_rate(sites).numpy(),
+                self.site_rate(sites).numpy(),
+                all_changes(len(sites)),
+            )
+        return torch.from_numpy(found).reshape(*theta.shape, 4)
 
     def bounded(self, theta: Tensor) -> Tensor:
         """Theta as the likelihood takes it: within what exponentials of matrices can resolve.

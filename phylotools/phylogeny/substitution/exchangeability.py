@@ -17,11 +17,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
+from phylotools.phylogeny.change_scores import NEUTRAL_LOG_RATE, PAIRS
 from phylotools.phylogeny.substitution.base import (
     LARGEST_LOG_RATIO,
-    NEUTRAL_LOG_RATE,
-    PAIRS,
     LogPropagator,
     SubstitutionModel,
     bounded_logs,
@@ -57,11 +55,10 @@ class F81(_ExchangeabilityModel):
     """Felsenstein 1981: every base is replaced at the same rates.
 
     ``P[a, b](t) = exp(-R t) [a = b] + (1 - exp(-R t)) pi_b``. Nothing is shared between sites.
-    The allele score is log pi.
+    Mutation is taken to be uniform, so that the fitness of a base is log pi.
     """
 
     name = "f81"
-    score_meaning = SCORE_MEANINGS[name]
 
     def allele_scores(self, theta: Tensor) -> Tensor:
         return self.log_equilibrium_frequencies(theta)
@@ -99,9 +96,9 @@ class F81(_ExchangeabilityModel):
 
 
 class _WithBackground(_ExchangeabilityModel):
-    """Scores alleles against the frequencies that mutation alone is taken to give.
+    """Knows the frequencies that mutation alone is taken to give, the background.
 
-    ``log pi_b - log background_b``; with a uniform background that is log pi.
+    The fitness of a base is ``log pi_b - log background_b``; log pi if that is uniform.
     """
 
     log_background: Tensor
@@ -136,7 +133,6 @@ class HKY(_WithBackground):
     """
 
     name = "hky"
-    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(self, kappa: float = 2.0, background: Sequence[float] = _UNIFORM) -> None:
         super().__init__(background)
@@ -175,7 +171,6 @@ class GTR(_WithBackground):
     """
 
     name = "gtr"
-    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(
         self,

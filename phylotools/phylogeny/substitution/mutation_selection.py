@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
+from phylotools.phylogeny.change_scores import PAIRS
 from phylotools.phylogeny.substitution.base import (
-    PAIRS,
     SubstitutionModel,
     bounded_logs,
     symmetric_matrix,
@@ -23,7 +22,7 @@ class MutationSelection(SubstitutionModel):
     ``Q[a, b] = R mu_ab S / (1 - exp(-S))`` with ``S = F_b - F_a``: the rate at which mutations
     arise times their chance of fixation relative to a neutral one (Kimura, Genetics 47:713, 1962).
     ``mu_ab = s_ab m_b`` is reversible, scaled to one mutation per unit of branch length at
-    equilibrium; ``pi_b ~ m_b exp(F_b)``. The allele score is the scaled fitness F.
+    equilibrium; ``pi_b ~ m_b exp(F_b)``.
 
     Theta is F up to a constant. The constant is log R, measured as
     ``log sum_b m_b exp(theta_b)``: 0 where every site mutates at the one neutral rate (the model
@@ -41,7 +40,6 @@ class MutationSelection(SubstitutionModel):
 
     name = "mutation-selection"
     neutral_log_rate = 0.0
-    score_meaning = SCORE_MEANINGS[name]
 
     def __init__(
         self,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phylotools.compiling import can_cache
+from phylotools.compiling import compile_entries
 from phylotools.phylogeny.kernels.cpu.f81 import F81Family
 from phylotools.phylogeny.kernels.cpu.hky import HKYFamily
 from phylotools.phylogeny.kernels.cpu.lanes import n_lanes
@@ -141,32 +139,14 @@ def _prune(
     return value, gradient
 
 
-def _compile(sources: str) -> tuple[Any, Any]:
-    """The compiled entries.
-
-    Numba looks at this file alone to see whether what it cached is stale. `sources`, a hash of all
-    files that are compiled in, goes into the names of its files, so that no other version's are
-    read, which may hold types that are no more.
-    """
-
-    def prune(family, columns, merges, limits, first, last):
-        prune_share(family, columns, merges, limits, first, last)
-
-    def keys(states, result):
-        fill_species_keys(states, result)
-
-    for entry in (prune, keys):
-        entry.__qualname__ += sources[:16]
-    compiled = numba.njit(nogil=True, cache=can_cache(), error_model="numpy")
-    return compiled(prune), compiled(keys)
+def _prune_columns(family, columns, merges, limits, first, last):
+    prune_share(family, columns, merges, limits, first, last)
 
 
-def hash_of_sources() -> str:
-    """SHA-256 of all files of this folder."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _find_keys(states, result):
+    fill_species_keys(states, result)
 
 
-_compiled_prune, _compiled_keys = _compile(hash_of_sources())
+_compiled_prune, _compiled_keys = compile_entries(
+    Path(__file__).parent.glob("*.py"), _prune_columns, _find_keys
+)

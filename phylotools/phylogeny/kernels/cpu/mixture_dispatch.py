@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phylotools.compiling import can_cache
-from phylotools.phylogeny.kernels.cpu.dispatch import hash_of_sources
+from phylotools.compiling import compile_entries
 from phylotools.phylogeny.kernels.cpu.mixture import (
     BLOCK_COLUMNS,
     Mixture,
@@ -124,14 +123,8 @@ def _prune(
     return value, gradient.sum(axis=0)
 
 
-def _compile(sources: str) -> Any:
-    """The compiled entry, under a name with the hash of all that is compiled in: see `dispatch`."""
-
-    def share(patterns, mixture, first, last, value, gradient):
-        mixture_share(patterns, mixture, first, last, value, gradient)
-
-    share.__qualname__ += sources[:16]
-    return numba.njit(nogil=True, cache=can_cache(), error_model="numpy")(share)
+def _prune_mixture(patterns, mixture, first, last, value, gradient):
+    mixture_share(patterns, mixture, first, last, value, gradient)
 
 
-_compiled = _compile(hash_of_sources())
+(_compiled,) = compile_entries(Path(__file__).parent.glob("*.py"), _prune_mixture)

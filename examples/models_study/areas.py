@@ -1,0 +1,148 @@
+"""AUROC of many scores on many subsets of variants, all from the same bootstrap draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phylotools.evaluate.area_kernels import weighted_areas
+from phylotools.evaluate.metrics import INTERVAL, Estimate, rank_variants
+
+#: A subset with fewer variants of either kind is left out.
+FEWEST = 5
+
+
+class Comparison(NamedTuple):
+    """M variants, some of which should rank above the others.
+
+    Attributes
+    ----------
+    name : str
+    rows : int64 array [M]
+        Of the labels.
+    positive : bool array [M]
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+
+
+class Area(NamedTuple):
+    """AUROC of one score on one subset.
+
+    Attributes
+    ----------
+    comparison, subset, score : str
+    n_positive, n_negative : int
+    auroc : Estimate
+    difference : Estimate
+        From the first score.
+    """
+
+    comparison: str
+    subset: str
+    score: str
+    n_positive: int
+    n_negative: int
+    auroc: Estimate
+    difference: Estimate
+
+
+class Draws:
+    """How often each cluster of variants, a gene or a site, stands in each bootstrap replicate.
+
+    Parameters
+    ----------
+    clusters : int array [M]
+        Of every variant; clusters are drawn whole, as many as there are.
+    replicates : int
+    seed : int
+    """
+
+    def __init__(self, clusters: NDArray[np.int64], replicates: int, seed: int = 1) -> None:
+        names, self.of_variant = np.unique(clusters, return_inverse=True)
+        rng = np.random.default_rng(seed)
+        self.once = np.ones(len(names), np.uint8)
+        self.weights = np.array(
+            [
+                np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+                for _ in range(replicates)
+            ],
+            dtype=np.uint8,
+        )
+
+    def areas(
+        self, tolerance: NDArray[np.float64], rows: NDArray[np.int64], positive: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """AUROC of a score that is low at positives: first of the set, then of the replicates."""
+        ranked = rank_variants(-tolerance, positive, self.of_variant[rows])
+        return np.array([weighted_areas(ranked, w)[0] for w in (self.once, *self.weights)])
+
+
+def subsets(
+    comparison: Comparison, types: NDArray[np.str_], transition: NDArray[np.bool_],
+    cpg: NDArray[np.bool_],
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:  # fmt: skip
+    """Names of subsets, and which variants of a comparison are in them; types come last."""
+    own, is_transition, is_cpg = (
+        values[comparison.rows] for values in (types, transition, cpg)
+    )  # fmt: skip
+    yield "all", np.ones(len(own), bool)
+    yield "transitions", is_transition
+    yield "transversions", ~is_transition
+    yield "CpG transitions", is_transition & is_cpg
+    for name in np.unique(own):
+        yield str(name), own == name
+
+
+def measure(
+    comparison: Comparison,
+    scores: dict[str, NDArray[np.float64]],
+    parts: list[tuple[str, NDArray[np.bool_]]],
+    draws: Draws,
+) -> Iterator[Area]:
+    """AUROC of every score on every subset, and their mean within types of change.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    scores : dict of str to float64 array
+        Of every label, low at what is not tolerated.
+    parts : list
+        Of `subsets`.
+    draws : Draws
+    """
+    first: dict[str, NDArray[np.float64]] = {}
+    for name, values in scores.items():
+        within, weights, counts = [], [], np.zeros(2, int)
+        for subset, chosen in parts:
+            rows, positive = comparison.rows[chosen], comparison.positive[chosen]
+            n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+            if min(n_positive, n_negative) < FEWEST:
+                continue
+            found = draws.areas(values[rows], rows, positive)
+            if ">" in subset:
+                within.append(found)
+                weights.append(n_positive)
+                counts += (n_positive, n_negative)
+            area = (comparison.name, subset, name, n_positive, n_negative)
+            yield Area(*area, *_estimates(found, first.setdefault(subset, found)))
+        if within:
+            # A replicate that lacks a type says nothing of it.
+            found = np.ma.average(np.ma.masked_invalid(within), axis=0, weights=weights)
+            found = found.filled(np.nan)
+            area = (comparison.name, "within types", name, *counts.tolist())
+            yield Area(*area, *_estimates(found, first.setdefault("within types", found)))
+
+
+def _estimates(found: NDArray[np.float64], first: NDArray[np.float64]) -> tuple[Estimate, Estimate]:
+    return _estimate(found), _estimate(found - first)
+
+
+def _estimate(found: NDArray[np.float64]) -> Estimate:
+    low, high = np.nanpercentile(found[1:], INTERVAL)
+    return Estimate(float(found[0]), float(low), float(high))

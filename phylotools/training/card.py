@@ -1,0 +1,65 @@
+"""The model card that is written from a run: what was trained, its figures, its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phylotools.model.folder import PICTURE
+from phylotools.training.curves import EVALUATIONS, LearningCurves
+
+
+def plain_card(name: str, facts: Mapping[str, Any], curves: LearningCurves | None) -> str:
+    """A card in Markdown.
+
+    Parameters
+    ----------
+    name : str
+        The model's.
+    facts : mapping
+        The entries of the manifest: ``steps``, ``selected_step``, ``training_stores``, and
+        ``warnings`` (lines of text) where the run had any.
+    curves : LearningCurves or None
+        None where the run's figures are not at hand.
+    """
+    stores = "\n".join(
+        f"- {store['species']} species, {store['training_columns']} columns, reference "
+        f"{store['reference_species']}"
+        for store in facts["training_stores"]
+    )
+    parts = [
+        f"# {name}\n\nTrained by phylotools for {facts['steps']} steps; these are the "
+        f"weights of step {facts['selected_step']}.\nTrained on\n\n{stores}"
+    ]
+    if facts.get("warnings"):
+        lines = "\n".join(f"- {warning}" for warning in facts["warnings"])
+        parts.append(f"## Warnings of the run\n\n{lines}")
+    if curves is not None:
+        parts.append(_curves_section(curves, facts["selected_step"]))
+    parts.append(
+        "This card says nothing of what the model is good for: measure it before use, with\n"
+        "`phylotools evaluate`, and write down the result here."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _curves_section(curves: LearningCurves, kept_step: int) -> str:
+    """The picture of the curves, and the figures of the weights that were kept."""
+    rows = [
+        (what, curves.value_at(figure, kept_step), curves.value_at(figure, None))
+        for figure, what in EVALUATIONS.items()
+    ]
+    lines = [
+        f"| {what} | {kept:.4f} | {last:.4f} |"
+        for what, kept, last in rows
+        if kept is not None and last is not None
+    ]
+    table = "\n".join(
+        [f"| nats a column | step {kept_step} | step {curves.step[-1]} |", "|---|---|---|", *lines]
+    )
+    return (
+        f"## Learning curves\n\n![Log-likelihood against steps]({PICTURE})\n\n{table}\n\n"
+        "Mean log-likelihoods given the reference base; nearer to 0 is better. Held-out columns "
+        "were never\ntrained on. Null models read no sequence: a model below them has learned "
+        "nothing that lasts."
+    )
