@@ -19,7 +19,7 @@ from phylotools.phylogeny.kernels.cpu.mixture import (
     mixture_share,
 )
 from phylotools.phylogeny.kernels.plan import PruningPlan
-from phylotools.threads import map_in_threads
+from phylotools.threads import get_threads, map_in_threads
 
 #: Parts of the columns, each with a gradient of its own; these are added in order, so that the
 #: number of threads changes no bit.
@@ -114,13 +114,20 @@ def _prune(
     bounds = np.linspace(0, blocks, min(_PARTS, blocks) + 1).astype(np.int64)
     value = np.empty(len(patterns.order))
     n_kept = n_classes if with_gradient else 0
-    gradient = np.zeros((len(bounds) - 1, n_kept, n_branches, 16))
-
-    def share(part: int) -> None:
-        _compiled(patterns, mixture, bounds[part], bounds[part + 1], value, gradient[part])
-
-    map_in_threads(share, range(len(bounds) - 1))
-    return value, gradient.sum(axis=0)
+    total = np.zeros((n_kept, n_branches, 16))
+    n_parts, threads = len(bounds) - 1, get_threads()
+    for first in range(0, n_parts, threads):
+        parts = range(first, min(first + threads, n_parts))
+        gradients = {part: np.zeros_like(total) for part in parts}
+        map_in_threads(
+            lambda part, own=gradients: _compiled(
+                patterns, mixture, bounds[part], bounds[part + 1], value, own[part]
+            ),
+            parts,
+        )
+        for part in parts:
+            total += gradients[part]
+    return value, total
 
 
 def _prune_mixture(patterns, mixture, first, last, value, gradient):
