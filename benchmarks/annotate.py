@@ -33,6 +33,7 @@ from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.reader import open_variants
 from phylotools.model.folder import ModelIdentity
+from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.scoring.scorer import Scorer
 
@@ -57,7 +58,7 @@ class ConstantModel:
     training_regions: None = None
     substitution: SubstitutionModel = field(default_factory=F81)
     identity: ModelIdentity = field(default_factory=lambda: IDENTITY)
-    score_meaning: str = "LLR"
+    mutation_process: MutationProcess = field(default_factory=lambda: F81().mutation_process())
     name: str = "constant"
     device: str = "cpu"
 

@@ -55,7 +55,9 @@ def every_snv(genome: ReferenceGenome, region: Region) -> Variants:
 def differences(
     model: Model, theta: NDArray[np.float32], variants: Variants
 ) -> NDArray[np.float64]:
-    scores = model.substitution.allele_scores(torch.from_numpy(theta).double()).detach().numpy()
+    scores = model.substitution.log_equilibrium_frequencies(
+        torch.from_numpy(theta).double()
+    ).numpy()
     rows = np.arange(len(theta))
     return np.asarray(scores[rows, variants.alt] - scores[rows, variants.ref])
 

@@ -14,6 +14,7 @@ import pytest
 
 import phylotools
 from phylotools.cli.main import run
+from phylotools.phylogeny.score_meaning import SCORE_NAMES, score_key
 
 ROOT = Path(__file__).parents[1]
 ND1 = ("chrM", 3306, 4262)
@@ -54,7 +55,7 @@ def test_sequences_and_regions_agree(model, sequence) -> None:
     there = phylotools.predict_sites(model, regions=[ND1])[0]
     assert (len(alone), len(there)) == (len(sequence), ND1[2] - ND1[1])
     np.testing.assert_array_equal(alone.codes[half:-half], there.codes)
-    for name in ("theta", "frequencies", "scores", "rate", "entropy"):
+    for name in ("theta", "frequencies", "log_rate", "rate", "entropy"):
         values = getattr(alone, name)[half:-half]
         np.testing.assert_allclose(values, getattr(there, name), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(there.frequencies.sum(axis=1), 1, atol=1e-6)
@@ -177,7 +178,9 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
     for k, line in enumerate(lines):
         info = dict(entry.split("=") for entry in line.split("\t")[7].split(";"))
         assert info["PHYLOGPN_STATUS"] == scores.status[k]
-        for key, values in (("LLR", scores.llr), ("ENTROPY", scores.entropy)):
+        default = score_key(scores.default_score).upper()
+        numbers = {"LLR": scores.llr, "ENTROPY": scores.entropy, default: scores.default}
+        for key, values in numbers.items():
             text = info.get(f"PHYLOGPN_{key}", ".")
             assert (text == ".") == bool(np.isnan(values[k]))
             assert text == "." or float(text) == pytest.approx(values[k], abs=6e-5)
@@ -187,7 +190,17 @@ def test_variants_score_as_annotate_has_them(model, tmp_path, monkeypatch) -> No
     again = phylotools.score_variants(model, columns)
     assert again.status == scores.status
     np.testing.assert_array_equal(again.llr, scores.llr)
-    assert list(scores.to_dict()) == ["llr", "status", "rate", "entropy"]
+    others = [score_key(name) for name in scores.scores if name != "llr"]
+    assert list(scores.to_dict()) == ["llr", "status", "rate", "entropy", *others]
+    assert set(scores.scores) == {"llr", scores.default_score}
+    computed = [name for name in SCORE_NAMES if name != "calibrated"]
+    more = phylotools.score_variants(model, variants[:2], scores=computed)
+    assert list(more.scores) == computed
+    for name in computed:
+        expected = sites.score(name)[0]
+        assert more.scores[name] == pytest.approx(expected[[1, 2]], abs=1e-4)
+        assert np.isfinite(expected[3]) == (name == "llr")  # T, the reference's own
+    np.testing.assert_array_equal(sites.score(), sites.score(sites.default_score))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from phylotools.store.schema import CODE_MASK, NO_BLOCK
 from phylotools.threads import set_threads as set_likelihood_threads
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
-from phylotools.training.dataset import StoreWindows
+from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
 
@@ -50,7 +50,7 @@ class Columns:
     """Every column of the store, with and without the held-out species."""
 
     def __init__(self, config: TrainingConfig) -> None:
-        windows = StoreWindows(config.store_paths()[0], config)
+        windows = TrainingData(config).stores[0]
         self.plan = windows.plan
         regions = windows.store.covered_regions(min_species=config.data.minimum_species)
         self.contig = regions[0].contig
@@ -203,7 +203,7 @@ class Study:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.config = self.changed({})
-        source = StoreWindows(self.config.store_paths()[0], self.config)
+        source = TrainingData(self.config).stores[0]
         self._held_out = [source.store.species[i] for i in source.held_out_species]
 
     def changed(self, changes: Tables) -> TrainingConfig:

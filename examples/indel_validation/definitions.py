@@ -38,9 +38,12 @@ def score(
     track : float64 array [contig length]
         Log-odds of the reference bases.
     """
-    table = {f"context {flank}": HaplotypeScorer(scorer, flank).llr(changes) for flank in FLANKS}
+    table = {
+        f"context {flank}": HaplotypeScorer(scorer, flank).scores(changes, "fitness")
+        for flank in FLANKS
+    }
     counting = Scorer(cast(Model, CountingModel()), scorer.genome, threads=1)
-    table["changed sites"] = HaplotypeScorer(counting).llr(changes)
+    table["changed sites"] = HaplotypeScorer(counting).scores(changes, "fitness")
     rows = [_likelihoods(p, track) for p in haplotype_log_odds(scorer, changes)]
     return table | {name: np.array([row[name] for row in rows]) for name in rows[0]}
 

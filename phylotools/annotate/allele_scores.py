@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.lookup import ScoreTracks
+from phylotools.phylogeny.change_scores import SiteTerms
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 
@@ -29,13 +31,13 @@ class BatchScores:
 
     Attributes
     ----------
-    llr : float64 array
-        Of each scored allele.
+    scores : float64 array [N, K]
+        By score, in the order they were asked for, of each scored allele; NaN where there is none.
     rate, entropy : float64 array [S]
         Of each site.
     """
 
-    llr: NDArray[np.float64]
+    scores: NDArray[np.float64]
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
 
@@ -47,6 +49,8 @@ class AlleleScorer:
     ----------
     scorer : Scorer
         Has nothing to compute, and loads no network, while the tracks have every site.
+    names : tuple of str
+        The scores.
     tracks : ScoreTracks, optional
         Asked first.
 
@@ -56,8 +60,11 @@ class AlleleScorer:
         Single-nucleotide changes at sites that were looked up.
     """
 
-    def __init__(self, scorer: Scorer, tracks: ScoreTracks | None = None) -> None:
+    def __init__(
+        self, scorer: Scorer, names: tuple[str, ...], tracks: ScoreTracks | None = None
+    ) -> None:
         self._scorer = scorer
+        self._names = names
         self._tracks = tracks
         self._n_tiles = 0
         self.n_looked_up = 0
@@ -80,21 +87,18 @@ class AlleleScorer:
         contigs = np.append(batch.site_contigs, indels.contigs[indels.owners])
         positions = np.append(batch.site_positions, indels.positions)
         sites, is_looked_up = self._sites(batch.contigs, contigs, positions, check)
-        self.n_looked_up += int(is_looked_up[batch.term_sites].sum())
-        of_term = sites.scores[batch.term_sites]
-        places = np.arange(len(of_term))
-        term_llr = of_term[places, batch.term_alts] - of_term[places, batch.term_refs]
+        self.n_looked_up += int(is_looked_up[batch.terms.sites].sum())
         # Sums are of the numbers that are written, so that looked-up ones add up to the same.
-        rounded = np.round(term_llr, _DECIMALS)
-        terms_of = np.bincount(batch.term_rows, minlength=batch.n_scored)
-        llr: NDArray[np.float64] = np.bincount(
-            batch.term_rows, rounded, minlength=batch.n_scored
-        ).astype(np.float64)
-        single = terms_of[batch.term_rows] == 1
-        llr[batch.term_rows[single]] = term_llr[single]
+        scores = self._of_changes(sites, dataclasses.replace(batch.terms, decimals=_DECIMALS))
         if len(indels):
-            llr[batch.indel_rows] = indels.llr(sites.scores[n_sites:])
-        return BatchScores(llr, sites.rate[:n_sites], sites.entropy[:n_sites])
+            scores[:, batch.indel_rows] = self._of_changes(sites, indels.terms(n_sites))
+        return BatchScores(scores, sites.rate[:n_sites], sites.entropy[:n_sites])
+
+    def _of_changes(self, sites: SiteNumbers, terms: SiteTerms) -> NDArray[np.float64]:
+        """Every score of changes at sites, [N, K]."""
+        process = self._scorer.model.mutation_process
+        numbers = sites.log_pi, sites.log_rate, sites.rate
+        return np.stack([process.scores(name, *numbers, terms) for name in self._names])
 
     def _sites(
         self,
@@ -107,8 +111,7 @@ class AlleleScorer:
         if self._tracks is None:
             is_looked_up = np.zeros(len(positions), dtype=bool)
             return self._computed(names, contigs, positions, check), is_looked_up
-        n = len(positions)
-        sites = SiteNumbers(np.empty((n, 4)), np.empty(n), np.empty(n))
+        sites = SiteNumbers.empty(len(positions))
         for contig, rows in _by_contig(contigs):
             check()
             sites.put(rows, self._tracks.sites(names[contig], positions[rows]))
@@ -127,7 +130,7 @@ class AlleleScorer:
     ) -> SiteNumbers:
         theta = np.empty((len(positions), 4), dtype=np.float32)
         if not len(positions):
-            return SiteNumbers(theta.astype(np.float64), np.empty(0), np.empty(0))
+            return SiteNumbers.empty(0)
         if not self._n_tiles:
             is_cpu = self._scorer.device.type == "cpu"
             self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES

@@ -18,6 +18,7 @@ from phylotools.annotate.judging import SiteFlags
 from phylotools.io.bases import reverse_complement
 from phylotools.io.vcf.alleles import Status, trim
 from phylotools.io.vcf.text import info_value
+from phylotools.phylogeny.change_scores import SiteTerms
 from phylotools.scoring.spliced import ExonIndex, SplicedGenome, transcript_contig
 
 #: Decimals by which contexts are compared, those that are written: which of two equal contexts is
@@ -84,9 +85,9 @@ class ContextFinder:
         judged : JudgedBatch
             Of records of the genome.
         """
-        outcomes = np.flatnonzero(judged.llr_rows >= 0)
+        outcomes = np.flatnonzero(judged.score_rows >= 0)
         outcome_of_row = np.empty(judged.n_scored, dtype=np.int64)
-        outcome_of_row[judged.llr_rows[outcomes]] = outcomes
+        outcome_of_row[judged.score_rows[outcomes]] = outcomes
         builder = _ContextBuilder(judged, outcome_of_row, self._n_contigs)
         is_touched = np.zeros(judged.n_scored, dtype=bool)
         self._add_terms(judged, builder, is_touched)
@@ -105,13 +106,13 @@ class ContextFinder:
         self, judged: JudgedBatch, builder: _ContextBuilder, is_touched: NDArray[np.bool_]
     ) -> None:
         """Substitutions: all changed bases lie in the transcript, or it is no context."""
-        sites = judged.term_sites
+        sites = judged.terms.sites
         places = self._index.places(judged.site_contigs[sites], judged.site_positions[sites])
-        rows = judged.term_rows[places.rows]
+        rows = judged.terms.owners[places.rows]
         is_touched[rows] = True
         key = rows * len(self._transcripts) + places.transcripts
         contexts, context_of_place, counts = np.unique(key, return_inverse=True, return_counts=True)
-        n_terms = np.bincount(judged.term_rows, minlength=judged.n_scored)
+        n_terms = np.bincount(judged.terms.owners, minlength=judged.n_scored)
         is_whole = counts == n_terms[contexts // len(self._transcripts)]
         kept = is_whole[context_of_place]
         number = np.cumsum(is_whole) - 1
@@ -265,9 +266,9 @@ class _ContextBuilder:
         first = self._add(_Found(rows, np.full(len(rows), -1)))
         context_of = np.full(judged.n_scored, -1, dtype=np.int64)
         context_of[rows] = first + np.arange(len(rows))
-        terms = np.flatnonzero(wanted[judged.term_rows])
-        sites = judged.term_sites[terms]
-        self._term_contexts.append(context_of[judged.term_rows[terms]])
+        terms = np.flatnonzero(wanted[judged.terms.owners])
+        sites = judged.terms.sites[terms]
+        self._term_contexts.append(context_of[judged.terms.owners[terms]])
         self._terms.append(terms)
         self._site_contigs.append(judged.site_contigs[sites])
         self._site_positions.append(judged.site_positions[sites])
@@ -285,20 +286,23 @@ class _ContextBuilder:
         judged = self._judged
         terms, term_contexts = np.concatenate(self._terms), np.concatenate(self._term_contexts)
         rows = np.concatenate(self._rows)
-        refs, alts = judged.term_refs[terms], judged.term_alts[terms]
+        refs, alts = judged.terms.refs[terms], judged.terms.alts[terms]
         is_reverse = np.concatenate(self._is_reverse)
         batch = replace(
             judged,
-            llr_rows=np.full(len(judged.llr_rows), -1, dtype=np.int64),
+            score_rows=np.full(len(judged.score_rows), -1, dtype=np.int64),
             statuses=statuses,
             sites=np.full(len(judged.sites), -1, dtype=np.int64),
             site_contigs=np.concatenate(self._site_contigs),
             site_positions=np.concatenate(self._site_positions),
             contigs=contigs,
-            term_rows=term_contexts,
-            term_sites=np.arange(len(terms)),
-            term_refs=np.where(is_reverse, 3 - refs, refs),
-            term_alts=np.where(is_reverse, 3 - alts, alts),
+            terms=SiteTerms(
+                term_contexts,
+                np.arange(len(terms)),
+                np.where(is_reverse, 3 - refs, refs),
+                np.where(is_reverse, 3 - alts, alts),
+                len(rows),
+            ),
             indels=judged.indels.subset(_NO_ROWS) if self._indels is None else self._indels,
             indel_rows=np.concatenate(self._indel_contexts),
             n_scored=len(rows),
@@ -317,9 +321,9 @@ class _ContextBuilder:
     ) -> NDArray[np.int64]:
         """Site of each context that is the record's POS; -1 for none."""
         judged = self._judged
-        outcomes = self.outcome_of_row[judged.term_rows[terms]]
+        outcomes = self.outcome_of_row[judged.terms.owners[terms]]
         starts = judged.records.positions[judged.record_of[outcomes]] - 1
-        is_first = judged.site_positions[judged.term_sites[terms]] == starts
+        is_first = judged.site_positions[judged.terms.sites[terms]] == starts
         found = np.full(n_contexts, -1, dtype=np.int64)
         found[term_contexts[is_first]] = np.flatnonzero(is_first)
         return found
@@ -330,7 +334,7 @@ def transcript_text(name: str) -> bytes:
     return info_value(name)
 
 
-def worst_kept(judged: JudgedBatch, llr: NDArray[np.float64]) -> JudgedBatch:
+def worst_kept(judged: JudgedBatch, scores: NDArray[np.float64]) -> JudgedBatch:
     """The batch with the lowest score of each allele, and the transcript that has it.
 
     Rate and entropy of a record are those of POS in the context of its lowest score.
@@ -339,18 +343,18 @@ def worst_kept(judged: JudgedBatch, llr: NDArray[np.float64]) -> JudgedBatch:
     ----------
     judged : JudgedBatch
         From `ContextFinder.contexts`.
-    llr : float64 array, by context
+    scores : float64 array, by context
     """
     contexts = judged.contexts
     assert contexts is not None
-    by_score = np.lexsort((contexts.transcripts, np.round(llr, _DECIMALS)))
-    llr_rows = judged.llr_rows.copy()
+    by_score = np.lexsort((contexts.transcripts, np.round(scores, _DECIMALS)))
+    score_rows = judged.score_rows.copy()
     # Written from the highest to the lowest, so that the lowest stays.
     worst_first = by_score[::-1]
-    llr_rows[contexts.outcomes[worst_first]] = worst_first
-    has_row = np.flatnonzero(llr_rows >= 0)
-    chosen = llr_rows[has_row]
-    transcripts = np.full(len(llr_rows), -1, dtype=np.int64)
+    score_rows[contexts.outcomes[worst_first]] = worst_first
+    has_row = np.flatnonzero(score_rows >= 0)
+    chosen = score_rows[has_row]
+    transcripts = np.full(len(score_rows), -1, dtype=np.int64)
     transcripts[has_row] = contexts.transcripts[chosen]
     statuses = judged.statuses.copy()
     flags = contexts.flags[chosen]
@@ -361,5 +365,5 @@ def worst_kept(judged: JudgedBatch, llr: NDArray[np.float64]) -> JudgedBatch:
     at_pos = worst_first[contexts.pos_sites[worst_first] >= 0]
     sites[judged.record_of[contexts.outcomes[at_pos]]] = contexts.pos_sites[at_pos]
     return replace(
-        judged, llr_rows=llr_rows, statuses=statuses, sites=sites, transcripts=transcripts
+        judged, score_rows=score_rows, statuses=statuses, sites=sites, transcripts=transcripts
     )

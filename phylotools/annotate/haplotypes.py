@@ -22,6 +22,7 @@ from phylotools.errors import UsageError
 from phylotools.io.bases import CODE_OF_BYTE
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.alleles import LONGEST_CHANGE, shared_prefix, trim
+from phylotools.phylogeny.change_scores import SiteTerms
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import site_numbers
@@ -110,20 +111,16 @@ class LaidChanges:
             self.alts[terms],
         )
 
-    def llr(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-likelihood ratio of every change, float64 [K].
+    def terms(self, first_site: int = 0) -> SiteTerms:
+        """The changes as sums: the mean of the two ways to lay each haplotype.
 
         Parameters
         ----------
-        scores : float64 array [M, 4]
-            Scores of the bases at the terms' positions.
+        first_site : int
+            Row of the first of the terms' positions among the sites.
         """
-        rows = np.arange(len(scores))
-        differences = scores[rows, self.alts] - scores[rows, self.refs]
-        # The mean of the two ways to lay the haplotype. Terms are added in their order, so that a
-        # sum does not depend on the others.
-        sums = np.bincount(self.owners, differences, minlength=len(self))
-        return np.asarray(sums, dtype=np.float64) / 2
+        sites = first_site + np.arange(len(self.positions))
+        return SiteTerms(self.owners, sites, self.refs, self.alts, len(self), weight=0.5)
 
 
 _NONE, _NO_BASES = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8)
@@ -272,7 +269,7 @@ class HaplotypeLayout:
 
 
 class HaplotypeScorer:
-    """Log-likelihood ratios of changes of any length, on the reference genome of a scorer.
+    """Scores of changes of any length, on the reference genome of a scorer.
 
     A result depends on the sequence around the change and on the model: not on its spelling, nor
     on the other changes asked for.
@@ -294,13 +291,15 @@ class HaplotypeScorer:
         """`HaplotypeLayout.left_aligned`."""
         return self._layout.left_aligned(change)
 
-    def llr(self, changes: Sequence[Change]) -> NDArray[np.float64]:
-        """Log-likelihood ratio of every change; negative: the alternative is less viable.
+    def scores(self, changes: Sequence[Change], score: str) -> NDArray[np.float64]:
+        """A score of every change; low: the alternative is less viable.
 
         Parameters
         ----------
         changes : sequence of Change
             At most `LONGEST_CHANGE` bases of either allele after trimming.
+        score : str
+            A name of `phylotools.phylogeny.score_meaning`; not ``calibrated``.
 
         Returns
         -------
@@ -325,8 +324,10 @@ class HaplotypeScorer:
             for contig in np.unique(contigs).tolist():
                 rows = np.flatnonzero(contigs == contig)
                 theta[rows] = self._scorer.theta_at(self._contigs[contig], laid.positions[rows])
-            llr = laid.llr(site_numbers(self._scorer.model.substitution, theta).scores)
-            found.update(zip(slab, llr.tolist(), strict=True))
+            sites = site_numbers(self._scorer.model.substitution, theta)
+            process = self._scorer.model.mutation_process
+            values = process.scores(score, sites.log_pi, sites.log_rate, sites.rate, laid.terms())
+            found.update(zip(slab, values.tolist(), strict=True))
         return np.array([found[change] for change in aligned], dtype=np.float64)
 
 

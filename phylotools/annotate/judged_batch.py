@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from phylotools.annotate.haplotypes import NO_CHANGES, LaidChanges
 from phylotools.io.vcf.alleles import Status
 from phylotools.io.vcf.records import RecordTable
+from phylotools.phylogeny.change_scores import SiteTerms
 
 STATUSES = tuple(Status)
 CODE_OF_STATUS = {status: code for code, status in enumerate(STATUSES)}
@@ -17,7 +18,7 @@ CODE_OF_STATUS = {status: code for code, status in enumerate(STATUSES)}
 
 @dataclass(frozen=True)
 class Contexts:
-    """Contexts of alleles, one for each row of `BatchScores.llr`.
+    """Contexts of alleles, one for each column of `BatchScores.scores`.
 
     Attributes
     ----------
@@ -46,8 +47,8 @@ class JudgedBatch:
     records : RecordTable
     first_outcome : int64 array [N + 1]
         Where the outcomes of each record's ALTs begin.
-    llr_rows : int64 array, by outcome
-        Row of `BatchScores.llr` that has the allele's LLR; -1 where it gets none.
+    score_rows : int64 array, by outcome
+        Column of `BatchScores.scores` that has the allele's; -1 where it gets none.
     statuses : uint8 array, by outcome
         Index into `STATUSES`.
     sites : int64 array [N]
@@ -57,34 +58,29 @@ class JudgedBatch:
     site_positions : int64 array [S]
         0-based.
     contigs : tuple of str
-    term_rows, term_sites : int64 array [T]
-        An LLR is the sum of its terms: row of the LLR, and the site whose change the term is.
-    term_refs, term_alts : uint8 array [T]
-        Base codes.
+    terms : SiteTerms
+        Changes of single sites that the scored alleles consist of.
     indels : LaidChanges
         Changes of length.
     indel_rows : int64 array, by indel
-        Rows of their LLRs, which have no terms here.
+        Columns of their scores, which have no terms here.
     n_scored : int
-        Rows of `BatchScores.llr`.
+        Columns of `BatchScores.scores`.
     contexts : Contexts, optional
-        Where alleles are scored in transcripts: what the rows are.
+        Where alleles are scored in transcripts: what the columns are.
     transcripts : int64 array, by outcome, optional
         Transcript whose score was kept; -1 for none.
     """
 
     records: RecordTable
     first_outcome: NDArray[np.int64]
-    llr_rows: NDArray[np.int64]
+    score_rows: NDArray[np.int64]
     statuses: NDArray[np.uint8]
     sites: NDArray[np.int64]
     site_contigs: NDArray[np.int64]
     site_positions: NDArray[np.int64]
     contigs: tuple[str, ...]
-    term_rows: NDArray[np.int64]
-    term_sites: NDArray[np.int64]
-    term_refs: NDArray[np.uint8]
-    term_alts: NDArray[np.uint8]
+    terms: SiteTerms
     indels: LaidChanges
     indel_rows: NDArray[np.int64]
     n_scored: int
@@ -121,7 +117,7 @@ class BatchBuilder:
         self.record_of = np.repeat(np.arange(len(records)), np.diff(first_outcome))
         self._records = records
         self._first_outcome = first_outcome
-        self._llr_rows = np.full(len(statuses), -1, dtype=np.int64)
+        self._score_rows = np.full(len(statuses), -1, dtype=np.int64)
         self._sites = np.full(len(records), -1, dtype=np.int64)
         self._n_scored = 0
         self._n_sites = 0
@@ -159,39 +155,35 @@ class BatchBuilder:
     ) -> None:
         """Changes at sites, [K], whose scores the alleles `outcomes` sum up."""
         self._add_scored(outcomes)
-        self._term_columns.append((self._llr_rows[outcomes], sites, refs, alts))
+        self._term_columns.append((self._score_rows[outcomes], sites, refs, alts))
 
     def add_indels(self, outcomes: NDArray[np.int64], laid: LaidChanges) -> None:
         """Changes of length, each of an allele."""
         self._add_scored(outcomes)
-        self._indel_columns.append(self._llr_rows[outcomes])
+        self._indel_columns.append(self._score_rows[outcomes])
         self._indels = self._indels.followed_by(laid)
 
     def _add_scored(self, outcomes: NDArray[np.int64]) -> None:
-        """Give alleles a row of the LLRs each."""
+        """Give alleles a column of the scores each."""
         new = np.unique(outcomes)
-        self._llr_rows[new] = self._n_scored + np.arange(len(new))
+        self._score_rows[new] = self._n_scored + np.arange(len(new))
         self._n_scored += len(new)
 
     def finish(self, contigs: tuple[str, ...]) -> JudgedBatch:
         """The batch, once sites and terms were added; `contigs` are the names that indices mean."""
         sites = map(np.concatenate, zip(*self._site_columns, strict=True))
         site_contigs, site_positions = sites
-        terms = map(np.concatenate, zip(*self._term_columns, strict=True))
-        term_rows, term_sites, term_refs, term_alts = terms
+        owners, term_sites, refs, alts = map(np.concatenate, zip(*self._term_columns, strict=True))
         return JudgedBatch(
             self._records,
             self._first_outcome,
-            self._llr_rows,
+            self._score_rows,
             self.statuses,
             self._sites,
             site_contigs,
             site_positions,
             contigs,
-            term_rows,
-            term_sites,
-            term_refs,
-            term_alts,
+            SiteTerms(owners, term_sites, refs, alts, self._n_scored),
             self._indels,
             np.concatenate([np.empty(0, dtype=np.int64), *self._indel_columns]),
             self._n_scored,

@@ -162,7 +162,7 @@ class SiteFlags:
         self._trained = trained
 
     def of_rows(self, batch: JudgedBatch) -> NDArray[np.uint8]:
-        """Status code of each row of `BatchScores.llr`, the graver where its sites have two.
+        """Status code of each column of `BatchScores.scores`, the graver where its sites have two.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class SiteFlags:
         """
         graver = np.full(batch.n_scored, self.NONE, dtype=np.uint8)
         site_flags = self._of(batch.site_contigs, batch.site_positions)
-        np.minimum.at(graver, batch.term_rows, site_flags[batch.term_sites])
+        np.minimum.at(graver, batch.terms.owners, site_flags[batch.terms.sites])
         indels = batch.indels
         if len(indels):
             lasts = indels.starts + np.maximum(indels.n_refs, 1) - 1
@@ -448,8 +448,8 @@ class Judge:
     def _flag(self, batch: JudgedBatch) -> None:
         """Flag scored alleles whose sites were not trained on, or lie at an end of a contig."""
         row_flags = self._flags.of_rows(batch)
-        is_scored = np.flatnonzero(batch.llr_rows >= 0)
-        flags = row_flags[batch.llr_rows[is_scored]]
+        is_scored = np.flatnonzero(batch.score_rows >= 0)
+        flags = row_flags[batch.score_rows[is_scored]]
         is_flagged = (flags != SiteFlags.NONE) & (
             batch.statuses[is_scored] != CODE_OF_STATUS[Status.REF_MISMATCH]
         )

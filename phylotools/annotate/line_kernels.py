@@ -38,8 +38,8 @@ class ScoredAlleles(NamedTuple):
     ----------
     first_outcome : int64 array [N + 1]
         Where the outcomes of each record's ALTs begin.
-    llr_rows : int64 array, by outcome
-        Row of the LLRs; -1 where the allele has none.
+    score_rows : int64 array, by outcome
+        Row of each score; -1 where the allele has none.
     statuses : uint8 array, by outcome
         Row of the statuses.
     sites : int64 array [N]
@@ -47,7 +47,7 @@ class ScoredAlleles(NamedTuple):
     """
 
     first_outcome: NDArray[np.int64]
-    llr_rows: NDArray[np.int64]
+    score_rows: NDArray[np.int64]
     statuses: NDArray[np.uint8]
     sites: NDArray[np.int64]
 
@@ -60,10 +60,35 @@ def _copy(source: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint
 
 
 @compiled
+def _copy_score(
+    alleles: ScoredAlleles,
+    record: int,
+    scores: NumberText,
+    first_row: int,
+    out: NDArray[np.uint8],
+    at: int,
+) -> int:
+    """Write a score of the alleles of a record; its rows begin at `first_row`."""
+    for k in range(alleles.first_outcome[record], alleles.first_outcome[record + 1]):
+        if k > alleles.first_outcome[record]:
+            out[at] = _COMMA
+            at += 1
+        row = alleles.score_rows[k]
+        if row < 0:
+            out[at] = _POINT
+            at += 1
+        else:
+            row += first_row
+            at = _copy(scores.text[row], 0, scores.lengths[row], out, at)
+    return at
+
+
+@compiled
 def write_annotated(
     lines: RecordLines,
     alleles: ScoredAlleles,
-    llr: NumberText,
+    scores: NumberText,
+    n_scored: int,
     status: NumberText,
     rate: NumberText,
     entropy: NumberText,
@@ -77,11 +102,14 @@ def write_annotated(
     ----------
     lines : RecordLines
     alleles : ScoredAlleles
-    llr, status, rate, entropy : NumberText
+    scores : NumberText
+        Of every score, the LLR first, `n_scored` rows each.
+    n_scored : int
+    status, rate, entropy : NumberText
         What rows of `alleles` name.
     keys : uint8 array
-        ``TAG_LLR=;TAG_STATUS=;TAG_RATE=;TAG_ENTROPY=``.
-    key_ends : int64 array [4]
+        ``TAG_LLR=;TAG_STATUS=;TAG_RATE=;TAG_ENTROPY=``, and of the other scores ``;TAG_...=``.
+    key_ends : int64 array [3 + number of scores]
         Ends of its parts.
     out : uint8 array, written
         Long enough.
@@ -99,16 +127,7 @@ def write_annotated(
                 out[at] = _SEMICOLON
                 at += 1
         at = _copy(keys, 0, key_ends[0], out, at)
-        for k in range(alleles.first_outcome[i], alleles.first_outcome[i + 1]):
-            if k > alleles.first_outcome[i]:
-                out[at] = _COMMA
-                at += 1
-            row = alleles.llr_rows[k]
-            if row < 0:
-                out[at] = _POINT
-                at += 1
-            else:
-                at = _copy(llr.text[row], 0, llr.lengths[row], out, at)
+        at = _copy_score(alleles, i, scores, 0, out, at)
         at = _copy(keys, key_ends[0], key_ends[1], out, at)
         for k in range(alleles.first_outcome[i], alleles.first_outcome[i + 1]):
             if k > alleles.first_outcome[i]:
@@ -129,5 +148,8 @@ def write_annotated(
             at += 1
         else:
             at = _copy(entropy.text[row], 0, entropy.lengths[row], out, at)
+        for score in range(1, len(key_ends) - 3):
+            at = _copy(keys, key_ends[2 + score], key_ends[3 + score], out, at)
+            at = _copy_score(alleles, i, scores, score * n_scored, out, at)
         at = _copy(text, info_end, lines.ends[i], out, at)
     return at

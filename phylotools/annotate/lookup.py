@@ -16,6 +16,7 @@ from phylotools.io.closing import Closing
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.track_folder import read_track_record
+from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.site_numbers import SiteNumbers
 
@@ -36,25 +37,22 @@ _NEW_TRACKS_REMEDY = "make them anew with `phylotools tracks`"
 class ScoreTracks(Closing):
     """The bigWigs of a folder that `phylotools tracks` wrote, for one thread at a time; use `open`.
 
-    Under every substitution model the score of a base is the log of its equilibrium frequency
-    less a number of the base alone, so that four tracks hold the LLRs of all changes. `llr_mean`
-    tells which base they took for the reference.
+    Frequencies and the expected rate of a site hold all that scores of its changes are made of:
+    log R follows from them. `llr_mean` tells which base the tracks took for the reference.
 
     Parameters
     ----------
     folder : str
-    log_base_weights : sequence of float
-        That number of A, C, G, T.
+    process : MutationProcess
+        Of the model that made them.
     genome : ReferenceGenome
     """
 
-    def __init__(
-        self, folder: str, log_base_weights: tuple[float, ...], genome: ReferenceGenome
-    ) -> None:
+    def __init__(self, folder: str, process: MutationProcess, genome: ReferenceGenome) -> None:
         self.path = folder
         self._genome = genome
         self._letters = ReferenceLetters(genome)
-        self._log_base_weights = np.array(log_base_weights)
+        self._process = process
         with contextlib.ExitStack() as stack:
             self._readers = [
                 stack.enter_context(BigWigReader(os.path.join(folder, name))) for name in _FILES
@@ -106,6 +104,12 @@ class ScoreTracks(Closing):
                 remedy="give that model with --model, or make them with this one "
                 "(`phylotools tracks`)",
             )
+        if not isinstance(record.get("scores"), dict):
+            raise InputError(
+                "was made when an LLR meant something else under this substitution model",
+                path=folder,
+                remedy=_NEW_TRACKS_REMEDY,
+            )
         found = ",".join(sorted({facts["precision"] for facts in record["computed_on"]}))
         if found != precision:
             raise InputError(
@@ -120,7 +124,7 @@ class ScoreTracks(Closing):
                 path=folder,
                 remedy="make it with --tracks log_probability,rate,llr_mean",
             )
-        return cls(folder, model.log_base_weights, genome)
+        return cls(folder, model.mutation_process, genome)
 
     def sites(self, contig: str, positions: NDArray[np.int64]) -> SiteNumbers:
         """Numbers of sites of one contig; NaN where the tracks have none.
@@ -138,17 +142,19 @@ class ScoreTracks(Closing):
             If a file is damaged there, or of another genome.
         """
         wanted, rows = np.unique(positions, return_inverse=True)
-        scores = np.full((len(wanted), 4), np.nan)
-        rate, entropy = np.full(len(wanted), np.nan), np.full(len(wanted), np.nan)
+        numbers = SiteNumbers(
+            np.full((len(wanted), 4), np.nan), *(np.full(len(wanted), np.nan) for _ in range(3))
+        )
         if contig in self._names:
             name = self._names[contig]
             found = np.stack([reader.values(name, wanted) for reader in self._readers])
             here = np.flatnonzero(np.isfinite(found).all(axis=0))
-            log_pi, (rates, mean_llr) = np.split(found[:, here].astype(np.float64), [4])
-            scores[here] = log_pi.T - self._log_base_weights
-            self._check(contig, wanted[here], scores[here], log_pi.T, mean_llr)
-            rate[here], entropy[here] = rates, -(np.exp(log_pi) * log_pi).sum(axis=0)
-        return SiteNumbers(scores[rows], rate[rows], entropy[rows])
+            log_pi, (rate, mean_llr) = np.split(found[:, here].astype(np.float64), [4])
+            self._check(contig, wanted[here], log_pi.T, mean_llr)
+            log_rate = self._process.log_rate(log_pi.T, rate)
+            entropy = -(np.exp(log_pi) * log_pi).sum(axis=0)
+            numbers.put(here, SiteNumbers(log_pi.T, log_rate, rate, entropy))
+        return numbers.of(rows)
 
     def close(self) -> None:
         """Close the files."""
@@ -158,7 +164,6 @@ class ScoreTracks(Closing):
         self,
         contig: str,
         positions: NDArray[np.int64],
-        scores: NDArray[np.float64],
         log_pi: NDArray[np.float64],
         mean_llr: NDArray[np.float64],
     ) -> None:
@@ -168,7 +173,7 @@ class ScoreTracks(Closing):
         ----------
         contig : str
         positions : int64 array [K]
-        scores, log_pi : float64 array [K, 4]
+        log_pi : float64 array [K, 4]
         mean_llr : float64 array [K]
             As the track has it.
         """
@@ -190,7 +195,7 @@ class ScoreTracks(Closing):
         is_base = codes < 4
         own = np.where(is_base, codes, 0)
         places = np.arange(len(positions))
-        mean_found = (scores.sum(axis=1) - 4 * scores[places, own]) / 3
+        mean_found = (log_pi.sum(axis=1) - 4 * log_pi[places, own]) / 3
         wide = np.abs(log_pi).sum(axis=1) / 3 + np.abs(log_pi[places, own]) * 4 / 3
         tolerance = _ROUNDING * (wide + np.abs(mean_llr)) + _TINY
         is_same = is_base & (np.abs(mean_found - mean_llr) <= tolerance)

@@ -16,22 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from phylotools.annotate.allele_scores import BatchScores
+from phylotools.annotate.fields import DEFAULT_TAG, InfoFields
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.judging import OnRefMismatch
 from phylotools.annotate.lookup import ScoreTracks
-from phylotools.annotate.variants import (
-    DEFAULT_TAG,
-    AnnotatedBatch,
-    InfoFields,
-    VariantAnnotator,
-)
+from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
 from phylotools.io.regions import RegionSet, choose_regions
 from phylotools.io.transcripts import CODING
-from phylotools.io.variant_table import RowSink
+from phylotools.io.variant_table import AddedColumns, RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
@@ -71,6 +67,10 @@ class AnnotationSummary:
         Records.
     reference : str
         The FASTA.
+    scores : tuple of str
+        That were written.
+    default_score : str
+        Of the model.
     """
 
     n_records: int
@@ -83,6 +83,8 @@ class AnnotationSummary:
     n_ref_mismatches: int
     n_contig_missing: int
     reference: str
+    scores: tuple[str, ...]
+    default_score: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class AnnotationSettings:
         Only records that overlap these: contig, contig:begin or contig:begin-end.
     regions_file : str, optional
         Or these: BED.
+    extra_scores : sequence of str
+        Scores to write beside the LLR and the model's default one.
     scores : str, optional
         Folder of this model's tracks to look into first.
     score_indels : bool
@@ -130,6 +134,7 @@ class AnnotationSettings:
     on_ref_mismatch: OnRefMismatch = "skip"
     regions: Sequence[str] = ()
     regions_file: str | None = None
+    extra_scores: Sequence[str] = ()
     scores: str | None = None
     transcripts: str | None = None
     transcript_part: str = CODING
@@ -175,7 +180,8 @@ def annotate_file(
         raise UsageError(
             "--scores: tracks have the scores of the genome, not of transcripts; leave out one"
         )
-    fields = InfoFields(settings.tag, in_transcripts)
+    substitution = model.mutation_process.substitution
+    fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores), in_transcripts)
     reference = model.choose_reference(settings.fasta)
     inputs = [variants, reference, settings.regions_file, settings.scores, settings.transcripts]
     refuse_same_file(output, [name for name in inputs if name is not None])
@@ -212,16 +218,13 @@ def annotate_file(
             scores_outside=settings.outside_transcripts != "skip",
         )
         blocks = _wanted_blocks(source, annotator, settings)
-        header = source.header.with_lines(
-            [
-                *fields.header_lines(model.score_meaning),
-                _provenance_line(scorer, reference, settings),
-            ]
+        header = source.header.without_fields(fields.replaced_keys).with_lines(
+            [*fields.header_lines(), _provenance_line(scorer, reference, fields)]
         )
         sink = stack.enter_context(_open_sink(output, source, fields, settings))
         with Pipeline(on_stop=source.cancel) as pipeline:
             _write(_annotated(pipeline, annotator, blocks), annotator, sink, header, on_batch)
-    return _summarise(annotator, reference)
+    return _summarise(annotator, reference, fields)
 
 
 def _output_type(output: str, source: VariantStream, settings: AnnotationSettings) -> str:
@@ -251,7 +254,8 @@ def _open_sink(
         if source.rows is None:
             yield sink
             return
-        with source.rows.open_sink(sink.write_header, fields.written_keys) as rows:
+        added = AddedColumns(fields.types, fields.replaced_keys)
+        with source.rows.open_sink(sink.write_header, added) as rows:
             yield rows
 
 
@@ -312,7 +316,7 @@ def _wanted_blocks(
     return source.blocks if found is None else found
 
 
-def _provenance_line(scorer: Scorer, reference: str, settings: AnnotationSettings) -> bytes:
+def _provenance_line(scorer: Scorer, reference: str, fields: InfoFields) -> bytes:
     model = scorer.model
     spliced = {}
     if isinstance(scorer.genome, SplicedGenome):
@@ -321,12 +325,13 @@ def _provenance_line(scorer: Scorer, reference: str, settings: AnnotationSetting
         "Version": __version__,
         **model.identity.header_facts(),
         "Reference": Path(reference).name,
+        "DefaultScore": fields.default_score,
         **spliced,
         "Precision": scorer.precision,
         "Command": command_line(),
     }
     text = ",".join(f"{key}={quote(str(value))}" for key, value in values.items())
-    return f"##phylotools_annotate=<ID={settings.tag},{text}>".encode("utf-8", "surrogateescape")
+    return f"##phylotools_annotate=<ID={fields.tag},{text}>".encode("utf-8", "surrogateescape")
 
 
 def _advice() -> str:
@@ -345,7 +350,9 @@ def _advice() -> str:
     )
 
 
-def _summarise(annotator: VariantAnnotator, reference: str) -> AnnotationSummary:
+def _summarise(
+    annotator: VariantAnnotator, reference: str, fields: InfoFields
+) -> AnnotationSummary:
     statuses = {str(status): count for status, count in annotator.statuses.most_common()}
     return AnnotationSummary(
         n_records=annotator.n_records,
@@ -362,4 +369,6 @@ def _summarise(annotator: VariantAnnotator, reference: str) -> AnnotationSummary
         n_ref_mismatches=annotator.assembly.n_mismatches,
         n_contig_missing=sum(annotator.contig_names.n_records_missing.values()),
         reference=os.path.basename(reference),
+        scores=fields.scores,
+        default_score=fields.default_score,
     )

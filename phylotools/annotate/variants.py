@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,15 +17,16 @@ from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
 from phylotools.annotate.contexts import ContextFinder, transcript_text, worst_kept
+from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
 from phylotools.annotate.line_kernels import RecordLines, ScoredAlleles, write_annotated
 from phylotools.annotate.lookup import ScoreTracks
-from phylotools.errors import UsageError, shown_path
+from phylotools.errors import shown_path
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
-from phylotools.io.vcf.alleles import SCORED_STATUSES, SPLICED_STATUSES, Status
+from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
 from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
@@ -36,82 +36,11 @@ from phylotools.scoring.spliced import SplicedGenome
 
 logger = logging.getLogger("phylotools")
 
-DEFAULT_TAG = "PHYLOGPN"
-_TAG = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
-
-
 _LONGEST_STATUS = max(map(len, STATUSES))
 _STATUS_TEXT = NumberText(
     np.array([list(s.encode().ljust(_LONGEST_STATUS)) for s in STATUSES], dtype=np.uint8),
     np.array(list(map(len, STATUSES)), dtype=np.int64),
 )
-
-
-@dataclass(frozen=True)
-class InfoFields:
-    """The INFO keys that a run writes.
-
-    Attributes
-    ----------
-    tag : str
-        Their common prefix.
-    in_transcripts : bool
-        Whether alleles are scored in transcripts, so that there is one that names it.
-
-    Raises
-    ------
-    UsageError
-        If the prefix makes no INFO key.
-    """
-
-    tag: str = DEFAULT_TAG
-    in_transcripts: bool = False
-
-    def __post_init__(self) -> None:
-        if not _TAG.fullmatch(self.tag):
-            raise UsageError(
-                f"--tag {self.tag!r}: use letters, digits, '_' and '.', no digit or '.' first"
-            )
-
-    @property
-    def keys(self) -> tuple[str, str, str, str]:
-        """Keys of LLR, status, rate and entropy."""
-        return tuple(f"{self.tag}_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY"))  # type: ignore[return-value]
-
-    @property
-    def transcript_key(self) -> str:
-        """Key of the transcript."""
-        return f"{self.tag}_TRANSCRIPT"
-
-    @property
-    def written_keys(self) -> tuple[str, ...]:
-        """All keys that are written, in the order of the INFO column."""
-        return (self.transcript_key, *self.keys) if self.in_transcripts else self.keys
-
-    def header_lines(self, score_meaning: str) -> list[bytes]:
-        """``##INFO`` lines that declare them.
-
-        Parameters
-        ----------
-        score_meaning : str
-            What the LLR is under the model's substitution model.
-        """
-        llr, status, rate, entropy_key = self.keys
-        statuses = (s for s in Status if self.in_transcripts or s not in SPLICED_STATUSES)
-        scored = "|".join(statuses)
-        declared = [
-            (llr, "A", "Float", score_meaning),
-            (status, "A", "String", f"What became of ALT: {scored}"),
-            (rate, "1", "Float", "Expected substitution rate of the site, neutral = 1"),
-            (entropy_key, "1", "Float", "Entropy of the site's equilibrium frequencies in nats"),
-        ]
-        if self.in_transcripts:
-            meaning = "Transcript in whose context ALT has its lowest score, the one given"
-            declared.append((self.transcript_key, "A", "String", meaning))
-        return [
-            f'##INFO=<ID={key},Number={number},Type={kind},Description="{text}">'.encode()
-            for key, number, kind, text in declared
-        ]
 
 
 @dataclass(frozen=True)
@@ -186,10 +115,10 @@ class VariantAnnotator:
         self._advice = advice
         self._n_columns = header.n_columns
         self._on_ref_mismatch = on_ref_mismatch
-        fields = fields or InfoFields()
+        fields = fields or InfoFields(substitution=scorer.model.mutation_process.substitution)
         self._tag = fields.tag.encode()
         self._transcript_key = fields.transcript_key.encode()
-        self._old_entries = info_keys_pattern((*fields.keys, fields.transcript_key))
+        self._old_entries = info_keys_pattern(sorted(fields.replaced_keys))
         parts = [key.encode() + b"=" for key in fields.keys]
         parts[1:] = [b";" + part for part in parts[1:]]
         self._keys = np.frombuffer(b"".join(parts), dtype=np.uint8)
@@ -219,7 +148,8 @@ class VariantAnnotator:
                 haplotypes=score_indels,
             )
             self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
-        self._scores = AlleleScorer(scorer, tracks)
+        self._default = fields.scores.index(fields.default_score)
+        self._scores = AlleleScorer(scorer, fields.scores, tracks)
         self.regions: RegionFilter | None = None
         self.n_records = 0
         self.statuses: Counter[Status] = Counter()
@@ -297,8 +227,14 @@ class VariantAnnotator:
         return self._scores.score(judged, check)
 
     def worst_kept(self, judged: JudgedBatch, scores: BatchScores) -> JudgedBatch:
-        """The batch with the lowest score of each allele that was scored in several transcripts."""
-        return judged if judged.contexts is None else worst_kept(judged, scores.llr)
+        """The batch with the lowest score of each allele that was scored in several transcripts.
+
+        Lowest by the model's default score, or by the LLR where a change has no other.
+        """
+        if judged.contexts is None:
+            return judged
+        default, llr = scores.scores[self._default], scores.scores[0]
+        return worst_kept(judged, np.where(np.isnan(default), llr, default))
 
     def transcript(self, number: int) -> str:
         """Name of a transcript by its number in a batch; empty for none."""
@@ -308,20 +244,21 @@ class VariantAnnotator:
         """The lines of a batch with its numbers."""
         judged = self.worst_kept(judged, scores)
         records = self._with_transcripts(self._without_old_entries(judged.records), judged)
-        llr, rate = fixed_text(scores.llr), general_text(scores.rate)
+        text, rate = fixed_text(scores.scores.ravel()), general_text(scores.rate)
         entropy = fixed_text(scores.entropy)
         longest = int(rate.lengths.max(initial=1) + entropy.lengths.max(initial=1))
-        n_outcomes = len(judged.llr_rows)
+        of_outcome = len(scores.scores) * (int(text.lengths.max(initial=1)) + 1)
         room = (
             int((records.ends - records.begins).sum())
             + len(records) * (len(self._keys) + 1 + longest)
-            + n_outcomes * int(_LONGEST_STATUS + llr.lengths.max(initial=1) + 2)
+            + len(judged.score_rows) * (_LONGEST_STATUS + 1 + of_outcome)
         )
         out: NDArray[np.uint8] = np.empty(room, dtype=np.uint8)
         n_written = write_annotated(
             RecordLines(records.text, records.begins, records.ends, records.tabs),
-            ScoredAlleles(judged.first_outcome, judged.llr_rows, judged.statuses, judged.sites),
-            llr,
+            ScoredAlleles(judged.first_outcome, judged.score_rows, judged.statuses, judged.sites),
+            text,
+            judged.n_scored,
             _STATUS_TEXT,
             rate,
             entropy,

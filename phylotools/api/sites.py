@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
 from phylotools.embedding.regions import RegionTable
+from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.phylogeny.change_scores import MutationProcess, all_changes
+from phylotools.phylogeny.score_meaning import CALIBRATED, DEFAULT_SCORES, LLR, known_score
 from phylotools.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ class SitePrediction:
         The network's output; `Model.substitution` says what they mean.
     frequencies : float64 array [L, 4]
         Equilibrium frequencies.
-    scores : float64 array [L, 4]
-        Allele scores: the LLR of a change is the difference of two of them, as `annotate` has it.
+    log_rate : float64 array [L]
+        log R, as the substitution model measures it.
     rate : float64 array [L]
         Expected substitutions per unit of branch length; 1 at a neutral site.
     entropy : float64 array [L]
@@ -43,9 +46,10 @@ class SitePrediction:
     codes: NDArray[np.uint8]
     theta: NDArray[np.float32]
     frequencies: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    log_rate: NDArray[np.float64]
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
+    _numbers: tuple[MutationProcess, NDArray[np.float64]] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -53,10 +57,45 @@ class SitePrediction:
     @property
     def llr(self) -> NDArray[np.float64]:
         """LLR of every base against the one that stands there, [L, 4]; NaN where that is none."""
-        known = self.codes < 4
-        own = np.full(len(self), np.nan)
-        own[known] = self.scores[known, self.codes[known]]
-        return self.scores - own[:, None]
+        return self.score(LLR)
+
+    @property
+    def default_score(self) -> str:
+        """Name of the model's default score."""
+        return DEFAULT_SCORES[self._numbers[0].substitution]
+
+    def score(self, name: str | None = None) -> NDArray[np.float64]:
+        """A score of the change to every base from the one that stands there, float64 [L, 4].
+
+        Parameters
+        ----------
+        name : str, optional
+            As for `annotate --score`, but ``calibrated``; by default the model's default score.
+
+        Returns
+        -------
+        float64 array [L, 4]
+            NaN where no base stands, and, but for ``llr``, of the base itself.
+
+        Raises
+        ------
+        UsageError
+            If there is no such score.
+        """
+        chosen = known_score(name or self.default_score)
+        if chosen == CALIBRATED:
+            raise UsageError("the calibrated score is of variants: use score_variants")
+        process, log_pi = self._numbers
+        found = process.scores(
+            chosen, log_pi, self.log_rate, self.rate, all_changes(len(self))
+        ).reshape(-1, 4, 4)
+        known = np.flatnonzero(self.codes < 4)
+        own = self.codes[known]
+        scores = np.full((len(self), 4), np.nan)
+        scores[known] = found[known, own]
+        if chosen != LLR:
+            scores[known, own] = np.nan
+        return scores
 
 
 def predict_sites(
@@ -121,13 +160,21 @@ def _predict(scorer: Scorer, region: Region) -> SitePrediction:
     theta = scorer.theta(region)
     with torch.inference_mode():
         wide = torch.from_numpy(theta).double()
-        values = [
+        log_pi, log_rate, rate, entropy = [
             tensor.double().numpy()
             for tensor in (
-                substitution.log_equilibrium_frequencies(wide).exp(),
-                substitution.allele_scores(wide),
+                substitution.log_equilibrium_frequencies(wide),
+                substitution.log_rate(wide),
                 substitution.site_rate(wide),
                 substitution.entropy(wide),
             )
         ]
-    return SitePrediction(scorer.genome.bases(region), theta, *values)
+    return SitePrediction(
+        scorer.genome.bases(region),
+        theta,
+        np.exp(log_pi),
+        log_rate,
+        rate,
+        entropy,
+        (scorer.model.mutation_process, log_pi),
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.judged_batch import STATUSES
 from phylotools.annotate.variants import VariantAnnotator
 from phylotools.api.inputs import (
@@ -25,6 +26,7 @@ from phylotools.errors import UsageError
 from phylotools.io.delimited import VariantColumns, parse_variant
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
+from phylotools.phylogeny.score_meaning import LLR, score_key
 from phylotools.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -42,33 +44,47 @@ class VariantScores:
 
     Attributes
     ----------
-    llr : float64 array [K]
-        NaN where there is none.
+    scores : dict of str to float64 array [K]
+        By name: ``llr``, the model's default score, and those asked for. NaN where there is none.
     status : list of str
         Why, in the words of docs/annotate.md; ``ok`` where all is well.
     rate, entropy : float64 array [K]
         Of the site at `pos`; NaN where it was not scored.
+    default_score : str
+        Name of the model's default score: the one to take where nothing speaks for another.
     """
 
-    llr: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float64]]
     status: list[str]
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
+    default_score: str = LLR
 
     def __len__(self) -> int:
-        return len(self.llr)
+        return len(self.status)
+
+    @property
+    def llr(self) -> NDArray[np.float64]:
+        """log pi_alt - log pi_ref, [K]; NaN where there is none."""
+        return self.scores[LLR]
+
+    @property
+    def default(self) -> NDArray[np.float64]:
+        """The model's default score, [K]; NaN where there is none."""
+        return self.scores[self.default_score]
 
     def to_dict(self) -> dict[str, Any]:
         """Columns, as ``pandas.DataFrame`` takes them."""
-        return {
-            "llr": self.llr, "status": self.status, "rate": self.rate, "entropy": self.entropy,
-        }  # fmt: skip
+        sites = {"status": self.status, "rate": self.rate, "entropy": self.entropy}
+        others = {score_key(name): found for name, found in self.scores.items() if name != LLR}
+        return {LLR: self.llr, **sites, **others}
 
 
 def score_variants(
     model: Model,
     variants: Any,
     *,
+    scores: Sequence[str] = (),
     fasta: Reference | None = None,
     threads: int | None = None,
     batch_size: int | None = None,
@@ -84,6 +100,8 @@ def score_variants(
         A tuple (contig, pos, ref, alt) or a text ``chr:pos:ref:alt``, or a sequence of such; or a
         data frame or mapping with these columns in one of their usual spellings. `pos` is 1-based,
         and each has one ALT, as in a VCF.
+    scores : sequence of str
+        Scores beside the LLR and the model's default one, by the names of `annotate --score`.
     fasta : path or ReferenceGenome, optional
         By default the model's own reference.
     threads, batch_size, precision
@@ -92,11 +110,13 @@ def score_variants(
     Raises
     ------
     UsageError
-        If a variant is none.
+        If a variant is none, or a score.
     InputError
         If the variants are plainly of another assembly.
     """
     require_model(model)
+    asked = (scores,) if isinstance(scores, str) else tuple(scores)
+    fields = InfoFields(substitution=model.mutation_process.substitution, asked=asked)
     lines = list(_lines(_rows(variants)))
     if not lines:
         raise UsageError("no variant was given")
@@ -106,26 +126,29 @@ def score_variants(
             Scorer(model, genome, threads=threads, batch_size=batch_size, precision=precision),
             _HEADER,
             "<variants>",
+            fields=fields,
             training_regions=model.training_regions,
             advice="give the reference that they belong to as fasta=",
         )
         for begin in range(0, len(lines), _BATCH):
             judged = annotator.judge(LineBlock(b"".join(lines[begin : begin + _BATCH]), begin + 1))
-            scores = annotator.score(judged)
+            found = annotator.score(judged)
+            values = [_chosen(row, judged.score_rows) for row in found.scores]
             parts.append(
                 VariantScores(
-                    _chosen(scores.llr, judged.llr_rows),
+                    dict(zip(fields.scores, values, strict=True)),
                     [str(STATUSES[code]) for code in judged.statuses.tolist()],
-                    _chosen(scores.rate, judged.sites),
-                    _chosen(scores.entropy, judged.sites),
+                    _chosen(found.rate, judged.sites),
+                    _chosen(found.entropy, judged.sites),
                 )
             )
         annotator.finish()
     return VariantScores(
-        np.concatenate([part.llr for part in parts]),
+        {name: np.concatenate([part.scores[name] for part in parts]) for name in fields.scores},
         [status for part in parts for status in part.status],
         np.concatenate([part.rate for part in parts]),
         np.concatenate([part.entropy for part in parts]),
+        fields.default_score,
     )
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 )
 @options.regions_file_option(help="Only records that overlap these regions.")
 @options.contig_aliases_option
+@options.score_option
 @click.option(
     "--scores",
     metavar="FOLDER",
@@ -83,6 +84,7 @@ def annotate_command(
     force: bool,
     regions: tuple[str, ...],
     regions_file: str | None,
+    extra_scores: tuple[str, ...],
     scores: str | None,
     transcripts: str | None,
     transcript_part: str,
@@ -97,11 +99,13 @@ def annotate_command(
     """Add per-allele scores to a VCF, a BCF or a table of variants.
 
     Reads VCF (plain, gzip, bgzip) or BCF from a file, or from stdin where none is given or it is
-    `-`. Every record comes out, in order, unchanged but for four INFO fields: PHYLOGPN_LLR and
-    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site. A TSV, CSV or
-    Parquet with CHROM, POS, REF and ALT, or one column chr:pos:ref:alt, gains them as columns.
+    `-`. Every record comes out, in order, unchanged but for its new INFO fields: PHYLOGPN_LLR and
+    PHYLOGPN_STATUS of each ALT, PHYLOGPN_RATE and PHYLOGPN_ENTROPY of the site, and one of each ALT
+    for the model's default score and every other that is asked for, as PHYLOGPN_FIXATION. A TSV,
+    CSV or Parquet with CHROM, POS, REF and ALT, or one column chr:pos:ref:alt, gains them as
+    columns.
 
-    LLR and entropy are in nats; an LLR below 0 says that ALT is less viable than REF. A rate of 1
+    Scores and entropy are in nats; a low score says that ALT is less viable than REF. A rate of 1
     is neutral, a lower one conserved.
     """
     if variants == "-" and sys.stdin.isatty():
@@ -130,6 +134,7 @@ def annotate_command(
             on_ref_mismatch=on_ref_mismatch,
             regions=regions,
             regions_file=regions_file,
+            extra_scores=extra_scores,
             scores=scores,
             transcripts=transcripts,
             transcript_part=transcript_part,
@@ -171,6 +176,8 @@ def _report(
         "records": summary.n_records,
         "alleles": summary.n_alleles,
         "alleles_scored": summary.n_scored,
+        "scores": list(summary.scores),
+        "default_score": summary.default_score,
         "changes_looked_up": summary.n_looked_up,
         "alleles_by_status": summary.statuses,
         "ref_checked": summary.n_ref_checked,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 @click.option(
     "--score",
     "scores",
-    required=True,
     multiple=True,
     metavar="NAME[:low|:high]",
     help="A column of scores, and which of its values point to the positives [default: low for "
-    "names that end in LLR or begin with llr, high for others]. Repeat it to compare scores.",
+    "scores of phylotools and names that end in LLR or begin with llr, high for others]. Repeat it "
+    "to compare scores [default: the default score that each file names].",
 )
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
 @options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
@@ -112,7 +113,8 @@ def evaluate_command(
         read_regions(regions, regions_file),
     )
     data = join_tables(question)
-    evaluation = evaluate(data, question.scores, replicates=bootstrap, seed=seed)
+    question = replace(question, scores=data.columns)
+    evaluation = evaluate(data, replicates=bootstrap, seed=seed)
     _show(evaluation)
     if output is not None:
         _write(output, evaluation, question, force)

@@ -102,6 +102,18 @@ precision_option = click.option(
 )
 
 
+#: Named here so that --help imports no numpy; a test compares them with the package's.
+SCORES = ("llr", "fitness", "rate-to-alt", "fixation", "site-rate", "calibrated")
+score_option = click.option(
+    "--score",
+    "extra_scores",
+    multiple=True,
+    metavar="NAME",
+    help="Write this score too, beside the LLR and the model's default score: "
+    f"{', '.join(SCORES[1:])}; may be given again.",
+)
+
+
 def _batch_size(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
     """``auto`` (None) or a whole number from 1."""
     if text == "auto":

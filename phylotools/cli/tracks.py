@@ -30,8 +30,10 @@ _track_options = options.together(
     click.option(
         "--tracks",
         metavar="NAME[,NAME]",
-        help=f"Which bigWigs: {', '.join(TRACKS)}, none [default: all].",
+        help=f"Which bigWigs: {', '.join(TRACKS)}, SCORE_mean and SCORE_min of other scores, none "
+        "[default: all, those of the scores written among them].",
     ),
+    options.score_option,
     click.option(
         "--snv-table/--no-snv-table",
         default=True,
@@ -258,10 +260,9 @@ def _settings(given: dict[str, Any]) -> TrackSettings:
     """
     from phylotools.tracks.plan import TrackSettings
 
-    named = given.pop("tracks")
-    if named is None:
-        tracks = TRACKS
-    else:
+    named, scores = given.pop("tracks"), given.pop("extra_scores")
+    tracks = None
+    if named is not None:
         names = [name.strip() for name in named.split(",")]
         tracks = () if names == ["none"] else tuple(dict.fromkeys(names))
-    return TrackSettings(tracks=tracks, **given)
+    return TrackSettings(tracks=tracks, scores=scores, **given)

@@ -13,6 +13,11 @@ from phylotools.cli.progress import Progress
 @options.output_option(help="Folder of the run.")
 @click.option("--check", is_flag=True, help="Check configuration and stores, train nothing.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option(
+    "--extend",
+    is_flag=True,
+    help="Train a complete run on; the configuration may differ in its length and patience alone.",
+)
 @click.option("--force", is_flag=True, help="Delete the run in the folder and start anew.")
 @options.threads_option(
     help="CPU threads [default: one for the network, every core for the likelihood]."
@@ -25,6 +30,7 @@ def train_command(
     output: str | None,
     check: bool,
     resume: bool,
+    extend: bool,
     force: bool,
     threads: int | None,
     device: str,
@@ -33,14 +39,17 @@ def train_command(
     """Train a model on column stores.
 
     CONFIG.toml says what is trained and how (docs/training.md). The run's folder holds
-    checkpoint.safetensors and metrics.tsv; after a kill, --resume goes on from the last checkpoint
-    to the same losses. `phylotools model export` makes the model.
+    checkpoint.safetensors, metrics.tsv and what was trained on and held out as BED; after a kill,
+    --resume goes on from the last checkpoint to the same losses. Training ends when held-out
+    columns are no longer predicted better, and keeps the best weights. `phylotools model export`
+    makes the model.
     """
     from pathlib import Path
 
     from phylotools.training.config_file import read_config
 
-    options.check_summary(summary_json, force=force or resume, inputs=[config], output=output)
+    goes_on = resume or extend
+    options.check_summary(summary_json, force=force or goes_on, inputs=[config], output=output)
     settings = read_config(config)
     if check:
         from phylotools.training.dataset import TrainingData
@@ -51,8 +60,8 @@ def train_command(
         return
     if output is None:
         raise click.UsageError("give the run's folder with -o")
-    if resume and force:
-        raise click.UsageError("--resume and --force exclude each other")
+    if force and goes_on:
+        raise click.UsageError("--force excludes --resume and --extend")
 
     from phylotools.model.device import resolve_device
     from phylotools.training.loop import Trainer, set_threads
@@ -60,9 +69,11 @@ def train_command(
     watch = options.Stopwatch()
     set_threads(threads)
     folder = Path(output)
-    trainer = Trainer(settings, folder, resolve_device(device), resume=resume, force=force)
+    trainer = Trainer(
+        settings, folder, resolve_device(device), resume=resume, extend=extend, force=force
+    )
     first = trainer.progress.step
-    with Progress("steps", settings.optimiser.steps, done=first) as shown:
+    with Progress("steps", trainer.length, done=first) as shown:
         progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"))
     steps = progress.step - first
     options.logger.info(
@@ -75,6 +86,8 @@ def train_command(
         {
             "steps": progress.step,
             "seconds": round(watch.seconds, 2),
-            "selected": progress.best_step,
+            "selected": progress.selected_step,
+            "stopped": progress.stopped,
+            "warnings": list(progress.warnings.values()),
         },
     )

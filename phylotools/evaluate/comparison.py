@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,16 +46,12 @@ class Evaluation:
     seed: int
 
 
-def evaluate(
-    data: LabelledScores, scores: Sequence[ScoreColumn], *, replicates: int = 2000, seed: int = 1
-) -> Evaluation:
+def evaluate(data: LabelledScores, *, replicates: int = 2000, seed: int = 1) -> Evaluation:
     """Compare all scores overall and within each class.
 
     Parameters
     ----------
     data : LabelledScores
-    scores : sequence of ScoreColumn
-        In the order of ``data.scores``.
     replicates : int
         Bootstrap replicates; 0 for no intervals.
     seed : int
@@ -66,6 +61,7 @@ def evaluate(
     -------
     Evaluation
     """
+    scores = data.columns
     signs = np.array([-1.0 if score.low_is_positive else 1.0 for score in scores])
     oriented = data.scores * signs[:, None]
     overall = compare_scores(
@@ -90,7 +86,7 @@ def evaluate(
         by_class.items(), key=lambda item: (-item[1].n_positive, -item[1].n_negative, item[0])
     )
     return Evaluation(
-        tuple(scores),
+        scores,
         overall,
         dict(ranked),
         oriented,

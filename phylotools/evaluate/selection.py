@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from phylotools.errors import UsageError, shown
+from phylotools.evaluate.default_score import is_low_where_bad
 from phylotools.io.bed import read_bed
 from phylotools.io.contigs import contig_resolver
 from phylotools.io.intervals import membership
@@ -39,6 +40,7 @@ class Question:
     positive, negative : frozenset of str
         Values of the label column, matched as `matches` says.
     scores : tuple of ScoreColumn
+        None: the default scores of the scored files.
     class_column : str or None
     where : tuple of (str, frozenset of str)
         Columns and the values that a variant must have.
@@ -63,12 +65,11 @@ class Question:
 
 
 def parse_score(text: str) -> ScoreColumn:
-    """Read ``NAME``, ``NAME:low`` or ``NAME:high``; log-likelihood ratios are low by default."""
+    """Read ``NAME``, ``NAME:low`` or ``NAME:high``; scores of ours are low by default."""
     name, _, side = text.rpartition(":")
     if name and side in ("low", "high"):
         return ScoreColumn(name, side == "low")
-    lower = text.lower()
-    return ScoreColumn(text, lower.endswith("llr") or lower.startswith("llr"))
+    return ScoreColumn(text, is_low_where_bad(text))
 
 
 def parse_where(text: str) -> tuple[str, frozenset[str]]:

@@ -7,13 +7,22 @@ import math
 from array import array
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
-from phylotools.evaluate.selection import MAX_LISTED, Question, listing, matches, region_filter
+from phylotools.evaluate.default_score import default_columns
+from phylotools.evaluate.selection import (
+    MAX_LISTED,
+    Question,
+    ScoreColumn,
+    listing,
+    matches,
+    parse_score,
+    region_filter,
+)
 from phylotools.io.contigs import contig_resolver
 from phylotools.io.files import refuse_two_streams
 from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
@@ -53,6 +62,8 @@ class LabelledScores:
 
     Attributes
     ----------
+    columns : tuple of ScoreColumn
+        The scores: those asked for, or the default ones of the files.
     scores : float64[K, M]
         As the files give them.
     positive : bool[M]
@@ -66,6 +77,7 @@ class LabelledScores:
         How many variants were labelled, and why the others were left out.
     """
 
+    columns: tuple[ScoreColumn, ...]
     scores: NDArray[np.float64]
     positive: NDArray[np.bool_]
     sites: NDArray[np.int64]
@@ -96,10 +108,11 @@ def join_tables(question: Question) -> LabelledScores:
     """
     paths = [*([question.labels] if question.labels is not None else []), *question.scored]
     refuse_two_streams(*paths)
-    if not question.scores:
-        raise UsageError("no score was named")
     with ExitStack() as stack:
         files = [stack.enter_context(open_scored(path)) for path in paths]
+        if not question.scores:
+            scored = files[len(files) - len(question.scored) :]
+            question = replace(question, scores=_default_scores(scored))
         label_file, wanted = _plan(question, files)
         rows = _Rows(question)
         rows.read_labels(files[label_file], wanted[label_file])
@@ -107,6 +120,15 @@ def join_tables(question: Question) -> LabelledScores:
             if index != label_file and (wanted[index].scores or wanted[index].attributes):
                 rows.read_scores(file, wanted[index])
     return rows.finish()
+
+
+def _default_scores(files: list[ScoredFile]) -> tuple[ScoreColumn, ...]:
+    """Raises `UsageError` where no file has one."""
+    names = dict.fromkeys(name for file in files for name in default_columns(file))
+    if not names:
+        listed = "; ".join(f"{file.path} has {listing(file.columns)}" for file in files)
+        raise UsageError(f"name a column of scores with --score: {listed}")
+    return tuple(map(parse_score, names))
 
 
 def _plan(question: Question, files: list[ScoredFile]) -> tuple[int, list[_Wanted]]:
@@ -243,7 +265,10 @@ class _Rows:
         contigs = np.frombuffer(self.contig_indices, dtype=f"i{self.contig_indices.itemsize}")
         site_keys = (contigs.astype(np.int64) << 40) + np.frombuffer(self.positions, dtype=np.int64)
         sites = np.unique(site_keys[complete], return_inverse=True)[1].astype(np.int64)
-        return LabelledScores(scores[:, complete], positive, sites, classes, lacking, counts)
+        columns = self.question.scores
+        return LabelledScores(
+            columns, scores[:, complete], positive, sites, classes, lacking, counts
+        )
 
     def _verdict(self, text: str) -> int | None:
         positive = matches(text, self.question.positive)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.delimited import (
@@ -50,6 +50,21 @@ class TableBlock(LineBlock):
     rows: Any
 
 
+class AddedColumns(NamedTuple):
+    """Columns that a table gains.
+
+    Attributes
+    ----------
+    types : dict of str to type
+        Name and type, `float` or `str`, of each, in order.
+    replaced : frozenset of str
+        Columns of the table that are left out.
+    """
+
+    types: dict[str, type]
+    replaced: frozenset[str]
+
+
 class VariantRows(ABC):
     """A table of variants that is read once and written once.
 
@@ -77,16 +92,15 @@ class VariantRows(ABC):
         """
 
     @abstractmethod
-    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Any:
+    def open_sink(self, write: Callable[[bytes], object], added: AddedColumns) -> Any:
         """Context manager of a `RowSink`.
 
         Parameters
         ----------
         write : callable
             Takes the bytes of the output.
-        keys : sequence of str
-            The INFO fields that the lines come back with, which become columns; what the table has
-            under these names is left out.
+        added : AddedColumns
+            The INFO fields that the lines come back with, which become columns.
         """
 
     def output_type(self, path: str, requested: str | None) -> str:
@@ -116,9 +130,9 @@ class VariantRows(ABC):
 class RowSink(ABC):
     """Where annotated lines go; as `VariantSink`, but what comes out is rows."""
 
-    def __init__(self, write: Callable[[bytes], object], keys: Sequence[str]) -> None:
+    def __init__(self, write: Callable[[bytes], object], added: AddedColumns) -> None:
         self._write = write
-        self._starts = [len(key) + 1 for key in keys]
+        self._starts = [len(key) + 1 for key in added.types]
 
     @abstractmethod
     def write_header(self, data: bytes) -> None:
@@ -180,18 +194,18 @@ class TextRows(VariantRows):
             raise self.table.error(str(error), row.line, "mend the row") from None
 
     @contextlib.contextmanager
-    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
-        yield _TextSink(write, keys, self.table)
+    def open_sink(self, write: Callable[[bytes], object], added: AddedColumns) -> Iterator[RowSink]:
+        yield _TextSink(write, added, self.table)
 
 
 class _TextSink(RowSink):
     def __init__(
-        self, write: Callable[[bytes], object], keys: Sequence[str], table: DelimitedText
+        self, write: Callable[[bytes], object], added: AddedColumns, table: DelimitedText
     ) -> None:
-        super().__init__(write, keys)
+        super().__init__(write, added)
         self._table = table
-        self._keys = [key.encode() for key in keys]
-        self._kept = [index for index, name in enumerate(table.names) if name not in keys]
+        self._keys = [key.encode() for key in added.types]
+        self._kept = [index for index, name in enumerate(table.names) if name not in added.replaced]
 
     def write_header(self, data: bytes) -> None:
         table = self._table
@@ -295,9 +309,9 @@ class ParquetRows(VariantRows):
             raise self._row_error(str(error), row) from None
 
     @contextlib.contextmanager
-    def open_sink(self, write: Callable[[bytes], object], keys: Sequence[str]) -> Iterator[RowSink]:
+    def open_sink(self, write: Callable[[bytes], object], added: AddedColumns) -> Iterator[RowSink]:
         output = _Counted(write)
-        sink = _ParquetSink(output, keys, self._schema, _codec(self._file))
+        sink = _ParquetSink(output, added, self._schema, _codec(self._file))
         try:
             yield sink
             sink.finish()
@@ -331,18 +345,17 @@ class ParquetRows(VariantRows):
 
 
 class _ParquetSink(RowSink):
-    def __init__(self, output: _Counted, keys: Sequence[str], schema: Any, codec: str) -> None:
-        super().__init__(output.write, keys)
+    def __init__(self, output: _Counted, added: AddedColumns, schema: Any, codec: str) -> None:
+        super().__init__(output.write, added)
         import pyarrow
         from pyarrow import parquet
 
         self._arrow = pyarrow
-        self._kept = [name for name in schema.names if name not in keys]
+        self._kept = [name for name in schema.names if name not in added.replaced]
         schema = pyarrow.schema([schema.field(name) for name in self._kept], schema.metadata)
-        types = [pyarrow.float64(), pyarrow.string(), pyarrow.float64(), pyarrow.float64()]
-        types = [pyarrow.string()] * (len(keys) - len(types)) + types
-        for key, kind in zip(keys, types, strict=True):
-            schema = schema.append(pyarrow.field(key, kind))
+        types = {float: pyarrow.float64(), str: pyarrow.string()}
+        for key, kind in added.types.items():
+            schema = schema.append(pyarrow.field(key, types[kind]))
         self._schema = schema
         self._open = lambda: parquet.ParquetWriter(output, schema, compression=codec)
         self._waiting: list[Any] = []

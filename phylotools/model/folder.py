@@ -23,7 +23,7 @@ from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
-from phylotools.phylogeny.score_meaning import SCORE_MEANINGS, log_base_weights
+from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file
 from phylotools.version import __version__
 
@@ -144,25 +144,17 @@ class Model:
 
     @cached_property
     def substitution(self) -> SubstitutionModel:
-        """What gives theta its meaning: frequencies, rates, allele scores.
+        """What gives theta its meaning: frequencies, rates, fitness.
 
         On the CPU, wherever the network is: that is where theta arrives and is made use of.
         """
         return copy.deepcopy(self.site_model.substitution).cpu()
 
-    @property
-    def score_meaning(self) -> str:
-        """Meaning of the LLR under the model's substitution model."""
-        return SCORE_MEANINGS[self._substitution_table["model"]]
-
-    @property
-    def log_base_weights(self) -> tuple[float, ...]:
-        """log pi less the allele score of A, C, G and T: see `log_base_weights`."""
-        return log_base_weights(self._substitution_table)
-
-    @property
-    def _substitution_table(self) -> dict[str, Any]:
-        return model_tables(self.config, path=str(self.folder / CONFIG))["substitution"]
+    @cached_property
+    def mutation_process(self) -> MutationProcess:
+        """Mutation as the substitution model has it: what scores are relative to. No torch."""
+        path = str(self.folder / CONFIG)
+        return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
 
     @property
     def rate(self) -> RateAssumption:

@@ -92,6 +92,25 @@ def folder_tensors(model: SiteModel) -> dict[str, Tensor]:
     }
 
 
+def load_folder_tensors(path: Path) -> dict[str, Tensor]:
+    """Inverse of `folder_tensors`: those of a file of weights, as `SiteModel` names them.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no complete safetensors file.
+    """
+    return {
+        name if name.startswith(_SUBSTITUTION) else _NETWORK + name: tensor
+        for name, tensor in load_tensors(path)[0].items()
+    }
+
+
+def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose names begin with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> SiteModel:
     """Build a model and fill it from a weights file, ready for inference.
 
@@ -112,10 +131,7 @@ def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> Si
     InputError
         If the tensors are not exactly those of `spec`.
     """
-    tensors = {
-        name if name.startswith(_SUBSTITUTION) else _NETWORK + name: tensor
-        for name, tensor in load_tensors(path)[0].items()
-    }
+    tensors = load_folder_tensors(path)
     if spec.rate.treatment == "fixed":
         tensors[_FIXED_RATE] = torch.tensor(spec.rate.mean, dtype=torch.float32)
     model = build_site_model(spec, tensors, path)

@@ -24,9 +24,7 @@ Every one of them is low where ALT is less viable.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from phylotools.errors import UsageError
 
@@ -80,6 +78,20 @@ def score_key(score: str) -> str:
     return score.replace("-", "_")
 
 
+def known_score(name: str) -> str:
+    """A score's name as `SCORE_NAMES` spells it, whatever its case and with ``-`` or ``_``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such score.
+    """
+    known = str(name).strip().lower().replace("_", "-")
+    if known not in SCORE_NAMES:
+        raise UsageError(f"there is no score {name!r}; there are {', '.join(SCORE_NAMES)}")
+    return known
+
+
 def written_scores(substitution: str, asked: Iterable[str]) -> tuple[str, ...]:
     """The scores to be written: the LLR, then the model's default one and those asked for.
 
@@ -88,7 +100,7 @@ def written_scores(substitution: str, asked: Iterable[str]) -> tuple[str, ...]:
     substitution : str
         Name of the substitution model.
     asked : iterable of str
-        Names, ``-`` or ``_`` in them, in any case.
+        As for `known_score`.
 
     Returns
     -------
@@ -101,26 +113,5 @@ def written_scores(substitution: str, asked: Iterable[str]) -> tuple[str, ...]:
         If there is no such score.
     """
     chosen = {LLR, DEFAULT_SCORES[substitution]}
-    for name in asked:
-        known = name.strip().lower().replace("_", "-")
-        if known not in SCORE_NAMES:
-            raise UsageError(f"there is no score {name!r}; there are {', '.join(SCORE_NAMES)}")
-        chosen.add(known)
+    chosen.update(map(known_score, asked))
     return tuple(name for name in SCORE_NAMES if name in chosen)
-
-
-#: What annotate's LLR is so far.
-SCORE_MEANINGS = {
-    name: score_meaning(name, LLR if name == "f81" else "fitness") for name in DEFAULT_SCORES
-}
-_WEIGHTS = {
-    "hky": "background",
-    "gtr": "background",
-    "mutation-selection": "mutation_frequencies",
-}
-
-
-def log_base_weights(substitution: Mapping[str, Any]) -> tuple[float, ...]:
-    """log pi of each base less its fitness, up to a constant of the site."""
-    weights = substitution.get(_WEIGHTS.get(substitution["model"], ""), (1.0,) * 4)
-    return tuple(math.log(weight / sum(weights)) for weight in weights)

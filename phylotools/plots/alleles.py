@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phylotools.errors import InputError
+from phylotools.evaluate.default_score import default_column, notes_of, score_column
 from phylotools.evaluate.selection import listing, matches, region_filter
 from phylotools.io.regions import RegionSet
 from phylotools.io.scored import Allele, ScoredFile, open_scored, score_number
+from phylotools.phylogeny.score_meaning import SCORE_NAMES
 
-_ITEM = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^,>]*))')
 _STEP = 4096
 
 OnAlleles = Callable[[int], None]
@@ -33,7 +33,7 @@ class AlleleQuery:
     path : str
         VCF, BCF, TSV, CSV or Parquet; ``-`` for stdin.
     score : str or None
-        Column; by default that of `tag`, or ``llr`` of a table of scores.
+        Column; by default the default score of the model whose fields have `tag`.
     tag : str
         Prefix of the INFO fields that `annotate` wrote.
     where : tuple of (str, frozenset of str)
@@ -111,9 +111,7 @@ def open_alleles(
         If it cannot be understood or lacks a column.
     """
     with open_scored(query.path) as file:
-        score = query.score or f"{query.tag}_LLR"
-        if query.score is None and score not in file.columns and "llr" in file.columns:
-            score = "llr"
+        score = query.score or default_column(file, query.tag)
         require_column(file, score, "name the column of scores with --score or --tag")
         for name, _ in query.where:
             require_column(file, name, "name a column of the file")
@@ -139,12 +137,8 @@ def told(counts: Mapping[str, int]) -> str:
 def _maker(file: ScoredFile, score: str) -> dict[str, str]:
     """Facts of the last header line about how a score was made, that of its tag if any."""
     found: dict[str, str] = {}
-    for note in file.notes:
-        items = {
-            match[1]: re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
-            for match in _ITEM.finditer(note.partition("=<")[2])
-        }
-        tag = items.get("ID")
-        if tag is None or score == f"{tag}_LLR":
-            found = items
+    for note in notes_of(file):
+        tag = note.get("ID")
+        if tag is None or score in {score_column(tag, name) for name in SCORE_NAMES}:
+            found = note
     return found

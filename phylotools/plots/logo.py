@@ -120,15 +120,15 @@ def profile_sites(scorer: Scorer, region: Region) -> SiteProfile:
     theta = torch.from_numpy(scorer.theta(region)).double()
     model = scorer.model.substitution
     reference = scorer.genome.bases(region)
-    scores = model.allele_scores(theta).numpy()
+    log_pi = model.log_equilibrium_frequencies(theta).numpy()
     rows = np.arange(len(region))
     is_known = reference != N
-    of_reference = np.where(is_known, scores[rows, np.minimum(reference, 3)], np.nan)
+    of_reference = np.where(is_known, log_pi[rows, np.minimum(reference, 3)], np.nan)
     return SiteProfile(
         region,
         reference,
-        model.log_equilibrium_frequencies(theta).numpy(),
-        scores - of_reference[:, None],
+        log_pi,
+        log_pi - of_reference[:, None],
         model.site_rate(theta).numpy(),
         _status(scorer, region),
     )

@@ -18,25 +18,40 @@ class SiteNumbers:
 
     Attributes
     ----------
-    scores : float64 array [K, 4]
-        Of each base; the LLR of two is their difference.
+    log_pi : float64 array [K, 4]
+        Log equilibrium frequencies of A, C, G, T.
+    log_rate : float64 array [K]
+        log R, as the substitution model measures it.
     rate, entropy : float64 array [K]
-        Float32 numbers.
+        Float32 numbers: the expected rate of substitution, and the entropy in nats.
     """
 
-    scores: NDArray[np.float64]
+    log_pi: NDArray[np.float64]
+    log_rate: NDArray[np.float64]
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
 
+    @classmethod
+    def empty(cls, n_sites: int) -> SiteNumbers:
+        """Numbers that are still to be put in."""
+        return cls(np.empty((n_sites, 4)), *(np.empty(n_sites) for _ in range(3)))
+
+    def of(self, rows: NDArray[np.int64]) -> SiteNumbers:
+        """The numbers of some rows, in their order."""
+        return SiteNumbers(
+            self.log_pi[rows], self.log_rate[rows], self.rate[rows], self.entropy[rows]
+        )
+
     def put(self, rows: NDArray[np.int64], others: SiteNumbers) -> None:
         """Write the numbers of other sites into some rows."""
-        self.scores[rows] = others.scores
+        self.log_pi[rows] = others.log_pi
+        self.log_rate[rows] = others.log_rate
         self.rate[rows] = others.rate
         self.entropy[rows] = others.entropy
 
 
 def site_numbers(substitution: SubstitutionModel, theta: NDArray[np.float32]) -> SiteNumbers:
-    """Scores of the bases, rate and entropy of sites.
+    """Frequencies, rates and entropy of sites.
 
     Parameters
     ----------
@@ -49,7 +64,8 @@ def site_numbers(substitution: SubstitutionModel, theta: NDArray[np.float32]) ->
         sites = torch.from_numpy(theta)
         return SiteNumbers(
             # In float64, so that the difference of two is exact to the decimals written.
-            substitution.allele_scores(sites.double()).numpy(),
+            substitution.log_equilibrium_frequencies(sites.double()).numpy(),
+            substitution.log_rate(sites.double()).numpy(),
             substitution.site_rate(sites).double().numpy(),
             substitution.entropy(sites).double().numpy(),
         )

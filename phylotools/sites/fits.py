@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from phylotools.io.bases import BASES, BASES_AND_N
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, LLR, score_key, score_meaning
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.phylogeny.site_fit.conservation import rate_test
 from phylotools.provenance import command_line
@@ -45,7 +47,9 @@ class SiteFits:
     n_species : int64 array [C]
         Species with A, C, G or T, the reference included.
     llr : float64 array [C, 4]
-        Allele score of each base minus that of the reference base; NaN where that is not known.
+        log pi of each base minus that of the reference base; NaN where that is not known.
+    default : float64 array [C, 4] or None
+        The substitution model's default score of the change to each base; None where that is `llr`.
     log_rate : float64 array [C]
         log R.
     site_rate : float64 array [C]
@@ -64,6 +68,7 @@ class SiteFits:
     reference: NDArray[np.uint8]
     n_species: NDArray[np.int64]
     llr: NDArray[np.float64]
+    default: NDArray[np.float64] | None
     log_rate: NDArray[np.float64]
     site_rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
@@ -93,24 +98,34 @@ def fit_columns(batch: Sequence[Columns], prepared: Preparation) -> list[SiteFit
     with torch.no_grad():
         wide = theta.double()
         site_rate = model.site_rate(wide)
-        scores = model.allele_scores(wide)
-        own = scores.gather(1, reference.clamp(max=3).long().unsqueeze(1))
-        llr = (scores - own).masked_fill((reference > 3).unsqueeze(1), torch.nan)
+        scores = [
+            _of_reference(model.change_scores(wide, name), reference.cpu())
+            for name in dict.fromkeys((LLR, DEFAULT_SCORES[model.name]))
+        ]
         test = rate_test(
             states, plan, prepared.neutral, model, start=site_rate.clamp(min=1e-30).log()
         )
         found = (
-            llr, model.log_rate(wide), site_rate, model.entropy(wide),
+            *scores, model.log_rate(wide), site_rate, model.entropy(wide),
             test.log_scale, test.signed_log10_p,
         )  # fmt: skip
     ends = np.cumsum([len(columns) for columns in batch])[:-1]
     n_species = schema.species_depth(all_states).astype(np.int64)
     values = (n_species, *(value.cpu().numpy() for value in found))
     parts = zip(*(np.split(value, ends) for value in values), strict=True)
-    return [
-        SiteFits(columns.contig, columns.position, columns.reference, *part)
-        for columns, part in zip(batch, parts, strict=True)
-    ]
+    fits = []
+    for columns, (depth, llr, *rest) in zip(batch, parts, strict=True):
+        default = rest.pop(0) if len(scores) > 1 else None
+        place = columns.contig, columns.position, columns.reference
+        fits.append(SiteFits(*place, depth, llr, default, *rest))
+    return fits
+
+
+def _of_reference(changes: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Scores of changes from the reference base, [C, 4], out of those of all, [C, 4, 4]."""
+    rows = torch.arange(len(reference))
+    chosen = changes[rows, reference.clamp(max=3).long()]
+    return chosen.masked_fill((reference > 3).unsqueeze(1), torch.nan)
 
 
 def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> bytes:
@@ -134,12 +149,22 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
     if prepared.network is not None:
         model = prepared.network.model
         facts["prior_model"] = f"{model.name} {model.revision} {model.sha256}"
-    llr = prepared.model.score_meaning
-    own = {"llr": llr} if per_allele else {f"llr_{base}": f"{llr}, ALT = {base}" for base in BASES}
+    name = prepared.model.name
+    own, default = (
+        {score_key(score): score_meaning(name, score)}
+        if per_allele
+        else {
+            f"{score_key(score)}_{base}": f"{score_meaning(name, score)}, ALT = {base}"
+            for base in BASES
+        }
+        for score in (LLR, DEFAULT_SCORES[name])
+    )
+    # The same again where the default is the LLR.
+    columns = {**own, **_SITE_COLUMNS, **{k: v for k, v in default.items() if k not in own}}
     lines = [f"##{name}={value}" for name, value in facts.items()]
-    lines += [f"##column={name}: {text}" for name, text in {**own, **_SITE_COLUMNS}.items()]
+    lines += [f"##column={name}: {text}" for name, text in columns.items()]
     place = ["contig", "pos", "ref", *(["alt"] if per_allele else [])]
-    lines.append("#" + "\t".join([*place, *own, *_SITE_COLUMNS]))
+    lines.append("#" + "\t".join([*place, *columns]))
     # One line each, whatever a command line holds.
     return "".join(line.replace("\n", " ") + "\n" for line in lines).encode(
         "utf-8", "surrogateescape"
@@ -149,10 +174,13 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
 def site_lines(fits: SiteFits) -> bytes:
     """A line for every site of a batch."""
     llr = zip(*(_decimals(fits.llr[:, base]) for base in range(4)), strict=True)
+    default: Iterable[tuple[str, ...]] = itertools.repeat((), len(fits))
+    if fits.default is not None:
+        default = zip(*(_decimals(fits.default[:, base]) for base in range(4)), strict=True)
     return "".join(
-        f"{place}\t{BASES_AND_N[base]}\t{chr(9).join(own)}\t{rest}\n"
-        for place, base, own, rest in zip(
-            _places(fits), _bases(fits), llr, _site_values(fits), strict=True
+        "\t".join([place, BASES_AND_N[base], *own, rest, *more]) + "\n"
+        for place, base, own, rest, more in zip(
+            _places(fits), _bases(fits), llr, _site_values(fits), default, strict=True
         )
     ).encode()
 
@@ -160,8 +188,20 @@ def site_lines(fits: SiteFits) -> bytes:
 def allele_lines(fits: SiteFits) -> bytes:
     """A line for every alternative of every site of a batch whose reference base is known."""
     llr = [_decimals(fits.llr[:, base]) for base in range(4)]
+    scores = [] if fits.default is None else [fits.default]
+    more = [[_decimals(values[:, base]) for base in range(4)] for values in scores]
     return "".join(
-        f"{place}\t{BASES_AND_N[base]}\t{BASES_AND_N[other]}\t{llr[other][row]}\t{rest}\n"
+        "\t".join(
+            [
+                place,
+                BASES_AND_N[base],
+                BASES_AND_N[other],
+                llr[other][row],
+                rest,
+                *(texts[other][row] for texts in more),
+            ]
+        )
+        + "\n"
         for row, (place, base, rest) in enumerate(
             zip(_places(fits), _bases(fits), _site_values(fits), strict=True)
         )

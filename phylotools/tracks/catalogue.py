@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phylotools.io.bases import BASE_COLOURS, BASES
+from phylotools.phylogeny.score_meaning import LLR, SCORE_NAMES, score_key
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Signal:
         Red, green, blue.
     limits : (float, float)
         Of the vertical axis, as it is first shown.
+    score : str or None
+        Whose mean or lowest value it is, by the score's name.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Signal:
     unit: str
     colour: tuple[int, int, int]
     limits: tuple[float, float]
+    score: str | None = None
 
     @property
     def file(self) -> str:
@@ -51,16 +56,31 @@ def _by_base(
     ]  # fmt: skip
 
 
+def _of_score(score: str) -> list[Signal]:
+    key = score_key(score)
+    what = f"{score} of the three alternatives to the reference base"
+    return [
+        Signal(
+            f"{key}_mean", f"{key}_mean", f"Mean {score}", f"Mean {what}",
+            "nats", (16, 112, 146), (-10.0, 2.0), score,
+        ),
+        Signal(
+            f"{key}_min", f"{key}_min", f"Lowest {score}", f"Lowest {what}",
+            "nats", (190, 84, 24), (-14.0, 2.0), score,
+        ),
+    ]  # fmt: skip
+
+
 SIGNALS: tuple[Signal, ...] = (
     Signal(
         "llr_mean", "llr_mean", "Mean LLR",
         "Mean LLR of the three alternatives to the reference base",
-        "nats", (31, 78, 121), (-10.0, 2.0),
+        "nats", (31, 78, 121), (-10.0, 2.0), LLR,
     ),
     Signal(
         "llr_min", "llr_min", "Lowest LLR",
         "LLR of the least viable alternative to the reference base",
-        "nats", (150, 30, 45), (-14.0, 2.0),
+        "nats", (150, 30, 45), (-14.0, 2.0), LLR,
     ),
     Signal(
         "rate", "rate", "Site rate",
@@ -83,10 +103,28 @@ SIGNALS: tuple[Signal, ...] = (
     ),
 )  # fmt: skip
 
-#: What ``--tracks`` may name, in the order of the files.
+#: The tracks of every model, in the order of the files.
 TRACK_NAMES: tuple[str, ...] = tuple(dict.fromkeys(signal.group for signal in SIGNALS))
+#: Scores that have tracks of their own; that of the site's rate is its logarithm.
+_SCORES = tuple(name for name in SCORE_NAMES if name not in (LLR, "site-rate"))
+ALL_SIGNALS = (*SIGNALS, *(signal for score in _SCORES for signal in _of_score(score)))
+#: What ``--tracks`` may name.
+ALL_TRACK_NAMES = tuple(dict.fromkeys(signal.group for signal in ALL_SIGNALS))
+
+
+def tracks_of_scores(scores: Iterable[str]) -> tuple[str, ...]:
+    """Names of the tracks of some scores, but for those of every model."""
+    wanted = set(scores) - {LLR}
+    return tuple(signal.group for signal in ALL_SIGNALS if signal.score in wanted)
+
+
+def scores_of_tracks(groups: Iterable[str]) -> tuple[str, ...]:
+    """Scores that tracks are of."""
+    wanted = set(groups)
+    found = (signal.score for signal in ALL_SIGNALS if signal.group in wanted)
+    return tuple(dict.fromkeys(score for score in found if score is not None))
 
 
 def signals_of(groups: tuple[str, ...]) -> list[Signal]:
-    """BigWigs of some tracks, in the order of `SIGNALS`."""
-    return [signal for signal in SIGNALS if signal.group in groups]
+    """BigWigs of some tracks, in the order of `ALL_SIGNALS`."""
+    return [signal for signal in ALL_SIGNALS if signal.group in groups]

@@ -22,7 +22,8 @@ from phylotools.io.regions import RegionSet
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.jobs.piece import Piece
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.tracks.catalogue import SIGNALS, Signal, signals_of
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_meaning
+from phylotools.tracks.catalogue import ALL_SIGNALS, Signal, signals_of
 from phylotools.tracks.partition import read_signal, read_table
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import TABLE_NAME, write_table
@@ -32,10 +33,11 @@ from phylotools.version import __version__
 logger = logging.getLogger("phylotools")
 
 TRAINED = "trained_regions.bed.gz"
-_RECORD_VERSION = 1
+#: 2: the LLR is log pi_alt - log pi_ref of every substitution model.
+_RECORD_VERSION = 2
 #: Names that such a folder may hold.
 CONTENTS = {
-    *(signal.file for signal in SIGNALS),
+    *(signal.file for signal in ALL_SIGNALS),
     *(name + suffix for name in (TABLE_NAME, TRAINED) for suffix in ("", *POSITION_INDEXES)),
     *FILE_NAMES,
     RECORD_NAME,
@@ -106,7 +108,7 @@ def finalise(
             "no position of the regions has A, C, G or T", path=plan.fasta, remedy="check them"
         )
     assembly = assembly or plan.assembly
-    signals = signals_of(plan.settings.tracks)
+    signals = signals_of(plan.settings.tracks or ())
     with atomic_folder(output, force=force, contents=CONTENTS) as folder:
         with ThreadPoolExecutor(max(1, threads), thread_name_prefix="finalise") as pool:
             jobs = [
@@ -156,12 +158,13 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
         "Revision": plan.model["revision"],
         "Sha256": plan.model["sha256"],
         "Reference": Path(plan.fasta).name,
+        "DefaultScore": DEFAULT_SCORES[plan.substitution],
         "Precision": ",".join(sorted({facts["precision"] for facts in pieces.facts})),
         "Version": __version__,
         "Command": plan.run.command,
     }
     parts = (part for piece in pieces for part in read_table(piece))
-    write_table(path, facts, parts, max(plan.contigs.values()))
+    write_table(path, facts, plan.settings.scores, parts, max(plan.contigs.values()))
 
 
 def _write_trained_regions(folder: Path, plan: Plan) -> None:
@@ -249,6 +252,8 @@ def _record(
             "sha256": plan.run.inputs.get("reference"),
             "assembly": summary.assembly,
         },
+        "scores": {name: score_meaning(plan.substitution, name) for name in plan.settings.scores},
+        "default_score": DEFAULT_SCORES[plan.substitution],
         "computed_on": pieces.facts,
         "regions": None if regions is None else [str(region) for region in regions],
         "positions": summary.n_positions,

@@ -101,7 +101,7 @@ class TrackMaker(Closing):
         self._plan, self._scorer, self._genome = plan, scorer, genome
         # Few parameters, used beside the network's device.
         self._substitution = substitution
-        self._signals = signals_of(plan.settings.tracks)
+        self._signals = signals_of(plan.settings.tracks or ())
         self._contig_index = {contig: index for index, contig in enumerate(plan.contigs)}
         self._ahead = threads + 2
         self._threads = ThreadPoolExecutor(
@@ -171,7 +171,9 @@ class TrackMaker(Closing):
         lines: list[bytes] = []
         counts = Counter(positions=n_positions)
         for sites in parts:
-            values = site_values(self._substitution, sites.theta, sites.reference)
+            values = site_values(
+                self._substitution, sites.theta, sites.reference, self._plan.settings.scores
+            )
             contig = self._contig_index[sites.contig]
             for index, signal in enumerate(self._signals):
                 encoded = encode_signal(contig, sites.positions, rounded(values.signal(signal)))

@@ -15,9 +15,15 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
+from phylotools.phylogeny.score_meaning import known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.scorer import TILE_LENGTH
-from phylotools.tracks.catalogue import TRACK_NAMES
+from phylotools.tracks.catalogue import (
+    ALL_TRACK_NAMES,
+    TRACK_NAMES,
+    scores_of_tracks,
+    tracks_of_scores,
+)
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -32,8 +38,8 @@ class TrackSettings:
 
     Attributes
     ----------
-    tracks : tuple of str
-        Some of `TRACK_NAMES`.
+    tracks : tuple of str or None
+        Some of `ALL_TRACK_NAMES`; None for those of every model and of the scores written.
     snv_table : bool
         Whether the table of all single-nucleotide variants is made.
     trained_only : bool
@@ -44,23 +50,37 @@ class TrackSettings:
         BED.
     precision : str
         As for `Scorer`.
+    scores : tuple of str
+        Scores beside the LLR and the model's default one; in a plan all that are written.
     """
 
-    tracks: tuple[str, ...] = TRACK_NAMES
+    tracks: tuple[str, ...] | None = None
     snv_table: bool = True
     trained_only: bool = False
     regions: tuple[str, ...] = ()
     regions_file: str | None = None
     precision: str = "auto"
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.tracks if name not in TRACK_NAMES]
+        unknown = [name for name in self.tracks or () if name not in ALL_TRACK_NAMES]
         if unknown:
             raise UsageError(
-                f"there is no track {unknown[0]!r}; there are {', '.join(TRACK_NAMES)}"
+                f"there is no track {unknown[0]!r}; there are {', '.join(ALL_TRACK_NAMES)}"
             )
-        if not self.tracks and not self.snv_table:
+        if self.tracks == () and not self.snv_table:
             raise UsageError("neither a track nor the table is asked for")
+        for name in self.scores:
+            known_score(name)
+
+    def of_model(self, substitution: str) -> TrackSettings:
+        """The settings with all that the substitution model decides filled in."""
+        named = scores_of_tracks(self.tracks or ())
+        scores = written_scores(substitution, (*self.scores, *named))
+        tracks = self.tracks
+        if tracks is None:
+            tracks = (*TRACK_NAMES, *tracks_of_scores(scores))
+        return dataclasses.replace(self, tracks=tracks, scores=scores)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +90,8 @@ class Plan(Job):
     Attributes
     ----------
     settings : TrackSettings
+    substitution : str
+        Name of the model's substitution model.
     model : dict of str to str
         ``path`` of its folder, ``name``, ``revision``, ``sha256`` of its weights.
     fasta : str
@@ -82,8 +104,9 @@ class Plan(Job):
     """
 
     verb: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     settings: TrackSettings
+    substitution: str
     model: dict[str, str]
     fasta: str
     assembly: str
@@ -146,6 +169,8 @@ def make_plan(
     ------
     InputError, UsageError
     """
+    substitution = model.mutation_process.substitution
+    settings = settings.of_model(substitution)
     path = fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
     identity = file_identity(path)
     if identity is None:
@@ -161,6 +186,7 @@ def make_plan(
     n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
     return Plan(
         settings=_with_absolute_paths(settings),
+        substitution=substitution,
         model={
             "path": str(model.folder.absolute()),
             **model.identity.to_dict(),

@@ -6,7 +6,7 @@ order A, C, G, T without the reference base. Numbers are the text that ``annotat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,32 +18,36 @@ from phylotools.io.files import BGZF_EOF
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.position_table import open_indexed
 from phylotools.io.vcf.text import quote
+from phylotools.phylogeny.score_meaning import LLR, score_key
 from phylotools.tracks.values import SiteValues
 
 #: Name of the table in a folder that `phylotools tracks` writes.
 TABLE_NAME = "snv_scores.tsv.gz"
-_COLUMN_LINE = b"#contig\tpos\tref\talt\tllr\trate\tentropy\n"
+_COLUMNS = ("contig", "pos", "ref", "alt", "llr", "rate", "entropy")
 #: Bytes of a line beside contig and values: position, two bases, separators.
 _FIXED_BYTES = 32
 _TAB, _NEWLINE, _ZERO = b"\t\n0"
 _A, _C, _G, _T = b"ACGT"
 
 
-def header_lines(facts: Mapping[str, str]) -> bytes:
+def header_lines(facts: Mapping[str, str], scores: Sequence[str]) -> bytes:
     """The header of a table, with its line ends.
 
     Parameters
     ----------
     facts : mapping of str to str
         What the scores depend on.
+    scores : sequence of str
+        All that are written.
     """
     text = ",".join(f"{key}={quote(value)}" for key, value in facts.items())
     line = f"##phylotools_scores=<{text}>\n".encode("utf-8", "surrogateescape")
-    return line + _COLUMN_LINE
+    columns = [*_COLUMNS, *(score_key(name) for name in scores if name != LLR)]
+    return line + ("#" + "\t".join(columns) + "\n").encode()
 
 
 def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> bytes:
-    """Three lines a position: contig, 1-based position, REF, ALT, LLR, rate, entropy.
+    """Three lines a position: contig, 1-based position, REF, ALT, LLR, rate, entropy, other scores.
 
     Parameters
     ----------
@@ -56,14 +60,20 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     name = np.frombuffer(contig.encode("utf-8", "surrogateescape"), dtype=np.uint8)
     llr, rate = fixed_text(values.llr.ravel()), general_text(values.rate)
     entropy = fixed_text(values.entropy)
+    others = fixed_text(np.concatenate([np.empty(0), *map(np.ravel, values.scores.values())]))
     longest = sum(int(part.lengths.max(initial=0)) for part in (llr, rate, entropy))
+    longest += len(values.scores) * (int(others.lengths.max(initial=0)) + 1)
     out = np.empty(3 * len(positions) * (len(name) + longest + _FIXED_BYTES), dtype=np.uint8)
-    n_bytes = put_lines(name, positions, values.reference, llr, rate, entropy, out)
+    n_bytes = put_lines(name, positions, values.reference, llr, rate, entropy, others, out)
     return out[:n_bytes].tobytes()
 
 
 def write_table(
-    path: Path, facts: Mapping[str, str], parts: Iterable[bytes], longest_contig: int
+    path: Path,
+    facts: Mapping[str, str],
+    scores: Sequence[str],
+    parts: Iterable[bytes],
+    longest_contig: int,
 ) -> None:
     """Put a table together from BGZF blocks, and index it.
 
@@ -72,6 +82,8 @@ def write_table(
     path : Path
     facts : mapping of str to str
         Of the header.
+    scores : sequence of str
+        All that are written.
     parts : iterable of bytes
         Whole BGZF blocks, in order.
     longest_contig : int
@@ -82,7 +94,7 @@ def write_table(
     OutputError
     """
     with open_indexed(str(path), longest_contig=longest_contig) as raw:
-        raw.write(compress_blocks(header_lines(facts), fast=True))
+        raw.write(compress_blocks(header_lines(facts, scores), fast=True))
         for part in parts:
             raw.write(part)
         raw.write(BGZF_EOF)
@@ -110,6 +122,7 @@ def put_lines(
     llr: NumberText,
     rate: NumberText,
     entropy: NumberText,
+    others: NumberText,
     out: NDArray[np.uint8],
 ) -> int:
     """Write three lines a position; returns the number of bytes.
@@ -126,6 +139,8 @@ def put_lines(
         4 K, by position and base.
     rate, entropy : NumberText
         K each.
+    others : NumberText
+        4 K of each other score, as `llr`.
     out : uint8 array, written
     """
     at = 0
@@ -149,5 +164,8 @@ def put_lines(
             out[at + 3] = np.uint8(_TAB)
             at = _copy(llr.text[row], llr.lengths[row], out, at + 4, _TAB)
             at = _copy(rate.text[i], rate.lengths[i], out, at, _TAB)
-            at = _copy(entropy.text[i], entropy.lengths[i], out, at, _NEWLINE)
+            at = _copy(entropy.text[i], entropy.lengths[i], out, at, _TAB)
+            for first in range(0, len(others.lengths), 4 * len(positions)):
+                at = _copy(others.text[first + row], others.lengths[first + row], out, at, _TAB)
+            out[at - 1] = np.uint8(_NEWLINE)
     return at

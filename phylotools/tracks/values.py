@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from phylotools.io.bases import BASES
+from phylotools.phylogeny.change_scores import SiteTerms
+from phylotools.phylogeny.score_meaning import LLR
 from phylotools.phylogeny.substitution import SubstitutionModel
-from phylotools.scoring.site_numbers import site_numbers
+from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 from phylotools.tracks.catalogue import Signal
 
 #: Sites at a time: what they need stays in the cores' own memory.
@@ -34,6 +36,8 @@ class SiteValues:
         Natural logarithms.
     reference : uint8 array [K]
         Codes 0 to 3.
+    scores : dict of str to float64 array [K, 4]
+        Other scores by name, as `llr`; what stands at the reference base means nothing.
     """
 
     llr: NDArray[np.float64]
@@ -41,6 +45,7 @@ class SiteValues:
     entropy: NDArray[np.float64]
     log_probability: NDArray[np.float64]
     reference: NDArray[np.uint8]
+    scores: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def signal(self, signal: Signal) -> NDArray[np.float64]:
         """Values of one bigWig, [K], not yet rounded."""
@@ -50,16 +55,20 @@ class SiteValues:
         if signal.group == "logo":
             bits = np.maximum(2 - self.entropy / math.log(2), 0)
             return np.exp(self.log_probability[:, base]) * bits
-        if signal.group == "llr_mean":
-            return self.llr.sum(axis=1) / 3
-        if signal.group == "llr_min":
-            others = np.where(np.arange(4) == self.reference[:, None], np.inf, self.llr)
-            return np.asarray(others.min(axis=1))
+        if signal.score is not None:
+            values = self.llr if signal.score == LLR else self.scores[signal.score]
+            is_own = np.arange(4) == self.reference[:, None]
+            if signal.group.endswith("_mean"):
+                return np.where(is_own, 0, values).sum(axis=1) / 3
+            return np.asarray(np.where(is_own, np.inf, values).min(axis=1))
         return {"rate": self.rate, "entropy": self.entropy}[signal.group]
 
 
 def site_values(
-    substitution: SubstitutionModel, theta: NDArray[np.float32], reference: NDArray[np.uint8]
+    substitution: SubstitutionModel,
+    theta: NDArray[np.float32],
+    reference: NDArray[np.uint8],
+    scores: Sequence[str] = (),
 ) -> SiteValues:
     """Values of all tracks at sites.
 
@@ -69,19 +78,34 @@ def site_values(
     theta : float32 array [K, 4]
     reference : uint8 array [K]
         Codes 0 to 3.
+    scores : sequence of str
+        Names of other scores than the LLR that are wanted.
     """
     n = len(theta)
-    scores, log_pi = np.empty((n, 4)), np.empty((n, 4))
-    rate, entropy = np.empty(n), np.empty(n)
-    with torch.inference_mode():
-        for first in range(0, n, _SITES):
-            part = slice(first, first + _SITES)
-            sites = torch.from_numpy(theta[part])
-            log_pi[part] = substitution.log_equilibrium_frequencies(sites.double()).numpy()
-            found = site_numbers(substitution, theta[part])
-            scores[part], rate[part], entropy[part] = found.scores, found.rate, found.entropy
-    llr = scores - np.take_along_axis(scores, reference[:, None].astype(np.int64), axis=1)
-    return SiteValues(llr, rate, entropy, log_pi, reference)
+    process = substitution.mutation_process()
+    wanted = [name for name in scores if name != LLR]
+    others = {name: np.empty((n, 4)) for name in wanted}
+    sites = SiteNumbers.empty(n)
+    for first in range(0, n, _SITES):
+        rows = np.arange(first, min(first + _SITES, n))
+        found = site_numbers(substitution, theta[rows])
+        sites.put(rows, found)
+        terms = _all_alternatives(reference[rows])
+        for name in wanted:
+            values = process.scores(name, found.log_pi, found.log_rate, found.rate, terms)
+            others[name][rows] = values.reshape(-1, 4)
+    own = np.take_along_axis(sites.log_pi, reference[:, None].astype(np.int64), axis=1)
+    return SiteValues(
+        sites.log_pi - own, sites.rate, sites.entropy, sites.log_pi, reference, others
+    )
+
+
+def _all_alternatives(reference: NDArray[np.uint8]) -> SiteTerms:
+    """The changes of K reference bases to A, C, G, T each, 4 K of them."""
+    rows = np.arange(4 * len(reference))
+    return SiteTerms(
+        rows, rows // 4, np.repeat(reference, 4), (rows % 4).astype(np.uint8), len(rows)
+    )
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,16 @@ from torch import Tensor, nn
 from phylotools.errors import InputError
 from phylotools.io.files import atomic_path
 from phylotools.model.site_model import SiteModel, SiteModelSpec
-from phylotools.model.weights import build_site_model, load_metadata, load_tensors, save_tensors
+from phylotools.model.weights import (
+    build_site_model,
+    load_metadata,
+    load_tensors,
+    save_tensors,
+    tensors_under,
+)
 from phylotools.provenance import RunRecord
 
-FORMAT = "phylotools checkpoint 2"
+FORMAT = "phylotools checkpoint 3"
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,21 @@ class Progress:
         Best value of the selection metric so far.
     best_step : int
         The step of the weights kept as best.
+    stale : int
+        Evaluations since the best one, or since the learning rate fell.
+    falls : int
+        How often the learning rate has fallen.
+    best_held_out : float or None
+        Best log-likelihood of held-out columns so far, whatever selects the weights.
+    best_held_out_step : int
+    null_constants, null_tree : float or None
+        Log-likelihoods of the held-out columns under the null models.
+    warnings : dict of str to str
+        Warnings of the training that go into the card, by kind.
     complete : bool
-        All steps are done.
+        Training has ended.
+    stopped : str
+        Why, in words.
     """
 
     step: int = 0
@@ -43,7 +62,20 @@ class Progress:
     batch: int = 0
     best_metric: float | None = None
     best_step: int = 0
+    stale: int = 0
+    falls: int = 0
+    best_held_out: float | None = None
+    best_held_out_step: int = 0
+    null_constants: float | None = None
+    null_tree: float | None = None
+    warnings: dict[str, str] = field(default_factory=dict)
     complete: bool = False
+    stopped: str = ""
+
+    @property
+    def selected_step(self) -> int:
+        """The step of the weights that become the model."""
+        return self.best_step or self.step
 
 
 @dataclass(frozen=True)
@@ -72,11 +104,7 @@ class Checkpoint:
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Tensors whose names begin with `prefix`, without it."""
-        return {
-            name.removeprefix(prefix): tensor
-            for name, tensor in self.tensors.items()
-            if name.startswith(prefix)
-        }
+        return tensors_under(prefix, self.tensors)
 
     def selected_model(self, path: Path) -> SiteModel:
         """The model that the run's selection rule chose, frozen."""
@@ -167,6 +195,9 @@ def _parse_config(text: str) -> dict[str, Any]:
 
 def _parse_facts(text: str) -> dict[str, Any]:
     facts = _parse_table("facts", text)
+    for name in ("length", "steps_per_epoch"):
+        if type(facts[name]) is not int or facts[name] < 1:
+            raise ValueError(f"{name} is {facts[name]!r}")
     stores = facts["training_stores"]
     if not isinstance(stores, list) or not all(isinstance(store, dict) for store in stores):
         raise ValueError("facts describe no training stores")
@@ -178,12 +209,16 @@ def _parse_facts(text: str) -> dict[str, Any]:
 
 def _parse_progress(values: dict[str, Any]) -> Progress:
     progress = Progress(**values)
-    for name in ("step", "epoch", "batch", "best_step"):
+    for name, default in Progress().__dict__.items():
         value = getattr(progress, name)
-        if type(value) is not int or value < 0:
+        if default is None:
+            is_right = isinstance(value, float | None)
+        else:
+            is_right = type(value) is type(default) and not (type(value) is int and value < 0)
+        if not is_right:
             raise ValueError(f"{name} is {value!r}")
-    if not isinstance(progress.best_metric, float | None):
-        raise ValueError(f"best_metric is {progress.best_metric!r}")
+    if not all(isinstance(text, str) for text in progress.warnings.values()):
+        raise ValueError("warnings are no texts")
     return progress
 
 

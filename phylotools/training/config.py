@@ -14,6 +14,17 @@ from phylotools.phylogeny.substitution.catalogue import parameters_of
 
 #: Bytes of columns that are held in memory.
 DEFAULT_BUFFER = 2 << 30
+#: Share of the columns that is held out where nothing is said.
+HELD_OUT_FRACTION = 0.1
+#: An upper bound: training stops before, when the held-out figure no longer improves.
+MOST_EPOCHS = 100.0
+#: Evaluations without improvement before the learning rate falls.
+PATIENCE = 8
+#: What of a substitution model is learned with the network.
+LEARNED = ("all", "exchangeabilities", "none")
+SCHEDULES = ("plateau", "cosine")
+#: Keys that may change when a run is extended.
+LENGTH_KEYS = frozenset({"optimiser.epochs", "optimiser.steps", "run.patience"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,9 @@ class DataConfig:
     store_weights : list of float
         Of each store: the share of its windows that an epoch takes, other ones in each. All of
         them unless given.
+    held_out_fraction : float, optional
+        Share of the columns that is drawn with the seed and held out; 0 for none. A tenth unless
+        given, or unless the next three say what is held out: then that alone.
     held_out_contigs : list of str
         Never trained on, scored at every evaluation.
     held_out_regions : list of str
@@ -59,6 +73,7 @@ class DataConfig:
 
     stores: list[str]
     store_weights: list[float] = field(default_factory=list)
+    held_out_fraction: float | None = None
     held_out_contigs: list[str] = field(default_factory=list)
     held_out_regions: list[str] = field(default_factory=list)
     held_out_regions_file: str = ""
@@ -82,6 +97,28 @@ class DataConfig:
         """Bytes of memory for columns."""
         return DEFAULT_BUFFER if self.buffer_bytes is None else self.buffer_bytes
 
+    @property
+    def names_columns(self) -> bool:
+        """Whether it says which columns are held out."""
+        return bool(self.held_out_contigs or self.held_out_regions or self.held_out_regions_file)
+
+    @property
+    def drawn_fraction(self) -> float:
+        """Share of the columns to be drawn and held out."""
+        if self.held_out_fraction is None:
+            return 0.0 if self.names_columns else HELD_OUT_FRACTION
+        return self.held_out_fraction
+
+    @property
+    def holds_columns(self) -> bool:
+        """Whether any columns are held out."""
+        return self.names_columns or self.drawn_fraction > 0
+
+    @property
+    def holds_species(self) -> bool:
+        """Whether any species are held out."""
+        return bool(self.held_out_species) or self.held_out_species_fraction > 0
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -101,10 +138,14 @@ class SubstitutionConfig:
     Attributes
     ----------
     model : {'f81', 'hky', 'gtr', 'mutation-selection'}
-    learn : bool
-        Learn the parameters that all sites share with the network; else keep them as given.
+    learn : {'all', 'exchangeabilities', 'none'}
+        Which of the parameters that all sites share are learned with the network; the others stay
+        as given. True and False stand for all and none.
     learning_rate : float
         Of those parameters' logarithms, at the height of the schedule that the network's follows.
+    frequency_prior_sd : float, optional
+        Standard deviation of a normal prior on the logarithms of the mutation frequencies, about
+        the given ones: one prior for all training columns together. None unless given.
     kappa, exchangeabilities, background, mutation_frequencies : optional
         Given or starting values of those that the model has; the background is never learned.
     strand_symmetric : bool, optional
@@ -114,8 +155,9 @@ class SubstitutionConfig:
     """
 
     model: str = "mutation-selection"
-    learn: bool = True
+    learn: str | bool = "all"
     learning_rate: float = 0.02
+    frequency_prior_sd: float | None = None
     kappa: float | None = None
     exchangeabilities: list[float] | None = None
     background: list[float] | None = None
@@ -125,7 +167,7 @@ class SubstitutionConfig:
     def settings(self) -> dict[str, Any]:
         """What is given of the model's own settings."""
         values = dataclasses.asdict(self)
-        own = ("model", "learn", "learning_rate")
+        own = ("model", "learn", "learning_rate", "frequency_prior_sd")
         return {k: v for k, v in values.items() if k not in own and v is not None}
 
 
@@ -166,30 +208,46 @@ class RateConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW with warm-up, a falling cosine and clipped gradients.
+    """AdamW with warm-up, a falling learning rate and clipped gradients.
 
     Attributes
     ----------
-    steps : int
+    epochs : float, optional
+        Passes over the training columns, at most. `MOST_EPOCHS` unless given.
+    steps : int, optional
+        Steps at most, instead of epochs.
     windows_per_batch, window_length : int
         Windows in a step, and predicted positions in each.
     learning_rate, weight_decay : float
+    schedule : {'plateau', 'cosine'}, optional
+        Constant until the figure of ``run.select_by`` has not improved for ``run.patience``
+        evaluations, then lower and from the best weights on; or half a cosine over the whole
+        length. A plateau unless the last weights are selected.
     warmup_steps : int
     final_fraction : float
-        Of the learning rate, at the last step. A larger one stops before the network fits the
-        chance of each column.
+        Of the learning rate, at the end: a cosine reaches it at the last step, and where a plateau
+        would fall below it, training stops.
     gradient_clip : float
         Largest norm of the gradient.
     """
 
-    steps: int = 3000
+    epochs: float | None = None
+    steps: int | None = None
     windows_per_batch: int = 8
     window_length: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
+    schedule: str | None = None
     warmup_steps: int = 50
     final_fraction: float = 0.01
     gradient_clip: float = 1.0
+
+    def length(self, steps_per_epoch: int) -> int:
+        """Steps of the whole run, at most."""
+        if self.steps is not None:
+            return self.steps
+        epochs = MOST_EPOCHS if self.epochs is None else self.epochs
+        return max(1, round(epochs * steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -199,20 +257,30 @@ class RunConfig:
     Attributes
     ----------
     seed : int
-    log_every, evaluate_every, checkpoint_every : int
+    log_every, checkpoint_every : int
         Steps.
+    evaluate_every : int, optional
+        Steps; unless given, from the size of an epoch (see `evaluation.steps_between`).
     evaluation_columns : int
         At most so many columns are scored at an evaluation.
-    select_by : {'last', 'held_out_species', 'held_out_columns'}
-        Which weights become the model: those of the last step, or of the best evaluation.
+    select_by : {'held_out_columns', 'held_out_species', 'last'}, optional
+        Which weights become the model: those of the best evaluation, or of the last step. By
+        held-out columns unless none are held out.
+    patience : int, optional
+        Evaluations without improvement before the learning rate falls (plateau) or training stops
+        (cosine); 0 for no end of it. `PATIENCE` for a plateau, 0 for a cosine.
+    init_from : str
+        Model folder, name of a model, or checkpoint whose weights training starts from.
     """
 
     seed: int = 1
     log_every: int = 10
-    evaluate_every: int = 250
+    evaluate_every: int | None = None
     checkpoint_every: int = 250
     evaluation_columns: int = 20_000
-    select_by: str = "last"
+    select_by: str | None = None
+    patience: int | None = None
+    init_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,19 +333,62 @@ class TrainingConfig:
         )
 
     def with_defaults(self) -> TrainingConfig:
-        """Fill in the defaults that depend on the substitution model, which must exist."""
-        substitution, rate = self.substitution, self.rate
-        model = SUBSTITUTION_MODELS[substitution.model]
-        if substitution.strand_symmetric is None and "strand_symmetric" in parameters_of(
-            model.name
-        ):
+        """Fill in the defaults that depend on other keys; the substitution model must exist.
+
+        What depends on the stores stays open: steps between evaluations.
+        """
+        data = dataclasses.replace(self.data, held_out_fraction=self.data.drawn_fraction)
+        run, optimiser = self.run, self.optimiser
+        if run.select_by is None:
+            run = dataclasses.replace(
+                run, select_by="held_out_columns" if data.holds_columns else "last"
+            )
+        if optimiser.schedule is None:
+            optimiser = dataclasses.replace(
+                optimiser, schedule="cosine" if run.select_by == "last" else "plateau"
+            )
+        if run.patience is None:
+            patience = PATIENCE if optimiser.schedule == "plateau" else 0
+            run = dataclasses.replace(run, patience=patience)
+        if optimiser.steps is None and optimiser.epochs is None:
+            optimiser = dataclasses.replace(optimiser, epochs=MOST_EPOCHS)
+        return dataclasses.replace(
+            self,
+            data=data,
+            substitution=self._whole_substitution(),
+            rate=self._whole_rate(),
+            optimiser=optimiser,
+            run=run,
+        )
+
+    def _whole_substitution(self) -> SubstitutionConfig:
+        substitution = self.substitution
+        if isinstance(substitution.learn, bool):
+            learn = "all" if substitution.learn else "none"
+            substitution = dataclasses.replace(substitution, learn=learn)
+        has_strands = "strand_symmetric" in parameters_of(substitution.model)
+        if substitution.strand_symmetric is None and has_strands:
             substitution = dataclasses.replace(substitution, strand_symmetric=True)
+        return substitution
+
+    def _whole_rate(self) -> RateConfig:
+        rate, model = self.rate, SUBSTITUTION_MODELS[self.substitution.model]
         is_fitted = rate.learn and rate.treatment == "prior"
         if rate.mean is None and rate.treatment != "free" and not is_fitted:
             rate = dataclasses.replace(rate, mean=model.neutral_log_rate)
         if rate.sd is None and rate.treatment == "prior" and not is_fitted:
             rate = dataclasses.replace(rate, sd=1.0)
-        return dataclasses.replace(self, substitution=substitution, rate=rate)
+        return rate
 
     def store_paths(self) -> list[Path]:
         return [self.folder / store for store in self.data.stores]
+
+
+def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """``table.key`` of every value that differs between two results of `to_dict`."""
+    return sorted(
+        f"{table}.{key}"
+        for table in before.keys() | after.keys()
+        for key in before.get(table, {}).keys() | after.get(table, {}).keys()
+        if before.get(table, {}).get(key) != after.get(table, {}).get(key)
+    )

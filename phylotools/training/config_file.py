@@ -16,8 +16,10 @@ from phylotools.io.files import read_small_text
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
 from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
-from phylotools.phylogeny.substitution.catalogue import setting_problems
+from phylotools.phylogeny.substitution.catalogue import parameters_of, setting_problems
 from phylotools.training.config import (
+    LEARNED,
+    SCHEDULES,
     DataConfig,
     NetworkConfig,
     OptimiserConfig,
@@ -163,11 +165,13 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.minimum_species": data.minimum_species,
         "data.buffer_bytes": data.buffer,
         "optimiser.steps": optimiser.steps,
+        "optimiser.epochs": optimiser.epochs,
         "optimiser.windows_per_batch": optimiser.windows_per_batch,
         "optimiser.window_length": optimiser.window_length,
         "optimiser.learning_rate": optimiser.learning_rate,
         "optimiser.gradient_clip": optimiser.gradient_clip,
         "substitution.learning_rate": config.substitution.learning_rate,
+        "substitution.frequency_prior_sd": config.substitution.frequency_prior_sd,
         "run.log_every": run.log_every,
         "run.evaluate_every": run.evaluate_every,
         "run.checkpoint_every": run.checkpoint_every,
@@ -183,6 +187,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.warmup_steps": optimiser.warmup_steps,
         "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
+        "run.patience": run.patience,
     }
     # Far beyond any use, and where the arithmetic of a step still holds.
     limited = {
@@ -193,23 +198,38 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.any_row_weight": (data.any_row_weight, 1),
         "data.any_row_until": (data.any_row_until, 1),
         "optimiser.steps": (optimiser.steps, 10**9),
+        "optimiser.epochs": (optimiser.epochs, 10**6),
         "optimiser.warmup_steps": (optimiser.warmup_steps, 10**9),
         "optimiser.learning_rate": (optimiser.learning_rate, 10),
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
         "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
     }
-    errors = [f"{key} must be above 0" for key, value in positive.items() if not value > 0]
+    # None stands for a default.
+    errors = [
+        f"{key} must be above 0"
+        for key, value in positive.items()
+        if value is not None and not value > 0
+    ]
     errors += [
-        f"{key} must not be negative" for key, value in not_negative.items() if not value >= 0
+        f"{key} must not be negative"
+        for key, value in not_negative.items()
+        if value is not None and not value >= 0
     ]
     errors += [
         f"{key} must not exceed {limit:,}"
         for key, (value, limit) in limited.items()
-        if value > limit
+        if value is not None and value > limit
     ]
-    if not 0 <= data.held_out_species_fraction < 1:
-        errors.append("data.held_out_species_fraction must be at least 0 and below 1")
+    fractions = {
+        "data.held_out_fraction": data.drawn_fraction,
+        "data.held_out_species_fraction": data.held_out_species_fraction,
+    }
+    errors += [
+        f"{key} must be at least 0 and below 1"
+        for key, value in fractions.items()
+        if not 0 <= value < 1
+    ]
     return errors
 
 
@@ -227,32 +247,57 @@ def _check_choices(config: TrainingConfig) -> list[str]:
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),
         "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
-        "run.select_by": (run.select_by, ("last", "held_out_species", "held_out_columns")),
+        "substitution.learn": (config.substitution.learn, (*LEARNED, True, False)),
+        "optimiser.schedule": (config.optimiser.schedule, (*SCHEDULES, None)),
+        "run.select_by": (
+            run.select_by,
+            ("held_out_columns", "held_out_species", "last", None),
+        ),
     }
     errors += [
-        f"{key} must be one of {', '.join(known)}, not {value!r}"
+        f"{key} must be one of {', '.join(k for k in known if isinstance(k, str))}, not {value!r}"
         for key, (value, known) in choices.items()
         if value not in known
     ]
-    holds_species = bool(data.held_out_species) or data.held_out_species_fraction > 0
-    holds_columns = bool(
-        data.held_out_contigs or data.held_out_regions or data.held_out_regions_file
-    )
-    if run.select_by == "held_out_species" and not holds_species:
+    return errors + _check_held_out(config)
+
+
+def _check_held_out(config: TrainingConfig) -> list[str]:
+    data, run = config.data, config.run
+    errors = []
+    if data.names_columns and data.drawn_fraction > 0:
+        errors.append(
+            "data.held_out_fraction draws what is held out, but data names it: leave one out"
+        )
+    if run.select_by == "held_out_species" and not data.holds_species:
         errors.append("run.select_by is held_out_species, but data holds out no species")
-    if run.select_by == "held_out_columns" and not holds_columns:
+    if run.select_by == "held_out_columns" and not data.holds_columns:
         errors.append("run.select_by is held_out_columns, but data holds out no columns")
+    is_last = run.select_by == "last" or (run.select_by is None and not data.holds_columns)
+    if is_last and config.optimiser.schedule == "plateau":
+        errors.append(
+            "optimiser.schedule is plateau, which needs a held-out figure: hold something out, or "
+            "take cosine"
+        )
+    if is_last and run.patience:
+        errors.append("run.patience needs a held-out figure, but run.select_by is last")
     return errors
 
 
 def _check_substitution(config: TrainingConfig) -> list[str]:
     if config.substitution.model not in SUBSTITUTION_MODELS:
         return []
-    config = config.with_defaults()
-    return [
-        f"substitution.{problem}"
-        for problem in setting_problems(config.substitution.model, config.substitution.settings())
-    ]
+    substitution = config.with_defaults().substitution
+    problems = setting_problems(substitution.model, substitution.settings())
+    if substitution.frequency_prior_sd is not None and "mutation_frequencies" not in parameters_of(
+        substitution.model
+    ):
+        problems.append(f"frequency_prior_sd: {substitution.model} has no mutation frequencies")
+    elif substitution.frequency_prior_sd is not None and substitution.learn != "all":
+        problems.append(
+            f"frequency_prior_sd has no effect where learn is {substitution.learn}: leave it out"
+        )
+    return [f"substitution.{problem}" for problem in problems]
 
 
 def _check_rate(config: TrainingConfig) -> list[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import logging
 import math
+import operator
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from phylotools.errors import InputError
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.tree import Tree
@@ -23,7 +24,7 @@ from phylotools.store.tree_scale import warn_of_scale
 from phylotools.training.any_row import RowChoice
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
-from phylotools.training.held_out import HeldOutColumns
+from phylotools.training.held_out_draw import held_out_columns
 from phylotools.training.loader import Loader, in_background
 from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shuffle import (
@@ -59,9 +60,9 @@ class StoreWindows:
         Which species' sequence a training window is.
     """
 
-    def __init__(self, path: Path, config: TrainingConfig) -> None:
+    def __init__(self, store: ColumnStore, config: TrainingConfig, held_out: RegionSet) -> None:
         data = config.data
-        self.store: ColumnStore = open_store(path)
+        self.store = store
         warn_of_scale(self.store)
         self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
         self.plan = make_plan(self.tree)
@@ -77,7 +78,7 @@ class StoreWindows:
             self.store,
             data.minimum_species,
             data.soft_mask_weight,
-            HeldOutColumns.read(config).within(self.store.contigs),
+            held_out,
             self.width + half_window,
             PAD_TOKEN,
         )
@@ -171,12 +172,19 @@ class TrainingData:
     """
 
     def __init__(self, config: TrainingConfig) -> None:
-        self.stores = [StoreWindows(path, config) for path in config.store_paths()]
+        stores = [open_store(path) for path in config.store_paths()]
+        held_out = held_out_columns(config, stores)
+        #: What is held out of any store, by the stores' names of contigs.
+        self.held_out = functools.reduce(
+            operator.or_, (held_out.within(store.contigs) for store in stores), RegionSet({})
+        )
+        self.stores = [
+            StoreWindows(store, config, held_out.within(store.contigs)) for store in stores
+        ]
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
-        HeldOutColumns.read(config).check(
-            [(source.store.contigs, source.reader.covers) for source in self.stores]
-        )
+        if config.data.names_columns:
+            held_out.check([(source.store.contigs, source.reader.covers) for source in self.stores])
         _check_held_out_species(self.stores, config.data)
         for source in self.stores:
             if not source.training.n_columns:
@@ -218,6 +226,11 @@ class TrainingData:
             if sum(sizes) > buffer:
                 for source, table in zip(self.stores, tables, strict=True):
                     setattr(source, name, dataclasses.replace(table, runs=None))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch; single epochs have a few more or less."""
+        return self._order.usual_batches
 
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[Batch]:
         """Batches of one pass over the training columns, in an order the seed decides.

@@ -16,7 +16,7 @@ from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
 from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
 from phylotools.training.card import plain_card
-from phylotools.training.checkpoint import read_checkpoint
+from phylotools.training.checkpoint import Checkpoint, read_checkpoint
 from phylotools.training.curves import LearningCurves, read_curves
 from phylotools.training.curves_drawing import draw_learning_curves
 from phylotools.training.run_folder import CHECKPOINT, METRICS
@@ -92,7 +92,10 @@ def export_model(
         **checkpoint.facts,
         "contigs": contigs,
         "steps": checkpoint.progress.step,
-        "selected_step": checkpoint.progress.best_step or checkpoint.progress.step,
+        "selected_step": checkpoint.progress.selected_step,
+        "stopped": checkpoint.progress.stopped,
+        "held_out_columns": _held_out_figures(checkpoint),
+        "warnings": list(checkpoint.progress.warnings.values()),
         "metrics": _read_metrics(request.metrics),
     }
     curves, picture = _learning_curves(path.parent)
@@ -124,6 +127,17 @@ def export_model(
         target,
         force=force,
     )
+
+
+def _held_out_figures(checkpoint: Checkpoint) -> dict[str, float]:
+    """Log-likelihoods of the held-out columns: the best of the network's, and the null models'."""
+    progress = checkpoint.progress
+    figures = {
+        "best": progress.best_held_out,
+        "null_constants": progress.null_constants,
+        "null_tree": progress.null_tree,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _read_metrics(path: Path | None) -> Any:

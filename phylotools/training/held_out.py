@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class HeldOutColumns:
     ----------
     contigs : tuple of str
     listed : tuple of Region
-        Of ``data.held_out_regions``.
+        Of ``data.held_out_regions``, or drawn.
     from_file : tuple of Region
         Of ``data.held_out_regions_file``, merged.
     path : Path or None
@@ -52,6 +53,10 @@ class HeldOutColumns:
             () if path is None else tuple(read_bed(path)),
             path,
         )
+
+    def with_regions(self, regions: Iterable[Region]) -> HeldOutColumns:
+        """With regions held out beside what is."""
+        return dataclasses.replace(self, listed=(*self.listed, *regions))
 
     def within(self, contigs: Mapping[str, int]) -> RegionSet:
         """Union of everything held out, on the contigs (name -> length) of one store."""

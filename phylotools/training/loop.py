@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,39 +30,30 @@ from phylotools.training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from phylotools.training.config import OptimiserConfig, TrainingConfig
+from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
-from phylotools.training.objective import conditional_log_likelihoods, loss_terms
+from phylotools.training.doubts import doubts_of_figures, doubts_of_substitution
+from phylotools.training.evaluation import evaluate_model, steps_between
+from phylotools.training.null_models import null_models
+from phylotools.training.objective import loss_terms
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.run_folder import (
     CHECKPOINT,
+    HELD_OUT_REGIONS,
     METRICS,
     MetricsFile,
     refuse_run,
     start_anew,
 )
-from phylotools.training.trained_regions import write_trained_regions
+from phylotools.training.schedule import FALL, judged, learning_rate_share
+from phylotools.training.shared_prior import frequency_prior
+from phylotools.training.start import fill_from_model, new_model
+from phylotools.training.trained_regions import write_regions, write_trained_regions
 
 logger = logging.getLogger("phylotools")
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean log-likelihoods in nats a column; ``None`` where nothing is held out.
-
-    Attributes
-    ----------
-    training : float
-        Species in the loss at the training columns, given the reference base.
-    held_out_species : float or None
-        Held-out species at the training columns, given all others.
-    held_out_columns : float or None
-        Species in the loss at the held-out columns, given the reference base.
-    """
-
-    training: float
-    held_out_species: float | None
-    held_out_columns: float | None
+#: Of more regions that are held out, a checkpoint has the checksum alone.
+_MOST_LISTED = 1000
 
 
 class Trainer:
@@ -76,6 +67,8 @@ class Trainer:
     device : torch.device
     resume : bool
         Go on from the folder's checkpoint.
+    extend : bool
+        Likewise, and train a complete run on, by a configuration that differs in length alone.
     force : bool
         Delete the run in the folder, once the configuration and its data are known to be good.
 
@@ -85,7 +78,13 @@ class Trainer:
         If the folder already holds a run and `resume` is false, if another run is going on in
         it, or if the folder above it does not exist.
     InputError
-        If the checkpoint belongs to another configuration.
+        If the checkpoint belongs to another configuration, or there is nothing to extend.
+
+    Attributes
+    ----------
+    progress : Progress
+    length : int
+        Steps of the whole run, at most.
     """
 
     def __init__(
@@ -95,31 +94,44 @@ class Trainer:
         device: torch.device,
         *,
         resume: bool = False,
+        extend: bool = False,
         force: bool = False,
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
         refuse_existing(folder, force=True)
+        resume = resume or extend
         refuse_run(folder, allowed=resume or force)
         self.data = TrainingData(config)
+        self.length = config.optimiser.length(self.data.steps_per_epoch)
+        self._evaluate_every = steps_between(self.data, config)
         self._lock = lock_folder(folder)
         # Again: another run may have ended while the data were read.
         refuse_run(folder, allowed=resume or force)
         torch.manual_seed(config.run.seed)
         self.model = new_model(config).to(device)
+        n_columns = sum(source.training.n_columns for source in self.data.stores)
+        self._frequency_prior = frequency_prior(config, self.model, n_columns)
         self.optimiser = _make_optimiser(self.model, config)
         self._rate_is_known = config.rate.assumption() is not None
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self._origin: dict[str, str] | None = None
         if resume and (folder / CHECKPOINT).exists():
-            self._restore(folder / CHECKPOINT)
-        elif force:
-            start_anew(folder)
+            self._restore(folder / CHECKPOINT, extend=extend)
+        elif extend:
+            raise InputError("there is no run to extend here", path=folder)
+        else:
+            self._origin = fill_from_model(self.model, config)
+            if force:
+                start_anew(folder)
         if not (folder / TRAINING_REGIONS).exists():
             write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
+        if self.data.held_out and not (folder / HELD_OUT_REGIONS).exists():
+            write_regions(self.data.held_out, folder / HELD_OUT_REGIONS)
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
 
     def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
-        """Train to the last step.
+        """Train until the length is reached or nothing improves any more.
 
         Parameters
         ----------
@@ -129,6 +141,8 @@ class Trainer:
         with self._lock:
             if not self._rate_is_known:
                 self._fit_rate()
+            if self.progress.null_constants is None:
+                self._fit_null_models()
             return self._run(on_step)
 
     def _fit_rate(self) -> None:
@@ -139,49 +153,85 @@ class Trainer:
         self._rate_is_known = True
         self._save()
 
+    def _fit_null_models(self) -> None:
+        nulls = null_models(self.data, self.model, self.config, self.device)
+        if nulls is not None:
+            self._advance(null_constants=nulls.constants, null_tree=nulls.tree)
+
     def _run(self, on_step: Callable[[float], None]) -> Progress:
-        run, last = self.config.run, self.config.optimiser.steps
+        run = self.config.run
+        logger.info(
+            "training for %d steps at most, %d an epoch; an evaluation every %d",
+            self.length, self.data.steps_per_epoch, self._evaluate_every,
+        )  # fmt: skip
+        began, evaluating = time.monotonic(), 0.0
         place = self.progress.epoch, self.progress.batch
-        any_row = round(self.config.data.any_row_until * last) - self.progress.step
+        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
         with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
-            while self.progress.step < last:
+            while not self.progress.complete:
                 (epoch, number), batch = next(batches)
                 row = self._step(batch.to(self.device))
                 step = self.progress.step + 1
                 self._advance(step=step, epoch=epoch, batch=number + 1)
-                evaluated = step % run.evaluate_every == 0 or step == last
+                is_last = step >= self.length
+                evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
-                    row |= self._evaluate()
+                    start = time.monotonic()
+                    row |= self._evaluate(is_last)
+                    evaluating += time.monotonic() - start
                 if evaluated or step % run.log_every == 0:
                     self.metrics.write(step, row)
-                if step % run.checkpoint_every == 0 and step < last:
+                if step % run.checkpoint_every == 0 and not self.progress.complete:
                     self._save()
                 on_step(row["loss"])
-        self._advance(complete=True)
         self._save()
+        self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
         return self.progress
+
+    def _say_end(self, share: float) -> None:
+        progress = self.progress
+        best = progress.best_metric
+        logger.info(
+            "ended after step %d (epoch %.1f): %s; kept are the weights of step %d%s; evaluations "
+            "took %.0f %% of the time",
+            progress.step, progress.step / self.data.steps_per_epoch, progress.stopped,
+            progress.selected_step,
+            "" if best is None else f", {_in_words(self.config.run.select_by)} {best:.4f}",
+            100 * share,
+        )  # fmt: skip
 
     def _step(self, batch: Batch) -> dict[str, float]:
         """One update; its figures."""
-        share = learning_rate_share(self.progress.step, self.config.optimiser)
+        share = learning_rate_share(self.progress, self.config.optimiser, self.length)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        terms = loss_terms(self.model, batch)
+        terms = loss_terms(self.model, batch, self._frequency_prior)
+        self._demand_finite("loss", terms.loss.isfinite())
         terms.loss.backward()
         norm = self._clip_gradients()
-        if not math.isfinite(norm):
-            raise PhylotoolsError(
-                f"the gradient is not finite at step {self.progress.step + 1}; "
-                "lower optimiser.learning_rate or raise data.minimum_branch_length"
-            )
+        self._demand_finite("gradient", math.isfinite(norm))
         self.optimiser.step()
+        weights = torch.nn.utils.get_total_norm(self.model.parameters())
+        self._demand_finite("norm of the weights", weights.isfinite())
         return {
+            "epoch": (self.progress.step + 1) / self.data.steps_per_epoch,
             "loss": terms.loss.item(),
             "log_likelihood": terms.log_likelihood.item(),
             "gradient_norm": norm,
             "learning_rate": self.config.optimiser.learning_rate * share,
         }
+
+    def _demand_finite(self, what: str, is_finite: bool | torch.Tensor) -> None:
+        """Stop before what is not a number reaches a checkpoint."""
+        if is_finite:
+            return
+        path = self.folder / CHECKPOINT
+        left = f"{path} stays as it was" if path.exists() else "no checkpoint was written yet"
+        raise PhylotoolsError(
+            f"the {what} is not finite at step {self.progress.step + 1}; "
+            f"lower optimiser.learning_rate or raise data.minimum_branch_length; {left}"
+        )
 
     def _clip_gradients(self) -> float:
         """Norm of the network's gradient before clipping; not finite if any gradient is not."""
@@ -194,31 +244,59 @@ class Trainer:
             return math.nan
         return norm
 
-    def _evaluate(self) -> dict[str, float]:
-        """Score the samples and keep the weights if they are the best by the chosen figure."""
+    def _evaluate(self, is_last: bool) -> dict[str, float]:
+        """Score the samples, keep the best weights, and decide how training goes on."""
         result = evaluate_model(self.model, self.data, self.config, self.device)
-        by = self.config.run.select_by
-        metric = None if by == "last" else getattr(result, by)
-        if metric is not None:
-            best = self.progress.best_metric
-            if best is None or metric > best:
-                self._advance(best_metric=metric, best_step=self.progress.step)
-                self.best = {
-                    name: tensor.detach().clone()
-                    for name, tensor in self.model.state_dict().items()
-                }
         figures = {
-            f"evaluation_{name}": value
-            for name, value in dataclasses.asdict(result).items()
-            if value is not None
+            name: value for name, value in dataclasses.asdict(result).items() if value is not None
         }
+        for name, value in figures.items():
+            self._demand_finite(f"log-likelihood of {_in_words(name)}", math.isfinite(value))
         logger.info(
             "step %d: %s",
             self.progress.step,
-            ", ".join(f"{name[11:]} {value:.4f}" for name, value in figures.items()),
+            ", ".join(f"{_in_words(name)} {value:.4f}" for name, value in figures.items()),
         )
         logger.debug("shared: %s %s", self.model.substitution.settings(), self.model.rate)
-        return figures
+        best, held_out = self.progress.best_held_out, result.held_out_columns
+        if held_out is not None and (best is None or held_out > best):
+            self._advance(best_held_out=held_out, best_held_out_step=self.progress.step)
+        falls = self.progress.falls
+        self._select(figures.get(str(self.config.run.select_by)))
+        if is_last and not self.progress.complete:
+            self._advance(complete=True, stopped="its length is reached")
+        is_settled = self.progress.complete or self.progress.falls > falls
+        self._warn(
+            doubts_of_figures(self.progress, held_out, is_settled=is_settled)
+            | doubts_of_substitution(self.model.substitution)
+        )
+        if self.progress.falls > falls:
+            logger.info(
+                "no better since step %d: on from its weights at %.2g times the learning rate",
+                self.progress.best_step, FALL**self.progress.falls,
+            )  # fmt: skip
+            self.model.load_state_dict(self.best)
+        return {f"evaluation_{name}": value for name, value in figures.items()} | {
+            f"null_{name}": value
+            for name in ("constants", "tree")
+            if (value := getattr(self.progress, f"null_{name}")) is not None
+        }
+
+    def _select(self, metric: float | None) -> None:
+        """Keep the weights if they are the best by the chosen figure, where there is one."""
+        if metric is None:
+            return
+        self.progress = judged(self.progress, metric, self.config)
+        if self.progress.best_step == self.progress.step:
+            state = self.model.state_dict()
+            self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    def _warn(self, doubts: dict[str, str]) -> None:
+        """Say each kind of doubt once in a run."""
+        known = self.progress.warnings
+        for kind in doubts.keys() - known.keys():
+            logger.warning("%s", doubts[kind])
+        self._advance(warnings=doubts | known)
 
     def _advance(self, **changes: object) -> None:
         self.progress = dataclasses.replace(self.progress, **changes)  # type: ignore[arg-type]
@@ -253,19 +331,26 @@ class Trainer:
             ],
             "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
             "held_out_contigs": self.config.data.held_out_contigs,
+            **self._held_out_facts(),
+            "steps_per_epoch": self.data.steps_per_epoch,
+            "length": self.length,
+            **({} if self._origin is None else {"init_from": self._origin}),
         }
 
-    def _restore(self, path: Path) -> None:
+    def _held_out_facts(self) -> dict[str, object]:
+        """The regions held out, where they are few; their checksum in any case."""
+        texts = [str(region) for region in self.data.held_out]
+        facts: dict[str, object] = {"held_out_sha256": sha256_text("\n".join(texts))}
+        return facts | ({"held_out_regions": texts} if len(texts) <= _MOST_LISTED else {})
+
+    def _restore(self, path: Path, *, extend: bool) -> None:
         checkpoint = read_checkpoint(path)
-        if checkpoint.config != self.config.to_dict():
-            changed = sorted(
-                f"{table}.{key}"
-                for table, values in self.config.to_dict().items()
-                for key in values.keys() | checkpoint.config.get(table, {}).keys()
-                if values.get(key) != checkpoint.config.get(table, {}).get(key)
-            )
+        changed = set(changed_keys(checkpoint.config, self.config.to_dict()))
+        if extend:
+            changed -= LENGTH_KEYS
+        if changed:
             raise InputError(
-                f"the run here used another configuration ({', '.join(changed)} changed)",
+                f"the run here used another configuration ({', '.join(sorted(changed))} changed)",
                 path=path,
                 remedy="restore the configuration, or give --force to start anew",
             )
@@ -283,46 +368,20 @@ class Trainer:
             raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
         self.best = checkpoint.part("best.")
         self.progress = checkpoint.progress
+        self._origin = checkpoint.facts.get("init_from")
+        if extend and self.progress.complete:
+            if self.progress.step >= self.length:
+                raise InputError(
+                    f"the run here is complete after {self.progress.step} steps",
+                    path=path,
+                    remedy="raise optimiser.epochs or optimiser.steps to extend it",
+                )
+            self._advance(complete=False, stopped="", stale=0)
         logger.info("resuming after step %d", self.progress.step)
 
 
-def new_model(config: TrainingConfig) -> SiteModel:
-    """The model that a configuration describes, at its start."""
-    model = config.site_model_spec().build()
-    model.start_at_neutral_rate()
-    model.substitution.requires_grad_(config.substitution.learn)
-    if model.fixed_log_rate is not None:
-        model.fixed_log_rate.requires_grad_(config.rate.learn)
-    return model
-
-
-def evaluate_model(
-    model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
-) -> Evaluation:
-    """Score fixed samples of training and held-out columns."""
-
-    def mean(held_out: bool) -> tuple[float | None, float | None]:
-        shown = hidden = 0.0
-        columns = 0
-        for batch in data.evaluation(held_out, config.run.evaluation_columns):
-            a, b = conditional_log_likelihoods(model, batch.to(device))
-            shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
-            columns += len(a)
-        return (shown / columns, hidden / columns) if columns else (None, None)
-
-    training, hidden = mean(held_out=False)
-    columns, _ = mean(held_out=True)
-    holds_species = any(len(source.held_out_species) for source in data.stores)
-    assert training is not None
-    return Evaluation(training, hidden if holds_species else None, columns)
-
-
-def learning_rate_share(step: int, optimiser: OptimiserConfig) -> float:
-    """Linear warm-up, and half a cosine from the full learning rate down to its final fraction."""
-    warm = min(1.0, (step + 1) / max(optimiser.warmup_steps, 1))
-    cosine = (1 + math.cos(math.pi * step / optimiser.steps)) / 2
-    final = optimiser.final_fraction
-    return warm * (final + (1 - final) * cosine)
+def _in_words(figure: str | None) -> str:
+    return str(figure).replace("_", " ")
 
 
 def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.AdamW:

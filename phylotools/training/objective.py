@@ -10,6 +10,7 @@ from torch import Tensor
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
 from phylotools.training.batch import Batch
+from phylotools.training.shared_prior import FrequencyPrior
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class LossTerms:
     log_likelihood : Tensor, scalar
         Of the other species given the reference base, in nats a column.
     penalty : Tensor, scalar
-        Minus the log density of the prior on log R, up to a constant.
+        Minus the log densities of the priors, up to a constant.
     """
 
     log_likelihood: Tensor
@@ -38,11 +39,14 @@ def column_theta(model: SiteModel, batch: Batch) -> Tensor:
     return theta.flatten(0, 1)[batch.site]
 
 
-def loss_terms(model: SiteModel, batch: Batch) -> LossTerms:
-    """The negative conditional log-likelihood and the penalty of the prior on the rate.
+def loss_terms(
+    model: SiteModel, batch: Batch, frequency_prior: FrequencyPrior | None = None
+) -> LossTerms:
+    """The negative conditional log-likelihood and the penalties of the priors.
 
     ``-mean[log P(column | theta) - log pi_reference] + mean[(log R - mean)^2 / (2 sd^2)]``:
-    the maximum a posteriori estimate with one draw of log R for each site.
+    the maximum a posteriori estimate with one draw of log R for each site, and one of the mutation
+    frequencies for all where they have a prior.
     """
     theta = column_theta(model, batch)
     substitution = model.substitution
@@ -51,13 +55,16 @@ def loss_terms(model: SiteModel, batch: Batch) -> LossTerms:
     ) - log_reference_frequency(batch.reference, theta, substitution)
     total = batch.weight.sum().clamp(min=1e-12)
     mean = (conditional * batch.weight).sum() / total
+    penalty = torch.zeros_like(mean)
     rate = model.rate
-    if rate.treatment != "prior":
-        return LossTerms(mean, torch.zeros_like(mean))
-    assert rate.mean is not None
-    assert rate.sd is not None
-    distance = (substitution.log_rate(theta) - rate.mean) / rate.sd
-    return LossTerms(mean, (distance.square() / 2 * batch.weight).sum() / total)
+    if rate.treatment == "prior":
+        assert rate.mean is not None
+        assert rate.sd is not None
+        distance = (substitution.log_rate(theta) - rate.mean) / rate.sd
+        penalty = (distance.square() / 2 * batch.weight).sum() / total
+    if frequency_prior is not None:
+        penalty = penalty + frequency_prior.penalty(substitution)
+    return LossTerms(mean, penalty)
 
 
 @torch.no_grad()

@@ -13,9 +13,12 @@ from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.training.checkpoint import describe_checkpoint
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
+#: What is held out: as BED, which another configuration may name.
+HELD_OUT_REGIONS = "held_out_regions.bed"
 #: Of ``metrics.tsv``.
 METRICS_COLUMNS = (
     "step",
+    "epoch",
     "loss",
     "log_likelihood",
     "gradient_norm",
@@ -23,6 +26,8 @@ METRICS_COLUMNS = (
     "evaluation_training",
     "evaluation_held_out_species",
     "evaluation_held_out_columns",
+    "null_constants",
+    "null_tree",
 )
 
 
@@ -31,13 +36,14 @@ def refuse_run(folder: Path, allowed: bool) -> None:
     path = folder / CHECKPOINT
     if path.exists() and not allowed:
         raise OutputError(
-            f"{path}: a run is here already; give --resume to go on, --force to start anew"
+            f"{path}: a run is here already; give --resume to go on, --extend to train a complete "
+            "run for longer, --force to start anew"
         )
 
 
 def start_anew(folder: Path) -> None:
     """Delete the files of an earlier run, and nothing else, from its folder."""
-    for name in (CHECKPOINT, METRICS, TRAINING_REGIONS):
+    for name in (CHECKPOINT, METRICS, TRAINING_REGIONS, HELD_OUT_REGIONS):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -61,7 +67,7 @@ def describe_run(folder: str | Path) -> dict[str, Any]:
     return {
         "kind": "training run",
         "path": str(folder),
-        "steps_to_do": checkpoint["configuration"].get("optimiser", {}).get("steps"),
+        "steps_to_do": checkpoint["length"],
         "last_figures": last,
         **checkpoint,
     }

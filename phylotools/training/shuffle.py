@@ -207,6 +207,11 @@ class EpochOrder:
         """No group has more bytes of columns."""
         return max(self._group_bytes, int(self._bytes.max(initial=0)))
 
+    @property
+    def usual_batches(self) -> int:
+        """Batches of an epoch, by the mean over the phases that cut its windows."""
+        return self._count(self._source, self._windows.mean(axis=1))
+
     def groups(self, epoch: int, first_batch: int = 0) -> Iterator[Group]:
         """The groups of an epoch, without those whose batches all lie before one."""
         if self.is_one_group:
@@ -245,6 +250,8 @@ class EpochOrder:
         whole = np.ceil(np.asarray(windows) / self._per_batch)
         return np.ceil(whole * self._weights[store]).astype(np.int64)
 
-    def _count(self, source: NDArray[np.int64], windows: NDArray[np.int32]) -> int:
+    def _count(
+        self, source: NDArray[np.int64], windows: NDArray[np.int32] | NDArray[np.float64]
+    ) -> int:
         totals = np.bincount(source, windows, minlength=len(self._weights))
         return int(self.n_batches(np.arange(len(totals)), totals).sum())

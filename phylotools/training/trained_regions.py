@@ -51,6 +51,11 @@ def write_trained_regions(stores: Sequence[StoreWindows], path: Path) -> None:
         regions.n_positions,
         f", after those at most {gap} apart were joined" if gap else "",
     )
+    write_regions(regions, path)
+
+
+def write_regions(regions: RegionSet, path: Path) -> None:
+    """Write regions as BED, whole or not at all; an existing file is replaced."""
     with atomic_path(path, force=True) as temporary:
         temporary.write_text("".join(f"{r.contig}\t{r.start}\t{r.end}\n" for r in regions))
 

@@ -72,7 +72,9 @@ def brute_force(
 def scores(random_model, genome: ReferenceGenome) -> NDArray[np.float64]:
     length = genome.contigs["c0"]
     theta = Scorer(random_model, genome, threads=1).theta(Region("c0", 0, length))
-    return random_model.substitution.allele_scores(torch.from_numpy(theta).double()).numpy()
+    return random_model.substitution.log_equilibrium_frequencies(
+        torch.from_numpy(theta).double()
+    ).numpy()
 
 
 @settings(max_examples=150, deadline=None)
@@ -87,7 +89,7 @@ def test_every_change_agrees_with_whole_strings(random_model, open_genome, data)
     assume("N" not in ref and ref != alt)
     with open_genome(sequence) as genome:
         scorer = HaplotypeScorer(Scorer(random_model, genome, threads=1))
-        found = scorer.llr([Change("c0", start, ref.encode(), alt.encode())])
+        found = scorer.scores([Change("c0", start, ref.encode(), alt.encode())], "llr")
         wanted = brute_force(scores(random_model, genome), sequence, start, ref, alt, FLANK)
     np.testing.assert_allclose(found, [wanted], atol=1e-9)
 
@@ -113,7 +115,7 @@ def test_equivalent_spellings_score_exactly_the_same(random_model, open_genome, 
     with open_genome(sequence) as genome:
         scorer = HaplotypeScorer(Scorer(random_model, genome, threads=1))
         assert len({scorer.left_aligned(change) for change in spellings}) == 1
-        assert len(set(scorer.llr(spellings).tolist())) == 1
+        assert len(set(scorer.scores(spellings, "llr").tolist())) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -129,20 +131,20 @@ def test_scores_do_not_depend_on_their_company(random_model, open_genome, order)
         together = HaplotypeScorer(Scorer(random_model, genome, threads=1))
         chosen = [changes[i] for i in order]
         elsewhere = Change("c1", 50, b"", b"A")
-        found = together.llr([*chosen, elsewhere, *chosen[:3]])
+        found = together.scores([*chosen, elsewhere, *chosen[:3]], "llr")
         np.testing.assert_array_equal(found[13:], found[:3])
         alone = HaplotypeScorer(Scorer(random_model, genome, threads=1))
         np.testing.assert_array_equal(
-            found[:12], np.concatenate([alone.llr([change]) for change in chosen])
+            found[:12], np.concatenate([alone.scores([change], "llr") for change in chosen])
         )
 
 
 def test_slabs_change_nothing(random_model, open_genome, monkeypatch) -> None:
     with open_genome("ACGTTGCAAC" * 5) as genome:
         changes = [Change("c0", i, b"", b"T" * (1 + i % 3)) for i in range(0, 50, 3)]
-        whole = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
+        whole = HaplotypeScorer(Scorer(random_model, genome, threads=1)).scores(changes, "llr")
         monkeypatch.setattr(haplotypes, "_SLAB", 2)
-        parts = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
+        parts = HaplotypeScorer(Scorer(random_model, genome, threads=1)).scores(changes, "llr")
     np.testing.assert_array_equal(parts, whole)
 
 
@@ -155,10 +157,10 @@ def test_how_the_reference_is_read_changes_nothing(
         Change("c0", i, sequence[i : i + i % 3].encode(), b"GT"[: 2 - i % 2]) for i in range(79)
     ]
     with open_genome(sequence) as genome:
-        expected = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
+        expected = HaplotypeScorer(Scorer(random_model, genome, threads=1)).scores(changes, "llr")
         monkeypatch.setattr(haplotypes, "_FEWEST_READ", fewest)
         monkeypatch.setattr(haplotypes, "_MOST_READ", most)
-        found = HaplotypeScorer(Scorer(random_model, genome, threads=1)).llr(changes)
+        found = HaplotypeScorer(Scorer(random_model, genome, threads=1)).scores(changes, "llr")
     np.testing.assert_array_equal(found, expected)
 
 
@@ -166,7 +168,7 @@ def test_no_base_seen_changes(random_model, open_genome) -> None:
     with open_genome("A" * 40) as genome:
         scorer = HaplotypeScorer(Scorer(random_model, genome, threads=1))
         changes = [Change("c0", 20, b"", b"A"), Change("c0", 3, b"AA", b"")]
-        assert scorer.llr(changes).tolist() == [0.0, 0.0]
+        assert scorer.scores(changes, "llr").tolist() == [0.0, 0.0]
     with pytest.raises(UsageError, match="0 sites"):
         HaplotypeScorer(Scorer(random_model, genome, threads=1), flank=0)
 
@@ -194,7 +196,7 @@ def test_by_hand(toy_model, open_genome, start, ref, alt, doublings) -> None:
     toy_model.site_model = Ladder()
     with open_genome("ACGTACGT") as genome:
         scorer = HaplotypeScorer(Scorer(toy_model, genome, threads=1), flank=1)
-        found = scorer.llr([Change("c0", start, ref, alt)])
+        found = scorer.scores([Change("c0", start, ref, alt)], "llr")
     np.testing.assert_allclose(found, [doublings * np.log(2)], atol=1e-6)
 
 
@@ -212,7 +214,7 @@ def test_neutral_changes_of_any_length_score_zero(toy_model, open_genome, length
         scorer = HaplotypeScorer(Scorer(toy_model, genome, threads=1))
         deleted = ("ACGTTGCAAC" * 150)[40 : 40 + length].encode()
         changes = [Change("c0", 40, deleted, b""), Change("c0", 40, b"", b"G" * length)]
-        assert scorer.llr(changes).tolist() == [0.0, 0.0]
+        assert scorer.scores(changes, "llr").tolist() == [0.0, 0.0]
 
 
 def test_the_reverse_strand_gives_the_same(random_model, open_genome) -> None:
@@ -230,7 +232,9 @@ def test_the_reverse_strand_gives_the_same(random_model, open_genome) -> None:
         )
     with open_genome(sequence, flipped) as genome:
         scorer = HaplotypeScorer(Scorer(random_model, genome, threads=1))
-        np.testing.assert_allclose(scorer.llr(changes), scorer.llr(mirrored), atol=1e-4)
+        np.testing.assert_allclose(
+            scorer.scores(changes, "llr"), scorer.scores(mirrored, "llr"), atol=1e-4
+        )
 
 
 def test_left_alignment_by_hand(toy_model, open_genome) -> None:
@@ -258,7 +262,7 @@ def test_a_long_repeat_is_walked_to_its_end_but_not_for_ever(
 def test_what_cannot_be_scored_is_refused(toy_model, open_genome) -> None:
     with open_genome("ACGT") as genome:
         scorer = HaplotypeScorer(Scorer(toy_model, genome, threads=1))
-        assert scorer.llr([]).shape == (0,)
+        assert scorer.scores([], "llr").shape == (0,)
         for change in (
             Change("c0", 5, b"", b"A"),
             Change("c0", 3, b"TA", b""),
@@ -266,9 +270,9 @@ def test_what_cannot_be_scored_is_refused(toy_model, open_genome) -> None:
             Change("c9", 0, b"A", b""),
         ):
             with pytest.raises(UsageError, match="leaves its contig"):
-                scorer.llr([change])
+                scorer.scores([change], "llr")
         with pytest.raises(UsageError, match="1000 bases"):
-            scorer.llr([Change("c0", 2, b"", b"A" * 1001)])
+            scorer.scores([Change("c0", 2, b"", b"A" * 1001)], "llr")
 
 
 def test_both_ends_of_a_contig_can_change(random_model, open_genome, tmp_path: Path) -> None:
@@ -276,6 +280,6 @@ def test_both_ends_of_a_contig_can_change(random_model, open_genome, tmp_path: P
         scorer = HaplotypeScorer(Scorer(random_model, genome, threads=1))
         table = scores(random_model, genome)
         for start, ref, alt in ((0, "", "GG"), (8, "", "TT"), (0, "ACGTTGCA", ""), (7, "A", "")):
-            found = scorer.llr([Change("c0", start, ref.encode(), alt.encode())])
+            found = scorer.scores([Change("c0", start, ref.encode(), alt.encode())], "llr")
             wanted = brute_force(table, "ACGTTGCA", start, ref, alt, FLANK)
             np.testing.assert_allclose(found, [wanted], atol=1e-9)

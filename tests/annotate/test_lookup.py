@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from phylotools.annotate.lookup import ScoreTracks
 from phylotools.errors import InputError
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.genome import ReferenceGenome
-from phylotools.phylogeny.score_meaning import log_base_weights
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.values import SiteValues, rounded, site_values
@@ -38,7 +38,8 @@ def make(folder: Path, name: str) -> tuple[SimpleNamespace, Path, SiteValues, np
     chance = np.random.default_rng(7)
     substitution = make_substitution_model(name, **SETTINGS.get(name, {}))
     codes = chance.integers(0, 4, N).astype(np.uint8)
-    values = site_values(substitution, chance.normal(0, 3, (N, 4)).astype(np.float32), codes)
+    theta = chance.normal(0, 3, (N, 4)).astype(np.float32)
+    values = site_values(substitution, theta, codes)
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)[codes].tobytes().decode()
     fasta = folder / "genome.fa"
     fasta.write_text(f">1\n{letters}\n>2\nACGT\n>3\nACGT\n")
@@ -51,10 +52,13 @@ def make(folder: Path, name: str) -> tuple[SimpleNamespace, Path, SiteValues, np
         "model": {"name": "toy", "sha256": SHA256},
         "computed_on": [{"device": "cpu", "precision": "float32"}],
         "tracks": [],
+        "scores": {"llr": "log pi_ALT - log pi_REF"},
     }
     (folder / "tracks.json").write_text(json.dumps(record))
-    weights = log_base_weights({"model": name, **SETTINGS.get(name, {})})
-    model = SimpleNamespace(name="toy", sha256=SHA256, log_base_weights=weights)
+    with torch.inference_mode():
+        log_rate = substitution.log_rate(torch.from_numpy(theta).double()).numpy()
+    process = substitution.mutation_process()
+    model = SimpleNamespace(name="toy", sha256=SHA256, mutation_process=process, log_rate=log_rate)
     return model, fasta, values, codes
 
 
@@ -74,24 +78,27 @@ def test_numbers_are_those_of_the_network(tmp_path: Path, name: str) -> None:
         found = tracks.sites("1", positions)
         for contig in ("2", "3"):
             nothing = tracks.sites(contig, np.arange(4))
-            assert np.isnan(nothing.scores).all()
+            assert np.isnan(nothing.log_pi).all()
             assert np.isnan(nothing.rate).all()
             assert np.isnan(nothing.entropy).all()
-        assert tracks.sites("1", positions[:0]).scores.shape == (0, 4)
+        assert tracks.sites("1", positions[:0]).log_pi.shape == (0, 4)
     is_hole = (positions >= HOLE.start) & (positions < HOLE.stop)
-    for numbers in (found.scores, found.rate, found.entropy):
+    for numbers in (found.log_pi, found.log_rate, found.rate, found.entropy):
         assert np.isnan(numbers[is_hole]).all()
         assert np.isfinite(numbers[~is_hole]).all()
     places = positions[~is_hole]
     own = codes[places, None]
-    scores = found.scores[~is_hole]
-    llr = scores - np.take_along_axis(scores, own, axis=1)
+    looked_up = found.log_pi[~is_hole]
+    llr = looked_up - np.take_along_axis(looked_up, own, axis=1)
     # What rounding to 14 bits may do to two logarithms, as docs/annotate.md has it.
     log_pi = np.abs(values.log_probability[places])
     bound = 6.2e-5 * (log_pi + np.take_along_axis(log_pi, own, axis=1)) + 1e-6
     is_alt = np.arange(4) != own
     expected = values.llr[places]
     assert (np.abs(llr - expected)[is_alt] < bound[is_alt]).all()
+    # log R follows from the rate and frequencies.
+    wide = 6.2e-5 * (log_pi.max(axis=1) + 1)
+    assert (np.abs(found.log_rate[~is_hole] - model.log_rate[places]) < wide).all()
     np.testing.assert_allclose(found.rate[~is_hole], values.rate[places], rtol=6.2e-5)
     np.testing.assert_allclose(found.entropy[~is_hole], values.entropy[places], rtol=0, atol=2e-4)
 

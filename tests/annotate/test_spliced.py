@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from phylotools.annotate.variants import InfoFields, VariantAnnotator
+from phylotools.annotate.fields import InfoFields
+from phylotools.annotate.variants import VariantAnnotator
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.scoring.scorer import Scorer

@@ -26,6 +26,7 @@ from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.io.vcf import reader
+from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.scoring.scorer import Scorer
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.values import rounded, site_values
@@ -33,8 +34,11 @@ from phylotools.tracks.values import rounded, site_values
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 HEADER = b"##fileformat=VCFv4.3\n##contig=<ID=chr1>\n##contig=<ID=chr2>\n##contig=<ID=chrM>\n"
 FIELDS = re.compile(
-    rb"PHYLOGPN_LLR=(\S*);PHYLOGPN_STATUS=(\S*);PHYLOGPN_RATE=(\S*);PHYLOGPN_ENTROPY=(\S*)$"
+    rb"PHYLOGPN_LLR=(\S*);PHYLOGPN_STATUS=(\S*);PHYLOGPN_RATE=(\S*);PHYLOGPN_ENTROPY=(\S*);"
+    rb"PHYLOGPN_FITNESS=(\S*);PHYLOGPN_RATE_TO_ALT=(\S*);PHYLOGPN_FIXATION=(\S*);"
+    rb"PHYLOGPN_SITE_RATE=(\S*)$"
 )
+SCORES = ("fitness", "rate-to-alt", "fixation", "site-rate")
 QUIET = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 
 
@@ -111,6 +115,7 @@ def annotated(
 def run(model, source: Path, output: Path, **options) -> None:
     # The generated REF alleles may well be those of another assembly.
     given_options = {"on_ref_mismatch": "warn", "threads": 1, "force": True} | options
+    given_options["extra_scores"] = SCORES
     with tolerant():
         annotate_file(model, str(source), str(output), AnnotationSettings(**given_options))
 
@@ -226,7 +231,7 @@ def test_numbers_are_the_network_s(model, sites: list) -> None:
         here = theta[row[1] - 1]
         pi = np.exp(here - here.max())
         pi /= pi.sum()
-        ratio, _, rate, entropy = added(line)
+        ratio, _, rate, entropy, *_ = added(line)
         ref, alt = ("ACGT".index(base) for base in row[2:])
         assert float(ratio) == pytest.approx(here[alt] - here[ref], abs=5.1e-5)
         assert float(entropy) == pytest.approx(-(pi * np.log(pi)).sum(), abs=6e-5)
@@ -302,13 +307,24 @@ def write_tracks(folder: Path, model, share: float, seed: int = 0) -> None:
         "model": {"name": "toy", "sha256": model.sha256},
         "computed_on": [{"precision": "float32"}],
         "tracks": [],
+        "scores": {},
     }
     (folder / "tracks.json").write_text(json.dumps(record))
 
 
 @QUIET
-@given(many_records, st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 99))
-def test_looked_up_numbers_are_those_computed(model, rows: list, share: float, seed: int) -> None:
+@given(
+    many_records,
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.integers(0, 99),
+    st.sampled_from(
+        [("f81", {}), ("mutation-selection", {"mutation_frequencies": [0.4, 0.3, 0.1, 0.2]})]
+    ),
+)
+def test_looked_up_numbers_are_those_computed(
+    model, rows: list, share: float, seed: int, substitution: tuple[str, dict]
+) -> None:
+    model = replace(model, substitution=make_substitution_model(substitution[0], **substitution[1]))
     with tempfile.TemporaryDirectory() as folder:
         write_tracks(Path(folder), model, share, seed)
         lines = make_lines(rows)
@@ -324,7 +340,7 @@ def assert_alike(line: bytes, expected: bytes) -> None:
     assert wanted is not None
     assert line[: found.start()] == expected[: wanted.start()]
     assert found[2] == wanted[2]
-    for field in (1, 3, 4):
+    for field in (1, *range(3, 9)):
         numbers, others = (match[field].split(b",") for match in (found, wanted))
         assert [x == b"." for x in numbers] == [x == b"." for x in others]
         for number, other in zip(numbers, others, strict=True):

@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_substitution import frequencies, rate_matrix
 
-from phylotools.annotate.variants import InfoFields, VariantAnnotator
+from phylotools.annotate.fields import InfoFields
+from phylotools.annotate.variants import VariantAnnotator
 from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES
 from phylotools.io.vcf.text import VcfHeader
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_key
 from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
@@ -55,32 +57,82 @@ def test_snv_by_hand(make_annotator) -> None:
     assert float(fields["ENTROPY"]) == pytest.approx(entropy, abs=6e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "meaning"),
-    [
-        ("hky", {"kappa": 3.0, "background": [0.3, 0.2, 0.1, 0.4]}, "relative to the background"),
-        ("gtr", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2], "background": [0.25] * 4},
-         "relative to the background"),
-        ("mutation-selection", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2],
-                                "mutation_frequencies": [0.1, 0.2, 0.3, 0.4]}, "F_ALT - F_REF"),
-    ],
-)  # fmt: skip
+MODELS = [
+    ("f81", {}),
+    ("hky", {"kappa": 3.0, "background": [0.3, 0.2, 0.1, 0.4]}),
+    ("gtr", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2], "background": [0.2, 0.3, 0.3, 0.2]}),
+    ("mutation-selection", {"exchangeabilities": [1.0, 5, 0.3, 0.7, 9, 2],
+                            "mutation_frequencies": [0.1, 0.2, 0.3, 0.4]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), MODELS, ids=[name for name, _ in MODELS])
 def test_scores_are_those_of_the_substitution_model(
-    toy_model, make_annotator, name: str, settings: dict, meaning: str
+    toy_model, make_annotator, name: str, settings: dict
 ) -> None:
     toy_model.substitution = make_substitution_model(name, **settings)
-    fields = annotate_one(make_annotator(), "chr1", "3", "G", "A")
+    asked = InfoFields(substitution=name, asked=("fitness", "rate-to-alt", "fixation", "site-rate"))
+    fields = annotate_one(make_annotator(fields=asked), "chr1", "3", "G", "A")
     theta = np.array([2 * (b + 1) + b / 16 - 3 / 8 for b in range(4)])  # see test_snv_by_hand
     pi, q = frequencies(name, settings, theta), rate_matrix(name, settings, theta)
-    neutral = np.array(settings.get("background", settings.get("mutation_frequencies")))
-    scores = np.log(pi / neutral)
-    assert float(fields["LLR"]) == pytest.approx(scores[0] - scores[2], abs=6e-5)
-    assert float(fields["RATE"]) == pytest.approx(-(pi * np.diag(q)).sum(), rel=1e-3)
-    assert float(fields["ENTROPY"]) == pytest.approx(-(pi * np.log(pi)).sum(), abs=6e-5)
-    (line, *_) = InfoFields().header_lines(toy_model.substitution.score_meaning)
-    assert line.startswith(b'##INFO=<ID=PHYLOGPN_LLR,Number=A,Type=Float,Description="')
-    assert meaning.encode() in line
-    assert line.count(b'"') == 2
+    neutral = np.array(settings.get("background", settings.get("mutation_frequencies", [0.25] * 4)))
+    is_selection = name == "mutation-selection"
+    still = rate_matrix(name, settings, np.zeros(4) if is_selection else np.log(neutral / 0.75))
+    total = (np.exp(theta) @ neutral) if is_selection else np.exp(theta).sum()
+    rate = -(pi * np.diag(q)).sum()
+    expected = {
+        "LLR": np.log(pi[0] / pi[2]),
+        "FITNESS": np.log(pi[0] / neutral[0]) - np.log(pi[2] / neutral[2]),
+        "RATE_TO_ALT": np.log(total) + np.log(pi[0]),
+        "FIXATION": np.log(q[2, 0] / still[2, 0]),
+        "SITE_RATE": np.log(rate),
+        "ENTROPY": -(pi * np.log(pi)).sum(),
+    }
+    for key, value in expected.items():
+        assert float(fields[key]) == pytest.approx(value, abs=6e-5), key
+    assert float(fields["RATE"]) == pytest.approx(rate, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", DEFAULT_SCORES)
+def test_the_default_score_is_written_and_named(toy_model, make_annotator, name: str) -> None:
+    toy_model.substitution = make_substitution_model(name)
+    key = score_key(DEFAULT_SCORES[name]).upper()
+    fields = annotate_one(make_annotator(), "chr1", "3", "G", "A")
+    assert list(fields) == list(dict.fromkeys(["LLR", "STATUS", "RATE", "ENTROPY", key]))
+    lines = InfoFields(substitution=name).header_lines()
+    assert len(lines) == len(fields)
+    for line in lines:
+        assert line.startswith(b"##INFO=<ID=PHYLOGPN_")
+        assert line.count(b'"') == 2
+    assert b"ID=PHYLOGPN_LLR,Number=A,Type=Float" in lines[0]
+    assert b"log pi_ALT - log pi_REF" in lines[0]
+    named = [line for line in lines if b"the default score of the model" in line]
+    assert [line.partition(b"ID=PHYLOGPN_")[2].partition(b",")[0] for line in named] == [
+        key.encode()
+    ]
+
+
+def test_scores_of_an_earlier_run_go_with_it(toy_model, make_annotator) -> None:
+    """Also those that are not asked for now."""
+    asked = InfoFields(asked=("rate-to-alt", "fixation"))
+    line = b"chr1\t3\t.\tG\tA\t.\t.\tX_FIXATION=1;PHYLOGPN_RATE_TO_ALTS=2\n"
+    first = make_annotator(fields=asked).annotate([(3, line)]).lines[0]
+    assert b";PHYLOGPN_FIXATION=" in first
+    assert b";PHYLOGPN_RATE_TO_ALT=" in first
+    again = make_annotator().annotate([(3, first)]).lines[0]
+    assert again == make_annotator().annotate([(3, line)]).lines[0]
+    assert b"\tX_FIXATION=1;PHYLOGPN_RATE_TO_ALTS=2;PHYLOGPN_LLR=" in again
+
+
+@pytest.mark.parametrize("alt", ["CA", "GA"])
+def test_several_bases_have_no_rate(make_annotator, alt: str) -> None:
+    """But every other score."""
+    asked = InfoFields(asked=("fitness", "rate-to-alt", "fixation", "site-rate"))
+    ref = "GT" if alt == "CA" else "G"
+    fields = annotate_one(make_annotator(fields=asked), "chr1", "3", ref, f"{alt},A" + ref[1:])
+    for key in ("LLR", "FITNESS", "FIXATION", "SITE_RATE"):
+        assert "." not in fields[key].split(","), key
+    assert [value == "." for value in fields["RATE_TO_ALT"].split(",")] == [True, False]
 
 
 @pytest.mark.parametrize(

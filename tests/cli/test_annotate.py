@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,12 +11,21 @@ import pytest
 from field_tools import require
 from toy_models import write_toy_model
 
+from phylotools.annotate.fields import InfoFields
 from phylotools.cli.main import run
+from phylotools.cli.options import SCORES
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.registry import load_model
 from phylotools.model.site_model import SiteModel
+from phylotools.phylogeny.score_meaning import (
+    DEFAULT_SCORES,
+    SCORE_NAMES,
+    score_key,
+    score_meaning,
+    written_scores,
+)
 from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
@@ -24,7 +34,7 @@ EDGE_CASES = DATA / "vcf_edge_cases"
 MTDNA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 GNOMAD = MTDNA / "gnomad_v3.1_chrM.vcf.gz"
 CLINVAR = MTDNA / "clinvar_20220525_chrM_snv.vcf.gz"
-FIELDS = [f"PHYLOGPN_{name}" for name in ("LLR", "STATUS", "RATE", "ENTROPY")]
+FIELDS = InfoFields().keys  # of the toy model
 BROKEN = {
     "bgzf_no_eof.vcf.gz",
     "chrom_unknown.vcf",
@@ -150,11 +160,13 @@ def test_header_says_who_made_it(model_folder: str, tmp_path: Path) -> None:
     sha256 = load_model(model_folder).sha256
     for part in ('Model="toy"', 'Revision="r1"', f'Sha256="{sha256}"', 'Reference="', "Command="):
         assert part in line
-    for name, number in zip(FIELDS, "AA11", strict=True):
+    for name, number in zip(FIELDS, "AA11" + "A" * (len(FIELDS) - 4), strict=True):
         assert f"##INFO=<ID={name},Number={number}," in header
 
 
-def test_header_says_what_the_score_is(model_folder: str, tmp_path: Path) -> None:
+def test_header_says_what_scores_are_and_which_is_the_default(
+    model_folder: str, tmp_path: Path
+) -> None:
     loaded = load_model(model_folder)
     fitness = make_substitution_model("mutation-selection")
     draft = ModelDraft(
@@ -162,13 +174,31 @@ def test_header_says_what_the_score_is(model_folder: str, tmp_path: Path) -> Non
         reference=loaded.reference_fasta,
     )  # fmt: skip
     write_model(draft, tmp_path / "m")
-    for model, meaning in (
-        (model_folder, "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"),
-        (str(tmp_path / "m"), "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"),
-    ):
-        output = tmp_path / "out.vcf"
-        assert annotate(model, EDGE_CASES / "plain.vcf", output, "--force") == 0
-        assert f'Number=A,Type=Float,Description="{meaning}">' in output.read_text()
+    for model, name in ((model_folder, "f81"), (str(tmp_path / "m"), "mutation-selection")):
+        output, again = tmp_path / "out.vcf", tmp_path / "again.vcf"
+        asked = ("--score", "fitness", "--score", "RATE_TO_ALT")
+        assert annotate(model, EDGE_CASES / "plain.vcf", output, "--force", *asked) == 0
+        header = bcftools("view", "-h", output)
+        default = DEFAULT_SCORES[name]
+        for score in written_scores(name, ("fitness", "rate-to-alt")):
+            text = score_meaning(name, score)
+            text += "; the default score of the model" if score == default else ""
+            key = f"PHYLOGPN_{score_key(score).upper()}"
+            assert f'##INFO=<ID={key},Number=A,Type=Float,Description="{text}">' in header
+        assert f'DefaultScore="{default}"' in header
+        # A run that asks for less leaves nothing of the one before.
+        assert annotate(model, output, again, "--force") == 0
+        keys = re.findall(r"##INFO=<ID=(PHYLOGPN_\w+)", again.read_text())
+        assert tuple(keys) == InfoFields(substitution=name).keys
+
+
+def test_a_score_that_does_not_exist(model_folder: str, tmp_path: Path, capfd) -> None:
+    output = tmp_path / "out.vcf"
+    assert annotate(model_folder, EDGE_CASES / "plain.vcf", output, "--score", "cadd") == 2
+    complaint = capfd.readouterr().err.splitlines()
+    assert complaint == [f"error: there is no score 'cadd'; there are {', '.join(SCORE_NAMES)}"]
+    assert not output.exists()
+    assert SCORES == SCORE_NAMES
 
 
 def test_wrong_assembly_leaves_nothing(model_folder: str, tmp_path: Path, capfd) -> None:

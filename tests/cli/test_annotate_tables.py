@@ -12,9 +12,11 @@ from only_error import only_error
 from pyarrow import parquet
 from toy_models import CHRM, write_toy_model
 
+from phylotools.annotate.fields import InfoFields
 from phylotools.cli.main import run
 
-SCORES = ("PHYLOGPN_LLR", "PHYLOGPN_STATUS", "PHYLOGPN_RATE", "PHYLOGPN_ENTROPY")
+#: The toy model's.
+SCORES = InfoFields().keys
 SEQUENCE = "".join(CHRM.read_text().split("\n")[1:]).upper()
 Variant = tuple[str, int, str, str]
 
@@ -76,7 +78,7 @@ def test_tsv(
     comment, *found = (gzip.decompress(data) if is_compressed else data).decode().splitlines()
     assert comment == "# a comment"
     assert [row.rsplit("\t", 4)[0] for row in found] == lines
-    assert [row.split("\t")[-4:] for row in found] == [list(SCORES), *as_cells(expected)]
+    assert [row.split("\t")[-len(SCORES) :] for row in found] == [list(SCORES), *as_cells(expected)]
 
 
 def test_csv_of_a_spreadsheet(
@@ -93,7 +95,7 @@ def test_csv_of_a_spreadsheet(
     wanted = [
         row for row, (_, _, _, a) in zip(as_cells(expected), variants, strict=True) if a != "."
     ]
-    assert [row.rsplit(",", 4)[1:] for row in found] == [list(SCORES), *wanted]
+    assert [row.rsplit(",", len(SCORES))[1:] for row in found] == [list(SCORES), *wanted]
 
 
 @pytest.mark.parametrize("positions", [pa.int64(), pa.float64(), pa.string(), pa.uint32()])
@@ -133,8 +135,9 @@ def test_again_another_tag_and_regions(model: str, tmp_path: Path) -> None:
     assert annotate(model, once, twice, "--tag", "MINE", "--force", "-r", "MT:2001-3000") == 0
     rows = [line.split(";") for line in twice.read_text().splitlines()]
     assert [row[0] for row in rows] == ["a", "1", "3"]
-    assert all(row[5:9] == row[9:] for row in rows[1:])
-    assert rows[0][9] == "MINE_LLR"
+    n = len(SCORES)
+    assert all(row[5 : 5 + n] == row[5 + n :] for row in rows[1:])
+    assert rows[0][5:] == [*SCORES, *(key.replace("PHYLOGPN", "MINE") for key in SCORES)]
 
 
 def test_row_names_as_r_has_them(model: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from field_tools import require
 from toy_models import write_toy_model
 
+from phylotools.annotate.fields import InfoFields
 from phylotools.cli.main import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "annotate.md"
@@ -20,7 +21,8 @@ HEADER = b"##fileformat=VCFv4.3\n"
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 NUMBER = re.compile(r"-?\d+\.\d{4}")
 RATE = re.compile(r"\d+(\.\d+)?(e[-+]\d+)?")
-FIELDS = ("LLR", "STATUS", "RATE", "ENTROPY")
+#: The toy model's.
+FIELDS = tuple(key.removeprefix("PHYLOGPN_") for key in InfoFields().keys)
 
 
 @dataclass(frozen=True)

@@ -83,22 +83,27 @@ def test_the_title_says_model_and_assembly_once(workplace, assembly, title):
 
 
 def test_annotate_writes_the_same_numbers(workplace):
-    assert run(["tracks", "-o", "out", "-q", "-r", "chrM:3300-3400", "--tracks", "none"]) == 0
+    more = ["--score", "rate-to-alt", "--score", "fitness"]
+    assert (
+        run(["tracks", "-o", "out", "-q", "-r", "chrM:3300-3400", "--tracks", "none", *more]) == 0
+    )
     assert not list(Path("out").glob("*.bw"))
     text = gzip.decompress(Path("out/snv_scores.tsv.gz").read_bytes()).decode()
     rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    (names,) = [line.split("\t")[4:] for line in text.splitlines() if line.startswith("#contig")]
+    assert {"llr", "fitness", "rate_to_alt"} <= set(names)
     assert len(rows) == 303
     lines = [f"{c}\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for c, pos, ref, alt, *_ in rows]
     head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     Path("all.vcf").write_text(head + "".join(lines))
-    assert run(["annotate", "all.vcf", "-q", "-o", "scored.vcf"]) == 0
+    assert run(["annotate", "all.vcf", "-q", "-o", "scored.vcf", *more]) == 0
     found = []
     for line in Path("scored.vcf").read_text().splitlines():
         if line.startswith("#"):
             continue
         contig, pos, _, ref, alt, _, _, info = line.split("\t")
         fields = dict(entry.split("=") for entry in info.split(";"))
-        numbers = (fields[f"PHYLOGPN_{name}"] for name in ("LLR", "RATE", "ENTROPY"))
+        numbers = (fields[f"PHYLOGPN_{name.upper()}"] for name in names)
         found.append([contig, pos, ref, alt, *numbers])
     assert found == rows
 

@@ -23,7 +23,7 @@ from small_stores import change_attributes
 from phylotools.cli.main import run
 
 DATA = Path(__file__).parents[1] / "data"
-RUN = ("checkpoint.safetensors", "metrics.tsv", "training_regions.bed")
+RUN = ("checkpoint.safetensors", "held_out_regions.bed", "metrics.tsv", "training_regions.bed")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def place(tmp_path_factory, mammals_store) -> Path:
     return folder
 
 
-def test_a_run_holds_three_files_and_its_lock(place):
+def test_a_run_holds_four_files_and_its_lock(place):
     assert sorted(path.name for path in (place / "run").iterdir()) == sorted([*RUN, ".lock"])
     modes = {path.stat().st_mode & 0o777 for path in (place / "run").iterdir()}
     assert len(modes) == 1  # as the umask says, all of them
@@ -128,9 +128,10 @@ def test_inspect_describes_a_run(place):
     found = json.loads(phylotools("inspect", place / "run", "--json").stdout)
     assert (found["kind"], found["step"], found["complete"]) == ("training run", 90, True)
     assert found["steps_to_do"] == 90
-    last = (place / "run" / "metrics.tsv").read_text().splitlines()[-1].split("\t")
-    assert found["last_figures"]["loss"] == float(last[1])
-    assert found["last_figures"]["evaluation_held_out_columns"] == float(last[7])
+    header, *rows = (place / "run" / "metrics.tsv").read_text().splitlines()
+    last = dict(zip(header.split("\t"), rows[-1].split("\t"), strict=True))
+    for figure in ("loss", "evaluation_held_out_columns", "null_tree"):
+        assert found["last_figures"][figure] == float(last[figure])
     assert found["best_step"] % 30 == 0
     assert "last figures:\n" in phylotools("inspect", place / "run").stdout
 

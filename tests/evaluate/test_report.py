@@ -33,6 +33,7 @@ def labelled(classes=("one", "two", "bare"), n=300):
         positive &= names != "bare"
     scores = np.stack([generator.normal(size=n) - positive, generator.normal(size=n) + positive])
     return LabelledScores(
+        SCORES,
         scores,
         positive,
         np.arange(n),
@@ -44,7 +45,7 @@ def labelled(classes=("one", "two", "bare"), n=300):
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return evaluate(labelled(), SCORES, replicates=100, seed=1)
+    return evaluate(labelled(), replicates=100, seed=1)
 
 
 def test_low_scores_are_turned(evaluation):
@@ -61,10 +62,11 @@ def test_classes_partition_the_variants(evaluation):
 
 def test_intervals_of_a_class_do_not_depend_on_other_classes():
     data = labelled(n=200)
-    whole = evaluate(data, SCORES, replicates=50)
+    whole = evaluate(data, replicates=50)
     rows = np.array([name == "one" for name in data.classes])
     alone = evaluate(
         LabelledScores(
+            data.columns,
             data.scores[:, rows],
             data.positive[rows],
             data.sites[rows],
@@ -72,7 +74,6 @@ def test_intervals_of_a_class_do_not_depend_on_other_classes():
             data.lacking,
             data.counts,
         ),
-        SCORES,
         replicates=50,
     )
     assert alone.by_class["one"] == whole.by_class["one"]
@@ -110,7 +111,7 @@ def test_tsv_and_json_hold_the_same_numbers(evaluation):
 
 def test_class_names_cannot_break_the_table():
     data = labelled(("a\tb\nc", "d\x1b[31m"))
-    found = evaluate(data, SCORES, replicates=0)
+    found = evaluate(data, replicates=0)
     assert {line.count("\t") for line in metrics_tsv(found).splitlines()} == {20}
     assert len(plain_table(found).splitlines()) == 7
     assert "\x1b" not in plain_table(found)
@@ -118,7 +119,7 @@ def test_class_names_cannot_break_the_table():
 
 @pytest.mark.parametrize("classes", [None, ("one", "two"), tuple(f"gene {i}" for i in range(30))])
 def test_pictures_are_written(tmp_path, classes):
-    found = evaluate(labelled(classes), SCORES, replicates=50)
+    found = evaluate(labelled(classes), replicates=50)
     names = write_report(tmp_path, found, RunRecord())
     assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
     picture = imread(tmp_path / "curves.png")

@@ -14,7 +14,7 @@ from phylotools.io.regions import RegionSet
 from phylotools.model.folder import ModelIdentity
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import ModelSpec
-from phylotools.phylogeny.score_meaning import log_base_weights
+from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 
 SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
@@ -51,12 +51,8 @@ class ToyModel:
         return self.identity.sha256
 
     @property
-    def score_meaning(self) -> str:
-        return self.substitution.score_meaning
-
-    @property
-    def log_base_weights(self) -> tuple[float, ...]:
-        return log_base_weights({"model": self.substitution.name, **self.substitution.settings()})
+    def mutation_process(self) -> MutationProcess:
+        return self.substitution.mutation_process()
 
     def choose_reference(self, fasta: str | None) -> str:
         return str(fasta or self.reference_fasta)

@@ -17,7 +17,13 @@ from phylotools.io.bases import BASE_COLOURS
 from phylotools.io.bgzf import compress_blocks, read_blocks
 from phylotools.io.files import BGZF_EOF
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
-from phylotools.tracks.catalogue import SIGNALS, TRACK_NAMES, signals_of
+from phylotools.tracks.catalogue import (
+    ALL_SIGNALS,
+    SIGNALS,
+    TRACK_NAMES,
+    signals_of,
+    tracks_of_scores,
+)
 from phylotools.tracks.table import snv_lines
 from phylotools.tracks.values import SiteValues, rounded, site_values
 
@@ -31,15 +37,18 @@ def test_values_by_definition(name):
     # More sites than are computed together.
     theta = chance.normal(0, 2, (5000, 4)).astype(np.float32)
     reference = chance.integers(0, 4, 5000).astype(np.uint8)
-    values = site_values(substitution, theta, reference)
-    by_name = {signal.name: values.signal(signal) for signal in SIGNALS}
+    values = site_values(substitution, theta, reference, ("llr", "fixation", "rate-to-alt"))
+    asked = signals_of((*TRACK_NAMES, *tracks_of_scores(["fixation", "rate-to-alt"])))
+    assert asked[: len(SIGNALS)] == list(SIGNALS)
+    assert len(asked) == len(SIGNALS) + 4
+    by_name = {signal.name: values.signal(signal) for signal in asked}
     with torch.inference_mode():
         for row in (0, 1, 17, 4095, 4096, 4999):
             site = torch.from_numpy(theta[row]).double()
-            scores = substitution.allele_scores(site).tolist()
             log_pi = substitution.log_equilibrium_frequencies(site).tolist()
             ref = int(reference[row])
-            ratios = [scores[base] - scores[ref] for base in range(4) if base != ref]
+            others = [base for base in range(4) if base != ref]
+            ratios = [log_pi[base] - log_pi[ref] for base in others]
             pi = [math.exp(value) for value in log_pi]
             entropy = -sum(p * math.log(p) for p in pi)
             q = substitution.rate_matrix(site).numpy()
@@ -50,6 +59,9 @@ def test_values_by_definition(name):
                 "rate": rate,
                 "entropy": entropy,
             }
+            for score, key in (("fixation", "fixation"), ("rate-to-alt", "rate_to_alt")):
+                changes = substitution.change_scores(site, score)[ref, others].tolist()
+                expected |= {f"{key}_mean": sum(changes) / 3, f"{key}_min": min(changes)}
             for base, letter in enumerate("ACGT"):
                 expected[f"log_probability_{letter}"] = log_pi[base]
                 expected[f"logo_{letter}"] = pi[base] * (2 - entropy / math.log(2))
@@ -72,7 +84,7 @@ def test_the_catalogue_is_in_order():
         for signal in signals_of(("logo",))
     }
     assert tuple(colours.values()) == BASE_COLOURS
-    for signal in SIGNALS:
+    for signal in ALL_SIGNALS:
         # UCSC cuts longer labels.
         assert len(f"{signal.description} ({signal.unit})") <= 76
 
@@ -102,7 +114,8 @@ def line_by_line(contig, positions, values) -> str:
             llr = "0.0000" if llr == "-0.0000" else llr
             numbers = f"{llr}\t{values.rate[row]:.4g}\t{values.entropy[row]:.4f}"
             place = f"{contig}\t{position + 1}\t{'ACGT'[ref]}\t{'ACGT'[alt]}"
-            lines.append(f"{place}\t{numbers}\n")
+            more = "".join(f"\t{found[row, alt]:.4f}" for found in values.scores.values())
+            lines.append(f"{place}\t{numbers}{more}\n")
     return "".join(lines)
 
 
@@ -150,6 +163,7 @@ def test_a_hundred_thousand_lines_are_those_of_python():
     values = SiteValues(
         llr, rate, chance.uniform(0, 1.3863, n), np.zeros((n, 4)),
         chance.integers(0, 4, n).astype(np.uint8),
+        {"fixation": chance.normal(3, 4, (n, 4)), "fitness": chance.normal(-90, 4, (n, 4))},
     )  # fmt: skip
     positions = np.cumsum(chance.integers(1, 5, n))
     text = snv_lines("chr7", positions, values)

@@ -31,7 +31,9 @@ TABLES: dict[str, dict[str, Any]] = {
 
 
 def tables(store: Path, **changes: dict[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {"data": {"stores": [str(store)]}, **copy.deepcopy(TABLES)}
+    """Nothing is held out unless the changes say so."""
+    data = {"stores": [str(store)], "held_out_fraction": 0}
+    merged: dict[str, Any] = {"data": data, **copy.deepcopy(TABLES)}
     for name, values in changes.items():
         merged[name] = merged.get(name, {}) | values
     return merged

@@ -9,7 +9,7 @@ from phylotools.errors import InputError
 from phylotools.model.presets import PRESETS
 from phylotools.model.site_model import RateAssumption
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
-from phylotools.training.config import TrainingConfig
+from phylotools.training.config import MOST_EPOCHS, PATIENCE, TrainingConfig, changed_keys
 from phylotools.training.config_file import parse_config, read_config
 
 
@@ -35,8 +35,11 @@ def test_defaults(write):
     assert config.substitution.model == "mutation-selection"
     assert config.substitution.strand_symmetric is True
     assert (config.rate.treatment, config.rate.mean, config.rate.sd) == ("prior", 0.0, 1.0)
-    assert config.optimiser.steps == 3000
-    assert config.run.select_by == "last"
+    assert (config.optimiser.steps, config.optimiser.epochs) == (None, MOST_EPOCHS)
+    assert config.data.held_out_fraction == 0.1
+    assert config.run.select_by == "held_out_columns"
+    assert (config.optimiser.schedule, config.run.patience) == ("plateau", PATIENCE)
+    assert config.substitution.learn == "all"
     assert config.store_paths() == [config.folder / "x.store"]
 
 
@@ -128,6 +131,58 @@ def test_to_dict_round_trip(write, learn):
     assert again == config
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("true", "all"),
+        ("false", "none"),
+        ('"all"', "all"),
+        ('"exchangeabilities"', "exchangeabilities"),
+        ('"none"', "none"),
+    ],
+)
+def test_what_is_learned_is_a_word_or_as_in_old_files(write, given, meant):
+    assert read_config(write(substitution(f"learn = {given}"))).substitution.learn == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "fraction", "select_by", "schedule", "patience"),
+    [
+        (MINIMAL, 0.1, "held_out_columns", "plateau", PATIENCE),
+        (MINIMAL + 'held_out_contigs = ["chrM"]', 0, "held_out_columns", "plateau", PATIENCE),
+        (MINIMAL + "held_out_fraction = 0", 0, "last", "cosine", 0),
+        (MINIMAL + "held_out_fraction = 0.3", 0.3, "held_out_columns", "plateau", PATIENCE),
+        (MINIMAL + '[run]\nselect_by = "last"', 0.1, "last", "cosine", 0),
+        (MINIMAL + '[optimiser]\nschedule = "cosine"', 0.1, "held_out_columns", "cosine", 0),
+    ],
+)
+def test_defaults_follow_from_what_is_held_out(
+    write, text, fraction, select_by, schedule, patience
+):
+    config = read_config(write(text))
+    assert config.data.held_out_fraction == fraction
+    assert config.run.select_by == select_by
+    assert config.optimiser.schedule == schedule
+    assert config.run.patience == patience
+
+
+def test_length_in_steps_or_epochs(write):
+    def length(text: str) -> int:
+        return read_config(write(MINIMAL + "[optimiser]\n" + text)).optimiser.length(7)
+
+    assert length("") == 7 * MOST_EPOCHS
+    assert length("epochs = 2") == 14
+    assert length("epochs = 0.01") == 1
+    assert length("epochs = 2\nsteps = 5") == 5
+
+
+def test_changed_keys(write):
+    before = read_config(write(MINIMAL)).to_dict()
+    after = read_config(write(MINIMAL + "[optimiser]\nsteps = 5\n[run]\nseed = 2\n")).to_dict()
+    assert changed_keys(before, after) == ["optimiser.epochs", "optimiser.steps", "run.seed"]
+    assert changed_keys(before, before) == []
+
+
 def test_every_error_is_listed_at_once(write):
     path = write(
         """
@@ -200,7 +255,42 @@ def test_every_error_is_listed_at_once(write):
         (MINIMAL + "[network]\nchannels = 7", "channels and bottleneck must be even"),
         (MINIMAL + "[network]\ndilations = []", "dilations must be positive"),
         (MINIMAL + "[network]\nkernel_size = 4", "kernel_size must be odd"),
-        (MINIMAL + '[run]\nselect_by = "held_out_columns"', "holds out no columns"),
+        (
+            MINIMAL + 'held_out_fraction = 0\n[run]\nselect_by = "held_out_columns"',
+            "holds out no columns",
+        ),
+        (MINIMAL + "held_out_fraction = 1", "held_out_fraction must be at least 0 and below 1"),
+        (MINIMAL + "held_out_fraction = -0.1", "held_out_fraction must be at least 0"),
+        (
+            MINIMAL + 'held_out_fraction = 0.2\nheld_out_contigs = ["chrM"]',
+            "held_out_fraction draws what is held out, but data names it",
+        ),
+        (
+            MINIMAL + 'held_out_fraction = 0\n[optimiser]\nschedule = "plateau"',
+            "schedule is plateau, which needs a held-out figure",
+        ),
+        (
+            MINIMAL + '[optimiser]\nschedule = "plateau"\n[run]\nselect_by = "last"',
+            "schedule is plateau, which needs a held-out figure",
+        ),
+        (
+            MINIMAL + '[run]\nselect_by = "last"\npatience = 3',
+            "patience needs a held-out figure",
+        ),
+        (MINIMAL + '[optimiser]\nschedule = "steps"', "must be one of plateau, cosine, not 'st"),
+        (MINIMAL + "[optimiser]\nepochs = 0", "optimiser.epochs must be above 0"),
+        (MINIMAL + "[optimiser]\nepochs = 1e7", "optimiser.epochs must not exceed 1,000,000"),
+        (MINIMAL + "[run]\npatience = -1", "run.patience must not be negative"),
+        (MINIMAL + "[run]\nevaluate_every = 0", "run.evaluate_every must be above 0"),
+        (substitution("frequency_prior_sd = 0"), "frequency_prior_sd must be above 0"),
+        (
+            substitution('model = "gtr"\nfrequency_prior_sd = 0.1'),
+            "frequency_prior_sd: gtr has no mutation frequencies",
+        ),
+        (
+            substitution('learn = "exchangeabilities"\nfrequency_prior_sd = 0.1'),
+            "frequency_prior_sd has no effect where learn is exchangeabilities",
+        ),
         (MINIMAL + '[run]\nselect_by = "held_out_species"', "holds out no species"),
         (MINIMAL + "[network]\nchannels = 1000000", "parameters is too large"),
         (MINIMAL + f"[network]\nchannels = 1{'0' * 30}", "channels must be below 2^63"),
@@ -225,7 +315,10 @@ def test_every_error_is_listed_at_once(write):
         (MINIMAL + f"[optimiser]\nsteps = 1{'0' * 30}", "optimiser.steps must be below 2^63"),
         (substitution('model = "jc69"'), "substitution.model must be one of f81, hky, gtr, mut"),
         (substitution('modle = "hky"'), "unknown key substitution.modle (did you mean model?)"),
-        (substitution('learn = "yes"'), "substitution.learn must be true or false, not 'yes'"),
+        (
+            substitution('learn = "yes"'),
+            "substitution.learn must be one of all, exchangeabilities, none, not 'yes'",
+        ),
         (
             substitution('model = "f81"\nkappa = 2'),
             "kappa is no parameter of f81, which has none",

@@ -56,6 +56,12 @@ class VcfHeader:
         """The header as it stands in a file."""
         return self.line_end.join([*self.lines, self.columns, b""])
 
+    def without_fields(self, keys: Iterable[str]) -> VcfHeader:
+        """The header without the lines that declare INFO fields of these keys."""
+        dropped = {f"##INFO=<ID={key}".encode() for key in keys}
+        kept = tuple(line for line in self.lines if _line_key(line) not in dropped)
+        return VcfHeader(kept, self.columns, self.line_end)
+
     def with_lines(self, added: Iterable[bytes]) -> VcfHeader:
         """The header with lines added at its end, instead of lines of the same kind and ID.
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from phylotools.phylogeny.change_scores import PAIRS, MutationProcess, all_changes
-from phylotools.phylogeny.score_meaning import SCORE_MEANINGS
 
 #: Where the complement of each base, and of each pair of bases, stands.
 COMPLEMENT_BASE, COMPLEMENT_PAIR = (3, 2, 1, 0), (5, 4, 2, 3, 1, 0)
@@ -47,10 +46,6 @@ class SubstitutionModel(nn.Module):
 
     name: ClassVar[str]
     neutral_log_rate: ClassVar[float]
-
-    @property
-    def score_meaning(self) -> str:
-        return SCORE_MEANINGS[self.name]
 
     def log_rate(self, theta: Tensor) -> Tensor:
         """log R, shape (...,): the part of theta that its differences say nothing of."""

@@ -1,0 +1,92 @@
+"""Figures of a model on fixed samples of training and held-out columns, and how often they come."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from phylotools.model.site_model import SiteModel
+from phylotools.training.config import TrainingConfig
+from phylotools.training.dataset import TrainingData
+from phylotools.training.objective import conditional_log_likelihoods
+
+#: Part of the training time that evaluations may take where an epoch is short.
+_SHARE = 0.1
+#: Work of a column that is evaluated, in columns trained on: no gradient, and no moments.
+_COST = 1 / 3
+#: Evaluations are half an epoch apart, where that is between these: in fewer steps little changes,
+#: and of more, up to twice as many would be lost to a weights' best that lies between.
+_PER_EPOCH = 2
+_FEWEST, _MOST = 10, 250
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean log-likelihoods in nats a column; ``None`` where nothing is held out.
+
+    Attributes
+    ----------
+    training : float
+        Species in the loss at the training columns, given the reference base.
+    held_out_species : float or None
+        Held-out species at the training columns, given all others.
+    held_out_columns : float or None
+        Species in the loss at the held-out columns, given the reference base.
+    """
+
+    training: float
+    held_out_species: float | None
+    held_out_columns: float | None
+
+
+def evaluate_model(
+    model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
+) -> Evaluation:
+    """Score fixed samples of training and held-out columns."""
+
+    def mean(held_out: bool, limit: int) -> tuple[float | None, float | None]:
+        shown = hidden = 0.0
+        columns = 0
+        for batch in data.evaluation(held_out, limit):
+            a, b = conditional_log_likelihoods(model, batch.to(device))
+            shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
+            columns += len(a)
+        return (shown / columns, hidden / columns) if columns else (None, None)
+
+    n_training, n_held_out = sample_sizes(data, config)
+    training, hidden = mean(held_out=False, limit=n_training)
+    columns, _ = mean(held_out=True, limit=n_held_out)
+    assert training is not None
+    return Evaluation(training, hidden if _holds_species(data) else None, columns)
+
+
+def sample_sizes(data: TrainingData, config: TrainingConfig) -> tuple[int, int]:
+    """Training and held-out columns that are scored at an evaluation, at most.
+
+    Of training columns no more than of held-out ones, whose figure they stand beside, unless
+    species are held out: these are predicted at the training columns.
+    """
+    most = config.run.evaluation_columns
+    n_held_out = min(most, sum(source.held_out.n_columns for source in data.stores))
+    if _holds_species(data) or not n_held_out:
+        return most, n_held_out
+    return n_held_out, n_held_out
+
+
+def steps_between(data: TrainingData, config: TrainingConfig) -> int:
+    """Steps from one evaluation to the next, where ``run.evaluate_every`` does not say it."""
+    if config.run.evaluate_every is not None:
+        return config.run.evaluate_every
+    optimiser = config.optimiser
+    n_training, n_held_out = sample_sizes(data, config)
+    n_training = min(n_training, sum(source.training.n_columns for source in data.stores))
+    per_step = optimiser.windows_per_batch * optimiser.window_length
+    cheap = math.ceil(_COST * (n_training + n_held_out) / (_SHARE * per_step))
+    usual = min(max(data.steps_per_epoch // _PER_EPOCH, _FEWEST), _MOST)
+    return max(usual, min(cheap, _MOST))
+
+
+def _holds_species(data: TrainingData) -> bool:
+    return any(len(source.held_out_species) for source in data.stores)

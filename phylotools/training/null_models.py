@@ -1,0 +1,131 @@
+"""What a model must beat: predictors of held-out columns that read no sequence around a site."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from phylotools.model.site_model import SiteModel
+from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
+from phylotools.phylogeny.site_fit.optimiser import maximise
+from phylotools.phylogeny.substitution import SubstitutionModel
+from phylotools.training.batch import Batch
+from phylotools.training.config import TrainingConfig
+from phylotools.training.dataset import TrainingData
+from phylotools.training.evaluation import sample_sizes
+
+logger = logging.getLogger("phylotools")
+
+#: Training columns that the null models are fitted to: many for two dozen numbers.
+_COLUMNS = 2000
+#: Nats a column left to gain at the end of a fit.
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class NullModels:
+    """Mean log-likelihoods of the held-out columns given the reference base, in nats.
+
+    Attributes
+    ----------
+    constants : float
+        Theta depends on the reference base alone.
+    tree : float
+        Every site is neutral.
+    """
+
+    constants: float
+    tree: float
+
+
+def null_models(
+    data: TrainingData, model: SiteModel, config: TrainingConfig, device: torch.device
+) -> NullModels | None:
+    """Fit the null models to training columns and score the held-out ones; None without any.
+
+    What the run learns of the substitution model is fitted for each of the two, from where the
+    model stands; `model` is left as it is.
+    """
+    _, n_held_out = sample_sizes(data, config)
+    if not n_held_out:
+        return None
+    training = [batch.to(device) for batch in data.evaluation(False, _COLUMNS)]
+    neutral = _neutral_theta(model.substitution).to(device)
+    # The reference base reads theta from its row.
+    start = neutral.repeat(4, 1)
+    figures = []
+    for theta, is_learned in ((start, True), (start, False)):
+        theta, substitution = _fitted(training, theta, model.substitution, is_learned)
+        total, columns = 0.0, 0
+        for batch in data.evaluation(True, n_held_out):
+            batch = batch.to(device)
+            with torch.no_grad():
+                values = _log_likelihoods(batch, theta, substitution)
+            total, columns = total + values.double().sum().item(), columns + len(values)
+        figures.append(total / columns)
+    found = NullModels(*figures)
+    logger.info(
+        "null models at the held-out columns: constants %.4f, neutral tree %.4f",
+        found.constants, found.tree,
+    )  # fmt: skip
+    return found
+
+
+def _neutral_theta(substitution: SubstitutionModel) -> Tensor:
+    return substitution.with_log_rate(torch.zeros(4), substitution.neutral_log_rate).detach()
+
+
+def _log_likelihoods(batch: Batch, theta: Tensor, substitution: SubstitutionModel) -> Tensor:
+    """Of the species in the loss given the reference base; an unknown one reads the mean theta."""
+    rows = torch.cat([theta, theta.mean(dim=0, keepdim=True)])
+    own = rows[batch.reference.long().clamp(max=4)]
+    joint = column_log_likelihood(batch.states, own, batch.plan, substitution)
+    return joint - log_reference_frequency(batch.reference, own, substitution)
+
+
+def _fitted(
+    batches: list[Batch], theta: Tensor, substitution: SubstitutionModel, is_learned: bool
+) -> tuple[Tensor, SubstitutionModel]:
+    """Theta by reference base, and the substitution model, that fit the columns best."""
+    substitution = copy.deepcopy(substitution)
+    constants = nn.Parameter(theta.clone(), requires_grad=is_learned)
+    learned = [p for p in (constants, *substitution.parameters()) if p.requires_grad]
+    columns = sum(len(batch.site) for batch in batches)
+    if learned:
+        start = parameters_to_vector(learned).detach().double().reshape(1, -1)
+        best = maximise(
+            _objective(batches, constants, substitution, learned),
+            start,
+            tolerance=_TOLERANCE * columns,
+        )
+        vector_to_parameters(best.point[0].float(), learned)
+    return constants.detach(), substitution
+
+
+def _objective(
+    batches: list[Batch],
+    constants: Tensor,
+    substitution: SubstitutionModel,
+    learned: list[nn.Parameter],
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Sum of the log-likelihoods, with its gradient, as `maximise` takes it."""
+
+    def evaluate(rows: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+        vector_to_parameters(point[0].float(), learned)
+        value, slope = torch.zeros(1, dtype=torch.float64), torch.zeros_like(point)
+        for batch in batches:
+            values = _log_likelihoods(batch, constants, substitution)
+            # Where branches of length zero join different bases no theta helps.
+            total = values[values.isfinite()].double().sum()
+            gradient = torch.autograd.grad(total, learned)
+            value += total.detach().cpu()
+            slope += parameters_to_vector(gradient).double()
+        return value.to(point.device), slope
+
+    return evaluate
