@@ -27,8 +27,9 @@ _LONGEST_START = 1.0
 _SHORTEST_START = 0.1
 #: Mean branch lengths among which the search for a factor starts: whatever the unit was.
 _MEAN_LENGTHS = tuple(10.0**-power for power in np.arange(0, 5.5, 0.5))
-#: Standard deviation of the prior on the log of a length about its share of the given tree. Weak:
-#: 4 pseudo-substitutions at a tenfold change.
+#: Standard deviation of the prior on the log of a length about its share of the given tree. Nats of
+#: columns kept out with 0.5, 1, 2 and 4, exons of 113 mammals, 3,837 columns: from divergence times
+#: -15.905, -15.887, -15.885, -15.886.
 PRIOR_SD = 2.0
 #: The search ends where a step gains less than so many nats of the whole sample.
 _WORTHWHILE = 0.1

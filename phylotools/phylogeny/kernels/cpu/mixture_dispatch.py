@@ -115,18 +115,19 @@ def _prune(
     value = np.empty(len(patterns.order))
     n_kept = n_classes if with_gradient else 0
     total = np.zeros((n_kept, n_branches, 16))
+    gradients: dict[int, NDArray[np.float64]] = {}
+
+    def share(part: int) -> None:
+        first, last = bounds[part], bounds[part + 1]
+        _compiled(patterns, mixture, first, last, value, gradients[part])
+
     n_parts, threads = len(bounds) - 1, get_threads()
     for first in range(0, n_parts, threads):
         parts = range(first, min(first + threads, n_parts))
-        gradients = {part: np.zeros_like(total) for part in parts}
-        map_in_threads(
-            lambda part, own=gradients: _compiled(
-                patterns, mixture, bounds[part], bounds[part + 1], value, own[part]
-            ),
-            parts,
-        )
+        gradients.update((part, np.zeros_like(total)) for part in parts)
+        map_in_threads(share, parts)
         for part in parts:
-            total += gradients[part]
+            total += gradients.pop(part)
     return value, total
 
 
