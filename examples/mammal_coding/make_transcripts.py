@@ -1,9 +1,10 @@
-"""Where 90 of the genes lie on hg38, as `annotate --transcripts` reads it.
+"""Where 90 of the genes lie on hg38, for `phylotools model export`.
 
     python make_transcripts.py STORE FOLDER
 
-Writes ``transcripts.gff3`` (the coding parts of 90 transcripts on hg38) and ``transcripts.fa`` (the
-parts of each joined, on the strand of the gene: the contigs of the store).
+Writes ``transcripts.gff3`` (the coding parts of 90 transcripts on hg38), ``transcripts.fa`` (the
+parts of each joined, on the strand of the gene: the contigs of the store) and
+``training_regions.bed`` (the parts of those that are not held out).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import sys
 from pathlib import Path
 
 from phylotools.io.bases import LETTER_OF_CODE
-from phylotools.io.bed import bed_rows
+from phylotools.io.bed import bed_rows, read_bed
 from phylotools.io.regions import Region
 from phylotools.store.read import ColumnStore, open_store
 
-PLACED = Path(__file__).parent / "data" / "placed_hg38.bed"
+HERE = Path(__file__).parent
+PLACED = HERE / "data" / "placed_hg38.bed"
 LINE = 60
 
 
@@ -56,17 +58,22 @@ def fasta_entry(store: ColumnStore, exon: Exon) -> str:
 def main() -> None:
     store, folder = open_store(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(exist_ok=True)
-    rows, entries = [], []
+    held_out = read_bed(HERE / "held_out.bed").contigs
+    rows, entries, regions = [], [], []
     for gene, exons in read_exons().items():
         begin = 0
         for exon in exons:
             rows.append(gff_line(exon, begin))
             begin += len(exon.region)
+            if gene not in held_out:
+                region = exon.region
+                regions.append(f"{region.contig}\t{region.start}\t{region.end}\t{exon.symbol}\n")
         if begin != store.contigs[gene]:
             raise SystemExit(f"{gene}: {begin} bases on hg38, {store.contigs[gene]} in the store")
         entries.append(fasta_entry(store, exons[0]))
     (folder / "transcripts.gff3").write_text("##gff-version 3\n" + "".join(rows))
     (folder / "transcripts.fa").write_text("".join(entries))
+    (folder / "training_regions.bed").write_text("".join(regions))
 
 
 if __name__ == "__main__":
