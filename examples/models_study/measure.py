@@ -48,7 +48,7 @@ COMPARISONS = (
     ("missense", (), "consequence", "missense", "synonymous"),
     ("nonsense", (), "consequence", "nonsense", "synonymous"),
     ("pathogenic", (), "label", "pathogenic", "common"),
-    ("pathogenic but in CYB", (("gene", "CytB", False),), "label", "pathogenic", "common"),
+    ("pathogenic outside CYB", (("gene", "CytB", False),), "label", "pathogenic", "common"),
     ("pathogenic missense", (("consequence", "missense", True),), "label", "pathogenic", "common"),
     ("unseen", (), "label", "unseen", "seen"),
     ("unseen missense", (("consequence", "missense", True),), "label", "unseen", "seen"),
