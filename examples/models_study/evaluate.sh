@@ -69,6 +69,9 @@ measure areas
 # Exons scored alone, beside whole genes.
 if [ "$set" = mammals ]; then
     measure areas_cut --cut-every 120
+    # Genes without a near relative among those that were trained on.
+    python "$here/paralogues.py" "$example/held_out.bed" "${stores[@]}" > "$out/unrelated.bed"
+    measure areas_unrelated --within "$out/unrelated.bed"
 fi
 # A genome is trained on but for a tenth: that tenth by itself.
 if [ "$set" = dengue ]; then

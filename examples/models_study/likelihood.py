@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +98,8 @@ def interval(
     return float(sums.sum() / n_columns.sum()), float(low), float(high)
 
 
-def print_summary(found: list[Unit]) -> None:
-    print("store", "model", "drawn", "columns", "nats a column", f"minus {BASELINE}", sep="\t")
+def summary(found: list[Unit]) -> Iterator[list[str]]:
+    """Store, model, units, columns, nats a column, and those less the baseline's."""
     for store in dict.fromkeys(unit.store for unit in found):
         here = [unit for unit in found if unit.store == store]
         n_columns = np.array([unit.n_columns for unit in here])
@@ -109,7 +110,7 @@ def print_summary(found: list[Unit]) -> None:
                 "{:.3f} [{:.3f}, {:.3f}]".format(*interval(values, n_columns))
                 for values in (sums, sums - base)
             ]
-            print(store, name, len(here), n_columns.sum(), *texts, sep="\t")
+            yield [store, name, str(len(here)), str(n_columns.sum()), *texts]
 
 
 def write_units(path: Path, found: list[Unit]) -> None:
@@ -151,7 +152,9 @@ def main() -> None:
         found += units_of(open_store(path), given, held_out, nulls, models)
         print(path, "done", file=sys.stderr)
     write_units(given.output, found)
-    print_summary(found)
+    print("store", "model", "drawn", "columns", "nats a column", f"minus {BASELINE}", sep="\t")
+    for line in summary(found):
+        print(*line, sep="\t")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every single-nucleotide variant of coding sequence with what it does: labels to judge models by.
 
     python make_labels.py mammals HELD_OUT.bed STORE... > labels.tsv    genes never seen
-    python make_labels.py dengue GENES.gff3 STORE > labels.tsv          the polyprotein, and counts
+    python make_labels.py dengue GENES.gff3 STORE > labels.tsv          the polyprotein
     python make_labels.py mtdna GENES.bed SNVS.tsv.gz STORE > labels.tsv   13 genes, and disease
 
 One line a variant, in the letters of the store's reference:
@@ -9,8 +9,8 @@ One line a variant, in the letters of the store's reference:
 - ``consequence``: synonymous, missense or nonsense; ``.`` where there is none of these
 - ``type``: the change and its complement as one, C>A C>G C>T T>A T>C T>G; in mtdna as it stands
 - ``transition``, ``cpg`` (a C before a G, or a G after a C): 0 or 1
-- ``label``: dengue ``polymorphic`` in at least 3 genomes or ``unseen`` in all; mtdna ``pathogenic``
-  or ``common``; else ``.``
+- ``label``: mammals and dengue ``seen`` in at least 3 rows of the alignment, or ``unseen`` in all
+  of them, 40 or more; mtdna ``pathogenic`` or ``common``; else ``.``
 - ``phylop``: UCSC's 100-way, mtdna only
 """
 
@@ -34,8 +34,10 @@ FIELDS = (
     *("chrom", "pos", "ref", "alt", "gene", "consequence", "codon_place"),
     *("type", "transition", "cpg", "label", "phylop"),
 )
-#: Fewer genomes may be errors of sequencing, which are often written once or twice.
+#: Fewer may be errors of sequencing, which are often written once or twice.
 FEWEST_CARRIERS = 3
+#: In fewer rows it means little that a base is not there.
+FEWEST_ROWS = 40
 C, G = 1, 2
 
 
@@ -88,21 +90,26 @@ def mammal_lines(bed: str, stores: list[str]) -> Iterator[dict[str, object]]:
         store = open_store(path)
         for coding in codings(store):
             if coding.region.contig in held_out:
-                yield from variants(store, coding, STANDARD)
+                yield from with_carriers(store, coding)
 
 
 def dengue_lines(gff: str, path: str) -> Iterator[dict[str, object]]:
     store = open_store(path)
     for coding in codings(store, gff):
-        counts = base_counts(store, coding.region)
-        for line in variants(store, coding, STANDARD):
-            offset = int(str(line["pos"])) - 1 - coding.region.start
-            carriers = counts[offset, BASES.index(str(line["alt"]))]
-            if carriers == 0:
-                line["label"] = "unseen"
-            elif carriers >= FEWEST_CARRIERS:
-                line["label"] = "polymorphic"
-            yield line
+        yield from with_carriers(store, coding)
+
+
+def with_carriers(store: ColumnStore, coding: Coding) -> Iterator[dict[str, object]]:
+    """The lines of a stretch, labelled by what the rows of the alignment have."""
+    counts = base_counts(store, coding.region)
+    for line in variants(store, coding, STANDARD):
+        here = counts[int(str(line["pos"])) - 1 - coding.region.start]
+        carriers = here[BASES.index(str(line["alt"]))]
+        if carriers >= FEWEST_CARRIERS:
+            line["label"] = "seen"
+        elif carriers == 0 and here.sum() >= FEWEST_ROWS:
+            line["label"] = "unseen"
+        yield line
 
 
 def mtdna_lines(bed: str, table: str, path: str) -> Iterator[dict[str, object]]:

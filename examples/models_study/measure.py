@@ -4,10 +4,11 @@
         [--nulls nulls.npz] [--genes FILE] [--within BED] [--cluster gene|site] [--cut-every N]
 
 Comparisons, as far as the labels allow: missense and nonsense against synonymous; pathogenic
-against common, over all and within missense; never seen against polymorphic, likewise. Each over
-all variants, within transitions and transversions, within CpG transitions and within types of
-change, whose mean (weighted by positives) is ``within types``. Intervals are 95 %, by drawing whole
-genes or sites; differences are from the first score, from the same draws.
+against common, and bases that no row of the alignment has against those that some have, both over
+all and within missense. Each over all variants, within transitions, transversions and CpG
+transitions, and within types of change, whose mean (weighted by positives) is ``within types``.
+Intervals are 95 %, by drawing whole genes or sites; differences are from the first score, from the
+same draws.
 
 A folder with ``{gene}`` in its name is another for each gene. ``--cut-every N`` ends the context
 after every N positions, as for exons that are scored alone: half of 86,249 coding exons of human
@@ -48,8 +49,8 @@ COMPARISONS = (
     ("nonsense", {}, "consequence", "nonsense", "synonymous"),
     ("pathogenic", {}, "label", "pathogenic", "common"),
     ("pathogenic missense", {"consequence": "missense"}, "label", "pathogenic", "common"),
-    ("unseen", {}, "label", "unseen", "polymorphic"),
-    ("unseen missense", {"consequence": "missense"}, "label", "unseen", "polymorphic"),
+    ("unseen", {}, "label", "unseen", "seen"),
+    ("unseen missense", {"consequence": "missense"}, "label", "unseen", "seen"),
 )
 #: Scores of the table that is told the reading frame.
 TABLE_SCORES = ("llr", "rate-to-alt")

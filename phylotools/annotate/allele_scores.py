@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.lookup import ScoreTracks
 from phylotools.phylogeny.change_scores import SiteTerms
+from phylotools.phylogeny.score_meaning import CALIBRATED
+from phylotools.scoring.neutral_sites import contexts_at
+from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 
@@ -50,7 +53,7 @@ class AlleleScorer:
     scorer : Scorer
         Has nothing to compute, and loads no network, while the tracks have every site.
     names : tuple of str
-        The scores.
+        The scores; the calibrated one only of a model that has its table.
     tracks : ScoreTracks, optional
         Asked first.
 
@@ -65,6 +68,7 @@ class AlleleScorer:
     ) -> None:
         self._scorer = scorer
         self._names = names
+        self._letters = ReferenceLetters(scorer.genome)
         self._tracks = tracks
         self._n_tiles = 0
         self.n_looked_up = 0
@@ -87,18 +91,40 @@ class AlleleScorer:
         contigs = np.append(batch.site_contigs, indels.contigs[indels.owners])
         positions = np.append(batch.site_positions, indels.positions)
         sites, is_looked_up = self._sites(batch.contigs, contigs, positions, check)
+        expected = self._expected(batch.contigs, contigs, positions)
         self.n_looked_up += int(is_looked_up[batch.terms.sites].sum())
         # Sums are of the numbers that are written, so that looked-up ones add up to the same.
-        scores = self._of_changes(sites, dataclasses.replace(batch.terms, decimals=_DECIMALS))
+        scores = self._of_changes(
+            sites, expected, dataclasses.replace(batch.terms, decimals=_DECIMALS)
+        )
         if len(indels):
-            scores[:, batch.indel_rows] = self._of_changes(sites, indels.terms(n_sites))
+            scores[:, batch.indel_rows] = self._of_changes(sites, expected, indels.terms(n_sites))
         return BatchScores(scores, sites.rate[:n_sites], sites.entropy[:n_sites])
 
-    def _of_changes(self, sites: SiteNumbers, terms: SiteTerms) -> NDArray[np.float64]:
-        """Every score of changes at sites, [N, K]."""
+    def _of_changes(
+        self, sites: SiteNumbers, expected: NDArray[np.float64], terms: SiteTerms
+    ) -> NDArray[np.float64]:
+        """Every score of changes at sites, [N, K]; `expected` are the LLRs of neutral ones."""
         process = self._scorer.model.mutation_process
-        numbers = sites.log_pi, sites.log_rate, sites.rate
-        return np.stack([process.scores(name, *numbers, terms) for name in self._names])
+
+        def of(name: str) -> NDArray[np.float64]:
+            if name == CALIBRATED:
+                return process.llr(sites.log_pi - expected, terms)
+            return process.scores(name, sites.log_pi, sites.log_rate, sites.rate, terms)
+
+        return np.stack([of(name) for name in self._names])
+
+    def _expected(
+        self, names: tuple[str, ...], contigs: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """LLRs that neutral sites with the contexts of these positions have, [K, 4]."""
+        expected = np.zeros((len(positions), 4))
+        if CALIBRATED in self._names:
+            table = self._scorer.model.calibration.expected
+            for contig, rows in _by_contig(contigs):
+                found = contexts_at(self._letters, names[contig], positions[rows])
+                expected[rows] = table[found]
+        return expected
 
     def _sites(
         self,

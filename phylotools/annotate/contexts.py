@@ -16,10 +16,10 @@ from phylotools.annotate.haplotypes import Change, HaplotypeLayout, LaidChanges
 from phylotools.annotate.judged_batch import CODE_OF_STATUS, Contexts, JudgedBatch
 from phylotools.annotate.judging import SiteFlags
 from phylotools.io.bases import reverse_complement
+from phylotools.io.spliced import ExonIndex, SplicedGenome, transcript_contig
 from phylotools.io.vcf.alleles import Status, trim
 from phylotools.io.vcf.text import info_value
 from phylotools.phylogeny.change_scores import SiteTerms
-from phylotools.scoring.spliced import ExonIndex, SplicedGenome, transcript_contig
 
 #: Decimals by which contexts are compared, those that are written: which of two equal contexts is
 #: named must not depend on how their tiles lie.

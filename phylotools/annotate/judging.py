@@ -19,8 +19,9 @@ from phylotools.annotate.haplotypes import Change, HaplotypeLayout, LaidChanges
 from phylotools.annotate.judged_batch import CODE_OF_STATUS, BatchBuilder, JudgedBatch
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.intervals import contains
+from phylotools.io.intervals import contains, flags_of, overlapping
 from phylotools.io.regions import RegionSet
+from phylotools.io.spliced import PartialGenome
 from phylotools.io.vcf.alleles import (
     Indel,
     MultiSubstitution,
@@ -241,6 +242,7 @@ class Judge:
         self._flags = SiteFlags(genome.contigs, half_window, trained)
         self._haplotypes = haplotypes
         self._genome = genome
+        self._known = genome.known if isinstance(genome, PartialGenome) else None
         self._letters = ReferenceLetters(genome)
 
     def judge(self, records: RecordTable) -> JudgedBatch:
@@ -263,21 +265,28 @@ class Judge:
         n_outcomes = int(first_outcome[-1])
         kinds = np.empty(n_outcomes, dtype=np.uint8)
         refs = np.empty(len(records), dtype=np.uint8)
-        letters = self._letters_at(contig_of, starts, is_inside & (spans == 1))
+        is_known = self._is_known(contig_of, starts, spans)
+        letters = self._letters_at(contig_of, starts, is_inside & is_known & (spans == 1))
+        # REF is taken as it is written where nobody knows what stands there.
+        unknown = np.flatnonzero(is_inside & ~is_known & (spans == 1))
+        letters[unknown] = records.text[records.tabs[unknown, 2] + 1]
         kernels.classify_plain(records.text, records.tabs, letters, first_outcome, kinds, refs)
         is_plain = refs != _NOT_PLAIN
-        others = np.flatnonzero(is_inside & ~is_plain & (contig_of >= 0))
+        strange = np.flatnonzero(is_inside & ~is_plain & ~is_known & (contig_of >= 0))
+        others = np.flatnonzero(is_inside & ~is_plain & is_known & (contig_of >= 0))
         wanted = others if self.uses_compiled_loops else others[:0]
         spelled = self._judge_spelled(records, wanted, contig_of, first_outcome, kinds)
         others = np.setdiff1d(others, spelled.rows[spelled.is_judged], assume_unique=True)
-        self._assembly.n_checked += int(is_plain.sum() + spelled.is_judged.sum())
+        self._assembly.n_checked += int((is_plain & is_known).sum() + spelled.is_judged.sum())
         batch = BatchBuilder(records, first_outcome, _STATUS_OF_KIND[kinds])
         for status, concerned in (
             (Status.CONTIG_MISSING, contig_of < 0),
             (Status.OUT_OF_CONTIG, (contig_of >= 0) & ~is_inside),
         ):
             batch.statuses[concerned[batch.record_of]] = CODE_OF_STATUS[status]
-        scored = np.flatnonzero(is_plain[batch.record_of] & (kinds < kernels.MISSING))
+        is_base = is_plain[batch.record_of] & (kinds < kernels.MISSING)
+        batch.statuses[is_base] = CODE_OF_STATUS[Status.OUTSIDE_TRANSCRIPTS]
+        scored = np.flatnonzero(is_base & is_known[batch.record_of])
         batch.statuses[scored] = CODE_OF_STATUS[Status.OK]
         # One site for each plain record with an allele to score.
         scored_records, rows = np.unique(batch.record_of[scored], return_inverse=True)
@@ -294,6 +303,11 @@ class Judge:
                 CODE_OF_STATUS[status] for status in statuses
             ]
         self._add_one_by_one(batch, one_by_one, contig_of)
+        for record in strange.tolist():
+            batch.statuses[first_outcome[record] : first_outcome[record + 1]] = [
+                CODE_OF_STATUS[kind_without_sequence(alt) or Status.OUTSIDE_TRANSCRIPTS]
+                for alt in records.column(record, 4).split(b",")
+            ]
         judged = batch.finish(self._contigs)
         self._flag(judged)
         return judged
@@ -369,6 +383,24 @@ class Judge:
         indices = [-1 if name is None else self._index_of[name] for name in resolved]
         return np.repeat(np.array(indices, dtype=np.int64), records.run_lengths)
 
+    def _is_known(
+        self,
+        contig_of: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        spans: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Whether the reference is known at a base of REF, or beside it; bool array [N]."""
+        if self._known is None:
+            return np.ones(len(starts), dtype=bool)
+        is_known = np.zeros(len(starts), dtype=bool)
+        for contig in np.unique(contig_of[contig_of >= 0]).tolist():
+            rows = np.flatnonzero(contig_of == contig)
+            first, last = overlapping(
+                self._known.on(self._contigs[contig]), starts[rows] - 1, (starts + spans)[rows] + 1
+            )
+            is_known[rows] = first < last
+        return is_known
+
     def _letters_at(
         self,
         contig_of: NDArray[np.int64],
@@ -399,6 +431,12 @@ class Judge:
         contig = self._contigs[contig_index]
         self._assembly.n_checked += 1
         letters = self._letters.fetch(contig, start, start + len(ref))
+        if self._known is not None:
+            inside = flags_of(self._known.on(contig), start, start + len(ref))
+            letters = bytes(
+                there if known else written
+                for written, there, known in zip(ref, letters, inside.tolist(), strict=True)
+            )
         is_mismatch = ref != letters and not ref_agrees(ref, letters)
         if is_mismatch:
             self._note_mismatch(records, record, ref, letters)

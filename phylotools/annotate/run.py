@@ -11,9 +11,9 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from phylotools.annotate.allele_scores import BatchScores
 from phylotools.annotate.fields import DEFAULT_TAG, InfoFields
@@ -23,10 +23,9 @@ from phylotools.annotate.lookup import ScoreTracks
 from phylotools.annotate.variants import AnnotatedBatch, VariantAnnotator
 from phylotools.errors import UsageError
 from phylotools.io.files import refuse_same_file
-from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline
 from phylotools.io.regions import RegionSet, choose_regions
-from phylotools.io.transcripts import CODING
+from phylotools.io.spliced import SplicedGenome
 from phylotools.io.variant_table import AddedColumns, RowSink
 from phylotools.io.vcf.reader import VariantStream, open_variants
 from phylotools.io.vcf.records import LineBlock
@@ -34,8 +33,8 @@ from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
 from phylotools.io.vcf.text import VcfHeader, quote
 from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
 from phylotools.provenance import command_line
+from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.spliced import SplicedGenome, spliced_genome
 from phylotools.threads import n_cores
 from phylotools.version import __version__
 
@@ -114,12 +113,8 @@ class AnnotationSettings:
         Whether insertions and deletions are scored.
     force : bool
         Replace an existing output.
-    transcripts : str, optional
-        GFF3 or GTF: alleles are scored in the context of its transcripts.
-    transcript_part : str
-        Type of the rows that are joined to a transcript.
-    outside_transcripts : {'skip', 'genome'}, optional
-        Whether alleles outside all transcripts get no score, or that of the genome.
+    transcripts : TranscriptChoice
+        Whether alleles are scored in the context of transcripts, and of which.
     threads : int, optional
         That compute, and that compress; by default every core compresses.
     batch_size : int, optional
@@ -136,9 +131,7 @@ class AnnotationSettings:
     regions_file: str | None = None
     extra_scores: Sequence[str] = ()
     scores: str | None = None
-    transcripts: str | None = None
-    transcript_part: str = CODING
-    outside_transcripts: Literal["skip", "genome"] | None = None
+    transcripts: TranscriptChoice = field(default_factory=TranscriptChoice)
     score_indels: bool = True
     force: bool = False
     threads: int | None = None
@@ -175,22 +168,27 @@ def annotate_file(
         No output is left behind.
     """
     settings = settings or AnnotationSettings()
-    in_transcripts = settings.transcripts is not None
+    in_transcripts = settings.transcripts.applies_to(model)
     if in_transcripts and settings.scores is not None:
         raise UsageError(
-            "--scores: tracks have the scores of the genome, not of transcripts; leave out one"
+            "--scores: no folder of tracks has the scores of single transcripts; leave it out, or "
+            "score in the genome (--no-transcripts)"
         )
     substitution = model.mutation_process.substitution
     fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores), in_transcripts)
-    reference = model.choose_reference(settings.fasta)
-    inputs = [variants, reference, settings.regions_file, settings.scores, settings.transcripts]
+    reference = settings.transcripts.reference(model, settings.fasta)
+    inputs = [
+        variants,
+        reference,
+        settings.regions_file,
+        settings.scores,
+        settings.transcripts.path,
+    ]
     refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_variants(variants))
         _check_output(output, source, settings)
-        genome = stack.enter_context(ReferenceGenome.open(reference))
-        if settings.transcripts is not None:
-            genome = spliced_genome(genome, settings.transcripts, settings.transcript_part)
+        genome = stack.enter_context(open_context(model, settings.fasta, settings.transcripts))
         scorer = Scorer(
             model,
             genome,
@@ -215,7 +213,7 @@ def annotate_file(
             advice=_advice(),
             score_indels=settings.score_indels,
             tracks=tracks,
-            scores_outside=settings.outside_transcripts != "skip",
+            scores_outside=settings.transcripts.scores_outside(model),
         )
         blocks = _wanted_blocks(source, annotator, settings)
         header = source.header.without_fields(fields.replaced_keys).with_lines(

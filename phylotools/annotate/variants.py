@@ -26,13 +26,14 @@ from phylotools.annotate.lookup import ScoreTracks
 from phylotools.errors import shown_path
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
+from phylotools.io.spliced import SplicedGenome
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
 from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
+from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.reference import AssemblyCheck, ContigNames
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.spliced import SplicedGenome
 
 logger = logging.getLogger("phylotools")
 
@@ -125,6 +126,9 @@ class VariantAnnotator:
         self._key_ends = np.cumsum([len(part) for part in parts])
         spliced = scorer.genome if isinstance(scorer.genome, SplicedGenome) else None
         genome = scorer.genome if spliced is None else spliced.genome
+        if spliced is not None and training_regions is not None:
+            # Stores of whole coding sequences have transcripts for contigs.
+            training_regions |= spliced.transcripts.in_genome(training_regions)
         self.contig_names = ContigNames(header.contigs, genome, path)
         self.assembly = AssemblyCheck(path, genome.path)
         self._judge = Judge(
@@ -148,6 +152,8 @@ class VariantAnnotator:
                 haplotypes=score_indels,
             )
             self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
+        if CALIBRATED in fields.scores:
+            _ = scorer.model.calibration  # There must be one, which is said before the work.
         self._default = fields.scores.index(fields.default_score)
         self._scores = AlleleScorer(scorer, fields.scores, tracks)
         self.regions: RegionFilter | None = None

@@ -14,6 +14,7 @@ from phylotools.cli.progress import Progress
 if TYPE_CHECKING:
     from phylotools.annotate.run import AnnotationSummary
     from phylotools.model.registry import Model
+    from phylotools.scoring.context import TranscriptChoice
 
 
 @click.command(name="annotate")
@@ -53,9 +54,7 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Look scores up first in the bigWigs of `phylotools tracks`; the rest is computed.",
 )
-@options.transcripts_option
-@options.transcript_part_option
-@options.outside_transcripts_option
+@options.transcript_options
 @click.option(
     "--indels/--no-indels",
     default=True,
@@ -86,9 +85,7 @@ def annotate_command(
     regions_file: str | None,
     extra_scores: tuple[str, ...],
     scores: str | None,
-    transcripts: str | None,
-    transcript_part: str,
-    outside_transcripts: Literal["skip", "genome"] | None,
+    transcripts: TranscriptChoice,
     indels: bool,
     threads: int | None,
     device: str,
@@ -110,11 +107,9 @@ def annotate_command(
     """
     if variants == "-" and sys.stdin.isatty():
         raise click.UsageError("give a VCF, a BCF or a table, or pipe one in")
-    if transcripts == "-":
-        raise click.UsageError("--transcripts cannot be stdin: give a file")
     if variants == regions_file == "-":
         raise click.UsageError("variants and --regions-file cannot both be stdin")
-    inputs = [variants, fasta, regions_file, scores, transcripts]
+    inputs = [variants, fasta, regions_file, scores, transcripts.path]
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     stopwatch = options.Stopwatch()
     with options.importing():
@@ -137,8 +132,6 @@ def annotate_command(
             extra_scores=extra_scores,
             scores=scores,
             transcripts=transcripts,
-            transcript_part=transcript_part,
-            outside_transcripts=outside_transcripts,
             score_indels=indels,
             force=force,
             threads=threads,

@@ -1,4 +1,4 @@
-"""``phylotools model``: list, info, verify, export."""
+"""``phylotools model``: list, info, verify, export, calibrate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from phylotools.cli import options
 
 @click.group(name="model")
 def model_command() -> None:
-    """List, describe, verify and export models.
+    """List, describe, verify, export and calibrate models.
 
     A model is a folder with config.toml, manifest.json, weights.safetensors and card.md. Wherever
     a model's name is asked for, the path of such a folder does as well.
@@ -76,6 +76,7 @@ def verify_command(model: str | None, device: str) -> None:
     help="BED of what the model is for: scores elsewhere are flagged  [default: the columns that "
     "it was trained on].",
 )  # fmt: skip
+@options.transcript_file_options
 @click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
 @options.force_option
 @options.logging_options
@@ -89,6 +90,9 @@ def export_command(
     card: str | None,
     fasta: str | None,
     training_regions: str | None,
+    transcripts: str | None,
+    transcript_part: str,
+    genetic_code: int | None,
     metrics: str | None,
     force: bool,
 ) -> None:
@@ -96,6 +100,9 @@ def export_command(
 
     A checkpoint file may be given instead, whatever its step. With --fasta the model carries its
     reference sequence, so that annotating a VCF on it needs no option.
+
+    With --transcripts it carries these instead, and scores in them: their parts and their joined
+    sequences, for which --fasta names the genome, a column store, or a FASTA of the transcripts.
     """
     from pathlib import Path
 
@@ -108,6 +115,67 @@ def export_command(
         name, revision, assembly, licence,
         card=path(card), reference=path(fasta),
         training_regions=path(training_regions), metrics=path(metrics),
+        transcripts=path(transcripts), transcript_part=transcript_part, genetic_code=genetic_code,
     )  # fmt: skip
     export_model(Path(run), Path(output), request, force=force)
     options.logger.info("model %s written to %s", name, output)
+
+
+@model_command.command(name="calibrate")
+@click.argument("model", required=False)
+@click.option(
+    "--neutral-regions",
+    required=True,
+    metavar="BED",
+    help="Sites that selection is taken to leave alone: ancestral repeats, pseudogenes, "
+    "fourfold-degenerate sites.",
+)
+@options.fasta_option
+@options.output_option(required=True, help="Model folder to make.")
+@options.contig_aliases_option
+@options.force_option
+@options.threads_option(help="CPU threads [default: one or all, whichever a trial finds faster].")
+@options.device_option
+@options.logging_options
+def calibrate_command(
+    model: str | None,
+    neutral_regions: str,
+    fasta: str | None,
+    output: str,
+    force: bool,
+    threads: int | None,
+    device: str,
+) -> None:
+    """Give MODEL a table of the LLRs of neutral sites, for `annotate --score calibrated`.
+
+    The new folder is that of MODEL with the table calibration.tsv: the mean LLR of neutral sites by
+    pentanucleotide and alternative. Weights, name and revision stay what they are.
+    """
+    from phylotools.cli.progress import Progress
+    from phylotools.io.bed import read_bed
+    from phylotools.io.files import refuse_existing_folder
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.io.regions import RegionSet
+    from phylotools.model.calibration import calibration_lines
+    from phylotools.model.folder import model_files, write_calibrated
+    from phylotools.model.registry import load_model
+    from phylotools.provenance import sha256_file
+    from phylotools.scoring.neutral_sites import survey_neutral_sites
+    from phylotools.scoring.scorer import Scorer
+
+    refuse_existing_folder(output, force, model_files())
+    loaded = load_model(model, device)
+    wanted = read_bed(neutral_regions)
+    with ReferenceGenome.open(loaded.choose_reference(fasta)) as genome:
+        regions = wanted.spelled_as(genome.contigs) & RegionSet.whole(genome.contigs)
+        with Progress("positions") as progress:
+            sites = survey_neutral_sites(
+                Scorer(loaded, genome, threads=threads), regions, progress.update
+            )
+    facts = {"neutral_regions": sha256_file(neutral_regions), "sites": sites.n_sites}
+    lines = calibration_lines(sites.counts, sites.sums)
+    write_calibrated(loaded, lines, facts, output, force=force)
+    options.logger.info(
+        "model %s with the LLRs of %s neutral sites written to %s",
+        loaded.name, f"{sites.n_sites:,}", output,
+    )  # fmt: skip

@@ -53,23 +53,6 @@ device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
-transcripts_option = click.option(
-    "--transcripts",
-    metavar="GFF3|GTF",
-    help="Score in the context of these transcripts, introns left out; of several the lowest.",
-)
-transcript_part_option = click.option(
-    "--transcript-part",
-    default="CDS",
-    show_default=True,
-    metavar="TYPE",
-    help="Rows of --transcripts that are joined, by their third column: CDS, exon ...",
-)
-outside_transcripts_option = click.option(
-    "--outside-transcripts",
-    type=click.Choice(["skip", "genome"]),
-    help="Alleles outside all transcripts: leave without a score, or score in the genome.",
-)
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
 
 
@@ -161,6 +144,70 @@ partition_arguments = together(
     click.argument("work", metavar="WORK"),
     click.argument("indices", nargs=-1, required=True, type=click.IntRange(0), metavar="I..."),
 )
+
+
+_TRANSCRIPT_FILE = click.option(
+    "--transcripts",
+    metavar="GFF3|GTF",
+    help="Score in the context of these transcripts, introns left out; of several the lowest.",
+)
+_TRANSCRIPT_PART = click.option(
+    "--transcript-part",
+    default="CDS",
+    show_default=True,
+    metavar="TYPE",
+    help="Rows of --transcripts that are joined, by their third column: CDS, exon ...",
+)
+_GENETIC_CODES = ("0", *map(str, (*range(1, 7), *range(9, 17), *range(21, 32), 33)))
+_GENETIC_CODE = click.option(
+    "--genetic-code",
+    type=click.Choice(_GENETIC_CODES),
+    metavar="NUMBER",
+    callback=lambda context, parameter, value: None if value is None else int(value),
+    help="NCBI's number of the code that --transcripts are checked by, 0 not to [default: what "
+    "they say, else 2 on a mitochondrion, else 1].",
+)
+_OUTSIDE_TRANSCRIPTS = click.option(
+    "--outside-transcripts",
+    type=click.Choice(["skip", "genome"]),
+    help="Alleles outside all transcripts: leave without a score, or score in the genome [default: "
+    "genome, but skip for a model that carries transcripts].",
+)
+_NO_TRANSCRIPTS = click.option(
+    "--no-transcripts",
+    is_flag=True,
+    help="Score in the genome, also with a model that carries transcripts.",
+)
+
+
+def transcript_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what the transcripts of a file are."""
+    return _TRANSCRIPT_FILE(_TRANSCRIPT_PART(_GENETIC_CODE(command)))
+
+
+def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs that score in transcripts: a `TranscriptChoice` as `transcripts`."""
+
+    @functools.wraps(command)
+    def chosen(
+        *args: Any,
+        transcripts: str | None,
+        transcript_part: str,
+        genetic_code: int | None,
+        outside_transcripts: Any,
+        no_transcripts: bool,
+        **others: Any,
+    ) -> Any:
+        from phylotools.scoring.context import TranscriptChoice
+
+        if transcripts == "-":
+            raise click.UsageError("--transcripts is read more than once: give a file, not stdin")
+        choice = TranscriptChoice(
+            transcripts, transcript_part, genetic_code, outside_transcripts, no_transcripts
+        )
+        return command(*args, transcripts=choice, **others)
+
+    return transcript_file_options(_OUTSIDE_TRANSCRIPTS(_NO_TRANSCRIPTS(chosen)))
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:

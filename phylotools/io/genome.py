@@ -17,10 +17,13 @@ from phylotools.errors import InputError
 from phylotools.io.bases import CODE_MASK, CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.closing import Closing
 from phylotools.io.fasta import Fasta
-from phylotools.io.regions import Region
+from phylotools.io.regions import MAX_COORDINATE, Region
+
+#: Length of a contig of which nobody says how long it is.
+UNKNOWN_LENGTH = MAX_COORDINATE
 
 
-class _SequenceSource(Protocol):
+class SequenceSource(Protocol):
     """What `ReferenceGenome` reads letters from."""
 
     contigs: dict[str, int]
@@ -42,7 +45,7 @@ class ReferenceGenome(Closing):
         Name -> length in bases, in file order.
     """
 
-    def __init__(self, source: _SequenceSource, path: str) -> None:
+    def __init__(self, source: SequenceSource, path: str) -> None:
         self._source = source
         self.path = path
         self.contigs = source.contigs

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, counted, shown, shown_path
 from phylotools.io.gff import GffRow, gff_rows
+from phylotools.io.intervals import Intervals, within
 from phylotools.io.memory import require_memory
+from phylotools.io.regions import RegionSet
 
 logger = logging.getLogger("phylotools")
 
@@ -104,6 +106,40 @@ class Transcripts:
         sizes = self.exon_ends - self.exon_starts
         return np.bincount(self.transcript_of, sizes, minlength=len(self)).astype(np.int64)
 
+    def exons(self, k: int) -> Intervals:
+        """Parts of one transcript by rising start, int64 [K, 2]; two may overlap, see above."""
+        rows = slice(*self.first_exon[k : k + 2].tolist())
+        return np.stack([self.exon_starts[rows], self.exon_ends[rows]], axis=1)
+
+    @property
+    def regions(self) -> RegionSet:
+        """The positions of all parts."""
+        bounds = np.stack([self.exon_starts, self.exon_ends], axis=1)
+        numbers = {contig: k for k, contig in enumerate(sorted(set(self.contigs)))}
+        contig_of = np.array([numbers[contig] for contig in self.contigs], dtype=np.int64)
+        order = np.argsort(contig_of[self.transcript_of], kind="stable")
+        counts = np.bincount(contig_of[self.transcript_of], minlength=len(numbers))
+        parts = np.split(bounds[order], np.cumsum(counts)[:-1])
+        return RegionSet(dict(zip(numbers, parts, strict=True)))
+
+    def in_genome(self, regions: RegionSet) -> RegionSet:
+        """Regions of transcripts, by their names, as regions of the contigs that they lie on.
+
+        Those on other names are left out.
+        """
+        found: dict[str, list[Intervals]] = {}
+        names = set(regions.contigs)
+        for k in (k for k, name in enumerate(self.names) if name in names):
+            exons, wanted = self.exons(k), regions.on(self.names[k])
+            if self.is_reverse[k]:
+                wanted = (int(np.diff(exons).sum()) - wanted)[::-1, ::-1]
+            sizes = np.diff(exons)[:, 0]
+            offsets = np.cumsum(sizes) - sizes
+            for (start, end), offset in zip(exons.tolist(), offsets.tolist(), strict=True):
+                inside = within(wanted, offset, offset + end - start)
+                found.setdefault(self.contigs[k], []).append(inside - offset + start)
+        return RegionSet({contig: np.concatenate(parts) for contig, parts in found.items()})
+
     @property
     def exon_offsets(self) -> NDArray[np.int64]:
         """Where each exon begins in its joined sequence, on the strand of the gene, int64 [E]."""
@@ -147,14 +183,12 @@ class Transcripts:
         lines = ["##gff-version 3"]
         lines += [f"##sequence-region {c} 1 {n}" for c, n in self.contig_lengths.items()]
         for k, name in enumerate(self.names):
-            first, last = self.first_exon[k : k + 2].tolist()
-            exons = list(zip(self.exon_starts, self.exon_ends, strict=True))[first:last]
             strand = "-" if self.is_reverse[k] else "+"
             phases = self._phases(k)
             label = f"ID={_escaped(name)}"
             code = int(self.genetic_codes[k])
             label += f";transl_table={code}" if code else ""
-            for (start, end), phase in zip(exons, phases, strict=True):
+            for (start, end), phase in zip(self.exons(k).tolist(), phases, strict=True):
                 lines.append(
                     f"{self.contigs[k]}\tphylotools\t{self.part}\t{start + 1}\t{end}\t.\t{strand}\t"
                     f"{phase}\t{label}"
@@ -163,14 +197,15 @@ class Transcripts:
 
     def _phases(self, k: int) -> list[str]:
         """Eighth column of the exons of a transcript."""
-        exons = slice(*self.first_exon[k : k + 2].tolist())
+        sizes = np.diff(self.exons(k))[:, 0]
         if not self.is_coding:
-            return ["."] * (exons.stop - exons.start)
-        offsets = self.exon_offsets[exons]
+            return ["."] * len(sizes)
+        before = np.cumsum(sizes) - sizes
+        offsets = sizes.sum() - before - sizes if self.is_reverse[k] else before
         return [str(phase) for phase in ((self.phases[k] - offsets) % 3).tolist()]
 
 
-def read_transcripts(path: str | os.PathLike[str], part: str = CODING) -> Transcripts:
+def read_transcripts(path: str | os.PathLike[str], part: str | None = CODING) -> Transcripts:
     """Read the transcripts of a GFF3 or GTF file.
 
     Rows of one type are joined that have the same parent; those whose parent is a gene, as in
@@ -183,7 +218,7 @@ def read_transcripts(path: str | os.PathLike[str], part: str = CODING) -> Transc
         Plain, gzip or bgzip; ``-`` is stdin.
     part : str
         Type of the rows to join (third column): ``CDS``, ``exon`` or another; a stop codon belongs
-        to ``CDS``.
+        to ``CDS``. None for the type of the first row, which a file of `Transcripts.to_gff3` has.
 
     Raises
     ------
@@ -191,6 +226,8 @@ def read_transcripts(path: str | os.PathLike[str], part: str = CODING) -> Transc
         If a line is no row, there is no such row, or most transcripts cannot be joined.
     """
     name = os.fspath(path)
+    if part is None:
+        part = next(gff_rows(name)).kind
     part = CODING if part.lower() == "cds" else part
     rows = _Rows(name, part)
     kinds: Counter[str] = Counter()
@@ -426,10 +463,8 @@ def _without_copies(found: Transcripts) -> Transcripts:
     """One of all transcripts with the same parts, the first of the file."""
     seen: set[tuple[str, bool, bytes]] = set()
     chosen = np.zeros(len(found), dtype=bool)
-    bounds = np.stack([found.exon_starts, found.exon_ends], axis=1)
     for k in np.argsort(found.lines, kind="stable").tolist():
-        exons = bounds[found.first_exon[k] : found.first_exon[k + 1]]
-        place = (found.contigs[k], bool(found.is_reverse[k]), exons.tobytes())
+        place = (found.contigs[k], bool(found.is_reverse[k]), found.exons(k).tobytes())
         chosen[k] = place not in seen
         seen.add(place)
     if not chosen.all():

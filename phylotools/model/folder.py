@@ -22,6 +22,7 @@ from phylotools.errors import InputError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
+from phylotools.model.calibration import Calibration, read_calibration
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file
@@ -37,10 +38,20 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
+TRANSCRIPTS, TRANSCRIPT_SEQUENCES = "transcripts.gff3", "transcripts.fa"
 #: Learning curves, which the card shows.
 PICTURE = "training.svg"
-_HASHED = (CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE)
+CALIBRATION = "calibration.tsv"
+_HASHED = (
+    *(CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE, CALIBRATION),
+    *(TRANSCRIPTS, TRANSCRIPT_SEQUENCES),
+)
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
+
+
+def model_files() -> tuple[str, ...]:
+    """Names of all files that a model folder may hold."""
+    return (*_HASHED, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,25 @@ class Model:
         path = str(self.folder / CONFIG)
         return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """LLRs to expect of neutral sites, which the calibrated score is relative to.
+
+        Raises
+        ------
+        InputError
+            If the folder has no such table, or a damaged one.
+        """
+        path = self.folder / CALIBRATION
+        if not path.is_file():
+            raise InputError(
+                f"model {self.name} lacks the table of neutral sites that the calibrated score "
+                "needs",
+                remedy="make a model with one: `phylotools model calibrate MODEL "
+                "--neutral-regions BED -o FOLDER`",
+            )
+        return read_calibration(path)
+
     @property
     def rate(self) -> RateAssumption:
         """Assumption on each site's log R."""
@@ -176,6 +206,12 @@ class Model:
         """The reference sequence that the folder ships, if it does."""
         path = self.folder / REFERENCE
         return path if path.is_file() else None
+
+    @property
+    def transcripts(self) -> tuple[Path, Path] | None:
+        """GFF3 of the transcripts that the folder ships, and FASTA of their sequences."""
+        gff, fasta = self.folder / TRANSCRIPTS, self.folder / TRANSCRIPT_SEQUENCES
+        return (gff, fasta) if gff.is_file() else None
 
     def choose_reference(self, fasta: str | None) -> str:
         """The FASTA that a user gives, else the one that the folder ships.
@@ -212,6 +248,8 @@ class ModelDraft:
         FASTA and BED to copy into the folder.
     picture : bytes, optional
         Learning curves, SVG.
+    transcripts : tuple of str, optional
+        GFF3 of transcripts, and FASTA of their joined sequences.
     """
 
     name: str
@@ -223,6 +261,7 @@ class ModelDraft:
     reference: Path | None = None
     training_regions: Path | None = None
     picture: bytes | None = None
+    transcripts: tuple[str, str] | None = None
     check_sequence: str = field(default="ACGTTGCANACCGGTTTACG-ACGATTACATTAGCAT", repr=False)
 
 
@@ -231,7 +270,7 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
     from phylotools.model.weights import folder_tensors, save_tensors
 
     spec = draft.site_model.spec
-    with atomic_folder(path, force=force, contents=(*_HASHED, MANIFEST)) as folder:
+    with atomic_folder(path, force=force, contents=model_files()) as folder:
         config = {**spec.to_dict(), "training": draft.training}
         (folder / CONFIG).write_text(tomli_w.dumps(config), encoding="utf-8")
         (folder / CARD).write_text(draft.card, encoding="utf-8")
@@ -246,6 +285,11 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                     shutil.copyfileobj(packed, plain)
         if draft.picture is not None:
             (folder / PICTURE).write_bytes(draft.picture)
+        if draft.transcripts is not None:
+            for name, text in zip(
+                (TRANSCRIPTS, TRANSCRIPT_SEQUENCES), draft.transcripts, strict=True
+            ):
+                (folder / name).write_text(text, encoding="utf-8")
         manifest = {
             "manifest_version": MANIFEST_VERSION,
             "name": draft.name,
@@ -268,6 +312,33 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                 name: sha256_file(folder / name) for name in _HASHED if (folder / name).exists()
             },
         }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def write_calibrated(
+    model: Model, lines: str, facts: dict[str, Any], path: str | Path, *, force: bool = False
+) -> None:
+    """Write a model folder again with another table of neutral sites, whole or not at all.
+
+    Parameters
+    ----------
+    model : Model
+    lines : str
+        The table, as `calibration_lines` makes it.
+    facts : dict
+        Of the manifest, under ``calibration``.
+    path : str or Path
+        Folder to make.
+    force : bool
+        Replace an existing model folder.
+    """
+    with atomic_folder(path, force=force, contents=model_files()) as folder:
+        for name in _HASHED:
+            if (model.folder / name).is_file() and name != CALIBRATION:
+                shutil.copyfile(model.folder / name, folder / name)
+        (folder / CALIBRATION).write_text(lines, encoding="utf-8")
+        hashes = model.manifest["sha256"] | {CALIBRATION: sha256_file(folder / CALIBRATION)}
+        manifest = {**model.manifest, "calibration": facts, "sha256": hashes}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -332,6 +403,17 @@ def verify_checksums(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
+def _require_both_of_transcripts(folder: Path) -> None:
+    names = (TRANSCRIPTS, TRANSCRIPT_SEQUENCES)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if len(missing) == 1:
+        raise InputError(
+            f"{missing[0]} is missing, without which the other file of its transcripts is no use",
+            path=folder,
+            remedy="fetch or export the model again",
+        )
+
+
 def open_model(folder: Path, device: str = "cpu") -> Model:
     """Open a model folder after checking every checksum; its network is not loaded yet.
 
@@ -348,6 +430,7 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
     """
     manifest = read_manifest(folder)
     verify_checksums(folder, manifest)
+    _require_both_of_transcripts(folder)
     config_path = str(folder / CONFIG)
     try:
         config = tomllib.loads(read_small_text(config_path))

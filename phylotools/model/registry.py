@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.spliced import PartialGenome
+from phylotools.io.transcripts import read_transcripts
 from phylotools.model.folder import (
     CONFIG,
     Model,
@@ -106,8 +109,13 @@ def verify_model(model: Model) -> float:
     Raises
     ------
     InputError
-        If the manifest has no usable check or the difference exceeds `VERIFY_TOLERANCE`.
+        If the manifest has no usable check or the difference exceeds `VERIFY_TOLERANCE`; if the
+        sequences of transcripts are not those of their parts.
     """
+    if model.transcripts is not None:
+        gff, sequences = model.transcripts
+        with ReferenceGenome.open(sequences) as genome:
+            PartialGenome(genome, read_transcripts(gff, None))
     check = model.manifest.get("check")
     try:
         expected = [[float(value) for value in row] for row in check["log_rates"]]  # type: ignore[index]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, shown_path
 from phylotools.io.bases import BASES
 from phylotools.io.contigs import resolve_contigs, spellings
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.genome import UNKNOWN_LENGTH, ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.presets import PAD_TOKEN
 
@@ -207,7 +207,9 @@ class ContigNames:
         self._declared_targets = frozenset(filter(None, self._resolved.values()))
         for name, length in declared.items():
             contig = self._resolved[_encode(name)]
-            if contig is not None and length not in (None, genome.contigs[contig]):
+            if contig is None or genome.contigs[contig] == UNKNOWN_LENGTH:
+                continue
+            if length not in (None, genome.contigs[contig]):
                 logger.warning(
                     "%s: its header says that %s has %s bases, the reference has %d: is it "
                     "another assembly?",

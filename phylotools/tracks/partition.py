@@ -23,12 +23,15 @@ from phylotools.io.regions import Region
 from phylotools.jobs.job import Partition
 from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
+from phylotools.scoring.neutral_sites import contexts_at
+from phylotools.scoring.reference import ReferenceLetters
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.plan import Plan, cut_regions
 from phylotools.tracks.table import snv_lines
 from phylotools.tracks.values import rounded, site_values
 
 if TYPE_CHECKING:
+    from phylotools.model.calibration import Calibration
     from phylotools.phylogeny.substitution import SubstitutionModel
 
 #: Tiles that are computed together and then made into blocks by one thread: as many as a pass on
@@ -59,12 +62,13 @@ class ThetaSource(Protocol):
 
 @dataclass(frozen=True)
 class _Sites:
-    """Positions of one contig with A, C, G or T, and their theta."""
+    """Positions of one contig with A, C, G or T, their theta, and the LLRs of neutral ones."""
 
     contig: str
     positions: NDArray[np.int64]
     reference: NDArray[np.uint8]
     theta: NDArray[np.float32]
+    expected: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class TrackMaker(Closing):
         What gives theta its meaning.
     threads : int
         That turn theta into blocks while the network computes the next.
+    calibration : Calibration, optional
+        For the calibrated score.
     """
 
     def __init__(
@@ -97,10 +103,13 @@ class TrackMaker(Closing):
         genome: ReferenceGenome,
         substitution: SubstitutionModel,
         threads: int,
+        calibration: Calibration | None = None,
     ) -> None:
         self._plan, self._scorer, self._genome = plan, scorer, genome
         # Few parameters, used beside the network's device.
         self._substitution = substitution
+        self._calibration = calibration
+        self._letters = ReferenceLetters(genome)
         self._signals = signals_of(plan.settings.tracks or ())
         self._contig_index = {contig: index for index, contig in enumerate(plan.contigs)}
         self._ahead = threads + 2
@@ -163,7 +172,10 @@ class TrackMaker(Closing):
         if not known.all():
             positions, codes = positions[known], codes[known]
         theta = self._scorer.theta_at(contig, positions)
-        return _Sites(contig, positions, codes, theta)
+        expected = None
+        if self._calibration is not None:
+            expected = self._calibration.expected[contexts_at(self._letters, contig, positions)]
+        return _Sites(contig, positions, codes, theta, expected)
 
     def _finish(self, batch: tuple[int, list[_Sites]]) -> _Finished:
         n_positions, parts = batch
@@ -172,7 +184,11 @@ class TrackMaker(Closing):
         counts = Counter(positions=n_positions)
         for sites in parts:
             values = site_values(
-                self._substitution, sites.theta, sites.reference, self._plan.settings.scores
+                self._substitution,
+                sites.theta,
+                sites.reference,
+                self._plan.settings.scores,
+                sites.expected,
             )
             contig = self._contig_index[sites.contig]
             for index, signal in enumerate(self._signals):

@@ -15,7 +15,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
-from phylotools.phylogeny.score_meaning import known_score, written_scores
+from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import (
@@ -171,6 +171,8 @@ def make_plan(
     """
     substitution = model.mutation_process.substitution
     settings = settings.of_model(substitution)
+    if CALIBRATED in settings.scores:
+        _ = model.calibration  # There must be one.
     path = fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
     identity = file_identity(path)
     if identity is None:

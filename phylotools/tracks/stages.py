@@ -11,6 +11,7 @@ from phylotools.io.files import refuse_existing_folder
 from phylotools.io.genome import ReferenceGenome
 from phylotools.jobs.runners import in_turn
 from phylotools.jobs.work_folder import WorkFolder, work_beside
+from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.scorer import Scorer
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
@@ -182,7 +183,10 @@ def _run(
             cache_bytes=0,
         )
         facts = {"device": scorer.device.type, "precision": scorer.precision}
-        with TrackMaker(plan, scorer, genome, model.substitution, threads or n_cores()) as maker:
+        calibration = model.calibration if CALIBRATED in plan.settings.scores else None
+        with TrackMaker(
+            plan, scorer, genome, model.substitution, threads or n_cores(), calibration
+        ) as maker:
             run_one = functools.partial(maker.run, folder, facts, on_positions=on_positions)
             # One after the other: each keeps the network and all threads busy.
             in_turn(run_one, pending)

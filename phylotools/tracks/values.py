@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phylotools.io.bases import BASES
 from phylotools.phylogeny.change_scores import SiteTerms
-from phylotools.phylogeny.score_meaning import LLR
+from phylotools.phylogeny.score_meaning import CALIBRATED, LLR
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 from phylotools.tracks.catalogue import Signal
@@ -69,6 +69,7 @@ def site_values(
     theta: NDArray[np.float32],
     reference: NDArray[np.uint8],
     scores: Sequence[str] = (),
+    expected: NDArray[np.float64] | None = None,
 ) -> SiteValues:
     """Values of all tracks at sites.
 
@@ -80,6 +81,8 @@ def site_values(
         Codes 0 to 3.
     scores : sequence of str
         Names of other scores than the LLR that are wanted.
+    expected : float64 array [K, 4], optional
+        LLRs that neutral sites with these contexts have, for the calibrated score.
     """
     n = len(theta)
     process = substitution.mutation_process()
@@ -92,7 +95,11 @@ def site_values(
         sites.put(rows, found)
         terms = _all_alternatives(reference[rows])
         for name in wanted:
-            values = process.scores(name, found.log_pi, found.log_rate, found.rate, terms)
+            if name == CALIBRATED:
+                assert expected is not None
+                values = process.llr(found.log_pi - expected[rows], terms)
+            else:
+                values = process.scores(name, found.log_pi, found.log_rate, found.rate, terms)
             others[name][rows] = values.reshape(-1, 4)
     own = np.take_along_axis(sites.log_pi, reference[:, None].astype(np.int64), axis=1)
     return SiteValues(

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from phylotools.drawing import picture_style, save_picture
-from phylotools.errors import InputError, PhylotoolsError
+from phylotools.errors import InputError, PhylotoolsError, UsageError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.spliced import SplicedGenome, packed, spliced_genome
+from phylotools.io.transcripts import CODING
 from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
+from phylotools.store.read import open_store
+from phylotools.store.reference_genome import reference_genome_of
 from phylotools.training.card import plain_card
 from phylotools.training.checkpoint import Checkpoint, read_checkpoint
 from phylotools.training.curves import LearningCurves, read_curves
@@ -36,12 +40,20 @@ class ExportRequest:
         Markdown; a short card is written from the run if there is none. Either may show
         ``training.svg``, the run's learning curves.
     reference : Path or None
-        FASTA to ship with the model, so that annotating needs no option.
+        FASTA to ship with the model, so that annotating needs no option. With transcripts it is
+        what they lie on, or a column store, or their own sequences; and is not shipped.
     training_regions : Path or None
         BED of the columns that the model is meant for; by default that of its training columns,
         which the run's folder holds.
     metrics : Path or None
         JSON of measured results for the manifest.
+    transcripts : Path or None
+        GFF3 or GTF of transcripts that the model is to carry, with their joined sequences: these
+        are then what it scores in.
+    transcript_part : str
+        As for `read_transcripts`.
+    genetic_code : int or None
+        As for `check_reading_frames`.
     """
 
     name: str
@@ -52,6 +64,9 @@ class ExportRequest:
     reference: Path | None = None
     training_regions: Path | None = None
     metrics: Path | None = None
+    transcripts: Path | None = None
+    transcript_part: str = CODING
+    genetic_code: int | None = None
 
 
 def export_model(
@@ -70,7 +85,9 @@ def export_model(
     Raises
     ------
     InputError
-        If the run is not complete.
+        If the run is not complete, or transcripts do not belong to their sequence.
+    UsageError
+        If transcripts have no sequence.
     """
     path = source / CHECKPOINT if source.is_dir() else source
     if not path.is_file():
@@ -83,7 +100,19 @@ def export_model(
             remedy=f"go on with 'phylotools train --resume', or export {path} as it is",
         )
     contigs = checkpoint.facts.get("contigs", [])
-    if request.reference is not None:
+    carried: dict[str, Any] = {}
+    transcripts = None
+    if request.transcripts is not None:
+        spliced = _spliced(request)
+        transcripts = packed(spliced)
+        placed = spliced.transcripts
+        contigs = sorted(set(placed.contigs))
+        carried = {
+            "transcripts": {
+                "number": len(placed), "part": placed.part, "bases": int(placed.lengths.sum()),
+            }
+        }  # fmt: skip
+    elif request.reference is not None:
         with ReferenceGenome.open(request.reference) as genome:
             contigs = list(genome.contigs)
     facts: dict[str, Any] = {
@@ -91,6 +120,7 @@ def export_model(
         "licence": request.licence,
         **checkpoint.facts,
         "contigs": contigs,
+        **carried,
         "steps": checkpoint.progress.step,
         "selected_step": checkpoint.progress.selected_step,
         "stopped": checkpoint.progress.stopped,
@@ -121,11 +151,33 @@ def export_model(
             facts=facts,
             card=card,
             picture=picture,
-            reference=request.reference,
+            reference=request.reference if request.transcripts is None else None,
+            transcripts=transcripts,
             training_regions=regions,
         ),
         target,
         force=force,
+    )
+
+
+def _spliced(request: ExportRequest) -> SplicedGenome:
+    """The transcripts that a model is to carry, all of them checked."""
+    if request.reference is None:
+        raise UsageError(
+            "--transcripts: give the sequence that they lie on with --fasta, a FASTA or a column "
+            "store"
+        )
+    genome = (
+        reference_genome_of(open_store(request.reference))
+        if request.reference.is_dir()
+        else ReferenceGenome.open(request.reference)
+    )
+    return spliced_genome(
+        genome,
+        str(request.transcripts),
+        request.transcript_part,
+        genetic_code=request.genetic_code,
+        sample=None,
     )
 
 

@@ -12,9 +12,9 @@ import pytest
 from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.variants import VariantAnnotator
 from phylotools.io.genome import ReferenceGenome
+from phylotools.io.spliced import spliced_genome
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.spliced import spliced_genome
 
 HEADER = VcfHeader((b"##fileformat=VCFv4.3",), b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
 OTHER_STRAND = str.maketrans("ACGT", "TGCA")
@@ -72,7 +72,7 @@ class Case:
     def annotator(self, model, *, transcripts: bool = True, **options) -> VariantAnnotator:
         genome = ReferenceGenome.open(self.fasta)
         if transcripts:
-            genome = spliced_genome(genome, str(self.gff))
+            genome = spliced_genome(genome, str(self.gff), genetic_code=0)
         fields = InfoFields(in_transcripts=transcripts)
         return VariantAnnotator(Scorer(model, genome), HEADER, "v.vcf", fields=fields, **options)
 

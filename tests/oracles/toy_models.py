@@ -15,7 +15,11 @@ CHRM = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data" / "chrM.f
 
 
 def write_toy_model(
-    folder: Path, *, reference: Path | None = CHRM, training_regions: Path | None = None
+    folder: Path,
+    *,
+    reference: Path | None = CHRM,
+    training_regions: Path | None = None,
+    transcripts: tuple[str, str] | None = None,
 ) -> Path:
     """A ByteNet that sees 25 bases, whose every parameter is random; always the same one."""
     torch.manual_seed(5)
@@ -32,6 +36,7 @@ def write_toy_model(
         "A toy.\n",
         reference=reference,
         training_regions=training_regions,
+        transcripts=transcripts,
     )
     write_model(draft, folder)
     return folder

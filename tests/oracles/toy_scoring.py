@@ -41,6 +41,7 @@ class ToyModel:
     substitution: SubstitutionModel = field(default_factory=F81)
     identity: ModelIdentity = field(default_factory=lambda: ModelIdentity("toy", "r1", "ab" * 32))
     device: str = "cpu"
+    transcripts: None = None
 
     @property
     def name(self) -> str:

@@ -8,11 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from toy_models import CHRM
 
-from phylotools.errors import InputError, OutputError
+from phylotools.errors import InputError, OutputError, UsageError
 from phylotools.io.bed import read_bed
-from phylotools.io.regions import RegionSet
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region, RegionSet
 from phylotools.model.registry import load_model, verify_model
+from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.store.read import open_store
 from phylotools.training import trained_regions
 from phylotools.training.checkpoint import read_checkpoint, write_checkpoint
@@ -195,3 +198,52 @@ def test_existing_models_need_force(run, tmp_path):
         export_model(run, tmp_path / "toy", REQUEST)
     export_model(run, tmp_path / "toy", ExportRequest("toy", "4"), force=True)
     assert json.loads((tmp_path / "toy" / "manifest.json").read_text())["revision"] == "4"
+
+
+@pytest.mark.parametrize("source", ["store", "genome", "transcripts"])
+def test_transcripts_come_with_their_sequences(run, tmp_path, mammals_store, source):
+    """From a store, a FASTA of the genome, or a FASTA of the transcripts: the same files."""
+    first, second = open_store(mammals_store).covered_regions()[:2]
+    parts = [(first.start + 3, first.start + 40), (second.start, second.start + 25)]
+    rows = [
+        f"MT\t.\texon\t{start + 1}\t{end}\t.\t{strand}\t.\tParent={name}\n"
+        for name, strand in (("a", "+"), ("b", "-"))
+        for start, end in parts[: 2 if name == "a" else 1]
+    ]
+    gff = tmp_path / "t.gff3"
+    gff.write_text("".join(rows))
+    chrm = ReferenceGenome.open(CHRM)
+    pieces = [chrm.letters(Region("chrM", *part)).decode() for part in parts]
+    joined = {"a": "".join(pieces), "b": pieces[0][::-1].translate(str.maketrans("ACGT", "TGCA"))}
+    own = tmp_path / "own.fa"
+    own.write_text("".join(f">{name}\n{letters}\n" for name, letters in joined.items()))
+    reference = {"store": mammals_store, "genome": CHRM, "transcripts": own}[source]
+    request = replace(REQUEST, reference=reference, transcripts=gff, transcript_part="exon")
+    export_model(run, tmp_path / "toy", request)
+    model = load_model(str(tmp_path / "toy"))
+    assert model.reference_fasta is None
+    assert model.manifest["transcripts"] == {"number": 2, "part": "exon", "bases": 37 * 2 + 25}
+    assert {"transcripts.gff3", "transcripts.fa"} < model.manifest["sha256"].keys()
+    _, fasta = model.transcripts
+    with ReferenceGenome.open(fasta) as found:
+        letters = {
+            n: found.letters(Region(n, 0, size)).decode() for n, size in found.contigs.items()
+        }
+    assert letters == joined
+    with open_context(model, None, TranscriptChoice()) as spliced:
+        assert [spliced.joined(k).decode() for k in range(2)] == [joined["a"], joined["b"]]
+        contig = model.manifest["contigs"][0]
+        assert spliced.genome.letters(Region(contig, *parts[1])).decode() == pieces[1]
+
+
+def test_transcripts_need_a_sequence_that_is_theirs(run, tmp_path):
+    gff = tmp_path / "t.gff3"
+    gff.write_text("chrM\t.\tCDS\t3307\t3400\t.\t+\t0\tParent=a\n")
+    short = tmp_path / "short.fa"
+    short.write_text(">a\nACGT\n")
+    request = replace(REQUEST, transcripts=gff)
+    with pytest.raises(UsageError, match="--fasta"):
+        export_model(run, tmp_path / "toy", request)
+    with pytest.raises(InputError, match="has 4 bases, its parts 94"):
+        export_model(run, tmp_path / "toy", replace(request, reference=short))
+    assert not (tmp_path / "toy").exists()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, counted, shown, shown_path
 from phylotools.io.bases import reverse_complement
 from phylotools.io.contigs import resolve_contigs
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.genome import UNKNOWN_LENGTH, ReferenceGenome
 from phylotools.io.intervals import Intervals, merge_intervals, overlapping
+from phylotools.io.reading_frame import SAMPLE, check_reading_frames
 from phylotools.io.regions import Region
 from phylotools.io.transcripts import CODING, Transcripts, read_transcripts
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("phylotools")
 _MARK = "transcript "
 #: Joined sequences kept, of 100 kb at most each: as many as overlap one place, and more.
 _SEQUENCES_KEPT = 256
+#: Bases of a line of FASTA.
+_LINE = 80
 _WRONG_ASSEMBLY = "give the transcripts of this assembly, or the FASTA of these transcripts"
 
 
@@ -104,25 +107,56 @@ class SplicedGenome(ReferenceGenome):
         self.genome = genome
         self.transcripts = transcripts
 
+    def joined(self, number: int) -> bytes:
+        """Sequence of a transcript by its number, letters A, C, G, T and N."""
+        contig = transcript_contig(self.transcripts.names[number])
+        return self.letters(Region(contig, 0, self.contigs[contig]))
 
-def spliced_genome(genome: ReferenceGenome, path: str, part: str = CODING) -> SplicedGenome:
+
+def spliced_genome(
+    genome: ReferenceGenome,
+    path: str,
+    part: str | None = CODING,
+    *,
+    genetic_code: int | None = None,
+    sample: int | None = SAMPLE,
+) -> SplicedGenome:
     """A genome and the transcripts of a file.
 
     Parameters
     ----------
     genome : ReferenceGenome
+        Or the transcripts' own sequences, each a contig of the transcript's name.
     path : str
         GFF3 or GTF.
     part : str
         As for `read_transcripts`.
+    genetic_code, sample : int, optional
+        As for `check_reading_frames`.
 
     Raises
     ------
     InputError
         If the file is none, or plainly of another assembly.
     """
-    transcripts = placed_transcripts(read_transcripts(path, part), genome)
-    return SplicedGenome(genome, transcripts)
+    transcripts = read_transcripts(path, part)
+    if _are_sequences_of(genome, transcripts):
+        genome = PartialGenome(genome, transcripts)
+    spliced = SplicedGenome(genome, placed_transcripts(transcripts, genome))
+    check_reading_frames(
+        spliced.transcripts,
+        spliced.joined,
+        genome.path,
+        genetic_code=genetic_code,
+        sample=sample,
+    )
+    return spliced
+
+
+def _are_sequences_of(genome: ReferenceGenome, transcripts: Transcripts) -> bool:
+    """Whether the contigs are transcripts, and none is one that transcripts lie on."""
+    is_known = any(name in genome.contigs for name in transcripts.names)
+    return is_known and not resolve_contigs(set(transcripts.contigs), genome.contigs)
 
 
 class _SplicedSource:
@@ -145,11 +179,11 @@ class _SplicedSource:
 
     def _join(self, k: int) -> bytes:
         found = self._transcripts
-        exons = slice(*found.first_exon[k : k + 2].tolist())
-        bounds = zip(
-            found.exon_starts[exons].tolist(), found.exon_ends[exons].tolist(), strict=True
+        contig = found.contigs[k]
+        joined = b"".join(
+            self._genome.letters(Region(contig, start, end))
+            for start, end in found.exons(k).tolist()
         )
-        joined = b"".join(self._genome.letters(Region(found.contigs[k], *each)) for each in bounds)
         return reverse_complement(joined) if found.is_reverse[k] else joined
 
     def close(self) -> None:
@@ -286,3 +320,109 @@ class ExonIndex:
                 first, last = overlapping(self._merged[contig], begins[rows], ends[rows])
                 found[rows] = first < last
         return found
+
+
+class PartialGenome(ReferenceGenome):
+    """The parts of a genome that are known from the joined sequences of transcripts.
+
+    All other letters are N.
+
+    Parameters
+    ----------
+    sequences : ReferenceGenome
+        Its contigs are the transcripts, by their names.
+    transcripts : Transcripts
+
+    Attributes
+    ----------
+    known : RegionSet
+        Where the letters are known.
+
+    Raises
+    ------
+    InputError
+        If a sequence is missing, is not as long as its parts, or disagrees with another one.
+    """
+
+    def __init__(self, sequences: ReferenceGenome, transcripts: Transcripts) -> None:
+        source = _PartialSource(sequences, transcripts)
+        super().__init__(source, sequences.path)
+        self.known = source.known
+
+
+class _PartialSource:
+    """Letters of exons, by their place in the genome."""
+
+    def __init__(self, sequences: ReferenceGenome, transcripts: Transcripts) -> None:
+        self.known = transcripts.regions
+        lengths = transcripts.contig_lengths
+        self.contigs = lengths | {
+            contig: lengths.get(contig, UNKNOWN_LENGTH) for contig in self.known.contigs
+        }
+        self._runs = {
+            contig: [bytearray(b"\0" * (end - start)) for start, end in self.known.on(contig)]
+            for contig in self.known.contigs
+        }
+        for k in range(len(transcripts)):
+            self._put(k, sequences, transcripts)
+
+    def _put(self, k: int, sequences: ReferenceGenome, transcripts: Transcripts) -> None:
+        """Write the letters of a transcript into the runs that its exons lie in."""
+        name, contig = transcripts.names[k], transcripts.contigs[k]
+        exons = transcripts.exons(k)
+        length = int(np.diff(exons).sum())
+        if sequences.contigs.get(name) != length:
+            found = sequences.contigs.get(name)
+            raise InputError(
+                f"has no sequence of transcript {shown(name)}"
+                if found is None
+                else f"transcript {shown(name)} has {found} bases, its parts {length}",
+                path=sequences.path,
+                remedy=f"give the sequences that belong to {shown_path(transcripts.path)}",
+            )
+        letters = sequences.letters(Region(name, 0, length))
+        if transcripts.is_reverse[k]:
+            letters = reverse_complement(letters)
+        at = 0
+        known = self.known.on(contig)
+        for start, end in exons.tolist():
+            part = letters[at : at + end - start]
+            at += end - start
+            row = int(np.searchsorted(known[:, 0], start, side="right")) - 1
+            run, first = self._runs[contig][row], start - int(known[row, 0])
+            there = run[first : first + len(part)]
+            if there.strip(b"\0") and any(
+                a not in (0, b) for a, b in zip(there, part, strict=True)
+            ):
+                raise InputError(
+                    f"transcript {shown(name)} disagrees with an earlier one on {contig}:"
+                    f"{start + 1}-{end}",
+                    path=sequences.path,
+                    remedy=f"give the sequences that belong to {shown_path(transcripts.path)}",
+                )
+            run[first : first + len(part)] = part
+
+    def letters(self, contig: str, start: int, end: int) -> bytes:
+        found = bytearray(b"N" * (end - start))
+        known = self.known.on(contig)
+        for row in range(*overlapping(known, start, end)):
+            low, high = max(start, int(known[row, 0])), min(end, int(known[row, 1]))
+            first = int(known[row, 0])
+            found[low - start : high - start] = self._runs[contig][row][low - first : high - first]
+        return bytes(found)
+
+    def close(self) -> None:
+        pass
+
+
+def packed(spliced: SplicedGenome) -> tuple[str, str]:
+    """Transcripts and their joined sequences as GFF3 and FASTA, which `PartialGenome` takes."""
+    genome = spliced.genome
+    known = {name: n for name, n in genome.contigs.items() if n != UNKNOWN_LENGTH}
+    placed = replace(spliced.transcripts, contig_lengths=known)
+    records = []
+    for k, name in enumerate(placed.names):
+        letters = spliced.joined(k).decode()
+        lines = (letters[at : at + _LINE] for at in range(0, len(letters), _LINE))
+        records.append(f">{name}\n" + "".join(f"{line}\n" for line in lines))
+    return placed.to_gff3(), "".join(records)
