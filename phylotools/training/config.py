@@ -19,8 +19,8 @@ HELD_OUT_FRACTION = 0.1
 #: An upper bound: a virus of 10 kb took 42 epochs, birds of 90 kb 20, until the held-out figure no
 #: longer improved.
 MOST_EPOCHS = 100.0
-#: Evaluations without improvement before the learning rate falls. Twice as many took 1.7 times as
-#: long on a virus for 0.04 nats a column of 46, and brought nothing on birds: docs/training.md.
+#: Evaluations without improvement before the learning rate falls. Twice as many took longer by more
+#: than half on a virus, for 0.04 nats a column of 46: docs/training.md.
 PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
