@@ -185,7 +185,7 @@ def _conclude(
         watch.seconds,
         ""
         if output is None
-        else f"; {output}/ holds metrics.tsv, metrics.json, curves.png and curves.svg",
+        else f"; {output.rstrip('/')}/ holds metrics.tsv, metrics.json, curves.png and curves.svg",
     )
     options.write_summary(
         summary_json,

@@ -365,7 +365,7 @@ def write_store_report(
         logger.warning("%s", warning)
     logger.info(
         "%s/report.html: warnings: %d, notes: %d",
-        folder,
+        folder.rstrip("/"),
         len(summary.warnings),
         len(summary.findings) - len(summary.warnings),
     )

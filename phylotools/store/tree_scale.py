@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
+from phylotools.store.spread import spread_chunks
 
 logger = logging.getLogger("phylotools")
 
@@ -109,6 +108,20 @@ def scale_problem(
     )
 
 
+def store_scale_problem(store: ColumnStore, tree: Tree | None = None) -> ScaleProblem | None:
+    """The `scale_problem` that a sample of a store's columns shows.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    tree : Tree, optional
+        Of the same tips; by default the store's own.
+    """
+    identical, comparable, chance = _sampled_identity(store)
+    tree = store.tree if tree is None else tree
+    return scale_problem(tree, store.reference_species, identical, comparable, chance)
+
+
 def warn_of_scale(
     store: ColumnStore, *, tree: Tree | None = None, name: str | os.PathLike[str] | None = None
 ) -> None:
@@ -122,9 +135,7 @@ def warn_of_scale(
     name : str or PathLike, optional
         What the message calls the store.
     """
-    identical, comparable, chance = _sampled_identity(store)
-    tree = store.tree if tree is None else tree
-    found = scale_problem(tree, store.reference_species, identical, comparable, chance)
+    found = store_scale_problem(store, tree)
     if found is not None:
         where = os.fspath(store.path if name is None else name)
         logger.warning("%s: %s; likely cause: %s; %s", where, *found)
@@ -137,7 +148,7 @@ def _sampled_identity(
     n_species = len(store.species)
     identical, comparable = np.zeros((2, n_species), dtype=np.int64)
     frequencies = np.zeros(4, dtype=np.int64)
-    for region in _spread_chunks(store):
+    for region in spread_chunks(store, _CHUNKS):
         codes = store.bases(region) & np.uint8(schema.CODE_MASK)
         codes = codes[codes[:, store.reference_index] < schema.N]
         own = codes[:, store.reference_index]
@@ -158,23 +169,3 @@ def _is_clock(tree: Tree) -> bool:
     """Whether all tips are equally far from the root."""
     tips = tree.root_distance[tree.tip_nodes]
     return tree.n_tips > 2 and bool(np.ptp(tips) <= _EQUAL * tips.max())
-
-
-def _spread_chunks(store: ColumnStore) -> Iterator[Region]:
-    """Chunks at even steps through the covered positions."""
-    intervals = {contig: store.intervals(contig) for contig in store.contigs}
-    covered = {contig: int(np.diff(own).sum()) for contig, own in intervals.items()}
-    total = sum(covered.values())
-    ranks = (2 * np.arange(_CHUNKS) + 1) * total // (2 * _CHUNKS)
-    before, size = 0, schema.CHUNK_LENGTH
-    for contig, n_covered in covered.items():
-        here = ranks[(ranks >= before) & (ranks < before + n_covered)] - before
-        before += n_covered
-        if not len(here):
-            continue
-        starts, lengths = intervals[contig][:, 0], np.diff(intervals[contig])[:, 0]
-        first = np.cumsum(lengths) - lengths
-        interval = np.searchsorted(first, here, side="right") - 1
-        position = starts[interval] + here - first[interval]
-        for chunk in np.unique(position // size).tolist():
-            yield Region(contig, chunk * size, min((chunk + 1) * size, store.contigs[contig]))

@@ -9,7 +9,6 @@ from small_stores import build_store
 
 from phylotools.cli.main import run
 from phylotools.phylogeny.tree import parse_newick
-from phylotools.store import tree_scale
 from phylotools.store.read import open_store
 from phylotools.store.tree_scale import scale_problem, warn_of_scale
 
@@ -67,16 +66,6 @@ def test_trees_of_another_scale_are_named(store, caplog, kind):
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("x.store: ")
     assert cause in record.getMessage()
-
-
-def test_the_sample_is_spread_over_all_contigs(birds_store, monkeypatch):
-    store = open_store(birds_store)
-    whole = sum(map(len, tree_scale._spread_chunks(store)))
-    monkeypatch.setattr(tree_scale, "_CHUNKS", 4)
-    regions = list(tree_scale._spread_chunks(store))
-    assert len(regions) <= 4
-    assert sum(map(len, regions)) <= whole
-    assert {region.contig for region in regions} == set(store.contigs)
 
 
 TREE = parse_newick("((a:0.1,b:0.2):0.1,(c:0.1,d:0.3):0.2);")
