@@ -185,8 +185,8 @@ def transcript_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _TRANSCRIPT_FILE(_TRANSCRIPT_PART(_GENETIC_CODE(command)))
 
 
-def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of verbs that score in transcripts: a `TranscriptChoice` as `transcripts`."""
+def position_transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs that score positions in transcripts: a `TranscriptChoice`."""
 
     @functools.wraps(command)
     def chosen(
@@ -194,8 +194,8 @@ def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
         transcripts: str | None,
         transcript_part: str,
         genetic_code: int | None,
-        outside_transcripts: Any,
         no_transcripts: bool,
+        outside_transcripts: Any = None,
         **others: Any,
     ) -> Any:
         from phylotools.scoring.context import TranscriptChoice
@@ -207,7 +207,12 @@ def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         return command(*args, transcripts=choice, **others)
 
-    return transcript_file_options(_OUTSIDE_TRANSCRIPTS(_NO_TRANSCRIPTS(chosen)))
+    return transcript_file_options(_NO_TRANSCRIPTS(chosen))
+
+
+def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of verbs that score alleles, which may lie outside transcripts."""
+    return _OUTSIDE_TRANSCRIPTS(position_transcript_options(command))
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
