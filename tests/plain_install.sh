@@ -75,6 +75,7 @@ for substitution in hky gtr mutation-selection; do
     try fit-sites columns.store -r chrM:10500-10600 --substitution $substitution \
         -o $substitution.tsv
 done
+try tree fit columns.store --sample 300 -o fitted.nh --branches branches.tsv --into fitted.store
 try simulate "$tree" --length 500 --substitution mutation-selection -o simulated.maf.gz
 
 try tracks -r chrM:3307-4262 --assembly hg38 -o tracks

@@ -13,8 +13,8 @@ from phylotools.errors import InputError
 from phylotools.io.intervals import flags_of, within
 from phylotools.phylogeny.likelihood import make_plan
 from phylotools.phylogeny.strand_symmetry import StrandTest, compare_strands
-from phylotools.sites.columns import sample_columns
 from phylotools.store import schema
+from phylotools.store.columns import sample_columns
 from phylotools.store.read import ColumnStore, open_store
 from phylotools.store.spread import spread_chunks
 from phylotools.store.tree_scale import ScaleProblem, store_scale_problem

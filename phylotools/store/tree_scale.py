@@ -29,7 +29,11 @@ _EQUAL = 0.01
 FEWEST_COLUMNS = 400
 #: Chunks of columns that are looked at: 65,000 columns, of 447 species in a third of a second.
 _CHUNKS = 32
-_REMEDY = "give a tree whose branch lengths are expected neutral substitutions per site"
+#: Median substitutions per site to the reference beyond which lengths are hardly those: under F81
+#: with equal frequencies two species then agree in 26 % of their bases, and chance makes it 25 %.
+_SATURATED = 3.0
+_UNIT = "give a tree whose branch lengths are expected neutral substitutions per site"
+_REMEDY = f"{_UNIT}; `phylotools tree fit` makes one"
 
 
 class ScaleProblem(NamedTuple):
@@ -93,7 +97,7 @@ def scale_problem(
             cause = "every branch is as long as the others: the tree has no branch lengths"
         elif is_clock:
             cause = "lengths are divergence times: all tips are equally far from the root"
-        elif expected > 3:
+        elif expected > _SATURATED:
             cause = "lengths are times (million years) or in another unit"
     elif low > _MOST_RATIO:
         which, times = "short", low
@@ -139,6 +143,27 @@ def warn_of_scale(
     if found is not None:
         where = os.fspath(store.path if name is None else name)
         logger.warning("%s: %s; likely cause: %s; %s", where, *found)
+
+
+def warn_of_saturation(tree: Tree, reference: str, name: str | os.PathLike[str]) -> None:
+    """Log a warning where a tree alone, without columns, is too long to be in substitutions.
+
+    Parameters
+    ----------
+    tree : Tree
+    reference : str
+        A tip.
+    name : str or PathLike
+        What the message calls the tree.
+    """
+    others = tree.distances_from(reference)[np.array(tree.tips) != reference]
+    if len(others) and np.median(others) > _SATURATED:
+        logger.warning(
+            "%s: the median distance to %s is %.3g substitutions per site: the other species' "
+            "bases will be random; likely cause: lengths are times (million years) or in another "
+            "unit; %s",
+            os.fspath(name), reference, np.median(others), _UNIT,
+        )  # fmt: skip
 
 
 def _sampled_identity(
