@@ -24,7 +24,7 @@ from phylotools.phylogeny.likelihood import (
 from phylotools.phylogeny.site_fit import SitePrior, fit_sites
 from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, SubstitutionModel
-from phylotools.sites.columns import columns_in_order
+from phylotools.store.columns import columns_in_order
 from phylotools.store.read import open_store
 from phylotools.threads import set_threads
 

@@ -88,3 +88,34 @@ def _pruned_store(factory, folder: str, tree: str, alignment: str, kept: set[str
     (place / "tree.nh").write_text(pruned.to_newick())
     build_store(DATA / folder / alignment, place / "tree.nh", place / "store", drop_unknown=True)
     return place / "store"
+
+
+@pytest.fixture
+def odd_store(tmp_path: Path) -> Path:
+    """Two contigs, gaps, an N, lower case, and columns of the reference alone.
+
+    contig b (positions 1-based): 3 A, 4 c, 5 N, 6 T, 7 and 8 of the reference alone, 11 to 14;
+    contig a: 1 to 2.
+    """
+    from small_stores import build_store
+
+    blocks = [
+        ("b", 2, "AcNT", "Ac-T", "GcAN"),
+        ("b", 6, "GG", "--", "NN"),
+        ("b", 10, "TTAC", "TTAC", "TAAC"),
+        ("a", 0, "CA", "CA", "TA"),
+    ]
+    text = ["##maf version=1\n"]
+    for contig, start, *rows in blocks:
+        size = {"a": 5, "b": 20}[contig]
+        text.append("a\n")
+        for species, row in zip("XYZ", rows, strict=True):
+            n_bases = len(row) - row.count("-")
+            name = f"X.{contig}" if species == "X" else f"{species}.chr"
+            length = size if species == "X" else 1000
+            text.append(f"s {name} {start} {n_bases} + {length} {row}\n")
+        text.append("\n")
+    (tmp_path / "odd.maf").write_text("".join(text))
+    (tmp_path / "odd.nh").write_text("((X:0.3,Y:0.2):0.1,Z:0.5);")
+    build_store(tmp_path / "odd.maf", tmp_path / "odd.nh", tmp_path / "odd.store")
+    return tmp_path / "odd.store"

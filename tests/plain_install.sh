@@ -63,6 +63,8 @@ steps = 3
 windows_per_batch = 2
 window_length = 64
 TOML
+try train --init columns.store >init.toml
+try train init.toml --check
 try train train.toml -o run
 try plot training run -o curves
 try model export run -o model --name trained
@@ -75,6 +77,7 @@ for substitution in hky gtr mutation-selection; do
     try fit-sites columns.store -r chrM:10500-10600 --substitution $substitution \
         -o $substitution.tsv
 done
+try tree fit columns.store --sample 300 -o fitted.nh --branches branches.tsv --into fitted.store
 try simulate "$tree" --length 500 --substitution mutation-selection -o simulated.maf.gz
 
 try tracks -r chrM:3307-4262 --assembly hg38 -o tracks

@@ -271,6 +271,41 @@ def test_what_cannot_be_is_one_error(model, call, words: str) -> None:
         call(model)
 
 
+def test_variants_score_in_transcripts_as_annotate_has_them(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    genes = "".join(
+        f"chrM\t.\tCDS\t{start}\t{end}\t.\t{strand}\t0\tParent={name}\n"
+        for name, start, end, strand in (("ND1", 3307, 4262, "+"), ("a;b", 14149, 14673, "-"))
+    )
+    Path("genes.gff3").write_text(genes.replace("a;b", "a%3Bb"))
+    variants = [("chrM", 3308, "T", "C"), ("chrM", 3394, "T", "G"), ("chrM", 3306, "C", "T"),
+                ("chrM", 14200, "T", "C"), ("chrM", 3308, "T", "<DEL>")]  # fmt: skip
+    body = "".join(f"{c}\t{p}\t.\t{r}\t{a}\t.\t.\t.\n" for c, p, r, a in variants)
+    Path("v.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + body
+    )
+    options = ["--transcripts", "genes.gff3", "--outside-transcripts", "skip"]
+    assert run(["annotate", "v.vcf", "-o", "out.vcf", "-q", "-@", "1", *options]) == 0
+    scores = phylotools.score_variants(
+        model, variants, transcripts=Path("genes.gff3"), outside_transcripts="skip"
+    )
+    assert scores.transcript is not None
+    for k, line in enumerate(x for x in Path("out.vcf").read_text().splitlines() if x[0] != "#"):
+        info = dict(entry.split("=") for entry in line.split("\t")[7].split(";"))
+        assert info["PHYLOGPN_STATUS"] == scores.status[k]
+        named = scores.transcript[k] or "."
+        assert info["PHYLOGPN_TRANSCRIPT"] == named.replace(";", "%3B")
+        text = info["PHYLOGPN_LLR"]
+        assert (text == ".") == bool(np.isnan(scores.llr[k]))
+        assert text == "." or float(text) == pytest.approx(scores.llr[k], abs=6e-5)
+    assert scores.transcript == ["ND1" if k < 2 else "a;b" if k == 3 else "" for k in range(5)]
+    assert scores.to_dict()["transcript"] == scores.transcript
+    plain = phylotools.score_variants(model, variants, transcripts=False)
+    assert plain.transcript is None
+    # ND1 begins there: in the genome the bases before it are seen, in the transcript they are not.
+    assert scores.llr[0] != pytest.approx(plain.llr[0], abs=1e-3)
+
+
 def test_the_examples_of_the_guide_run(capsys) -> None:
     text = (ROOT / "docs" / "python.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)

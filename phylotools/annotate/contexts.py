@@ -18,7 +18,6 @@ from phylotools.annotate.judging import SiteFlags
 from phylotools.io.bases import reverse_complement
 from phylotools.io.spliced import ExonIndex, SplicedGenome, transcript_contig
 from phylotools.io.vcf.alleles import Status, trim
-from phylotools.io.vcf.text import info_value
 from phylotools.phylogeny.change_scores import SiteTerms
 
 #: Decimals by which contexts are compared, those that are written: which of two equal contexts is
@@ -327,11 +326,6 @@ class _ContextBuilder:
         found = np.full(n_contexts, -1, dtype=np.int64)
         found[term_contexts[is_first]] = np.flatnonzero(is_first)
         return found
-
-
-def transcript_text(name: str) -> bytes:
-    """The name of a transcript as INFO has it."""
-    return info_value(name)
 
 
 def worst_kept(judged: JudgedBatch, scores: NDArray[np.float64]) -> JudgedBatch:

@@ -104,6 +104,13 @@ class ScoreTracks(Closing):
                 remedy="give that model with --model, or make them with this one "
                 "(`phylotools tracks`)",
             )
+        if record.get("transcripts") is not None:
+            raise InputError(
+                f"its scores are the worst of transcripts ({record['transcripts']}), not those of "
+                "the genome",
+                path=folder,
+                remedy="make others (`phylotools tracks --no-transcripts`), or leave out --scores",
+            )
         if not isinstance(record.get("scores"), dict):
             raise InputError(
                 "was made when an LLR meant something else under this substitution model",

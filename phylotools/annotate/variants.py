@@ -11,12 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.annotate.allele_scores import AlleleScorer, BatchScores
-from phylotools.annotate.contexts import ContextFinder, transcript_text, worst_kept
+from phylotools.annotate.contexts import ContextFinder, worst_kept
 from phylotools.annotate.fields import InfoFields
 from phylotools.annotate.haplotypes import HaplotypeLayout
 from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
@@ -30,7 +31,13 @@ from phylotools.io.spliced import SplicedGenome
 from phylotools.io.vcf.alleles import SCORED_STATUSES, Status
 from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.regions import RegionFilter
-from phylotools.io.vcf.text import VcfHeader, info_keys_pattern, remove_entries, with_entry
+from phylotools.io.vcf.text import (
+    VcfHeader,
+    info_keys_pattern,
+    info_value,
+    remove_entries,
+    with_entry,
+)
 from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.reference import AssemblyCheck, ContigNames
 from phylotools.scoring.scorer import Scorer
@@ -143,7 +150,7 @@ class VariantAnnotator:
             haplotypes=HaplotypeLayout(genome) if score_indels else None,
         )
         self._contexts: ContextFinder | None = None
-        self._transcript_texts: list[bytes] = []
+        self._transcripts: tuple[str, ...] = ()
         if spliced is not None:
             self._contexts = ContextFinder(
                 spliced,
@@ -151,7 +158,7 @@ class VariantAnnotator:
                 scores_outside=scores_outside,
                 haplotypes=score_indels,
             )
-            self._transcript_texts = [transcript_text(name) for name in spliced.transcripts.names]
+            self._transcripts = spliced.transcripts.names
         if CALIBRATED in fields.scores:
             _ = scorer.model.calibration  # There must be one, which is said before the work.
         self._default = fields.scores.index(fields.default_score)
@@ -242,9 +249,17 @@ class VariantAnnotator:
         default, llr = scores.scores[self._default], scores.scores[0]
         return worst_kept(judged, np.where(np.isnan(default), llr, default))
 
-    def transcript(self, number: int) -> str:
-        """Name of a transcript by its number in a batch; empty for none."""
-        return self._transcript_texts[number].decode() if number >= 0 else ""
+    @cached_property
+    def _transcript_texts(self) -> list[bytes]:
+        """Names of the transcripts as INFO has them, and what stands for none."""
+        return [*map(info_value, self._transcripts), b"."]
+
+    def transcripts_of(self, judged: JudgedBatch) -> list[str] | None:
+        """Name of each allele's transcript, empty for none; None where none were asked for."""
+        if judged.transcripts is None:
+            return None
+        names = (*self._transcripts, "")
+        return [names[number] for number in judged.transcripts.tolist()]
 
     def write(self, judged: JudgedBatch, scores: BatchScores) -> AnnotatedBatch:
         """The lines of a batch with its numbers."""
@@ -313,7 +328,7 @@ class VariantAnnotator:
         """The records with the transcripts that their scores are from."""
         if judged.transcripts is None:
             return records
-        texts = [*self._transcript_texts, b"."]
+        texts = self._transcript_texts
         names = [texts[number] for number in judged.transcripts.tolist()]
         bounds = itertools.pairwise(judged.first_outcome.tolist())
         key = self._transcript_key + b"="

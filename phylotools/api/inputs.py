@@ -21,6 +21,7 @@ from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import Model
+from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.scoring.scorer import TILE_LENGTH
 
 T = TypeVar("T")
@@ -185,21 +186,20 @@ def require_model(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def reference_genome(model: Model, fasta: Reference | None) -> Iterator[ReferenceGenome]:
-    """The genome named, or the model's own.
+def reference_genome(
+    model: Model, fasta: Reference | None, choice: TranscriptChoice | None = None
+) -> Iterator[ReferenceGenome]:
+    """The genome named, or the model's own; with transcripts, where they are chosen.
 
     Raises
     ------
     InputError
         If there is neither, or it cannot be read.
     """
-    if isinstance(fasta, ReferenceGenome):
-        yield fasta
-        return
-    if not isinstance(fasta, str | os.PathLike | None):
+    if not isinstance(fasta, ReferenceGenome | str | os.PathLike | None):
         raise UsageError(f"fasta must be a path or a ReferenceGenome, not a {type(fasta).__name__}")
-    path = None if fasta is None else os.fspath(fasta)
-    with ReferenceGenome.open(model.choose_reference(path)) as genome:
+    named = fasta if isinstance(fasta, ReferenceGenome | None) else os.fspath(fasta)
+    with open_context(model, named, choice or TranscriptChoice(is_off=True)) as genome:
         yield genome
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,11 @@ from phylotools.api.inputs import (
 )
 from phylotools.errors import UsageError
 from phylotools.io.delimited import VariantColumns, parse_variant
+from phylotools.io.transcripts import CODING
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.phylogeny.score_meaning import LLR, score_key
+from phylotools.scoring.context import TranscriptChoice
 from phylotools.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class VariantScores:
         Of the site at `pos`; NaN where it was not scored.
     default_score : str
         Name of the model's default score: the one to take where nothing speaks for another.
+    transcript : list of str, optional
+        Where variants were scored in transcripts: the one whose score it is, empty for none.
     """
 
     scores: dict[str, NDArray[np.float64]]
@@ -59,6 +64,7 @@ class VariantScores:
     rate: NDArray[np.float64]
     entropy: NDArray[np.float64]
     default_score: str = LLR
+    transcript: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.status)
@@ -75,7 +81,9 @@ class VariantScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Columns, as ``pandas.DataFrame`` takes them."""
-        sites = {"status": self.status, "rate": self.rate, "entropy": self.entropy}
+        sites: dict[str, Any] = {"status": self.status, "rate": self.rate, "entropy": self.entropy}
+        if self.transcript is not None:
+            sites["transcript"] = self.transcript
         others = {score_key(name): found for name, found in self.scores.items() if name != LLR}
         return {LLR: self.llr, **sites, **others}
 
@@ -86,6 +94,10 @@ def score_variants(
     *,
     scores: Sequence[str] = (),
     fasta: Reference | None = None,
+    transcripts: str | os.PathLike[str] | Literal[False] | None = None,
+    transcript_part: str = CODING,
+    genetic_code: int | None = None,
+    outside_transcripts: Literal["skip", "genome"] | None = None,
     threads: int | None = None,
     batch_size: int | None = None,
     precision: str = "auto",
@@ -104,6 +116,11 @@ def score_variants(
         Scores beside the LLR and the model's default one, by the names of `annotate --score`.
     fasta : path or ReferenceGenome, optional
         By default the model's own reference.
+    transcripts : path or False, optional
+        GFF3 or GTF of transcripts to score in. By default those that the model carries, if it
+        does; False for the genome in any case.
+    transcript_part, genetic_code, outside_transcripts
+        As for `phylotools annotate`.
     threads, batch_size, precision
         As for `phylotools annotate`.
 
@@ -117,11 +134,18 @@ def score_variants(
     require_model(model)
     asked = (scores,) if isinstance(scores, str) else tuple(scores)
     fields = InfoFields(substitution=model.mutation_process.substitution, asked=asked)
+    choice = TranscriptChoice(
+        None if transcripts in (None, False) else os.fspath(transcripts),  # type: ignore[arg-type]
+        transcript_part,
+        genetic_code,
+        outside_transcripts,
+        is_off=transcripts is False,
+    )
     lines = list(_lines(_rows(variants)))
     if not lines:
         raise UsageError("no variant was given")
     parts: list[VariantScores] = []
-    with reference_genome(model, fasta) as genome:
+    with reference_genome(model, fasta, choice) as genome:
         annotator = VariantAnnotator(
             Scorer(model, genome, threads=threads, batch_size=batch_size, precision=precision),
             _HEADER,
@@ -129,10 +153,12 @@ def score_variants(
             fields=fields,
             training_regions=model.training_regions,
             advice="give the reference that they belong to as fasta=",
+            scores_outside=choice.scores_outside(model),
         )
         for begin in range(0, len(lines), _BATCH):
             judged = annotator.judge(LineBlock(b"".join(lines[begin : begin + _BATCH]), begin + 1))
             found = annotator.score(judged)
+            judged = annotator.worst_kept(judged, found)
             values = [_chosen(row, judged.score_rows) for row in found.scores]
             parts.append(
                 VariantScores(
@@ -140,6 +166,7 @@ def score_variants(
                     [str(STATUSES[code]) for code in judged.statuses.tolist()],
                     _chosen(found.rate, judged.sites),
                     _chosen(found.entropy, judged.sites),
+                    transcript=annotator.transcripts_of(judged),
                 )
             )
         annotator.finish()
@@ -149,6 +176,9 @@ def score_variants(
         np.concatenate([part.rate for part in parts]),
         np.concatenate([part.entropy for part in parts]),
         fields.default_score,
+        [name for part in parts for name in part.transcript or ()]
+        if choice.applies_to(model)
+        else None,
     )
 
 

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     "to compare scores [default: the default score that each file names].",
 )
 @click.option("--class-column", metavar="NAME", help="Also compare within each of its values.")
+@click.option(
+    "--types",
+    type=click.Choice(["two", "six", "twelve"]),
+    help="Also compare within types of mutation: transitions and transversions, six types by the "
+    "pyrimidine of the pair, or twelve.",
+)
 @options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @options.regions_file_option(help="Only variants in these regions.")
 @options.contig_aliases_option
@@ -65,6 +71,7 @@ def evaluate_command(
     negative: tuple[str, ...],
     scores: tuple[str, ...],
     class_column: str | None,
+    types: str | None,
     regions: tuple[str, ...],
     regions_file: str | None,
     where: tuple[str, ...],
@@ -85,6 +92,9 @@ def evaluate_command(
     phylotools evaluate scored.vcf.gz --labels clinvar.vcf.gz --label-column CLNSIG \\
         --positive Pathogenic,Likely_pathogenic --negative Benign,Likely_benign \\
         --score PHYLOGPN_LLR --score phyloP --class-column GENE -o result
+
+    Beside each pooled figure stands what a ranking by class or by type of mutation alone reaches,
+    and how scores rank variants of one class and of one type.
     """
     from phylotools.evaluate.comparison import evaluate
     from phylotools.evaluate.report import REPORT
@@ -114,7 +124,7 @@ def evaluate_command(
     )
     data = join_tables(question)
     question = replace(question, scores=data.columns)
-    evaluation = evaluate(data, replicates=bootstrap, seed=seed)
+    evaluation = evaluate(data, types=types, replicates=bootstrap, seed=seed)
     _show(evaluation)
     if output is not None:
         _write(output, evaluation, question, force)
@@ -185,7 +195,7 @@ def _conclude(
         watch.seconds,
         ""
         if output is None
-        else f"; {output}/ holds metrics.tsv, metrics.json, curves.png and curves.svg",
+        else f"; {output.rstrip('/')}/ holds metrics.tsv, metrics.json, curves.png and curves.svg",
     )
     options.write_summary(
         summary_json,

@@ -190,8 +190,8 @@ def transcript_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _TRANSCRIPT_FILE(_TRANSCRIPT_PART(_GENETIC_CODE(command)))
 
 
-def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of verbs that score in transcripts: a `TranscriptChoice` as `transcripts`."""
+def position_transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs that score positions in transcripts: a `TranscriptChoice`."""
 
     @functools.wraps(command)
     def chosen(
@@ -199,8 +199,8 @@ def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
         transcripts: str | None,
         transcript_part: str,
         genetic_code: int | None,
-        outside_transcripts: Any,
         no_transcripts: bool,
+        outside_transcripts: Any = None,
         **others: Any,
     ) -> Any:
         from phylotools.scoring.context import TranscriptChoice
@@ -212,7 +212,12 @@ def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         return command(*args, transcripts=choice, **others)
 
-    return transcript_file_options(_OUTSIDE_TRANSCRIPTS(_NO_TRANSCRIPTS(chosen)))
+    return transcript_file_options(_NO_TRANSCRIPTS(chosen))
+
+
+def transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of verbs that score alleles, which may lie outside transcripts."""
+    return _OUTSIDE_TRANSCRIPTS(position_transcript_options(command))
 
 
 def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -370,7 +375,7 @@ def write_store_report(
         logger.warning("%s", warning)
     logger.info(
         "%s/report.html: warnings: %d, notes: %d",
-        folder,
+        folder.rstrip("/"),
         len(summary.warnings),
         len(summary.findings) - len(summary.warnings),
     )

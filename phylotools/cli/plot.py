@@ -29,7 +29,9 @@ _scored_options = options.together(
         "--tag", default="PHYLOGPN", show_default=True, help="Prefix of the INFO fields of scores."
     ),
     click.option(
-        "--score", metavar="NAME", help="Column of scores [default: TAG_LLR, or llr of a table]."
+        "--score",
+        metavar="NAME",
+        help="Column of scores [default: the default score that the header names, else TAG_LLR].",
     ),
     click.option(
         "--where", multiple=True, metavar="COLUMN=V[,V]", help="Only alleles with such a value."

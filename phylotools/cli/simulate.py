@@ -122,6 +122,7 @@ def simulate_command(
     from phylotools.simulate.outputs import refuse_outputs
     from phylotools.simulate.run import SimulationOutputs, simulate_alignment
     from phylotools.store.tree_file import read_tree
+    from phylotools.store.tree_scale import warn_of_saturation
     from phylotools.threads import n_cores
 
     if seed < 0:
@@ -137,6 +138,7 @@ def simulate_command(
     parsed = read_tree(tree)
     with contextlib.ExitStack() as stack:
         source, reference = _sources(stack, given, parsed.tips, seed, threads)
+        warn_of_saturation(parsed, reference, tree)
         total = sum(map(len, source.regions))
         progress = stack.enter_context(Progress("columns", total))
         summary = simulate_alignment(

@@ -34,6 +34,7 @@ _track_options = options.together(
         "[default: all, those of the scores written among them].",
     ),
     options.score_option,
+    options.position_transcript_options,
     click.option(
         "--snv-table/--no-snv-table",
         default=True,
@@ -91,7 +92,10 @@ def tracks_command(
 
     work = work or work_beside(output)
     options.check_summary(
-        summary_json, force=force, inputs=[fasta, chosen.regions_file], output=output
+        summary_json,
+        force=force,
+        inputs=[fasta, chosen.regions_file, chosen.transcripts.path],
+        output=output,
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder

@@ -9,8 +9,16 @@ from phylotools.cli.progress import Progress
 
 
 @click.command(name="train")
-@click.argument("config", metavar="CONFIG.toml", type=click.Path())
-@options.output_option(help="Folder of the run.")
+@click.argument(
+    "inputs", metavar="CONFIG.toml | STORE...", nargs=-1, required=True, type=click.Path()
+)
+@options.output_option(help="Folder of the run; with --init the file to write [default: stdout].")
+@click.option(
+    "--init",
+    "is_init",
+    is_flag=True,
+    help="Train nothing: write a configuration for these column stores, with its reasons.",
+)
 @click.option("--check", is_flag=True, help="Check configuration and stores, train nothing.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option(
@@ -18,7 +26,9 @@ from phylotools.cli.progress import Progress
     is_flag=True,
     help="Train a complete run on; the configuration may differ in its length and patience alone.",
 )
-@click.option("--force", is_flag=True, help="Delete the run in the folder and start anew.")
+@click.option(
+    "--force", is_flag=True, help="Delete the run (or file) that is there and start anew."
+)
 @options.threads_option(
     help="CPU threads [default: one for the network, every core for the likelihood]."
 )
@@ -26,8 +36,9 @@ from phylotools.cli.progress import Progress
 @options.summary_option
 @options.logging_options
 def train_command(
-    config: str,
+    inputs: tuple[str, ...],
     output: str | None,
+    is_init: bool,
     check: bool,
     resume: bool,
     extend: bool,
@@ -43,11 +54,21 @@ def train_command(
     --resume goes on from the last checkpoint to the same losses. Training ends when held-out
     columns are no longer predicted better, and keeps the best weights. `phylotools model export`
     makes the model.
+
+    \b
+    phylotools train --init columns.store > model.toml
+    phylotools train model.toml -o run/
     """
     from pathlib import Path
 
     from phylotools.training.config_file import read_config
 
+    if is_init:
+        if check or resume or extend:
+            raise click.UsageError("--init excludes --check, --resume and --extend")
+        _write_configuration(inputs, output or "-", force, threads, summary_json)
+        return
+    config = _only_configuration(inputs)
     goes_on = resume or extend
     options.check_summary(summary_json, force=force or goes_on, inputs=[config], output=output)
     settings = read_config(config)
@@ -91,3 +112,57 @@ def train_command(
             "warnings": list(progress.warnings.values()),
         },
     )
+
+
+def _only_configuration(inputs: tuple[str, ...]) -> str:
+    """The configuration that was given, and nothing else.
+
+    Raises
+    ------
+    UsageError
+    """
+    import os
+
+    from phylotools.errors import UsageError
+
+    remedy = "`phylotools train --init STORE...` writes a configuration for column stores"
+    if len(inputs) > 1:
+        raise UsageError(f"give one configuration, not {len(inputs)} files; {remedy}")
+    if os.path.isdir(inputs[0]):
+        raise UsageError(f"{inputs[0]} is a folder and no configuration; {remedy}")
+    return inputs[0]
+
+
+def _write_configuration(
+    stores: tuple[str, ...],
+    output: str,
+    force: bool,
+    threads: int | None,
+    summary_json: str | None,
+) -> None:
+    """Write the configuration that stores want, to a file or stdout.
+
+    A file on stdout is taken to end in the working folder, as by ``> model.toml``.
+    """
+    import tomllib
+    from pathlib import Path
+
+    from phylotools.io.files import open_text_output, refuse_existing_file, refuse_same_file
+    from phylotools.proposal.document import propose_configuration
+    from phylotools.training.loop import set_threads
+
+    watch = options.Stopwatch()
+    if output != "-":
+        refuse_same_file(output, stores)
+        refuse_existing_file(output, force)
+    options.check_summary(summary_json, force=force, inputs=stores, output=output)
+    set_threads(threads)
+    text = propose_configuration(stores, Path() if output == "-" else Path(output).parent)
+    with open_text_output(output, force=force) as handle:
+        handle.write(text.encode())
+    where = "" if output == "-" else f" to {output}"
+    options.logger.info(
+        "wrote a configuration%s in %.1f s: read it, then 'phylotools train CONFIG.toml --check'",
+        where, watch.seconds,
+    )  # fmt: skip
+    options.write_summary(summary_json, {"stores": list(stores), "chosen": tomllib.loads(text)})

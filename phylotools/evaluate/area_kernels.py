@@ -77,6 +77,46 @@ def weighted_areas(ranked: RankedVariants, weights: NDArray[np.uint8]) -> tuple[
 
 
 @compiled
+def weighted_area_within(
+    ranked: RankedVariants, ends_stratum: NDArray[np.bool_], weights: NDArray[np.uint8]
+) -> float:
+    """AUROC over pairs of the same stratum, where each variant counts as often as its site.
+
+    Parameters
+    ----------
+    ranked : RankedVariants
+        Stratum by stratum; a tie ends with its stratum at the latest.
+    ends_stratum : bool[M]
+        Whether the next variant is of another stratum.
+    weights : uint8[n_sites]
+
+    Returns
+    -------
+    float
+        The chance that a positive ranks above a negative of its stratum, ties counting one half;
+        NaN where no stratum has both.
+    """
+    hits = 0
+    misses = 0
+    hits_before = 0
+    misses_before = 0
+    twice_area = 0.0
+    n_pairs = 0.0
+    for i in range(len(ranked.sites)):
+        weight = np.int64(weights[ranked.sites[i]])
+        hit = weight * ranked.positive[i]
+        hits += hit
+        misses += weight - hit
+        if ranked.ends_tie[i]:
+            twice_area += float(misses - misses_before) * float(hits + hits_before)
+            hits_before, misses_before = hits, misses
+        if ends_stratum[i]:
+            n_pairs += float(hits) * float(misses)
+            hits = misses = hits_before = misses_before = 0
+    return twice_area / 2 / n_pairs if n_pairs else math.nan
+
+
+@compiled
 def draw_sites(seed: np.uint64, bounds: NDArray[np.int64], weights: NDArray[np.uint8]) -> None:
     """Draw as many sites as there are, with replacement, within each stratum.
 
@@ -131,3 +171,31 @@ def resampled_areas(
         draw_sites(seeds[replicate], bounds, weights)
         for k in range(len(rankings)):
             areas[replicate, k] = weighted_areas(rankings[k], weights)
+
+
+@compiled
+def resampled_areas_within(
+    rankings: tuple[RankedVariants, ...],
+    ends_stratum: NDArray[np.bool_],
+    seeds: NDArray[np.uint64],
+    bounds: NDArray[np.int64],
+    areas: NDArray[np.float64],
+) -> None:
+    """`weighted_area_within` of every score in bootstrap replicates, which draw whole sites.
+
+    Parameters
+    ----------
+    rankings : tuple of RankedVariants, length K
+        Of the same variants, one for each score.
+    ends_stratum : bool[M]
+    seeds : uint64[R]
+        One for each replicate; every score sees the same draw.
+    bounds : int64[n_strata + 1]
+        As for `draw_sites`.
+    areas : float64[R, K], written
+    """
+    weights = np.empty(bounds[-1], dtype=np.uint8)
+    for replicate in range(len(seeds)):
+        draw_sites(seeds[replicate], bounds, weights)
+        for k in range(len(rankings)):
+            areas[replicate, k] = weighted_area_within(rankings[k], ends_stratum, weights)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.evaluate.area_kernels import RankedVariants, resampled_areas, weighted_areas
+from phylotools.evaluate.area_kernels import (
+    RankedVariants,
+    resampled_areas,
+    resampled_areas_within,
+    weighted_area_within,
+    weighted_areas,
+)
 from phylotools.threads import map_in_threads
 
 #: Below this many sites of either class a percentile interval would understate the uncertainty.
@@ -59,6 +65,8 @@ class Comparison:
         Sites that carry at least one such variant; a site may count in both.
     metrics : tuple of ScoreMetrics
         In the order of the scores.
+    baselines : dict of str to ScoreMetrics
+        Of rankings that know no score, by what they rank by.
     """
 
     n_positive: int
@@ -66,6 +74,7 @@ class Comparison:
     n_positive_sites: int
     n_negative_sites: int
     metrics: tuple[ScoreMetrics, ...]
+    baselines: dict[str, ScoreMetrics] = field(default_factory=dict)
 
     @property
     def prevalence(self) -> float:
@@ -147,6 +156,69 @@ def compare_scores(
         replicates = 0
     drawn = _resample(rankings, bounds, replicates, seed)
     return Comparison(n_positive, n_negative, *site_counts, _estimates(areas, drawn))
+
+
+def compare_within(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    sites: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    *,
+    replicates: int = 2000,
+    seed: int | list[int] = 1,
+) -> Comparison:
+    """Compare scores by how they rank variants of the same stratum.
+
+    The AUROC is over pairs of a positive and a negative of one stratum, the mean of those within
+    strata weighted by their numbers of such pairs: what strata differ in cannot help it. There is
+    no AUPRC.
+
+    Parameters
+    ----------
+    scores, positive, sites, replicates, seed
+        As for `compare_scores`.
+    strata : int64[M]
+        Equal for variants of one stratum.
+    """
+    sites, bounds = _by_stratum(positive, sites)
+    n_positive = int(np.count_nonzero(positive))
+    only_positive, only_negative, both = np.diff(bounds).tolist()
+    site_counts = only_positive + both, only_negative + both
+    order = np.argsort(strata, kind="stable")
+    ends = np.append(np.diff(strata[order]) != 0, len(order) > 0)[: len(order)]
+    rankings = tuple(_rank_within(row, positive, sites, strata, ends) for row in scores)
+    once = np.ones(bounds[-1], dtype=np.uint8)
+    areas = np.array([weighted_area_within(ranking, ends, once) for ranking in rankings])
+    if min(site_counts) < MIN_SITES_FOR_INTERVAL:
+        replicates = 0
+    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64).astype(np.uint64)
+    drawn = np.empty((replicates, len(rankings)))
+
+    def run_block(begin: int) -> None:
+        block = slice(begin, begin + _BLOCK)
+        resampled_areas_within(rankings, ends, seeds[block], bounds, drawn[block])
+
+    map_in_threads(run_block, range(0, replicates, _BLOCK))
+    nothing = np.full((*drawn.shape, 1), np.nan)
+    metrics = _estimates(
+        np.stack([areas, np.full_like(areas, np.nan)], axis=1),
+        np.concatenate([drawn[..., None], nothing], axis=2),
+    )
+    return Comparison(n_positive, len(positive) - n_positive, *site_counts, metrics)
+
+
+def _rank_within(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    sites: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    ends_stratum: NDArray[np.bool_],
+) -> RankedVariants:
+    """Sort variants by stratum, then by descending score."""
+    order = np.lexsort((-scores, strata))
+    ordered = scores[order]
+    ends_tie = np.append(ordered[1:] != ordered[:-1], True)[: len(scores)] | ends_stratum
+    return RankedVariants(sites[order].astype(np.int32), positive[order], ends_tie)
 
 
 def _by_stratum(

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from phylotools.evaluate.comparison import OVERALL, Evaluation
 from phylotools.evaluate.metrics import Comparison, Estimate, ScoreMetrics
@@ -34,17 +34,17 @@ def table_rows(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str,
     """Header and rows of the table for people, one row per class and score."""
     rows: list[tuple[str, ...]] = [
         (
-            (OVERALL if name is None else name) if score is evaluation.scores[0] else "",
-            score.name,
-            _positive_side(score),
-            f"{comparison.n_positive:,}",
-            f"{comparison.n_negative:,}",
-            _estimate_text(metrics.auroc),
-            _estimate_text(metrics.auprc),
-            _number_text(comparison.prevalence),
-            _estimate_text(metrics.auroc_difference, signed=True),
+            row.name if row.is_first else "",
+            row.score,
+            row.side or "",
+            f"{row.comparison.n_positive:,}",
+            f"{row.comparison.n_negative:,}",
+            _estimate_text(row.metrics.auroc),
+            "" if row.level == "within" else _estimate_text(row.metrics.auprc),
+            _number_text(row.comparison.prevalence),
+            _estimate_text(row.metrics.auroc_difference, signed=True),
         )
-        for name, comparison, score, metrics in _by_class_and_score(evaluation)
+        for row in _rows(evaluation)
     ]
     return _TABLE_COLUMNS, rows
 
@@ -110,13 +110,48 @@ def write_report(folder: Path, evaluation: Evaluation, record: RunRecord) -> lis
     return list(REPORT)
 
 
-def _by_class_and_score(
-    evaluation: Evaluation,
-) -> Iterator[tuple[str | None, Comparison, ScoreColumn, ScoreMetrics]]:
-    """Every score overall (None), then in each class."""
-    for name, comparison in [(None, evaluation.overall), *evaluation.by_class.items()]:
-        for score, metrics in zip(evaluation.scores, comparison.metrics, strict=True):
-            yield name, comparison, score, metrics
+class _Row(NamedTuple):
+    """A score, or a ranking that knows none, on some variants.
+
+    Attributes
+    ----------
+    level : str
+        ``overall``, ``within`` (pairs of the same kind), ``class`` or ``type``.
+    name : str
+        Of the class or type.
+    is_first : bool
+        Of its level and name.
+    score : str
+    side : str or None
+        Which of its values point to the positives; None of what is no score.
+    """
+
+    level: str
+    name: str
+    is_first: bool
+    score: str
+    side: str | None
+    comparison: Comparison
+    metrics: ScoreMetrics
+
+
+def _rows(evaluation: Evaluation) -> Iterator[_Row]:
+    """Every score overall, among variants of one kind, then in each class and type."""
+    levels = [
+        ("overall", {OVERALL: evaluation.overall}),
+        ("within", {f"within {kind}": found for kind, found in evaluation.within.items()}),
+        # A class of the file may itself be called "all".
+        ("class", evaluation.by_class),
+        ("type", evaluation.by_type),
+    ]
+    for level, comparisons in levels:
+        for name, found in comparisons.items():
+            for index, metrics in enumerate(found.metrics):
+                score = evaluation.scores[index]
+                side = _positive_side(score)
+                yield _Row(level, name, not index, score.name, side, found, metrics)
+            for baseline, metrics in found.baselines.items():
+                yield _Row(level, name, False, f"({baseline})", None, found, metrics)
 
 
 def _positive_side(score: ScoreColumn) -> str:
@@ -126,22 +161,21 @@ def _positive_side(score: ScoreColumn) -> str:
 def _records(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [
         {
-            # A class of the file may itself be called "all".
-            "level": "overall" if name is None else "class",
-            "class": OVERALL if name is None else name,
-            "score": score.name,
-            "positive_at": _positive_side(score),
-            "n_positive": comparison.n_positive,
-            "n_negative": comparison.n_negative,
-            "n_positive_sites": comparison.n_positive_sites,
-            "n_negative_sites": comparison.n_negative_sites,
-            "prevalence": comparison.prevalence,
-            **_named("auroc", metrics.auroc),
-            **_named("auprc", metrics.auprc),
-            **_named("auroc_difference", metrics.auroc_difference),
-            **_named("auprc_difference", metrics.auprc_difference),
+            "level": row.level,
+            "class": row.name,
+            "score": row.score,
+            "positive_at": row.side or "",
+            "n_positive": row.comparison.n_positive,
+            "n_negative": row.comparison.n_negative,
+            "n_positive_sites": row.comparison.n_positive_sites,
+            "n_negative_sites": row.comparison.n_negative_sites,
+            "prevalence": row.comparison.prevalence,
+            **_named("auroc", row.metrics.auroc),
+            **_named("auprc", row.metrics.auprc),
+            **_named("auroc_difference", row.metrics.auroc_difference),
+            **_named("auprc_difference", row.metrics.auprc_difference),
         }
-        for name, comparison, score, metrics in _by_class_and_score(evaluation)
+        for row in _rows(evaluation)
     ]
 
 

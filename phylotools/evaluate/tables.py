@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from array import array
 from collections import Counter
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.default_score import default_columns
+from phylotools.evaluate.mutation_types import mutation_type
 from phylotools.evaluate.selection import (
     MAX_LISTED,
     Question,
@@ -71,6 +73,8 @@ class LabelledScores:
         Equal for variants that begin at the same position.
     classes : tuple of str or None
         Class of each variant, ``.`` where it has none; None without a class column.
+    types : tuple of str
+        `mutation_type` of each variant.
     lacking : dict
         Name of each score -> number of labelled variants without it.
     counts : dict
@@ -82,6 +86,7 @@ class LabelledScores:
     positive: NDArray[np.bool_]
     sites: NDArray[np.int64]
     classes: tuple[str, ...] | None
+    types: tuple[str, ...]
     lacking: dict[str, int]
     counts: dict[str, int]
 
@@ -170,6 +175,7 @@ class _Rows:
     index: dict[str, dict[tuple[int, str, str], int]] = field(default_factory=dict)
     contig_indices: array[int] = field(default_factory=lambda: array("l"))
     positions: array[int] = field(default_factory=lambda: array("q"))
+    types: list[str] = field(default_factory=list)
     verdicts: bytearray = field(default_factory=bytearray)
     values: Counter[str] = field(default_factory=Counter)
     outside_regions: int = 0
@@ -266,8 +272,9 @@ class _Rows:
         site_keys = (contigs.astype(np.int64) << 40) + np.frombuffer(self.positions, dtype=np.int64)
         sites = np.unique(site_keys[complete], return_inverse=True)[1].astype(np.int64)
         columns = self.question.scores
+        types = tuple(self.types[row] for row in np.flatnonzero(complete))
         return LabelledScores(
-            columns, scores[:, complete], positive, sites, classes, lacking, counts
+            columns, scores[:, complete], positive, sites, classes, types, lacking, counts
         )
 
     def _verdict(self, text: str) -> int | None:
@@ -287,6 +294,8 @@ class _Rows:
         self.verdicts.append(verdict)
         self.contig_indices.append(len(self.index) - 1)
         self.positions.append(allele.position)
+        # One string object a type, however many variants it has.
+        self.types.append(sys.intern(mutation_type(allele.ref, allele.alt)))
         for column in self.scores:
             column.append(math.nan)
         for attribute in self.attributes:

@@ -163,18 +163,30 @@ class ByteNet(nn.Module):
             x = block(x)
         return self.norm(x)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Theta of every position.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, shape (B, L + receptive_field - 1)
+        wanted : Tensor of int64, shape (B, 2), optional
+            The first position of each window whose theta is wanted, and the first beyond the last.
+            What the others hold is left open, so that they need not be computed.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, L, A)
+        """
         if not self._is_frozen and _is_plain(self.embedding.weight) and _is_plain(tokens):
             # Imported here: a network that scores alone has no use for what it compiles.
             from phylotools.model import halved
 
             if halved.suits(self.spec):
-                return halved.halved_theta(self, tokens)
+                return halved.halved_theta(self, tokens, wanted)
         return self.dense(tokens)
 
     def dense(self, tokens: Tensor) -> Tensor:
-        """The same by torch's products: of any shape, on any device, differentiable twice."""
+        """The same by torch's products: of any shape, on any device, every position."""
         theta: Tensor = self.output(F.gelu(self.embed(tokens)))
         return theta
 

@@ -202,9 +202,12 @@ class SiteModel(nn.Module):
         log_rate = self.substitution.log_rate(uniform).item()
         nn.init.constant_(self.network.output.bias, self.substitution.neutral_log_rate - log_rate)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Theta, shape (B, L, A), of tokens of shape (B, L + receptive_field - 1)."""
-        theta: Tensor = self.network(tokens)
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Theta, shape (B, L, A), of tokens of shape (B, L + receptive_field - 1).
+
+        Where `wanted`, as for the network, says that it is not asked for, it may be anything.
+        """
+        theta: Tensor = self.network(tokens, wanted)
         if self.fixed_log_rate is None:
             return theta
         return self.substitution.with_log_rate(theta, self.fixed_log_rate)

@@ -200,7 +200,7 @@ def _quote(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def parse_newick(text: str, *, path: str | None = None) -> Tree:
+def parse_newick(text: str, *, path: str | None = None, lengths_required: bool = True) -> Tree:
     """Parse one Newick tree with branch lengths.
 
     Comments in square brackets (NHX included), quoted names, white space, a byte-order mark and
@@ -211,6 +211,8 @@ def parse_newick(text: str, *, path: str | None = None) -> Tree:
     text : str
     path : str, optional
         Named in error messages.
+    lengths_required : bool
+        Otherwise a branch without a length has length 0.
 
     Returns
     -------
@@ -219,19 +221,20 @@ def parse_newick(text: str, *, path: str | None = None) -> Tree:
     Raises
     ------
     InputError
-        If the text is not one balanced tree, a branch has no length, a length is negative or
+        If the text is not one balanced tree, a branch lacks its length, a length is negative or
         not a number, or two tips share a name.
     """
-    parser = _NewickParser(text.removeprefix("\ufeff"), path)
+    parser = _NewickParser(text.removeprefix("\ufeff"), path, lengths_required)
     return parser.parse()
 
 
 class _NewickParser:
     """One pass over the tokens with an explicit stack: depth costs memory, never recursion."""
 
-    def __init__(self, text: str, path: str | None) -> None:
+    def __init__(self, text: str, path: str | None, lengths_required: bool) -> None:
         self._text = text
         self._path = path
+        self._lengths_required = lengths_required
         self._at = 0
         self._names: list[str] = [""]
         self._parents: list[int] = [-1]
@@ -348,9 +351,9 @@ class _NewickParser:
                     remedy = "make tip names unique"
                     raise self._error(f"two tips are called {_shown(name)}", remedy, place)
                 seen.add(name)
-            if node and math.isnan(self._lengths[node]):
+            if self._lengths_required and node and math.isnan(self._lengths[node]):
                 raise self._without_length(name, place)
-        lengths = np.array(self._lengths, dtype=np.float64)
+        lengths = np.nan_to_num(np.array(self._lengths, dtype=np.float64))
         lengths[0] = 0.0
         return _build(self._names, self._parents, lengths)
 

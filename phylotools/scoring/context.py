@@ -47,7 +47,13 @@ class TranscriptChoice:
 
     def applies_to(self, model: Model) -> bool:
         """Whether scores are those of transcripts."""
-        return not self.is_off and (self.path is not None or model.transcripts is not None)
+        return self.file(model) is not None
+
+    def file(self, model: Model) -> str | None:
+        """GFF3 or GTF of the transcripts; None where the genome is the context."""
+        if self.is_off or self.path is not None or model.transcripts is None:
+            return self.path
+        return str(model.transcripts[0])
 
     def scores_outside(self, model: Model) -> bool:
         """Whether alleles outside all transcripts are scored in the genome."""
@@ -76,15 +82,15 @@ class TranscriptChoice:
 
 @contextlib.contextmanager
 def open_context(
-    model: Model, fasta: str | None, choice: TranscriptChoice
+    model: Model, fasta: str | ReferenceGenome | None, choice: TranscriptChoice
 ) -> Iterator[ReferenceGenome]:
     """The genome, or a `SplicedGenome` where scores are those of transcripts.
 
     Parameters
     ----------
     model : Model
-    fasta : str, optional
-        By default the model's own reference, or that of its transcripts.
+    fasta : str or ReferenceGenome, optional
+        By default the model's own reference, or that of its transcripts. A genome given stays open.
     choice : TranscriptChoice
 
     Raises
@@ -94,8 +100,13 @@ def open_context(
     UsageError
         As for `TranscriptChoice.reference`.
     """
-    with ReferenceGenome.open(choice.reference(model, fasta)) as genome:
-        yield genome if not choice.applies_to(model) else in_transcripts(model, genome, choice)
+    with contextlib.ExitStack() as stack:
+        if isinstance(fasta, ReferenceGenome):
+            genome = fasta
+        else:
+            path = choice.reference(model, fasta)
+            genome = stack.enter_context(ReferenceGenome.open(path))
+        yield in_transcripts(model, genome, choice) if choice.applies_to(model) else genome
 
 
 def in_transcripts(

@@ -15,9 +15,9 @@ from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, LLR, score_key, s
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.phylogeny.site_fit.conservation import rate_test
 from phylotools.provenance import command_line
-from phylotools.sites.columns import Columns
 from phylotools.sites.preparation import Preparation
 from phylotools.store import schema
+from phylotools.store.columns import Columns
 from phylotools.store.read import ColumnStore
 from phylotools.version import __version__
 

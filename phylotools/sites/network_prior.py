@@ -19,8 +19,8 @@ from phylotools.io.intervals import contains
 from phylotools.io.regions import Region, RegionSet
 from phylotools.model.folder import Model
 from phylotools.scoring.scorer import Scorer
-from phylotools.sites.columns import Columns
 from phylotools.store import schema
+from phylotools.store.columns import Columns
 from phylotools.store.read import ColumnStore
 
 logger = logging.getLogger("phylotools")

@@ -32,9 +32,9 @@ from phylotools.phylogeny.substitution import (
     make_substitution_model,
 )
 from phylotools.phylogeny.substitution.catalogue import parameters_of
-from phylotools.sites.columns import Columns, sample_columns
 from phylotools.sites.network_prior import NetworkPrior
 from phylotools.store import schema
+from phylotools.store.columns import Columns, sample_columns
 from phylotools.store.read import ColumnStore
 from phylotools.store.tree_scale import warn_of_scale
 

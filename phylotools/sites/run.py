@@ -19,9 +19,9 @@ from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
 from phylotools.io.staging import outputs_together
 from phylotools.phylogeny.site_fit import SitePrior
-from phylotools.sites.columns import columns_in_order, covered
 from phylotools.sites.fits import SiteFits, allele_lines, fit_columns, header, site_lines
 from phylotools.sites.preparation import Preparation
+from phylotools.store.columns import columns_in_order, covered
 from phylotools.store.read import ColumnStore
 
 #: Track -> the values it shows of sites; in files PREFIX.track.bw.

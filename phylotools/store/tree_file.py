@@ -15,8 +15,11 @@ _PHAST_MODEL = re.compile(r"\s*ALPHABET:")
 _LARGEST_TREE = 1 << 26
 
 
-def read_tree(path: str | os.PathLike[str]) -> Tree:
-    """Read one Newick tree with branch lengths; plain, gzip or bgzip, ``-`` is stdin."""
+def read_tree(path: str | os.PathLike[str], *, lengths_required: bool = True) -> Tree:
+    """Read one Newick tree with branch lengths; plain, gzip or bgzip, ``-`` is stdin.
+
+    With `lengths_required` false, those that are missing count as 0.
+    """
     with open_input(path) as handle:
         data = handle.read(_LARGEST_TREE + 1)
     if len(data) > _LARGEST_TREE:
@@ -33,4 +36,4 @@ def read_tree(path: str | os.PathLike[str]) -> Tree:
             path=path,
             remedy="give the tree in it: sed -n 's/^TREE: *//p' MODEL.mod > tree.nh",
         )
-    return parse_newick(text, path=os.fspath(path))
+    return parse_newick(text, path=os.fspath(path), lengths_required=lengths_required)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.io.regions import Region
 from phylotools.phylogeny.tree import Tree
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
+from phylotools.store.spread import spread_chunks
 
 logger = logging.getLogger("phylotools")
 
@@ -30,7 +29,11 @@ _EQUAL = 0.01
 FEWEST_COLUMNS = 400
 #: Chunks of columns that are looked at: 65,000 columns, of 447 species in a third of a second.
 _CHUNKS = 32
-_REMEDY = "give a tree whose branch lengths are expected neutral substitutions per site"
+#: Median substitutions per site to the reference beyond which lengths are hardly those: under F81
+#: with equal frequencies two species then agree in 26 % of their bases, and chance makes it 25 %.
+_SATURATED = 3.0
+_UNIT = "give a tree whose branch lengths are expected neutral substitutions per site"
+_REMEDY = f"{_UNIT}; `phylotools tree fit` makes one"
 
 
 class ScaleProblem(NamedTuple):
@@ -94,7 +97,7 @@ def scale_problem(
             cause = "every branch is as long as the others: the tree has no branch lengths"
         elif is_clock:
             cause = "lengths are divergence times: all tips are equally far from the root"
-        elif expected > 3:
+        elif expected > _SATURATED:
             cause = "lengths are times (million years) or in another unit"
     elif low > _MOST_RATIO:
         which, times = "short", low
@@ -107,6 +110,20 @@ def scale_problem(
         cause,
         _REMEDY,
     )
+
+
+def store_scale_problem(store: ColumnStore, tree: Tree | None = None) -> ScaleProblem | None:
+    """The `scale_problem` that a sample of a store's columns shows.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    tree : Tree, optional
+        Of the same tips; by default the store's own.
+    """
+    identical, comparable, chance = _sampled_identity(store)
+    tree = store.tree if tree is None else tree
+    return scale_problem(tree, store.reference_species, identical, comparable, chance)
 
 
 def warn_of_scale(
@@ -122,12 +139,31 @@ def warn_of_scale(
     name : str or PathLike, optional
         What the message calls the store.
     """
-    identical, comparable, chance = _sampled_identity(store)
-    tree = store.tree if tree is None else tree
-    found = scale_problem(tree, store.reference_species, identical, comparable, chance)
+    found = store_scale_problem(store, tree)
     if found is not None:
         where = os.fspath(store.path if name is None else name)
         logger.warning("%s: %s; likely cause: %s; %s", where, *found)
+
+
+def warn_of_saturation(tree: Tree, reference: str, name: str | os.PathLike[str]) -> None:
+    """Log a warning where a tree alone, without columns, is too long to be in substitutions.
+
+    Parameters
+    ----------
+    tree : Tree
+    reference : str
+        A tip.
+    name : str or PathLike
+        What the message calls the tree.
+    """
+    others = tree.distances_from(reference)[np.array(tree.tips) != reference]
+    if len(others) and np.median(others) > _SATURATED:
+        logger.warning(
+            "%s: the median distance to %s is %.3g substitutions per site: the other species' "
+            "bases will be random; likely cause: lengths are times (million years) or in another "
+            "unit; %s",
+            os.fspath(name), reference, np.median(others), _UNIT,
+        )  # fmt: skip
 
 
 def _sampled_identity(
@@ -137,7 +173,7 @@ def _sampled_identity(
     n_species = len(store.species)
     identical, comparable = np.zeros((2, n_species), dtype=np.int64)
     frequencies = np.zeros(4, dtype=np.int64)
-    for region in _spread_chunks(store):
+    for region in spread_chunks(store, _CHUNKS):
         codes = store.bases(region) & np.uint8(schema.CODE_MASK)
         codes = codes[codes[:, store.reference_index] < schema.N]
         own = codes[:, store.reference_index]
@@ -158,23 +194,3 @@ def _is_clock(tree: Tree) -> bool:
     """Whether all tips are equally far from the root."""
     tips = tree.root_distance[tree.tip_nodes]
     return tree.n_tips > 2 and bool(np.ptp(tips) <= _EQUAL * tips.max())
-
-
-def _spread_chunks(store: ColumnStore) -> Iterator[Region]:
-    """Chunks at even steps through the covered positions."""
-    intervals = {contig: store.intervals(contig) for contig in store.contigs}
-    covered = {contig: int(np.diff(own).sum()) for contig, own in intervals.items()}
-    total = sum(covered.values())
-    ranks = (2 * np.arange(_CHUNKS) + 1) * total // (2 * _CHUNKS)
-    before, size = 0, schema.CHUNK_LENGTH
-    for contig, n_covered in covered.items():
-        here = ranks[(ranks >= before) & (ranks < before + n_covered)] - before
-        before += n_covered
-        if not len(here):
-            continue
-        starts, lengths = intervals[contig][:, 0], np.diff(intervals[contig])[:, 0]
-        first = np.cumsum(lengths) - lengths
-        interval = np.searchsorted(first, here, side="right") - 1
-        position = starts[interval] + here - first[interval]
-        for chunk in np.unique(position // size).tolist():
-            yield Region(contig, chunk * size, min((chunk + 1) * size, store.contigs[contig]))

@@ -158,6 +158,7 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
         "Revision": plan.model["revision"],
         "Sha256": plan.model["sha256"],
         "Reference": Path(plan.fasta).name,
+        **({} if plan.transcripts is None else {"Transcripts": Path(plan.transcripts).name}),
         "DefaultScore": DEFAULT_SCORES[plan.substitution],
         "Precision": ",".join(sorted({facts["precision"] for facts in pieces.facts})),
         "Version": __version__,
@@ -186,7 +187,7 @@ def _write_browser_files(folder: Path, plan: Plan, signals: list[Signal], assemb
         _browser_tracks(folder, signals),
         assembly=assembly,
         contigs=plan.contigs,
-        fasta=plan.fasta,
+        fasta=None if plan.is_partial else plan.fasta,
         regions=regions,
         title=" on ".join(dict.fromkeys((plan.model["name"], assembly))),
     )
@@ -226,6 +227,7 @@ def _regions(plan: Plan) -> RegionSet | None:
     """Regions asked for; None for the whole genome."""
     settings = plan.settings
     is_whole = not (settings.regions or settings.regions_file or settings.trained_only)
+    is_whole &= plan.transcripts is None
     return None if is_whole else plan.regions
 
 
@@ -252,6 +254,7 @@ def _record(
             "sha256": plan.run.inputs.get("reference"),
             "assembly": summary.assembly,
         },
+        "transcripts": None if plan.transcripts is None else Path(plan.transcripts).name,
         "scores": {name: score_meaning(plan.substitution, name) for name in plan.settings.scores},
         "default_score": DEFAULT_SCORES[plan.substitution],
         "computed_on": pieces.facts,

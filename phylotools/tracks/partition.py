@@ -20,15 +20,17 @@ from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import in_order
 from phylotools.io.regions import Region
+from phylotools.io.spliced import ExonIndex, Places, SplicedGenome, transcript_contig
 from phylotools.jobs.job import Partition
 from phylotools.jobs.piece import Piece, PieceWriter
 from phylotools.jobs.work_folder import WorkFolder
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES
 from phylotools.scoring.neutral_sites import contexts_at
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.plan import Plan, cut_regions
 from phylotools.tracks.table import snv_lines
-from phylotools.tracks.values import rounded, site_values
+from phylotools.tracks.values import rounded, site_values, worst_in_transcripts
 
 if TYPE_CHECKING:
     from phylotools.model.calibration import Calibration
@@ -62,13 +64,17 @@ class ThetaSource(Protocol):
 
 @dataclass(frozen=True)
 class _Sites:
-    """Positions of one contig with A, C, G or T, their theta, and the LLRs of neutral ones."""
+    """Positions of one contig with A, C, G or T, their theta, and the LLRs of neutral ones.
+
+    In transcripts, reference, theta and LLRs are those of the positions' places there.
+    """
 
     contig: str
     positions: NDArray[np.int64]
     reference: NDArray[np.uint8]
     theta: NDArray[np.float32]
     expected: NDArray[np.float64] | None
+    places: Places | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class TrackMaker(Closing):
     plan : Plan
     scorer : Scorer
     genome : ReferenceGenome
+        That of the scorer: a `SplicedGenome` where positions are scored in transcripts.
     substitution : SubstitutionModel
         What gives theta its meaning.
     threads : int
@@ -106,6 +113,9 @@ class TrackMaker(Closing):
         calibration: Calibration | None = None,
     ) -> None:
         self._plan, self._scorer, self._genome = plan, scorer, genome
+        self._spliced = genome if isinstance(genome, SplicedGenome) else None
+        if self._spliced is not None:
+            self._exons = ExonIndex(self._spliced.transcripts, tuple(plan.contigs))
         # Few parameters, used beside the network's device.
         self._substitution = substitution
         self._calibration = calibration
@@ -171,11 +181,37 @@ class TrackMaker(Closing):
         known = codes < 4
         if not known.all():
             positions, codes = positions[known], codes[known]
+        if self._spliced is not None:
+            return self._look_up_places(self._spliced, contig, positions, codes)
         theta = self._scorer.theta_at(contig, positions)
         expected = None
         if self._calibration is not None:
             expected = self._calibration.expected[contexts_at(self._letters, contig, positions)]
         return _Sites(contig, positions, codes, theta, expected)
+
+    def _look_up_places(
+        self,
+        spliced: SplicedGenome,
+        contig: str,
+        positions: NDArray[np.int64],
+        codes: NDArray[np.uint8],
+    ) -> _Sites:
+        """The same in all transcripts that the positions lie in."""
+        contigs = np.full(len(positions), self._contig_index[contig])
+        places = self._exons.places(contigs, positions)
+        theta = np.empty((len(places.rows), 4), dtype=np.float32)
+        expected = None if self._calibration is None else np.empty((len(places.rows), 4))
+        for transcript in np.unique(places.transcripts).tolist():
+            rows = np.flatnonzero(places.transcripts == transcript)
+            name = transcript_contig(spliced.transcripts.names[transcript])
+            theta[rows] = self._scorer.theta_at(name, places.positions[rows])
+            if self._calibration is not None and expected is not None:
+                found = contexts_at(self._letters, name, places.positions[rows])
+                expected[rows] = self._calibration.expected[found]
+        is_reverse = spliced.transcripts.is_reverse[places.transcripts]
+        codes = codes[places.rows]
+        reference = np.where(is_reverse, 3 - codes, codes).astype(np.uint8)
+        return _Sites(contig, positions, reference, theta, expected, places)
 
     def _finish(self, batch: tuple[int, list[_Sites]]) -> _Finished:
         n_positions, parts = batch
@@ -190,6 +226,13 @@ class TrackMaker(Closing):
                 self._plan.settings.scores,
                 sites.expected,
             )
+            if sites.places is not None and self._spliced is not None:
+                values = worst_in_transcripts(
+                    values,
+                    sites.places.rows,
+                    self._spliced.transcripts.is_reverse[sites.places.transcripts],
+                    DEFAULT_SCORES[self._plan.substitution],
+                )
             contig = self._contig_index[sites.contig]
             for index, signal in enumerate(self._signals):
                 encoded = encode_signal(contig, sites.positions, rounded(values.signal(signal)))

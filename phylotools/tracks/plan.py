@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.genome import UNKNOWN_LENGTH
 from phylotools.io.regions import Region, RegionSet, choose_regions
+from phylotools.io.spliced import PartialGenome, SplicedGenome
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
+from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import (
     ALL_TRACK_NAMES,
@@ -52,6 +54,8 @@ class TrackSettings:
         As for `Scorer`.
     scores : tuple of str
         Scores beside the LLR and the model's default one; in a plan all that are written.
+    transcripts : TranscriptChoice
+        Whether positions are scored in transcripts, and in which.
     """
 
     tracks: tuple[str, ...] | None = None
@@ -61,6 +65,7 @@ class TrackSettings:
     regions_file: str | None = None
     precision: str = "auto"
     scores: tuple[str, ...] = ()
+    transcripts: TranscriptChoice = dataclasses.field(default_factory=TranscriptChoice)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.tracks or () if name not in ALL_TRACK_NAMES]
@@ -101,10 +106,14 @@ class Plan(Job):
         All of the reference, sorted by name.
     trained : tuple of Region or None
         What the model was trained on, if it says so, sorted.
+    transcripts : str or None
+        GFF3 or GTF of the transcripts that positions are scored in.
+    is_partial : bool
+        Whether the FASTA holds the sequences of transcripts alone, not those of the contigs.
     """
 
     verb: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     settings: TrackSettings
     substitution: str
     model: dict[str, str]
@@ -112,6 +121,8 @@ class Plan(Job):
     assembly: str
     contigs: dict[str, int]
     trained: tuple[Region, ...] | None
+    transcripts: str | None
+    is_partial: bool
     extents: tuple[tuple[Region, ...], ...]
 
     @property
@@ -181,16 +192,30 @@ def make_plan(
     settings = settings.of_model(substitution)
     if CALIBRATED in settings.scores:
         _ = model.calibration  # There must be one.
-    path = fasta if fasta == "-" else os.path.abspath(model.choose_reference(fasta))
+    choice = settings.transcripts
+    path = fasta if fasta == "-" else os.path.abspath(choice.reference(model, fasta))
     identity = file_identity(path)
     if identity is None:
         raise UsageError(f"{path}: the reference is read more than once: give a regular file")
-    with ReferenceGenome.open(path) as genome:
+    identities = {path: identity}
+    transcripts = choice.file(model)
+    if transcripts is not None:
+        transcripts = os.path.abspath(transcripts)
+        identities[transcripts] = _identity_of_transcripts(transcripts)
+    with open_context(model, path, choice) as context:
+        genome = context.genome if isinstance(context, SplicedGenome) else context
         contigs = {name: genome.contigs[name] for name in sorted(genome.contigs)}
+        in_genome, in_exons = model.training_regions, None
+        if isinstance(context, SplicedGenome):
+            in_exons = context.transcripts.regions
+            if in_genome is not None:
+                in_genome |= context.transcripts.in_genome(in_genome)
     _check_contigs(contigs, path)
-    trained = _trained_regions(model, contigs)
+    trained = _trained_regions(in_genome, contigs)
     chosen = choose_regions(settings.regions, settings.regions_file, contigs, path=path)
     regions = chosen or RegionSet.whole(contigs)
+    if in_exons is not None:
+        regions = _in_transcripts(regions, in_exons, transcripts)
     if settings.trained_only:
         regions = _trained_only(regions, trained, model)
     n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
@@ -205,8 +230,10 @@ def make_plan(
         assembly=_assembly(model, fasta),
         contigs=contigs,
         trained=None if trained is None else tuple(trained),
+        transcripts=transcripts,
+        is_partial=isinstance(genome, PartialGenome),
         extents=tuple(map(tuple, cut_regions(regions, TILE_LENGTH, n_tiles))),
-        identities={path: identity},
+        identities=identities,
         run=RunRecord(
             inputs={"model": model.sha256, "reference": input_checksum(path)},
             parameters=dataclasses.asdict(settings),
@@ -215,9 +242,30 @@ def make_plan(
 
 
 def _with_absolute_paths(settings: TrackSettings) -> TrackSettings:
-    if settings.regions_file is None or settings.regions_file == "-":
-        return settings
-    return dataclasses.replace(settings, regions_file=os.path.abspath(settings.regions_file))
+    bed, choice = settings.regions_file, settings.transcripts
+    if bed is not None and bed != "-":
+        settings = dataclasses.replace(settings, regions_file=os.path.abspath(bed))
+    if choice.path is not None:
+        choice = dataclasses.replace(choice, path=os.path.abspath(choice.path))
+    return dataclasses.replace(settings, transcripts=choice)
+
+
+def _identity_of_transcripts(path: str) -> list[int]:
+    identity = file_identity(path)
+    if identity is None:
+        raise UsageError(f"{path}: transcripts are read more than once: give a regular file")
+    return identity
+
+
+def _in_transcripts(regions: RegionSet, exons: RegionSet, path: str | None) -> RegionSet:
+    shared = regions & exons
+    if not shared:
+        raise InputError(
+            "none of the regions lies in a transcript",
+            path=path,
+            remedy="give others, or --no-transcripts",
+        )
+    return shared
 
 
 def _assembly(model: Model, fasta: str | None) -> str:
@@ -233,6 +281,12 @@ def _assembly(model: Model, fasta: str | None) -> str:
 
 def _check_contigs(contigs: dict[str, int], path: str) -> None:
     for name, length in contigs.items():
+        if length == UNKNOWN_LENGTH:
+            raise InputError(
+                f"does not say how long contig {name} is, as a bigWig must",
+                path=path,
+                remedy="give the assembly with --fasta",
+            )
         if length > LONGEST_CONTIG:
             raise InputError(
                 f"contig {name} has {length} bases; a bigWig holds contigs of at most "
@@ -242,11 +296,11 @@ def _check_contigs(contigs: dict[str, int], path: str) -> None:
             )
 
 
-def _trained_regions(model: Model, contigs: dict[str, int]) -> RegionSet | None:
-    """The model's training regions, by the names of the reference's contigs."""
-    if model.training_regions is None:
+def _trained_regions(trained: RegionSet | None, contigs: dict[str, int]) -> RegionSet | None:
+    """Training regions by the names of the reference's contigs."""
+    if trained is None:
         return None
-    return model.training_regions.spelled_as(contigs) & RegionSet.whole(contigs)
+    return trained.spelled_as(contigs) & RegionSet.whole(contigs)
 
 
 def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -> RegionSet:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from phylotools.io.files import refuse_existing_folder
-from phylotools.io.genome import ReferenceGenome
+from phylotools.io.spliced import SplicedGenome
 from phylotools.jobs.runners import in_turn
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.phylogeny.score_meaning import CALIBRATED
-from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.context import open_context
+from phylotools.scoring.scorer import CACHE_BYTES, Scorer
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
@@ -172,15 +173,15 @@ def _run(
     model = plan.checked_model(model)
     if not pending:
         return 0
-    with ReferenceGenome.open(plan.fasta) as genome:
+    with open_context(model, plan.fasta, plan.settings.transcripts) as genome:
         scorer = Scorer(
             model,
             genome,
             threads=threads,
             batch_size=batch_size,
             precision=plan.settings.precision,
-            # Every tile is asked for once.
-            cache_bytes=0,
+            # Every tile is asked for once, but those of transcripts, which share exons.
+            cache_bytes=CACHE_BYTES if isinstance(genome, SplicedGenome) else 0,
         )
         facts = {"device": scorer.device.type, "precision": scorer.precision}
         calibration = model.calibration if CALIBRATED in plan.settings.scores else None

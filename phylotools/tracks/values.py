@@ -20,6 +20,8 @@ from phylotools.tracks.catalogue import Signal
 _SITES = 4096
 #: Bits of a float32's fraction that tracks keep: 14 significant bits with the leading one.
 FRACTION_BITS = 13
+#: By which contexts are compared, those that `annotate` writes.
+LLR_DECIMALS = 4
 ROUNDING = "14 significant bits (relative error at most 6.1e-5)"
 
 
@@ -112,6 +114,55 @@ def _all_alternatives(reference: NDArray[np.uint8]) -> SiteTerms:
     rows = np.arange(4 * len(reference))
     return SiteTerms(
         rows, rows // 4, np.repeat(reference, 4), (rows % 4).astype(np.uint8), len(rows)
+    )
+
+
+def worst_in_transcripts(
+    values: SiteValues, rows: NDArray[np.int64], is_reverse: NDArray[np.bool_], default: str
+) -> SiteValues:
+    """Values of K positions from those of their P places in transcripts.
+
+    The scores of an alternative are those of the place where its default score is lowest, the
+    first of equal ones; what a position has once is that of the place with its lowest of all.
+
+    Parameters
+    ----------
+    values : SiteValues
+        Of P places, on the strands of the transcripts.
+    rows : int64 array [P]
+        The position of each, rising: all from 0 to K - 1.
+    is_reverse : bool array [P]
+        Whether a place's strand is the reverse one.
+    default : str
+        Name of the model's default score.
+    """
+
+    def on_forward(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(is_reverse[:, None], numbers[:, ::-1], numbers)
+
+    llr, log_pi = on_forward(values.llr), on_forward(values.log_probability)
+    others = {name: on_forward(found) for name, found in values.scores.items()}
+    codes = np.where(is_reverse, 3 - values.reference, values.reference)
+    scores = llr if default == LLR else others[default]
+    compared: NDArray[np.float64] = np.round(
+        np.where(np.isnan(scores), llr, scores), LLR_DECIMALS
+    ).astype(np.float64)
+    firsts = np.flatnonzero(np.diff(rows, prepend=-1))
+    lowest = np.minimum.reduceat(compared, firsts)
+    places = np.where(compared == lowest[rows], np.arange(len(rows))[:, None], len(rows))
+    chosen = np.minimum.reduceat(places, firsts)
+    reference = codes[firsts].astype(np.uint8)
+    positions = np.arange(len(firsts))
+    lowest[positions, reference] = np.inf
+    worst = chosen[positions, lowest.argmin(axis=1)]
+    bases = np.arange(4)
+    return SiteValues(
+        llr[chosen, bases],
+        values.rate[worst],
+        values.entropy[worst],
+        log_pi[worst],
+        reference,
+        {name: found[chosen, bases] for name, found in others.items()},
     )
 
 

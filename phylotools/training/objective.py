@@ -35,8 +35,22 @@ class LossTerms:
 
 def column_theta(model: SiteModel, batch: Batch) -> Tensor:
     """Theta at every column of a batch, shape (C, A)."""
-    theta: Tensor = model(batch.tokens)
+    theta: Tensor = model(batch.tokens, spans_of_columns(batch, model.receptive_field))
     return theta.flatten(0, 1)[batch.site]
+
+
+def spans_of_columns(batch: Batch, receptive_field: int) -> Tensor:
+    """Position of each window's first column, and the one after its last: int64, shape (B, 2).
+
+    Both are 0 where a window has none.
+    """
+    windows, length = batch.tokens.shape
+    width = length - receptive_field + 1
+    window, position = batch.site // width, batch.site % width
+    first, last = batch.site.new_zeros(windows), batch.site.new_full((windows,), -1)
+    first.scatter_reduce_(0, window, position, "amin", include_self=False)
+    last.scatter_reduce_(0, window, position, "amax", include_self=False)
+    return torch.stack([first, last + 1], dim=1)
 
 
 def loss_terms(

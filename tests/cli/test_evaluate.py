@@ -101,6 +101,10 @@ def test_several_scored_files_side_by_side(tmp_path, capsys):
     assert lines == [
         ["all", "A_LLR", "low", "1", "2", "1.000", "1.000", "0.333"],
         ["phyloP", "high", "1", "2", "1.000", "1.000", "0.333", "+0.000"],
+        # A>C at half positives, A>G at none: the positive ties with one negative.
+        ["(mutation", "type", "alone)", "1", "2", "0.750", "0.500", "0.333", "-0.250"],
+        ["within", "types", "A_LLR", "low", "1", "2", "1.000", "0.333"],
+        ["phyloP", "high", "1", "2", "1.000", "0.333", "+0.000"],
     ]
 
 

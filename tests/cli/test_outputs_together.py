@@ -23,6 +23,7 @@ VERBS = {
     "simulate t.nh --length 50 -o o.maf --truth o.tsv.gz --output-fasta o.fa": {
         *("o.maf", "o.tsv.gz", "o.tsv.gz.tbi", "o.fa")
     },
+    "tree fit s -o o.nh --branches o.tsv --into o.store": {"o.nh", "o.tsv", "o.store"},
     "plot logo -r chrM:3307-3330 -o o": {"o.svg", "o.png", "o.tsv"},
 }
 

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from phylotools.evaluate.area_kernels import draw_sites, weighted_areas
-from phylotools.evaluate.metrics import MIN_SITES_FOR_INTERVAL, compare_scores, rank_variants
+from phylotools.evaluate.metrics import (
+    MIN_SITES_FOR_INTERVAL,
+    compare_scores,
+    compare_within,
+    rank_variants,
+)
 
 # Few distinct values, so that ties are the rule; infinities are ordinary values.
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([math.inf, -math.inf]))
@@ -223,3 +228,51 @@ def test_no_replicates_no_intervals():
     found = compare_scores(np.arange(40.0)[None], positive, np.arange(40), replicates=0)
     assert found.metrics[0].auroc.value == 0
     assert math.isnan(found.metrics[0].auroc.high)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 3)), min_size=1, max_size=40
+    )
+)
+@settings(deadline=None)
+def test_auroc_within_strata_counts_pairs_of_one_stratum(rows):
+    scores, positive, strata = map(np.array, zip(*rows, strict=True))
+    scores = scores.astype(float)
+    wins = [
+        (scores[i] > scores[j]) + (scores[i] == scores[j]) / 2
+        for i in np.flatnonzero(positive)
+        for j in np.flatnonzero(~positive)
+        if strata[i] == strata[j]
+    ]
+    sites = np.arange(len(rows))
+    found = compare_within(scores[None], positive, sites, strata, replicates=0)
+    value = found.metrics[0].auroc.value
+    assert math.isnan(found.metrics[0].auprc.value)
+    assert math.isnan(value) if not wins else value == pytest.approx(np.mean(wins))
+
+
+def test_one_stratum_is_the_auroc_with_its_interval():
+    generator = np.random.default_rng(3)
+    positive = generator.random(200) < 0.4
+    scores = generator.normal(size=(2, 200)) + positive
+    sites = np.arange(200) // 2
+    whole = compare_scores(scores, positive, sites, replicates=200, seed=5)
+    within = compare_within(scores, positive, sites, np.full(200, 7), replicates=200, seed=5)
+    for first, second in zip(whole.metrics, within.metrics, strict=True):
+        assert second.auroc == first.auroc
+        assert second.auroc_difference == first.auroc_difference
+
+
+def test_what_strata_differ_in_cannot_help():
+    """A number for each stratum, added to the score, moves the AUROC and not that within."""
+    generator = np.random.default_rng(4)
+    strata = generator.integers(0, 3, 500)
+    positive = generator.random(500) < np.array([0.1, 0.5, 0.8])[strata]
+    score = generator.normal(size=500)
+    both = np.stack([score, score + 4 * strata])
+    sites = np.arange(500)
+    pooled = compare_scores(both, positive, sites, replicates=0).metrics
+    within = compare_within(both, positive, sites, strata, replicates=0).metrics
+    assert pooled[1].auroc.value > pooled[0].auroc.value + 0.2
+    assert within[1].auroc.value == within[0].auroc.value

@@ -38,6 +38,7 @@ def labelled(classes=("one", "two", "bare"), n=300):
         positive,
         np.arange(n),
         None if names is None else tuple(map(str, names)),
+        tuple(np.array(["A>G", "A>C", "mnv"])[generator.integers(0, 3, n)].tolist()),
         {"a$b_LLR": 3, "_phyloP": 0},
         {"compared": n},
     )
@@ -71,6 +72,7 @@ def test_intervals_of_a_class_do_not_depend_on_other_classes():
             data.positive[rows],
             data.sites[rows],
             ("one",) * int(rows.sum()),
+            tuple(kind for kind, chosen in zip(data.types, rows, strict=True) if chosen),
             data.lacking,
             data.counts,
         ),
@@ -79,14 +81,48 @@ def test_intervals_of_a_class_do_not_depend_on_other_classes():
     assert alone.by_class["one"] == whole.by_class["one"]
 
 
+def test_types_partition_the_variants():
+    found = evaluate(labelled(), types="two", replicates=0)
+    assert set(found.by_type) == {"transition", "transversion", "mnv"}
+    assert sum(part.n_positive for part in found.by_type.values()) == found.overall.n_positive
+    for part in found.by_type.values():
+        assert set(part.baselines) == {"class alone"}
+
+
+def test_baselines_rank_by_the_share_of_positives():
+    data = labelled()
+    found = evaluate(data, replicates=50)
+    for kinds, name in ((data.classes, "class alone"), (data.types, "mutation type alone")):
+        share = {
+            kind: np.mean([p for p, k in zip(data.positive, kinds, strict=True) if k == kind])
+            for kind in set(kinds)
+        }
+        expected = roc_auc_score(data.positive, [share[kind] for kind in kinds])
+        baseline = found.overall.baselines[name]
+        assert baseline.auroc.value == pytest.approx(expected)
+        assert baseline.auroc.low <= baseline.auroc.value <= baseline.auroc.high
+        difference = baseline.auroc.value - found.overall.metrics[0].auroc.value
+        assert baseline.auroc_difference.value == pytest.approx(difference)
+
+
+def test_without_classes_there_is_no_ranking_by_class():
+    found = evaluate(labelled(None), replicates=0)
+    assert set(found.overall.baselines) == {"mutation type alone"}
+    assert set(found.within) == {"types"}
+
+
 def test_table_has_a_row_per_class_and_score(evaluation):
     header, rows = table_rows(evaluation)
-    assert len(rows) == 4 * 2
+    # Overall with two baselines, among variants of one class or type, three classes with one.
+    assert len(rows) == 2 + 2 + 2 * 2 + 3 * (2 + 1)
     assert {len(row) for row in rows} == {len(header)}
     assert rows[0][:3] == ("all", "a$b_LLR", "low")
+    assert [row[1:3] for row in rows[2:4]] == [("(class alone)", ""), ("(mutation type alone)", "")]
+    assert [row[0] for row in rows[4:8]] == ["within classes", "", "within types", ""]
+    assert {row[6] for row in rows[4:8]} == {""}
     assert rows[-1][5] == "n/a"
     lines = plain_table(evaluation).splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 1 + len(rows)
     assert len({line.index("_phyloP") for line in lines if "_phyloP" in line}) == 1
 
 
@@ -113,7 +149,7 @@ def test_class_names_cannot_break_the_table():
     data = labelled(("a\tb\nc", "d\x1b[31m"))
     found = evaluate(data, replicates=0)
     assert {line.count("\t") for line in metrics_tsv(found).splitlines()} == {20}
-    assert len(plain_table(found).splitlines()) == 7
+    assert len(plain_table(found).splitlines()) == 1 + 2 + 2 + 2 * 2 + 2 * (2 + 1)
     assert "\x1b" not in plain_table(found)
 
 

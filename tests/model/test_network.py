@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,26 @@ def test_parameter_counts(name):
         network = ByteNet(PRESETS[name])
     assert sum(p.numel() for p in network.parameters()) == PRESETS[name].n_parameters
     assert set(network.state_dict()) == {key for key, _ in network.named_parameters()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_base_of_the_receptive_field_is_read(name):
+    """No dilation steps over bases that the blocks before it left unread."""
+    spec = PRESETS[name]
+    is_read = np.ones(1, dtype=bool)
+    for dilation in spec.dilations:
+        taps = np.zeros((spec.kernel_size - 1) * dilation + 1, dtype=int)
+        taps[::dilation] = 1
+        is_read = np.convolve(is_read.astype(int), taps) > 0
+    assert len(is_read) == spec.receptive_field
+    assert is_read.all()
+
+
+def test_the_shapes_that_the_documentation_states():
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for name, spec in PRESETS.items():
+        row = (spec.channels, len(spec.dilations), spec.receptive_field, f"{spec.n_parameters:,}")
+        assert f"| `{name}` | " + " | ".join(map(str, row)) + " |" in text
 
 
 def test_the_published_architecture():

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from documented_commands import install_program, shell, shell_blocks
 from field_tools import require
 from toy_models import write_toy_model
 
@@ -32,7 +30,7 @@ def recipes() -> dict[str, str]:
 
 def readme_blocks() -> list[str]:
     """Shell commands of the README."""
-    return re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    return shell_blocks(ROOT / "README.md")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the recipes name, and `phylotools` as a program."""
     require("bcftools", "tabix", "bgzip")
     folder = tmp_path_factory.mktemp("recipes")
-    program = folder / "bin" / "phylotools"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m phylotools "$@"\n')
-    program.chmod(0o755)
+    install_program(folder)
     write_toy_model(folder / "my-model")
     (folder / "genes.bed").write_bytes((MTDNA / "genes.bed").read_bytes())
     chromosome = "ACGT" * 120
@@ -63,22 +58,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        },
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from phylotools.io.regions import Region, RegionSet
 from phylotools.model.registry import load_model
 from phylotools.phylogeny.site_fit import fit_sites
 from phylotools.scoring.scorer import Scorer
-from phylotools.sites.columns import columns_in_order, sample_columns
 from phylotools.sites.fits import fit_columns
 from phylotools.sites.network_prior import NetworkPrior
 from phylotools.sites.preparation import FitSettings, prepare
+from phylotools.store.columns import columns_in_order, sample_columns
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,8 +8,8 @@ import pytest
 
 from phylotools.errors import InputError, UsageError
 from phylotools.phylogeny.site_fit import SitePrior
-from phylotools.sites.columns import sample_columns
 from phylotools.sites.preparation import FitSettings, prepare
+from phylotools.store.columns import sample_columns
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,10 +17,10 @@ from phylotools.phylogeny.site_fit import SitePrior, fit_sites
 from phylotools.phylogeny.site_fit.conservation import neutral_theta, rate_test
 from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.phylogeny.tree import parse_newick
-from phylotools.sites import columns as columns_module
-from phylotools.sites.columns import columns_in_order
 from phylotools.sites.preparation import FitSettings, prepare
 from phylotools.sites.run import FitOutputs, fit_store
+from phylotools.store import columns as columns_module
+from phylotools.store.columns import columns_in_order
 from phylotools.store.read import open_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

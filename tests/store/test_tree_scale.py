@@ -9,7 +9,6 @@ from small_stores import build_store
 
 from phylotools.cli.main import run
 from phylotools.phylogeny.tree import parse_newick
-from phylotools.store import tree_scale
 from phylotools.store.read import open_store
 from phylotools.store.tree_scale import scale_problem, warn_of_scale
 
@@ -69,16 +68,6 @@ def test_trees_of_another_scale_are_named(store, caplog, kind):
     assert cause in record.getMessage()
 
 
-def test_the_sample_is_spread_over_all_contigs(birds_store, monkeypatch):
-    store = open_store(birds_store)
-    whole = sum(map(len, tree_scale._spread_chunks(store)))
-    monkeypatch.setattr(tree_scale, "_CHUNKS", 4)
-    regions = list(tree_scale._spread_chunks(store))
-    assert len(regions) <= 4
-    assert sum(map(len, regions)) <= whole
-    assert {region.contig for region in regions} == set(store.contigs)
-
-
 TREE = parse_newick("((a:0.1,b:0.2):0.1,(c:0.1,d:0.3):0.2);")
 
 
@@ -124,7 +113,22 @@ def test_every_verb_that_uses_the_tree_warns(birds_store, data, tmp_path, capsys
         ["fit-sites", "s.store", "-o", "sites.tsv", "-@", "1"],
     ):
         assert run(arguments) == 0
-        assert "s.store: the branches of the tree are about" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "s.store: the branches of the tree are about" in err
+        assert "`phylotools tree fit` makes one" in err
     scaled = ["-o", "t.tsv", "-@", "1", "--neutral-scale", "0.00333"]
     assert run(["fit-sites", "s.store", *scaled]) == 0
     assert "branches of the tree" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(1, False), (2.5, False), (300, True)])
+def test_simulate_warns_of_a_tree_whose_species_would_be_random(
+    data, tmp_path, capsys, factor, is_told
+):
+    tree = parse_newick((data / "mammals671" / "mammals671.nh").read_text())
+    (tmp_path / "t.nh").write_text(with_lengths(tree, tree.branch_length * factor).to_newick())
+    arguments = ["simulate", str(tmp_path / "t.nh"), "--length", "3", "-o", str(tmp_path / "o.maf")]
+    assert run([*arguments, "--reference", "Homo_sapiens", "-q"]) == 0
+    err = capsys.readouterr().err
+    assert ("times (million years)" in err) == is_told
+    assert ("t.nh: the median distance to Homo_sapiens is 3" in err) == is_told

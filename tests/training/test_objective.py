@@ -9,13 +9,16 @@ import torch
 from slow_likelihood import pruning
 from slow_substitution import frequencies, rate_matrix
 
+from phylotools.model.halved import suits
 from phylotools.model.site_model import RateAssumption
+from phylotools.training.batch import Batch
 from phylotools.training.dataset import TrainingData
 from phylotools.training.loop import new_model
 from phylotools.training.objective import (
     column_theta,
     conditional_log_likelihoods,
     loss_terms,
+    spans_of_columns,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,3 +141,31 @@ def test_gradient_is_that_of_the_loss(setting):
         assert gradient[base].item() == pytest.approx(
             (values[0] - values[1]) / (2 * step), rel=1e-2, abs=1e-3
         )
+
+
+def test_spans_are_those_of_the_columns():
+    site = torch.tensor([3, 4, 6, 10, 39])
+    tokens = torch.zeros(4, 14, dtype=torch.int64)
+    empty = torch.zeros(0, dtype=torch.int64)
+    plan = None
+    batch = Batch(tokens, site, empty, empty, empty, empty, plan)
+    assert spans_of_columns(batch, 5).tolist() == [[3, 7], [0, 1], [0, 0], [9, 10]]
+    batch = dataclasses.replace(batch, site=empty)
+    assert spans_of_columns(batch, 5).tolist() == [[0, 0]] * 4
+
+
+def test_the_halved_network_has_the_loss_and_the_gradients_of_the_dense_one(config_of, birds_store):
+    """Of real windows, which computes the halved network in part."""
+    config = config_of(birds_store, network={"channels": 64, "bottleneck": 32})
+    torch.manual_seed(3)
+    model = new_model(config)
+    batch = next(iter(TrainingData(config).epoch(0)))
+    found = []
+    for forward in (model.network.forward, lambda tokens, wanted: model.network.dense(tokens)):
+        model.network.forward = forward
+        loss = loss_terms(model, batch).loss
+        found.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
+    assert suits(model.network.spec)
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for halved, dense in zip(found[0][1], found[1][1], strict=True):
+        assert (halved - dense).abs().max() <= 1e-4 * dense.abs().max()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,27 @@ def suits(spec: ModelSpec) -> bool:
     )
 
 
-def halved_theta(network: ByteNet, tokens: Tensor) -> Tensor:
-    """What the network gives for tokens on the CPU, in float32; shape (B, L, A)."""
+def halved_theta(network: ByteNet, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+    """What the network gives for tokens on the CPU, in float32; shape (B, L, A).
+
+    Parameters
+    ----------
+    network : ByteNet
+    tokens : Tensor of int64, shape (B, L + receptive_field - 1)
+    wanted : Tensor of int64, shape (B, 2), optional
+        The first position of each window whose theta is wanted, and the first beyond the last:
+        the others are not computed, and 0. All of them unless given.
+    """
     # s and a of each token, of which the upper half of an effective vector is the sum.
     vectors = network.embedding.effective()[0]
     half = vectors.shape[1] // 2
     upper, lower = vectors[:, :half], vectors.flip(1)[:, :half]
     table = torch.cat([upper + lower, upper - lower], dim=1) / 2
     stored = [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
-    theta: Tensor = _HalvedNetwork.apply(tokens, network.spec, table, *stored)
+    if wanted is None:
+        length = tokens.shape[1] - network.spec.receptive_field + 1
+        wanted = torch.tensor([0, length]).expand(len(tokens), 2)
+    theta: Tensor = _HalvedNetwork.apply(tokens, wanted, network.spec, table, *stored)
     return theta
 
 
@@ -55,15 +68,19 @@ class _HalvedNetwork(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tokens: Tensor, spec: ModelSpec, table: Tensor, *stored: Tensor
+        ctx: Any,
+        tokens: Tensor,
+        wanted: Tensor,
+        spec: ModelSpec,
+        table: Tensor,
+        *stored: Tensor,
     ) -> Tensor:
-        keep = any(ctx.needs_input_grad)
-        layout = make_layout(spec, tokens.shape[1], keep)
-        flat = torch.cat([parameter.detach().flatten() for parameter in stored]).numpy()
         codes = np.ascontiguousarray(tokens.numpy())
         if codes.size and not 0 <= codes.min() <= codes.max() < N_TOKENS:
             raise IndexError(f"a token is not below {N_TOKENS}")
-        ctx.run = _Pass(layout, codes, table.detach().numpy(), flat)
+        flat = torch.cat([parameter.detach().flatten() for parameter in stored]).numpy()
+        keep = any(ctx.needs_input_grad)
+        ctx.run = _Pass(spec, codes, wanted.tolist(), table.detach().numpy(), flat, keep)
         ctx.shapes = [parameter.shape for parameter in stored]
         return torch.from_numpy(ctx.run.forward())
 
@@ -73,7 +90,52 @@ class _HalvedNetwork(torch.autograd.Function):
         to_table, to_stored = (torch.from_numpy(g) for g in ctx.run.backward(outer[0].numpy()))
         parts = to_stored.split([shape.numel() for shape in ctx.shapes])
         to_parameters = (g.view(shape) for g, shape in zip(parts, ctx.shapes, strict=True))
-        return None, None, to_table, *to_parameters
+        return None, None, None, to_table, *to_parameters
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What is computed of a window.
+
+    Attributes
+    ----------
+    row : int
+        Its number in the batch.
+    wanted : slice
+        Positions.
+    tokens : int64 array
+        Those that the positions read.
+    layout : Layout
+    activations : slice
+        Its part of the batch's.
+    moments : slice
+        Likewise.
+    """
+
+    row: int
+    wanted: slice
+    tokens: NDArray[np.int64]
+    layout: Layout
+    activations: slice
+    moments: slice
+
+
+def _windows(
+    spec: ModelSpec, tokens: NDArray[np.int64], wanted: list[list[int]], keep: bool
+) -> list[_Window]:
+    """Those of which anything is wanted."""
+    found: list[_Window] = []
+    place = row_of_moments = 0
+    for row, (start, end) in enumerate(wanted):
+        if start >= end:
+            continue
+        own = tokens[row, start : end + spec.receptive_field - 1]
+        layout = make_layout(spec, len(own), keep)
+        activations = slice(place, place + layout.n_activations)
+        moments = slice(row_of_moments, row_of_moments + layout.n_moments)
+        found.append(_Window(row, slice(start, end), own, layout, activations, moments))
+        place, row_of_moments = activations.stop, moments.stop
+    return found
 
 
 class _Pass:
@@ -81,48 +143,62 @@ class _Pass:
 
     Parameters
     ----------
-    layout : Layout
+    spec : ModelSpec
     tokens : int64 array [B, L]
+    wanted : list of [int, int]
     table : float32 array [N_TOKENS, H]
     stored : float32 array [n_stored]
+    keep : bool
+        A gradient will be asked for.
     """
 
     def __init__(
         self,
-        layout: Layout,
+        spec: ModelSpec,
         tokens: NDArray[np.int64],
+        wanted: list[list[int]],
         table: NDArray[np.float32],
         stored: NDArray[np.float32],
+        keep: bool,
     ) -> None:
-        self._layout, self._tokens, self._table = layout, tokens, table
+        self._table, self._keep = table, keep
+        self._shape = (*tokens.shape[:1], tokens.shape[1] - spec.receptive_field + 1)
+        # Of a window of any length: weights lie alike in all.
+        self._any = make_layout(spec, spec.receptive_field, keep)
         # Filled-up columns of the last stage stay zero.
-        self._weights, self._transposed = _zeros(layout.n_weights), _zeros(layout.n_weights)
-        _halve(layout.stages, stored, self._weights, self._transposed)
-        self._kept: NDArray[np.float32] | None = _take(len(tokens), layout.n_activations)
-        self._moments = _empty(len(tokens), layout.n_moments, 2)
-        self._last: Stage = stage_of.py_func(layout.stages, -1)
+        self._weights, self._transposed = (_zeros(self._any.n_weights) for _ in range(2))
+        _halve(self._any.stages, stored, self._weights, self._transposed)
+        windows = _windows(spec, tokens, wanted, keep)
+        size, rows = (windows[-1].activations.stop, windows[-1].moments.stop) if windows else (0, 0)
+        self._kept: NDArray[np.float32] | None = _take(size)
+        self._moments = _empty(rows, 2)
         # A window each at a time, so that a thread's numbers stay in its cache.
-        self._shares = np.array_split(np.arange(len(tokens)), max(1, torch.get_num_threads()))
+        threads = max(1, min(torch.get_num_threads(), len(windows)))
+        self._shares = [
+            [windows[i] for i in part] for part in np.array_split(np.arange(len(windows)), threads)
+        ]
 
     def forward(self) -> NDArray[np.float32]:
         """Theta, float32 [B, L', A]."""
-        layout, activations = self._layout, self._kept
-        assert activations is not None
+        assert self._kept is not None
+        activations = self._kept
+        last: Stage = stage_of.py_func(self._any.stages, -1)
+        theta = np.zeros((*self._shape, 2 * last.outputs), dtype=np.float32)
 
         def share(number: int) -> None:
-            hidden, packed = _empty(layout.n_hidden), _empty(layout.n_chunk)
+            hidden, packed = self._scratch(number, "n_hidden"), _empty(self._any.n_chunk)
             for window in self._shares[number]:
+                own = activations[window.activations]
                 _forward(
-                    layout.stages, self._tokens[window], self._table, self._weights,
-                    activations[window], self._moments[window], hidden, packed,
+                    window.layout.stages, window.tokens, self._table, self._weights, own,
+                    self._moments[window.moments], hidden, packed,
                 )  # fmt: skip
+                theta[window.row, window.wanted] = _output(window.layout, own)
 
         self._in_threads(share)
-        last = self._last
-        output = activations[:, last.target : last.target + last.rows * 2 * last.columns]
-        sums = output.reshape(len(output), last.rows, 2, last.columns)[..., : last.outputs]
-        s, a = sums[:, :, 0], sums[:, :, 1]
-        return np.concatenate([s + a, (s - a)[..., ::-1]], axis=-1)
+        if not self._keep:
+            _give(activations)
+        return theta
 
     def backward(self, outer: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Gradients with respect to `table` and `stored`, from that with respect to theta.
@@ -132,54 +208,71 @@ class _Pass:
         RuntimeError
             At the second call: the activations belong to the next batch.
         """
-        layout, last, activations = self._layout, self._last, self._kept
-        if activations is None:
+        if self._kept is None:
             raise RuntimeError("the gradient of a batch can be taken once")
-        half = last.outputs
-        t, b = outer[..., :half], outer[..., : -half - 1 : -1]
-        to_output = _zeros(*outer.shape[:2], 2, last.columns)
-        to_output[:, :, 0, :half], to_output[:, :, 1, :half] = t + b, t - b
+        activations, self._kept = self._kept, None
         to_table = [_zeros(*self._table.shape) for _ in self._shares]
-        to_weights = [_zeros(layout.n_weights) for _ in self._shares]
+        to_weights = [_zeros(self._any.n_weights) for _ in self._shares]
 
         def share(number: int) -> None:
-            hidden, slopes, to_hidden = (_empty(layout.n_hidden) for _ in range(3))
-            packed, to_packed = _empty(layout.n_chunk), _empty(layout.n_chunk)
-            means, slots = _empty(layout.n_rows, 2), _empty(layout.n_gradients)
+            hidden, slopes, to_hidden = (self._scratch(number, "n_hidden") for _ in range(3))
+            packed, to_packed = _empty(self._any.n_chunk), _empty(self._any.n_chunk)
+            means, slots = self._scratch(number, "n_rows", 2), self._scratch(number, "n_gradients")
             # The last window's activations were written last, and may lie in a cache still.
             for window in reversed(self._shares[number]):
-                begin = to_output[window].ravel()
-                slots[last.target_slot : last.target_slot + len(begin)] = begin
+                _begin_gradient(window.layout, outer[window.row, window.wanted], slots)
                 _backward(
-                    layout.stages, self._tokens[window], to_table[number], self._weights,
-                    self._transposed, activations[window], self._moments[window], hidden, slopes,
-                    packed, to_hidden, to_packed, means, slots, to_weights[number],
+                    window.layout.stages, window.tokens, to_table[number], self._weights,
+                    self._transposed, activations[window.activations],
+                    self._moments[window.moments], hidden, slopes, packed, to_hidden, to_packed,
+                    means, slots, to_weights[number],
                 )  # fmt: skip
 
         self._in_threads(share)
-        self._kept = None
         _give(activations)
-        to_stored = _empty(layout.n_stored)
-        _join(layout.stages, _sum(to_weights), to_stored)
+        to_stored = _empty(self._any.n_stored)
+        _join(self._any.stages, _sum(to_weights), to_stored)
         return _sum(to_table), to_stored
+
+    def _scratch(self, share: int, size: str, *more: int) -> NDArray[np.float32]:
+        """Room for any window of a share; `size` is an attribute of `Layout`."""
+        most = max((getattr(window.layout, size) for window in self._shares[share]), default=0)
+        return _empty(most, *more)
 
     def _in_threads(self, share: Callable[[int], None]) -> None:
         map_in_threads(share, range(len(self._shares)), len(self._shares))
+
+
+def _output(layout: Layout, activations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Theta of a window, from s and a of the last stage."""
+    last: Stage = stage_of.py_func(layout.stages, -1)
+    found = activations[last.target : last.target + last.rows * 2 * last.columns]
+    s, a = found.reshape(last.rows, 2, last.columns)[..., : last.outputs].swapaxes(0, 1)
+    return np.concatenate([s + a, (s - a)[:, ::-1]], axis=-1)
+
+
+def _begin_gradient(layout: Layout, outer: NDArray[np.float32], slots: NDArray[np.float32]) -> None:
+    """Inverse of `_output` for gradients; what fills the columns up has none."""
+    last: Stage = stage_of.py_func(layout.stages, -1)
+    t, b = outer[:, : last.outputs], outer[:, : -last.outputs - 1 : -1]
+    place = slots[last.target_slot : last.target_slot + last.rows * 2 * last.columns]
+    place[:] = 0.0
+    s, a = place.reshape(last.rows, 2, last.columns)[..., : last.outputs].swapaxes(0, 1)
+    s[:], a[:] = t + b, t - b
 
 
 #: Activations of the last batch, kept for the next: fresh memory would come page by page.
 _spare: list[NDArray[np.float32]] = []
 
 
-def _take(*shape: int) -> NDArray[np.float32]:
+def _take(size: int) -> NDArray[np.float32]:
     try:
         kept = _spare.pop()
     except IndexError:
-        return _empty(*shape)
-    if kept.shape == shape:
+        return _empty(size)
+    if len(kept) >= size:
         return kept
-    _give(kept)
-    return _empty(*shape)
+    return _empty(size)
 
 
 def _give(array: NDArray[np.float32]) -> None:

@@ -116,7 +116,7 @@ class Layout:
     n_chunk: int
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=2048)  # one for each length of window, of some 10 kB
 def make_layout(spec: ModelSpec, length: int, keep: bool) -> Layout:
     """Where the numbers of a pass lie.
 

@@ -25,11 +25,15 @@ class PruningPlan:
         Slots that each merge joins; M = S - 1.
     branch_length : ndarray of float64, shape (M, 2)
     n_tips : int
+    side_of_node : ndarray of int64, shape (N,)
+        Of each node of the tree, the side of a merge (``2 merge + side``) that the branch above it
+        is a part of; -1 at the root, and where only lone children lie between.
     """
 
     child: np.ndarray
     branch_length: np.ndarray
     n_tips: int
+    side_of_node: np.ndarray
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
@@ -44,27 +48,27 @@ class PruningPlan:
 def make_plan(tree: Tree) -> PruningPlan:
     """Lay out `tree` for pruning; tips keep their order."""
     slot_of = {int(node): tip for tip, node in enumerate(tree.tip_nodes)}
-    extra = dict.fromkeys(range(len(tree.names)), 0.0)
+    # Of each node, the nodes whose branches lie above its slot: itself and lone children.
+    above = {node: [node] for node in range(len(tree.names))}
     child: list[tuple[int, int]] = []
-    length: list[tuple[float, float]] = []
+    sides: list[tuple[list[int], list[int]]] = []
     for node in tree.postorder.tolist():
         below = tree.children[node]
         if not below:
             continue
-        slot, above = slot_of[below[0]], _length_above(tree, below[0], extra)
+        slot, nodes = slot_of[below[0]], above[below[0]]
         for other in below[1:]:
             child.append((slot, slot_of[other]))
-            length.append((above, _length_above(tree, other, extra)))
-            slot, above = tree.n_tips + len(child) - 1, 0.0
+            sides.append((nodes, above[other]))
+            slot, nodes = tree.n_tips + len(child) - 1, []
         slot_of[node] = slot
-        extra[node] = above
+        above[node] = [*nodes, node]
+    side_of_node = np.full(len(tree.names), -1, dtype=np.int64)
+    length = np.zeros((len(child), 2))
+    for merge, pair in enumerate(sides):
+        for side, nodes in enumerate(pair):
+            side_of_node[nodes] = 2 * merge + side
+            length[merge, side] = sum(float(tree.branch_length[node]) for node in nodes)
     return PruningPlan(
-        np.array(child, dtype=np.int32).reshape(-1, 2),
-        np.array(length, dtype=np.float64).reshape(-1, 2),
-        tree.n_tips,
+        np.array(child, dtype=np.int32).reshape(-1, 2), length, tree.n_tips, side_of_node
     )
-
-
-def _length_above(tree: Tree, node: int, extra: dict[int, float]) -> float:
-    """Length of the branch above a node, with that of a lone child it stands for."""
-    return float(tree.branch_length[node]) + extra[node]

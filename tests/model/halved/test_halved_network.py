@@ -122,6 +122,37 @@ def test_a_window_does_not_know_of_its_neighbours_nor_of_threads():
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-4 * one.abs().max().item())
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_not_wanted_is_zero_and_the_rest_the_same_bits(threads):
+    network, tokens = random_network(), random_tokens(5, 60)
+    spans = [[0, 60], [7, 30], [20, 20], [0, 0], [59, 60]]
+    mask = torch.zeros(5, 60, 1)
+    for row, (start, end) in enumerate(spans):
+        mask[row, start:end] = 1
+    torch.set_num_threads(threads)
+    try:
+        found, gradients = value_and_gradients(
+            network, lambda t: halved_theta(network, t, torch.tensor(spans)), tokens
+        )
+        wanted, wanted_gradients = value_and_gradients(
+            network, lambda t: halved_theta(network, t) * mask, tokens
+        )
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(found, wanted)
+    for one, two in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * two.abs().max().item())
+
+
+def test_a_batch_of_which_nothing_is_wanted():
+    network, tokens = random_network(), random_tokens(2, 9)
+    theta, gradients = value_and_gradients(
+        network, lambda t: halved_theta(network, t, torch.zeros(2, 2, dtype=torch.int64)), tokens
+    )
+    assert not theta.any()
+    assert not any(gradient.any() for gradient in gradients)
+
+
 def test_same_bits_without_a_gradient_and_again():
     network, tokens = random_network(), random_tokens(3, 70)
     theta, gradients = value_and_gradients(network, lambda t: halved_theta(network, t), tokens)

@@ -16,6 +16,7 @@ import operator
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
@@ -285,6 +286,21 @@ def _call_llvm(builder, name, vector, args):
 def fma(typingctx, a, b, c):
     """a b + c, in one instruction where the processor has it."""
     return a(a, a, a), lambda context, builder, sig, args: _call_llvm(builder, "fmuladd", a, args)
+
+
+@intrinsic
+def lane_sum(typingctx, a):
+    """The sum of all lanes, a scalar; pairs of lanes first."""
+    scalar = _FLOATS[a.bits]
+
+    def code(context, builder, sig, args):
+        kind = _IR_FLOATS[a.bits]
+        function = ir.FunctionType(kind, [kind, a.ir_type])
+        name = f"llvm.vector.reduce.fadd.v{a.lanes}f{a.bits}"
+        callee = cgutils.get_or_insert_function(builder.module, function, name)
+        return builder.call(callee, [ir.Constant(kind, -0.0), args[0]], fastmath=("reassoc",))
+
+    return scalar(a), code
 
 
 @intrinsic

@@ -8,8 +8,8 @@ from small_stores import build_store
 
 from phylotools.errors import InputError
 from phylotools.io.regions import Region, RegionSet
-from phylotools.sites import columns as module
-from phylotools.sites.columns import Columns, columns_in_order, covered, sample_columns
+from phylotools.store import columns as module
+from phylotools.store.columns import Columns, columns_in_order, covered, sample_columns
 from phylotools.store.read import ColumnStore, open_store
 
 Column = tuple[int, bytes]

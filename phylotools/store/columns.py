@@ -84,8 +84,10 @@ def covered(store: ColumnStore, contig: str, regions: RegionSet | None = None) -
     return intervals if regions is None else intersect_intervals(intervals, regions.on(contig))
 
 
-def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Columns]:
-    """A sample of a whole store's columns, the same for the same seed.
+def sample_columns(
+    store: ColumnStore, n_columns: int, seed: int, regions: RegionSet | None = None
+) -> list[Columns]:
+    """A sample of a store's columns, the same for the same seed.
 
     Parameters
     ----------
@@ -93,6 +95,8 @@ def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Column
     n_columns : int
         About so many, or all there are.
     seed : int
+    regions : RegionSet, optional
+        Everything unless given.
 
     Returns
     -------
@@ -102,13 +106,12 @@ def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Column
     Raises
     ------
     InputError
-        If the store has no column with two species.
+        If no column there has two species.
     """
     contigs = sorted(store.contigs)
-    starts, ends = (
-        np.concatenate([store.intervals(contig)[:, side] for contig in contigs]) for side in (0, 1)
-    )
-    owner = np.repeat(np.arange(len(contigs)), [len(store.intervals(c)) for c in contigs])
+    runs_of_contig = [covered(store, contig, regions) for contig in contigs]
+    starts, ends = (np.concatenate([own[:, side] for own in runs_of_contig]) for side in (0, 1))
+    owner = np.repeat(np.arange(len(contigs)), [len(own) for own in runs_of_contig])
     first = np.concatenate([[0], np.cumsum(ends - starts)])
     runs = np.random.default_rng(seed).permutation(-(-int(first[-1]) // _RUN))
     found: list[Columns] = []
@@ -130,7 +133,8 @@ def sample_columns(store: ColumnStore, n_columns: int, seed: int) -> list[Column
                 taken += len(piece)
     if not taken:
         raise InputError(
-            "no column has a species beside the reference",
+            "no column has a species beside the reference"
+            + ("" if regions is None else " in these regions"),
             path=store.path,
             remedy="`phylotools inspect` describes the store",
         )

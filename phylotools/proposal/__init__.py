@@ -1,0 +1,1 @@
+"""A training configuration that suits column stores, with its reasons."""
