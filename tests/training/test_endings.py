@@ -14,7 +14,7 @@ from phylotools.errors import InputError, PhylotoolsError
 from phylotools.training.checkpoint import Progress, read_checkpoint
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures
-from phylotools.training.evaluation import sample_sizes, steps_between
+from phylotools.training.evaluation import Evaluation, sample_sizes, steps_between
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT, METRICS
 from phylotools.training.schedule import FALL
@@ -211,10 +211,19 @@ def test_an_evaluation_that_is_not_a_number_stops_the_run(overfitting, tmp_path,
 # Warnings
 
 
-def test_warnings_are_said_once_and_kept(overfitting, tmp_path, caplog):
-    config = overfitting(run={"patience": 0}, optimiser={"schedule": "cosine", "epochs": 20})
-    progress = Trainer(config, tmp_path / "run", CPU).run()
-    assert "fall" in progress.warnings
+def test_warnings_are_said_once_and_kept(overfitting, tmp_path, caplog, monkeypatch):
+    figures = iter([-10.0, -10.05, -10.2, -10.4, -10.3])
+
+    def evaluate(*arguments):
+        return Evaluation(-9.0, None, next(figures))
+
+    monkeypatch.setattr("phylotools.training.loop.evaluate_model", evaluate)
+    cosine = {"schedule": "cosine", "epochs": 4}
+    config = overfitting(run={"patience": 0}, optimiser=cosine)
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    assert trainer.length == 20
+    progress = trainer.run()
+    assert "at step 4 to -10.2000 at step 12" in progress.warnings["fall"]
     assert caplog.text.count("learns its training columns by heart") == 1
     assert read_checkpoint(tmp_path / "run" / CHECKPOINT).progress.warnings == progress.warnings
 
