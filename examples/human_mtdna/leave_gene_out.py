@@ -34,7 +34,9 @@ def configuration(tables: dict[str, Any], store: Path, gene: Region, steps: int)
     """The configuration that leaves a gene out and keeps the last weights."""
     changed = {name: dict(values) for name, values in tables.items()}
     changed["data"] |= {"stores": [str(store.absolute())], "held_out_regions": [str(gene)]}
-    changed.setdefault("optimiser", {})["steps"] = steps
+    changed["data"].pop("held_out_fraction", None)
+    changed.setdefault("optimiser", {}).pop("epochs", None)
+    changed["optimiser"] |= {"steps": steps, "schedule": "cosine"}
     changed.setdefault("run", {})["select_by"] = "last"
     config, errors = parse_config(changed, HERE)
     if config is None:

@@ -13,7 +13,9 @@ phylotools preprocess "$here/data/mammals_nuclear_exons.maf.gz" \
 phylotools preprocess "$here/data/orthomam226.maf.gz" \
     --tree "$here/data/orthomam.nh" -o "$work/orthomam226.store" --force
 phylotools train "$work/train.toml" -o "$work/run" --resume
+python "$here/make_transcripts.py" > "$work/transcripts.gff3"
 phylotools model export "$work/run" -o "$model" --force \
     --name mammals-coding --revision 1 --assembly "hg38, coding sequence" --licence CC0-1.0 \
+    --transcripts "$work/transcripts.gff3" --fasta "$work/orthomam226.store" \
     --card "$here/card.md" --metrics "$here/metrics.json"
 phylotools model verify "$model"

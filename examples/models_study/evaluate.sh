@@ -24,8 +24,7 @@ mammals)
     make_store orthomam226 "$data/orthomam226.maf.gz" --tree "$data/orthomam.nh"
     stores=("$work/mammals113.store" "$work/orthomam226.store")
     held_out=(--held-out "$example/held_out.bed")
-    labels=("$example/held_out.bed")
-    cluster=gene ;;
+    labels=("$example/held_out.bed") ;;
 dengue)
     example=$here/../dengue
     data=$example/data
@@ -35,7 +34,7 @@ dengue)
     held_out=(--held-out "$example/held_out.bed")
     genes=(--genes "$data/dengue_all.gff3")
     labels=("$data/dengue_all.gff3")
-    cluster=site stretch=(--stretch 100) ;;
+    stretch=(--stretch 100) ;;
 mtdna)
     data=$here/../human_mtdna/data
     make_store mtdna "$data/mammals671_mtCDS_hg38_chrM.maf.gz" --tree "$data/mammals671.nh" \
@@ -43,7 +42,7 @@ mtdna)
     stores=("$work/mtdna.store")
     genes=(--genes "$data/genes.bed")
     labels=("$data/genes.bed" "$data/chrM_all_snvs_labels.tsv.gz")
-    cluster=site stretch=(--stretch 100) ;;
+    stretch=(--stretch 100) ;;
 *)
     echo "error: no such set: $set; choose mammals, dengue or mtdna" >&2
     exit 2 ;;
@@ -61,7 +60,7 @@ python "$here/likelihood.py" "${stores[@]}" "${genes[@]}" "${held_out[@]}" "${st
     tee "$out/likelihood.txt"
 
 measure() {  # NAME OPTIONS...
-    python "$here/measure.py" "$out/labels.tsv" "${stores[@]}" "${genes[@]}" --cluster $cluster \
+    python "$here/measure.py" "$out/labels.tsv" "${stores[@]}" "${genes[@]}" "${stretch[@]}" \
         --nulls "$out/nulls.npz" --models "${models[@]}" -o "$out/$1.tsv" "${@:2}" |
         tee "$out/$1.txt"
 }

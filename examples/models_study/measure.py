@@ -1,14 +1,14 @@
 """Every score of every model on a set of labels, beside baselines that know no sequence.
 
     python measure.py LABELS.tsv STORE... --models name=FOLDER... -o areas.tsv
-        [--nulls nulls.npz] [--genes FILE] [--within BED] [--cluster gene|site] [--cut-every N]
+        [--nulls nulls.npz] [--genes FILE] [--within BED] [--stretch N] [--cut-every N]
 
 Comparisons, as far as the labels allow: missense and nonsense against synonymous; pathogenic
 against common, and bases that no row of the alignment has against those that some have, both over
 all and within missense. Each over all variants, within transitions, transversions and CpG
 transitions, and within types of change, whose mean (weighted by positives) is ``within types``.
-Intervals are 95 %, by drawing whole genes or sites; differences are from the first score, from the
-same draws.
+Intervals are 95 %, by drawing whole genes, or stretches of N positions where there are few genes;
+differences are from the first score, from the same draws.
 
 A folder with ``{gene}`` in its name is another for each gene. ``--cut-every N`` ends the context
 after every N positions, as for exons that are scored alone: half of 86,249 coding exons of human
@@ -43,14 +43,15 @@ from phylotools.io.regions import Region
 from phylotools.store.read import ColumnStore, open_store
 
 Labels = dict[str, NDArray[Any]]
-#: Name, where, and what is to rank low against what: all of columns of the labels.
+#: Name, columns that must have or must not have a value, and what is to rank low against what.
 COMPARISONS = (
-    ("missense", {}, "consequence", "missense", "synonymous"),
-    ("nonsense", {}, "consequence", "nonsense", "synonymous"),
-    ("pathogenic", {}, "label", "pathogenic", "common"),
-    ("pathogenic missense", {"consequence": "missense"}, "label", "pathogenic", "common"),
-    ("unseen", {}, "label", "unseen", "seen"),
-    ("unseen missense", {"consequence": "missense"}, "label", "unseen", "seen"),
+    ("missense", (), "consequence", "missense", "synonymous"),
+    ("nonsense", (), "consequence", "nonsense", "synonymous"),
+    ("pathogenic", (), "label", "pathogenic", "common"),
+    ("pathogenic outside CYB", (("gene", "CytB", False),), "label", "pathogenic", "common"),
+    ("pathogenic missense", (("consequence", "missense", True),), "label", "pathogenic", "common"),
+    ("unseen", (), "label", "unseen", "seen"),
+    ("unseen missense", (("consequence", "missense", True),), "label", "unseen", "seen"),
 )
 #: Scores of the table that is told the reading frame.
 TABLE_SCORES = ("llr", "rate-to-alt")
@@ -84,8 +85,8 @@ def comparisons(labels: Labels) -> Iterator[Comparison]:
     """Those that the labels allow."""
     for name, where, column, low, high in COMPARISONS:
         used = np.isin(labels[column], (low, high))
-        for key, value in where.items():
-            used &= labels[key] == value
+        for key, value, is_wanted in where:
+            used &= (labels[key] == value) == is_wanted
         rows = np.flatnonzero(used)
         positive = labels[column][rows] == low
         if positive.any() and not positive.all():
@@ -219,17 +220,18 @@ def main() -> None:
     parser.add_argument("--genes", help="BED or GFF3, for the table; by default every contig")
     parser.add_argument("--within", help="BED of the positions that count")
     parser.add_argument("--cut-every", type=int, default=0, metavar="N", help="positions")
-    parser.add_argument("--cluster", choices=("gene", "site"), default="gene")
+    parser.add_argument("--stretch", type=int, help="positions that are drawn together")
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
     labels = read_labels(given.labels, given.within)
     scores = all_scores(Sites(labels, [open_store(path) for path in given.stores]), given)
-    columns = ("gene",) if given.cluster == "gene" else ("chrom", "pos")
-    keys = np.array(["\t".join(map(str, key)) for key in zip(
-        *(labels[column] for column in columns), strict=True)])  # fmt: skip
-    draws = Draws(np.unique(keys, return_inverse=True)[1], given.replicates)
+    cluster = labels["gene"]
+    if given.stretch:
+        number = (labels["pos"] // given.stretch).astype(str)
+        cluster = np.char.add(np.char.add(labels["chrom"], ":"), number)
+    draws = Draws(cluster, given.replicates)
     found = []
     for comparison in comparisons(labels):
         parts = list(

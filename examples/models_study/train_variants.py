@@ -50,7 +50,7 @@ VARIATIONS: dict[str, Tables] = {
     "reference-alone": {"data": {"any_row_weight": 0.0}},
     "field-97": {"network": {"dilations": [1, 5, 1, 5, 1, 5, 1, 5]}},
     "field-197": {"network": {"dilations": [1, 3, 1, 9, 1, 9, 1, 24]}},
-    "field-481": {"network": {"dilations": [1, 3, 1, 9, 1, 27, 1, 77]}},
+    "field-217": {"network": {"dilations": [1, 3, 9, 27, 9, 3, 1, 1]}},
 }
 
 

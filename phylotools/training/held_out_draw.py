@@ -23,10 +23,9 @@ from phylotools.training.windows import n_columns
 #: Whole contigs are held out where so many of average size would be: fewer are no sample. 4 of
 #: 40 genes are; 2 of 24 chromosomes are not.
 _CONTIGS = 4
-#: A stretch is at least so many receptive fields long, of which one is the seam where the network
-#: reads training columns' neighbourhoods: at most a third. More would leave a virus of 10 kb with
-#: one stretch, a single gene.
-_RECEPTIVE_FIELDS = 3
+#: A stretch has at least so many columns, and a receptive field: shorter ones would lie within the
+#: context of training columns, and longer ones would leave a virus of 10 kb with one or two.
+_SHORTEST = 300
 #: More stretches bring nothing more: of larger genomes, these grow longer.
 _MOST_STRETCHES = 20
 #: Blocks of no more positions are looked into for the columns that can be trained on (a second's
@@ -121,7 +120,7 @@ def _stretches(
     rng: np.random.Generator,
 ) -> list[Region]:
     """One stretch, at random, in each of several equal parts of all columns."""
-    number = min(max(wanted // (_RECEPTIVE_FIELDS * receptive_field), 1), _MOST_STRETCHES)
+    number = min(max(wanted // max(_SHORTEST, receptive_field), 1), _MOST_STRETCHES)
     parts = np.linspace(0, n_columns(runs), number + 1).astype(np.int64)
     lengths = np.diff(np.linspace(0, wanted, number + 1).astype(np.int64))
     ends = np.cumsum(runs[:, 2] - runs[:, 1])

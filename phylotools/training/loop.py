@@ -18,7 +18,7 @@ from phylotools.io.locks import lock_folder
 from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
-from phylotools.provenance import sha256_text
+from phylotools.provenance import sha256_file, sha256_text
 from phylotools.threads import n_cores
 from phylotools.threads import set_threads as set_likelihood_threads
 from phylotools.training.batch import Batch
@@ -126,9 +126,20 @@ class Trainer:
                 start_anew(folder)
         if not (folder / TRAINING_REGIONS).exists():
             write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
-        if self.data.held_out and not (folder / HELD_OUT_REGIONS).exists():
-            write_regions(self.data.held_out, folder / HELD_OUT_REGIONS)
+        self._held_out_facts = self._write_held_out()
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
+
+    def _write_held_out(self) -> dict[str, object]:
+        """Write what is held out as BED; its checksum, and the regions where they are few."""
+        regions = self.data.held_out
+        if not regions:
+            return {}
+        path = self.folder / HELD_OUT_REGIONS
+        write_regions(regions, path)
+        facts: dict[str, object] = {"held_out_sha256": sha256_file(path)}
+        if len(regions) <= _MOST_LISTED:
+            facts["held_out_regions"] = [str(region) for region in regions]
+        return facts
 
     def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
         """Train until the length is reached or nothing improves any more.
@@ -331,17 +342,11 @@ class Trainer:
             ],
             "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
             "held_out_contigs": self.config.data.held_out_contigs,
-            **self._held_out_facts(),
+            **self._held_out_facts,
             "steps_per_epoch": self.data.steps_per_epoch,
             "length": self.length,
             **({} if self._origin is None else {"init_from": self._origin}),
         }
-
-    def _held_out_facts(self) -> dict[str, object]:
-        """The regions held out, where they are few; their checksum in any case."""
-        texts = [str(region) for region in self.data.held_out]
-        facts: dict[str, object] = {"held_out_sha256": sha256_text("\n".join(texts))}
-        return facts | ({"held_out_regions": texts} if len(texts) <= _MOST_LISTED else {})
 
     def _restore(self, path: Path, *, extend: bool) -> None:
         checkpoint = read_checkpoint(path)
@@ -411,10 +416,11 @@ def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.Ada
 def set_threads(threads: int | None) -> None:
     """Use so many threads in the network and in the likelihood.
 
-    By default the likelihood takes every core and the network one. Two threads in a ``small``
-    network gain half on idle cores and lose half or more on busy ones; the likelihood's threads
-    gain and never lose (benchmarks/RESULTS.md). It gives the same bits with any number, so that
-    by default a run's losses do not depend on the machine's cores.
+    By default the likelihood takes every core and the network one. Two threads in the dense
+    products of a ``small`` network gain half on idle cores and lose half or more on busy ones; the
+    likelihood's threads gain and never lose (benchmarks/RESULTS.md). It gives the same bits with
+    any number, so that by default a run's losses do not depend on the machine's cores. The halved
+    network shares out windows; its gradients are summed in another order with another number.
     """
     torch.set_num_threads(threads or 1)
     set_likelihood_threads(threads or n_cores())

@@ -104,6 +104,17 @@ def test_areas_are_those_of_scikit_learn_and_their_mean_within_types() -> None:
     counts = [positive[types == "C>T"].sum(), positive[types == "C>A"].sum()]
     assert found["within types"].auroc.value == pytest.approx(np.average(within, weights=counts))
     assert found["all"].auroc.low < found["all"].auroc.value < found["all"].auroc.high
+    # A replicate is what its genes, as often as they are drawn, would give.
+    weights = draws.weights[7].astype(int)
+    rows = np.concatenate(
+        [
+            np.flatnonzero(np.arange(400) // 10 == gene)
+            for gene, n in enumerate(weights)
+            for _ in range(n)
+        ]
+    )
+    areas_drawn = draws.areas(score, np.arange(400), positive)
+    assert areas_drawn[7] == pytest.approx(roc_auc_score(positive[rows], -score[rows]))
     # A subset of one type is that type.
     assert found["transitions"].auroc == found["C>T"].auroc
 
@@ -143,7 +154,7 @@ def test_labels_are_measured_from_a_model(store: ColumnStore, genes: Path, tmp_p
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     labels.write_text(made.stdout)
-    command = [sys.executable, STUDY / "measure.py", labels, store.path, "--cluster", "site"]
+    command = [sys.executable, STUDY / "measure.py", labels, store.path, "--stretch", "50"]
     table = tmp_path / "areas.tsv"
     subprocess.run(
         [*command, "--models", "own=mammals671-mtdna", "--replicates", "20", "-o", table],

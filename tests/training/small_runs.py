@@ -100,9 +100,9 @@ class Killed(Exception):
     pass
 
 
-def train_until(config, folder, step: int, *, resume: bool = False) -> None:
+def train_until(config, folder, step: int, *, resume: bool = False, extend: bool = False) -> None:
     """Train, and die without a word when `step` steps are done."""
-    trainer = Trainer(config, folder, CPU, resume=resume)
+    trainer = Trainer(config, folder, CPU, resume=resume, extend=extend)
     take = trainer._step
 
     def stop(batch):
