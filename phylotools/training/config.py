@@ -16,7 +16,7 @@ from phylotools.phylogeny.substitution.catalogue import parameters_of
 DEFAULT_BUFFER = 2 << 30
 #: Share of the columns that is held out where nothing is said.
 HELD_OUT_FRACTION = 0.1
-#: An upper bound: a virus of 10 kb took 42 epochs, birds of 90 kb 20, until the held-out figure no
+#: An upper bound: a virus of 10 kb took 48 epochs, birds of 90 kb 20, until the held-out figure no
 #: longer improved.
 MOST_EPOCHS = 100.0
 #: Evaluations without improvement before the learning rate falls. Twice as many took longer by more

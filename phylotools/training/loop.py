@@ -292,7 +292,12 @@ class Trainer:
             self._advance(complete=True, stopped="its length is reached")
         is_settled = self.progress.complete or self.progress.falls > falls
         self._warn(
-            doubts_of_figures(self.progress, held_out, is_settled=is_settled)
+            doubts_of_figures(
+                self.progress,
+                held_out,
+                is_settled=is_settled,
+                keeps_best=self.config.run.select_by == "held_out_columns",
+            )
             | doubts_of_substitution(self.model.substitution)
         )
         if self.progress.falls > falls:
