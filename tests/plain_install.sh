@@ -63,6 +63,8 @@ steps = 3
 windows_per_batch = 2
 window_length = 64
 TOML
+try train --init columns.store >init.toml
+try train init.toml --check
 try train train.toml -o run
 try plot training run -o curves
 try model export run -o model --name trained

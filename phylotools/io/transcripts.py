@@ -10,7 +10,7 @@ import logging
 import os
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,8 @@ logger = logging.getLogger("phylotools")
 #: Type of the rows that are joined, unless another is asked for.
 CODING = "CDS"
 _STOP_CODON = "stop_codon"
+#: Rows whose children are no parts of one transcript.
+_GENES = frozenset({"gene", "protein_coding_gene", "pseudogene"})
 #: What a ribosome that slips back reads twice: parts that overlap by more are no transcript.
 LONGEST_SLIP = 2
 #: What some annotations put before a transcript's accession.
@@ -230,21 +232,20 @@ def read_transcripts(path: str | os.PathLike[str], part: str | None = CODING) ->
         part = next(gff_rows(name)).kind
     part = CODING if part.lower() == "cds" else part
     rows = _Rows(name, part)
-    kinds: Counter[str] = Counter()
+    parts = {part, _STOP_CODON} if part == CODING else {part}
     lengths: dict[str, int] = {}
-    for row in gff_rows(name, lengths=lengths):
-        if row.kind == part or (row.kind == _STOP_CODON and part == CODING):
+    for row in gff_rows(name, kinds=_GENES | parts, lengths=lengths):
+        if row.kind in parts:
             rows.add(row)
         else:
-            kinds[row.kind] += 1
-            if row.kind.endswith("gene"):
-                rows.add_gene(row)
+            rows.add_gene(row)
     if not len(rows):
-        raise _no_rows(name, part, kinds)
+        raise _no_rows(name, part)
     return _without_copies(_sound(rows, name, part, lengths))
 
 
-def _no_rows(path: str, part: str, kinds: Counter[str]) -> InputError:
+def _no_rows(path: str, part: str) -> InputError:
+    kinds = Counter(row.kind for row in gff_rows(path))
     others = ", ".join(f"{count} {shown(kind)}" for kind, count in kinds.most_common(5))
     return InputError(
         f"has no row of type {part}; it has {others}",
@@ -340,7 +341,9 @@ class _Rows:
         ]
         counts = Counter(short)
         names = [s if counts[s] == 1 else p for s, p in zip(short, plain, strict=True)]
-        return names if len(set(names)) == len(names) else plain
+        names = names if len(set(names)) == len(names) else plain
+        # As a contig of a FASTA it must have no blanks.
+        return _distinct("_".join(name.split()) for name in names)
 
     def contig_names(self) -> list[str]:
         return list(self._contigs)
@@ -352,6 +355,17 @@ class _Rows:
         for key, code in self._codes.items():
             codes[of_key[key]] = code
         return codes
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Names, those met before with a number behind them."""
+    found: dict[str, None] = {}
+    for name in names:
+        number, own = 2, name
+        while own in found:
+            own, number = f"{name}_{number}", number + 1
+        found[own] = None
+    return list(found)
 
 
 def _without_prefix(label: str) -> str:
@@ -380,6 +394,8 @@ def _sound(rows: _Rows, path: str, part: str, lengths: dict[str, int]) -> Transc
             group, follows & (start < np.append(0, end[:-1]) - LONGEST_SLIP), len(names)
         ),
     }
+    # Parts on two contigs overlap in number only.
+    defects["overlap"] &= ~defects["contigs"]
     faulty = np.logical_or.reduce(list(defects.values()))
     is_reverse = strand[first] == 1
     contig_names = rows.contig_names()

@@ -53,6 +53,7 @@ class TileCache:
         #: By slot: number of the contig, tile.
         self._owners: NDArray[np.int32] = np.empty((0, 2), dtype=np.int32)
         self._contigs: list[str] = []
+        self._number_of: dict[str, int] = {}
         self._next_slot = 0
         self.n_dropped_again = 0
 
@@ -109,9 +110,10 @@ class TileCache:
         if self._owners[slot, 0] >= 0:
             contig, index = self._owners[slot].tolist()
             self._set_place((self._contigs[contig], index), _DROPPED)
-        if tile[0] not in self._contigs:
+        number = self._number_of.setdefault(tile[0], len(self._contigs))
+        if number == len(self._contigs):
             self._contigs.append(tile[0])
-        self._owners[slot] = self._contigs.index(tile[0]), tile[1]
+        self._owners[slot] = number, tile[1]
 
     def _place(self, tile: Tile) -> int:
         places = self._places.get(tile[0])
@@ -121,7 +123,8 @@ class TileCache:
         contig, index = tile
         places = self._places.get(contig)
         if places is None or index >= len(places):
-            longer = np.full(max(1024, 2 * index), _NEVER, dtype=np.int32)
+            # A contig may be one of a hundred thousand transcripts, of a few tiles each.
+            longer = np.full(max(8, 2 * index), _NEVER, dtype=np.int32)
             if places is not None:
                 longer[: len(places)] = places
             self._places[contig] = places = longer

@@ -411,10 +411,11 @@ def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.Ada
 def set_threads(threads: int | None) -> None:
     """Use so many threads in the network and in the likelihood.
 
-    By default the likelihood takes every core and the network one. Two threads in a ``small``
-    network gain half on idle cores and lose half or more on busy ones; the likelihood's threads
-    gain and never lose (benchmarks/RESULTS.md). It gives the same bits with any number, so that
-    by default a run's losses do not depend on the machine's cores.
+    By default the likelihood takes every core and the network one. Two threads in the dense
+    products of a ``small`` network gain half on idle cores and lose half or more on busy ones; the
+    likelihood's threads gain and never lose (benchmarks/RESULTS.md). It gives the same bits with
+    any number, so that by default a run's losses do not depend on the machine's cores. The halved
+    network shares out windows; its gradients are summed in another order with another number.
     """
     torch.set_num_threads(threads or 1)
     set_likelihood_threads(threads or n_cores())

@@ -281,3 +281,24 @@ def test_a_killed_pipe_and_help(variants, carrying):
     ).stdout
     for option in ("--transcripts", "--transcript-part", "--no-transcripts", "--genetic-code"):
         assert option in shown
+
+
+def test_training_regions_may_name_transcripts(variants, genes, tmp_path):
+    """As those of a model do that was trained on a store of whole coding sequences."""
+    (tmp_path / "trained.bed").write_text("ND1\t0\t10\nND6\t500\t525\nelsewhere\t0\t99\n")
+    spliced = spliced_genome(ReferenceGenome.open(CHRM), str(genes))
+    model = write_toy_model(
+        tmp_path / "model",
+        reference=None,
+        training_regions=tmp_path / "trained.bed",
+        transcripts=packed(spliced),
+    )
+    assert annotate(variants, "-m", model, "-o", tmp_path / "out.vcf") == 0
+    trained = set()
+    for line in records(tmp_path / "out.vcf"):
+        _, position, _, ref, alt = line.split("\t")[:5]
+        is_scored = len(ref) == len(alt) == 1 and "PHYLOGPN_LLR=." not in line
+        if is_scored and "outside_training" not in line:
+            trained.add(int(position))
+    # ND6 is on the reverse strand: its last bases are the first ones of the genome there.
+    assert trained == {*range(3307, 3317), *range(14149, 14160)}

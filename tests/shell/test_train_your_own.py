@@ -82,7 +82,7 @@ def home(birds_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = shell(lines, folder, timeout=600)
         assert done.returncode == 0, (text, done.stderr)
         assert "Traceback" not in done.stderr
-        assert "error" not in done.stderr
+        assert not re.search(r"^error", done.stderr, flags=re.MULTILINE)
     return folder
 
 

@@ -201,6 +201,7 @@ def test_an_epoch_takes_a_share_of_a_store(config_of, mammals_store, many_segmen
     seen = []
     for epoch in range(3):
         batches = list(data.epoch(epoch))
+        assert 0.8 < len(batches) / data.steps_per_epoch < 1.25
         of_store = [[b for b in batches if b.states.shape[1] == n] for n in n_species]
         assert sum(len(batch.site) for batch in of_store[0]) == data.stores[0].training.n_columns
         windows = [sum(len(batch.tokens) for batch in own) for own in of_store]
