@@ -193,6 +193,8 @@ class TrainingData:
                     path=source.store.path,
                     remedy="hold out less, or lower data.minimum_species",
                 )
+        if config.data.drawn_fraction and not any(s.held_out.n_columns for s in self.stores):
+            logger.warning("too few columns to hold any out: the last weights will be kept")
         self._share_buffer(config.data.buffer)
         self._order = EpochOrder(
             [source.training for source in self.stores],

@@ -16,8 +16,8 @@ from phylotools.training.objective import conditional_log_likelihoods
 _SHARE = 0.1
 #: Work of a column that is evaluated, in columns trained on: no gradient, and no moments.
 _COST = 1 / 3
-#: Evaluations are half an epoch apart, where that is between these: in fewer steps little changes,
-#: and of more, up to twice as many would be lost to a weights' best that lies between.
+#: Evaluations are half an epoch apart, where that is between these numbers of steps: in fewer,
+#: little changes, and in more the best weights may come and go unseen.
 _PER_EPOCH = 2
 _FEWEST, _MOST = 10, 250
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import math
@@ -15,10 +16,10 @@ import torch
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
-from phylotools.model.folder import TRAINING_REGIONS
+from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
-from phylotools.provenance import sha256_text
+from phylotools.provenance import sha256_file, sha256_text
 from phylotools.threads import n_cores
 from phylotools.threads import set_threads as set_likelihood_threads
 from phylotools.training.batch import Batch
@@ -47,6 +48,7 @@ from phylotools.training.run_folder import (
 )
 from phylotools.training.schedule import FALL, judged, learning_rate_share
 from phylotools.training.shared_prior import frequency_prior
+from phylotools.training.site_fits import write_site_fits
 from phylotools.training.start import fill_from_model, new_model
 from phylotools.training.trained_regions import write_regions, write_trained_regions
 
@@ -126,9 +128,20 @@ class Trainer:
                 start_anew(folder)
         if not (folder / TRAINING_REGIONS).exists():
             write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
-        if self.data.held_out and not (folder / HELD_OUT_REGIONS).exists():
-            write_regions(self.data.held_out, folder / HELD_OUT_REGIONS)
+        self._held_out_facts = self._write_held_out()
         self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
+
+    def _write_held_out(self) -> dict[str, object]:
+        """Write what is held out as BED; its checksum, and the regions where they are few."""
+        regions = self.data.held_out
+        if not regions:
+            return {}
+        path = self.folder / HELD_OUT_REGIONS
+        write_regions(regions, path)
+        facts: dict[str, object] = {"held_out_sha256": sha256_file(path)}
+        if len(regions) <= _MOST_LISTED:
+            facts["held_out_regions"] = [str(region) for region in regions]
+        return facts
 
     def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
         """Train until the length is reached or nothing improves any more.
@@ -143,7 +156,19 @@ class Trainer:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
-            return self._run(on_step)
+            progress = self._run(on_step)
+            self._fit_sites()
+            return progress
+
+    def _fit_sites(self) -> None:
+        """Fit the training columns under a prior about what the kept weights say of them."""
+        path = self.folder / SITE_FITS
+        if not self.config.run.site_fits or path.exists():
+            return
+        kept = copy.deepcopy(self.model)
+        if self.best:
+            kept.load_state_dict(self.best)
+        write_site_fits(kept.freeze(), self.data.stores, path, self.device)
 
     def _fit_rate(self) -> None:
         """Fit the prior on the rate, and write it down for a run that resumes."""
@@ -267,7 +292,12 @@ class Trainer:
             self._advance(complete=True, stopped="its length is reached")
         is_settled = self.progress.complete or self.progress.falls > falls
         self._warn(
-            doubts_of_figures(self.progress, held_out, is_settled=is_settled)
+            doubts_of_figures(
+                self.progress,
+                held_out,
+                is_settled=is_settled,
+                keeps_best=self.config.run.select_by == "held_out_columns",
+            )
             | doubts_of_substitution(self.model.substitution)
         )
         if self.progress.falls > falls:
@@ -331,17 +361,11 @@ class Trainer:
             ],
             "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
             "held_out_contigs": self.config.data.held_out_contigs,
-            **self._held_out_facts(),
+            **self._held_out_facts,
             "steps_per_epoch": self.data.steps_per_epoch,
             "length": self.length,
             **({} if self._origin is None else {"init_from": self._origin}),
         }
-
-    def _held_out_facts(self) -> dict[str, object]:
-        """The regions held out, where they are few; their checksum in any case."""
-        texts = [str(region) for region in self.data.held_out]
-        facts: dict[str, object] = {"held_out_sha256": sha256_text("\n".join(texts))}
-        return facts | ({"held_out_regions": texts} if len(texts) <= _MOST_LISTED else {})
 
     def _restore(self, path: Path, *, extend: bool) -> None:
         checkpoint = read_checkpoint(path)
@@ -377,6 +401,7 @@ class Trainer:
                     remedy="raise optimiser.epochs or optimiser.steps to extend it",
                 )
             self._advance(complete=False, stopped="", stale=0)
+            (self.folder / SITE_FITS).unlink(missing_ok=True)
         logger.info("resuming after step %d", self.progress.step)
 
 

@@ -224,6 +224,27 @@ def test_another_configuration_is_refused(place, tmp_path):
     complained(done, "optimiser.steps changed")
 
 
+def test_a_complete_run_is_extended(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    text = (place / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(text.replace("steps = 90", "steps = 95"))
+    arguments = ["-o", tmp_path / "run", "--extend", "-@", 1, "--device", "cpu"]
+    complained(
+        phylotools("train", place / "config.toml", *arguments), "complete after 90 steps", "raise"
+    )
+    summary = tmp_path / "summary.json"
+    done = phylotools("train", tmp_path / "config.toml", *arguments, "--summary-json", summary)
+    assert done.returncode == 0, done.stderr
+    assert "trained 5 steps" in done.stderr
+    assert "ended after step 95" in done.stderr
+    told = json.loads(summary.read_text())
+    assert told["steps"] == 95
+    assert told["stopped"] == "its length is reached"
+    assert f"kept are the weights of step {told['selected']}, held out columns" in done.stderr
+    done = phylotools("train", tmp_path / "config.toml", *arguments, "--force")
+    complained(done, "--force excludes --resume and --extend", code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

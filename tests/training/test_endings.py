@@ -14,7 +14,7 @@ from phylotools.errors import InputError, PhylotoolsError
 from phylotools.training.checkpoint import Progress, read_checkpoint
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures
-from phylotools.training.evaluation import sample_sizes, steps_between
+from phylotools.training.evaluation import Evaluation, sample_sizes, steps_between
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT, METRICS
 from phylotools.training.schedule import FALL
@@ -211,10 +211,19 @@ def test_an_evaluation_that_is_not_a_number_stops_the_run(overfitting, tmp_path,
 # Warnings
 
 
-def test_warnings_are_said_once_and_kept(overfitting, tmp_path, caplog):
-    config = overfitting(run={"patience": 0}, optimiser={"schedule": "cosine", "epochs": 20})
-    progress = Trainer(config, tmp_path / "run", CPU).run()
-    assert "fall" in progress.warnings
+def test_warnings_are_said_once_and_kept(overfitting, tmp_path, caplog, monkeypatch):
+    figures = iter([-10.0, -10.05, -10.2, -10.4, -10.3])
+
+    def evaluate(*arguments):
+        return Evaluation(-9.0, None, next(figures))
+
+    monkeypatch.setattr("phylotools.training.loop.evaluate_model", evaluate)
+    cosine = {"schedule": "cosine", "epochs": 4}
+    config = overfitting(run={"patience": 0}, optimiser=cosine)
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    assert trainer.length == 20
+    progress = trainer.run()
+    assert "at step 4 to -10.2000 at step 12" in progress.warnings["fall"]
     assert caplog.text.count("learns its training columns by heart") == 1
     assert read_checkpoint(tmp_path / "run" / CHECKPOINT).progress.warnings == progress.warnings
 
@@ -223,17 +232,23 @@ def test_doubts_of_figures():
     best = Progress(
         step=30, best_held_out=-10.0, best_held_out_step=20, null_constants=-11.0, null_tree=-12.0
     )
-    assert doubts_of_figures(best, -10.05, is_settled=True) == {}
-    (text,) = doubts_of_figures(best, -10.2, is_settled=False).values()
+    assert doubts_of_figures(best, -10.05, is_settled=True, keeps_best=True) == {}
+    (text,) = doubts_of_figures(best, -10.2, is_settled=False, keeps_best=True).values()
     assert "fell from -10.0000 at step 20 to -10.2000 at step 30" in text
+    assert text.endswith("the best weights are kept")
+    (text,) = doubts_of_figures(best, -10.2, is_settled=False, keeps_best=False).values()
+    assert text.endswith("other weights are kept")
     worse = dataclasses.replace(best, best_held_out=-11.5)
-    assert doubts_of_figures(worse, -11.5, is_settled=False) == {}
-    found = doubts_of_figures(worse, -11.5, is_settled=True)
+    assert doubts_of_figures(worse, -11.5, is_settled=False, keeps_best=True) == {}
+    found = doubts_of_figures(worse, -11.5, is_settled=True, keeps_best=True)
     assert list(found) == ["constants"]
     assert "below that of constants for each reference base, -11.0000" in found["constants"]
     lost = dataclasses.replace(best, best_held_out=-12.5)
-    assert set(doubts_of_figures(lost, -12.5, is_settled=True)) == {"constants", "tree"}
-    assert doubts_of_figures(Progress(), None, is_settled=True) == {}
+    assert set(doubts_of_figures(lost, -12.5, is_settled=True, keeps_best=True)) == {
+        "constants",
+        "tree",
+    }
+    assert doubts_of_figures(Progress(), None, is_settled=True, keeps_best=True) == {}
 
 
 # How often evaluations come, and on how many columns

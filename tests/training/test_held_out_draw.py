@@ -117,9 +117,10 @@ def test_stretches_where_few_contigs_hold_most(drawn, tmp_path):
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 30])
-def test_the_smallest_stores(drawn, tmp_path, length):
+def test_the_smallest_stores(drawn, tmp_path, length, caplog):
     data = drawn(genes_store(tmp_path / "tiny", [length]))
     assert columns(data) == [(length - round(0.1 * length), round(0.1 * length))]
+    assert ("too few columns to hold any out" in caplog.text) == (length < 6)
 
 
 def test_what_two_stores_share_is_held_out_of_both(drawn, config_of, many_segments, tmp_path):
