@@ -15,8 +15,8 @@ _CLEAR_FALL = 0.01
 #: as T, so that two bases would share less than a tenth; exons drifted to 0.042, and a virus to
 #: 0.0002, where the shipped model of mitochondria, whose strands differ, has 0.09.
 _RAREST, _RAREST_OF_TWO_STRANDS = 0.02, 0.05
-#: Largest ratio of two exchangeabilities: three times that of the shipped model of mitochondria, with
-#: their bias to transitions. One that ran away on a virus was 2,413.
+#: Largest ratio of two exchangeabilities: three times that of the shipped model of mitochondria,
+#: with their bias to transitions. One that ran away on a virus was 2,413.
 _LARGEST_RATIO = 50.0
 _BASES = "ACGT"
 
