@@ -22,7 +22,7 @@ _BASES = "ACGT"
 
 
 def doubts_of_figures(
-    progress: Progress, held_out: float | None, *, is_settled: bool
+    progress: Progress, held_out: float | None, *, is_settled: bool, keeps_best: bool
 ) -> dict[str, str]:
     """Doubts of the log-likelihood of held-out columns, by kind.
 
@@ -34,6 +34,8 @@ def doubts_of_figures(
         The figure of the latest evaluation.
     is_settled : bool
         The weights have stopped becoming better: only then a null model should have been beaten.
+    keeps_best : bool
+        The weights that predict held-out columns best become the model.
     """
     best = progress.best_held_out
     if held_out is None or best is None:
@@ -43,7 +45,8 @@ def doubts_of_figures(
         found["fall"] = (
             f"the log-likelihood of held-out columns fell from {best:.4f} at step "
             f"{progress.best_held_out_step} to {held_out:.4f} at step {progress.step}: the network "
-            "learns its training columns by heart"
+            "learns its training columns by heart; "
+            + ("the best weights are kept" if keeps_best else "other weights are kept")
         )
     nulls = {"constants": progress.null_constants, "tree": progress.null_tree}
     names = {"constants": "constants for each reference base", "tree": "the neutral tree"}

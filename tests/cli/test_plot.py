@@ -13,6 +13,10 @@ import pysam
 import pytest
 
 from phylotools.cli.main import run
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_key
+
+#: Field of the shipped model's default score.
+DEFAULT = f"PHYLOGPN_{score_key(DEFAULT_SCORES['mutation-selection']).upper()}"
 
 DATA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 LABELLED = DATA / "labelled_snvs.vcf.gz"
@@ -75,13 +79,13 @@ def test_logo(tmp_path, one_thread, scored):
 def test_llr(tmp_path, scored):
     assert plot("llr", scored, "--classes", "LABEL", "-o", tmp_path / "a.svg") == 0
     facts, rows = rows_of(tmp_path / "a.tsv")
-    assert 'Score="PHYLOGPN_LLR",Classes="LABEL",Seed="1",Model="mammals671-mtdna"' in facts
+    assert f'Score="{DEFAULT}",Classes="LABEL",Seed="1",Model="mammals671-mtdna"' in facts
     found = {"pathogenic": [], "common": []}
     with gzip.open(scored, "rt") as handle:
         for line in handle:
             if line[0] != "#":
                 info = dict(item.partition("=")[::2] for item in line.split("\t")[7].split(";"))
-                found[info["LABEL"]].append(float(info["PHYLOGPN_LLR"]))
+                found[info["LABEL"]].append(float(info[DEFAULT]))
     assert {row["class"]: int(row["n"]) for row in rows} == {
         name: len(values) for name, values in found.items()
     }

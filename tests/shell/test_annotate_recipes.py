@@ -158,6 +158,19 @@ def test_parallel_by_contig(home: Path, run_recipe, whole: list[str]) -> None:
     assert (home / "part.chr21.vcf.gz.tbi").exists()
 
 
+def test_another_score(home: Path, run_recipe, whole: list[str]) -> None:
+    run_recipe("a score beside the LLR")
+    rows = [line.split("\t") for line in (home / "rates.tsv").read_text().splitlines()]
+    assert [row[0] for row in rows] == [line.split("\t")[1] for line in whole]
+    for row, line in zip(rows, whole, strict=True):
+        _, _, _, ref, alts, *_ = line.split("\t")
+        if line.startswith("chrM") and ref in tuple("ACGT"):
+            # Single bases have a rate, changes of length have none.
+            values = row[1].split(",")
+            assert [value != "." for value in values] == [len(x) == 1 for x in alts.split(",")]
+    assert len({row[1] for row in rows}) > 100
+
+
 def test_a_table(home: Path, run_recipe, whole: list[str]) -> None:
     run_recipe("a table of variants")
     rows = [line.split("\t") for line in records(home, "out.tsv.gz")]
@@ -211,7 +224,7 @@ def test_a_slurm_array(home: Path, whole: list[str]) -> None:
 
 
 def test_every_recipe_is_tested() -> None:
-    assert len(recipes()) == 7
+    assert len(recipes()) == 8
 
 
 def test_the_first_line_of_the_readme(home: Path) -> None:

@@ -232,17 +232,23 @@ def test_doubts_of_figures():
     best = Progress(
         step=30, best_held_out=-10.0, best_held_out_step=20, null_constants=-11.0, null_tree=-12.0
     )
-    assert doubts_of_figures(best, -10.05, is_settled=True) == {}
-    (text,) = doubts_of_figures(best, -10.2, is_settled=False).values()
+    assert doubts_of_figures(best, -10.05, is_settled=True, keeps_best=True) == {}
+    (text,) = doubts_of_figures(best, -10.2, is_settled=False, keeps_best=True).values()
     assert "fell from -10.0000 at step 20 to -10.2000 at step 30" in text
+    assert text.endswith("the best weights are kept")
+    (text,) = doubts_of_figures(best, -10.2, is_settled=False, keeps_best=False).values()
+    assert text.endswith("other weights are kept")
     worse = dataclasses.replace(best, best_held_out=-11.5)
-    assert doubts_of_figures(worse, -11.5, is_settled=False) == {}
-    found = doubts_of_figures(worse, -11.5, is_settled=True)
+    assert doubts_of_figures(worse, -11.5, is_settled=False, keeps_best=True) == {}
+    found = doubts_of_figures(worse, -11.5, is_settled=True, keeps_best=True)
     assert list(found) == ["constants"]
     assert "below that of constants for each reference base, -11.0000" in found["constants"]
     lost = dataclasses.replace(best, best_held_out=-12.5)
-    assert set(doubts_of_figures(lost, -12.5, is_settled=True)) == {"constants", "tree"}
-    assert doubts_of_figures(Progress(), None, is_settled=True) == {}
+    assert set(doubts_of_figures(lost, -12.5, is_settled=True, keeps_best=True)) == {
+        "constants",
+        "tree",
+    }
+    assert doubts_of_figures(Progress(), None, is_settled=True, keeps_best=True) == {}
 
 
 # How often evaluations come, and on how many columns
