@@ -124,7 +124,7 @@ def test_theta_is_what_the_package_predicts(store: ColumnStore) -> None:
     model = phylotools.load_model()
     theta = predictions.theta_of_contig(model, store, "chrM")
     site = phylotools.predict_sites(model, regions=[("chrM", 2000, 9000)])[0]
-    log_pi = theta[2000:9000] + np.array(model.log_base_weights)
+    log_pi = theta[2000:9000] + model.mutation_process.log_frequencies
     log_pi -= np.log(np.exp(log_pi).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(np.exp(log_pi), site.frequencies, atol=2e-5)
     cut = predictions.theta_of_contig(model, store, "chrM", cuts=[5000])
