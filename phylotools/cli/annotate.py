@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Score insertions and deletions, which is experimental; without, their status is indel.",
 )
+@options.sequence_only_option
 @options.threads_option(
     help="CPU threads that compute, and that compress [default: one or every core compute, "
     "whichever a trial finds faster; every core compresses]."
@@ -87,6 +88,7 @@ def annotate_command(
     scores: str | None,
     transcripts: TranscriptChoice,
     indels: bool,
+    sequence_only: bool,
     threads: int | None,
     device: str,
     batch_size: int | None,
@@ -120,6 +122,8 @@ def annotate_command(
         # Who looks scores up may never need the network.
         load = read_model if scores is None else open_model
         loaded = load(find_model(model), device)
+    if sequence_only:
+        loaded = loaded.from_sequence_alone()
     with Progress("records") as progress:
         settings = AnnotationSettings(
             fasta=fasta,

@@ -76,6 +76,12 @@ def verify_command(model: str | None, device: str) -> None:
     help="BED of what the model is for: scores elsewhere are flagged  [default: the columns that "
     "it was trained on].",
 )  # fmt: skip
+@click.option(
+    "--site-fits/--no-site-fits",
+    default=True,
+    show_default=True,
+    help="Bring theta fitted to the training columns, where the run has it.",
+)
 @options.transcript_file_options
 @click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
 @options.force_option
@@ -90,6 +96,7 @@ def export_command(
     card: str | None,
     fasta: str | None,
     training_regions: str | None,
+    site_fits: bool,
     transcripts: str | None,
     transcript_part: str,
     genetic_code: int | None,
@@ -114,7 +121,7 @@ def export_command(
     request = ExportRequest(
         name, revision, assembly, licence,
         card=path(card), reference=path(fasta),
-        training_regions=path(training_regions), metrics=path(metrics),
+        training_regions=path(training_regions), site_fits=site_fits, metrics=path(metrics),
         transcripts=path(transcripts), transcript_part=transcript_part, genetic_code=genetic_code,
     )  # fmt: skip
     export_model(Path(run), Path(output), request, force=force)

@@ -22,6 +22,11 @@ output_option = functools.partial(click.option, "-o", "--output", metavar="PATH"
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 fasta_option = click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence.")
 model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FOLDER")
+sequence_only_option = click.option(
+    "--sequence-only",
+    is_flag=True,
+    help="Score by the network alone, also where the model has fits of its training columns.",
+)
 threads_option = functools.partial(
     click.option, "-@", "--threads", type=click.IntRange(1), metavar="N"
 )

@@ -46,6 +46,7 @@ _track_options = options.together(
         is_flag=True,
         help="Leave out positions outside the regions that the model was trained on.",
     ),
+    options.sequence_only_option,
     options.precision_option,
 )
 
@@ -63,6 +64,7 @@ _track_options = options.together(
 @options.logging_options
 def tracks_command(
     model: str | None,
+    sequence_only: bool,
     fasta: str | None,
     output: str,
     assembly: str | None,
@@ -104,6 +106,8 @@ def tracks_command(
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
     loaded = load_model(model, device)
+    if sequence_only:
+        loaded = loaded.from_sequence_alone()
     with Progress("positions") as progress:
         summary = make_tracks(
             loaded,
@@ -132,6 +136,7 @@ def tracks_command(
 @options.logging_options
 def tracks_init_command(
     model: str | None,
+    sequence_only: bool,
     fasta: str | None,
     work: str,
     partition_size: int | None,
@@ -148,8 +153,9 @@ def tracks_init_command(
     from phylotools.tracks.plan import PARTITION_POSITIONS
     from phylotools.tracks.stages import init_tracks
 
+    loaded = load_model(model, "cpu")
     plan = init_tracks(
-        load_model(model, "cpu"),
+        loaded.from_sequence_alone() if sequence_only else loaded,
         work,
         chosen,
         fasta=fasta,

@@ -11,7 +11,7 @@ import copy
 import json
 import shutil
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,25 +25,28 @@ from phylotools.io.regions import RegionSet
 from phylotools.model.calibration import Calibration, read_calibration
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
 from phylotools.phylogeny.change_scores import MutationProcess
-from phylotools.provenance import sha256_file
+from phylotools.provenance import sha256_file, sha256_text
 from phylotools.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
     from phylotools.model.network import ByteNet
+    from phylotools.model.site_fits import SiteFits
     from phylotools.model.site_model import RateAssumption, SiteModel
     from phylotools.phylogeny.substitution import SubstitutionModel
 
 MANIFEST_VERSION = 1
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
+#: Theta fitted to the training columns: see `phylotools.model.site_fits`.
+SITE_FITS = "site_fits.safetensors"
 TRANSCRIPTS, TRANSCRIPT_SEQUENCES = "transcripts.gff3", "transcripts.fa"
 #: Learning curves, which the card shows.
 PICTURE = "training.svg"
 CALIBRATION = "calibration.tsv"
 _HASHED = (
-    *(CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, PICTURE, CALIBRATION),
+    *(CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, SITE_FITS, PICTURE, CALIBRATION),
     *(TRANSCRIPTS, TRANSCRIPT_SEQUENCES),
 )
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
@@ -62,7 +65,8 @@ class ModelIdentity:
     ----------
     name, revision : str
     sha256 : str
-        Of the weights: what scores depend on besides the sequence.
+        Of what scores depend on besides the sequence: of the weights' file or, where site fits go
+        in as well, of the two files' checksums in a row.
     """
 
     name: str
@@ -97,6 +101,8 @@ class Model:
         Where the network is to run, as a user names it.
     training_regions : RegionSet or None
         Where the model's training columns lie, for a model meant to score only those.
+    uses_site_fits : bool
+        Whether scores are those of the site fits where the folder has them.
     """
 
     identity: ModelIdentity
@@ -106,6 +112,7 @@ class Model:
     spec: ModelSpec
     device_name: str
     training_regions: RegionSet | None
+    uses_site_fits: bool = False
 
     @property
     def name(self) -> str:
@@ -117,7 +124,7 @@ class Model:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the weights."""
+        """SHA-256 of what scores depend on; see `ModelIdentity`."""
         return self.identity.sha256
 
     @cached_property
@@ -147,6 +154,27 @@ class Model:
 
         spec = SiteModelSpec.from_dict(self.config, path=str(self.folder / CONFIG))
         return load_site_model(self.folder / WEIGHTS, spec, self.device)
+
+    @cached_property
+    def site_fits(self) -> SiteFits | None:
+        """Theta of the training columns, where the folder brings it and it is to be used.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
+        from phylotools.model.site_fits import SiteFits
+
+        return SiteFits.read(self.folder / SITE_FITS) if self.uses_site_fits else None
+
+    def from_sequence_alone(self) -> Model:
+        """The same model without site fits: the network's theta everywhere."""
+        if not self.uses_site_fits:
+            return self
+        sha256 = self.manifest["sha256"][WEIGHTS]
+        identity = replace(self.identity, sha256=sha256)
+        return replace(self, identity=identity, uses_site_fits=False)
 
     @property
     def network(self) -> ByteNet:
@@ -244,8 +272,8 @@ class ModelDraft:
         Manifest entries: assembly, store and tree hashes, held-out contigs, licence, metrics.
     card : str
         Markdown.
-    reference, training_regions : Path, optional
-        FASTA and BED to copy into the folder.
+    reference, training_regions, site_fits : Path, optional
+        FASTA, BED and site fits to copy into the folder.
     picture : bytes, optional
         Learning curves, SVG.
     transcripts : tuple of str, optional
@@ -260,6 +288,7 @@ class ModelDraft:
     card: str
     reference: Path | None = None
     training_regions: Path | None = None
+    site_fits: Path | None = None
     picture: bytes | None = None
     transcripts: tuple[str, str] | None = None
     check_sequence: str = field(default="ACGTTGCANACCGGTTTACG-ACGATTACATTAGCAT", repr=False)
@@ -283,6 +312,8 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
                 # Other tools take a gzip file of this name for text.
                 with open_input(source) as packed, (folder / name).open("wb") as plain:
                     shutil.copyfileobj(packed, plain)
+        if draft.site_fits is not None:
+            shutil.copyfile(draft.site_fits, folder / SITE_FITS)
         if draft.picture is not None:
             (folder / PICTURE).write_bytes(draft.picture)
         if draft.transcripts is not None:
@@ -444,16 +475,20 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
             remedy="fetch or export the model again",
         )
     regions = folder / TRAINING_REGIONS
+    has_fits = (folder / SITE_FITS).is_file()
+    recorded = manifest["sha256"]
+    sha256 = recorded[WEIGHTS]
+    if has_fits:
+        sha256 = sha256_text(sha256 + recorded[SITE_FITS])
     return Model(
-        identity=ModelIdentity(
-            manifest["name"], manifest["revision"], sha256_file(folder / WEIGHTS)
-        ),
+        identity=ModelIdentity(manifest["name"], manifest["revision"], sha256),
         folder=folder,
         manifest=manifest,
         config=config,
         spec=spec,
         device_name=device,
         training_regions=read_bed(regions) if regions.is_file() else None,
+        uses_site_fits=has_fits,
     )
 
 

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.io.spliced import transcript_contig
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
@@ -334,9 +336,16 @@ class TiledNetwork:
             place = f"{batch[0][0]}:{batch[0][1] * self.tile_length + 1}"
             computed = self._passes.run(tokens, n_together, f" near {place}")
             self.n_tiles_computed += len(batch)
-            for tile, values in zip(batch, computed, strict=True):
+            for tile, row, values in zip(batch, tokens, computed, strict=True):
+                values = self._corrected(tile, row, values)
                 self._cache.put(tile, values)
                 yield values
+
+    def _corrected(
+        self, tile: Tile, tokens: NDArray[np.uint8], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What is kept of a tile, of its tokens and what the network says."""
+        return values
 
     def _tokens(self, tile: Tile) -> NDArray[np.uint8]:
         """Tokens of a tile and the half windows beside it, padded outside the contig."""
@@ -357,6 +366,9 @@ class TiledNetwork:
 class Scorer(TiledNetwork):
     """Theta of sites of a reference genome, or of given sequences.
 
+    At positions of a genome it is the model's site fits' where there are such, unless the model is
+    taken `Model.from_sequence_alone`. Given sequences have no position: theirs is the network's.
+
     Parameters
     ----------
     model, genome
@@ -372,6 +384,33 @@ class Scorer(TiledNetwork):
         **options: Any,
     ) -> None:
         super().__init__(model, genome, _theta, 4, largest_value=LARGEST_THETA, **options)
+
+    def _corrected(
+        self, tile: Tile, tokens: NDArray[np.uint8], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Theta fitted to the model's training columns, where a position was one of them."""
+        contig = self._fitted_contigs.get(tile[0])
+        if contig is None:
+            return values
+        fits = self.model.site_fits
+        assert fits is not None
+        own = tokens[self.half_window : self.half_window + self.tile_length]
+        corrected = values.copy()
+        fits.put(contig, tile[1] * self.tile_length, own, corrected)
+        return corrected
+
+    @cached_property
+    def _fitted_contigs(self) -> dict[str, str]:
+        """The model's name of each contig of the genome that has fitted sites."""
+        fits = self.model.site_fits
+        if fits is None:
+            return {}
+        contigs = self.genome.contigs
+        names = resolve_contigs(fits.contigs, contigs)
+        # A store of coding sequences has transcripts for contigs.
+        joined = {name: transcript_contig(name) for name in fits.contigs}
+        names |= {name: own for name, own in joined.items() if own in contigs}
+        return {own: name for name, own in names.items()}
 
     def theta(self, region: Region) -> NDArray[np.float32]:
         """`values`, float32 [L, 4] in the order A, C, G, T; `Model.substitution` reads them."""

@@ -61,7 +61,7 @@ class NetworkPrior:
         self.model = model
         self.n_outside_training = 0
         self._genome = genome
-        self._scorer = Scorer(model, genome, threads=threads)
+        self._scorer = Scorer(model.from_sequence_alone(), genome, threads=threads)
         self._log_scale = math.log(neutral_scale)
         self._contigs = resolve_contigs(store.contigs, genome.contigs)
         for name, contig in self._contigs.items():

@@ -147,10 +147,18 @@ class Plan(Job):
             if not 0 <= region.start < region.end <= self.contigs[region.contig]:
                 raise ValueError(region)
 
-    def check_model(self, model: Model) -> None:
-        """Raise `InputError` if the model is no longer what it was when the plan was made."""
-        if model.sha256 != self.model["sha256"]:
-            raise changed(self.model["path"])
+    def checked_model(self, model: Model) -> Model:
+        """The model as the plan has it, with or without its site fits.
+
+        Raises
+        ------
+        InputError
+            If the model is no longer what it was when the plan was made.
+        """
+        for found in (model, model.from_sequence_alone()):
+            if found.sha256 == self.model["sha256"]:
+                return found
+        raise changed(self.model["path"])
 
 
 def work_folder(path: str | os.PathLike[str]) -> WorkFolder[Plan]:

@@ -170,7 +170,7 @@ def _run(
     """Run the partitions that are not finished; returns their positions."""
     pending = folder.unfinished(plan, indices)
     plan.check_inputs()
-    plan.check_model(model)
+    model = plan.checked_model(model)
     if not pending:
         return 0
     with open_context(model, plan.fasta, plan.settings.transcripts) as genome:

@@ -45,21 +45,23 @@ def plain_card(name: str, facts: Mapping[str, Any], curves: LearningCurves | Non
 
 def _curves_section(curves: LearningCurves, kept_step: int) -> str:
     """The picture of the curves, and the figures of the weights that were kept."""
-    rows = [
-        (what, curves.value_at(figure, kept_step), curves.value_at(figure, None))
-        for figure, what in EVALUATIONS.items()
-    ]
-    lines = [
-        f"| {what} | {kept:.4f} | {last:.4f} |"
-        for what, kept, last in rows
-        if kept is not None and last is not None
-    ]
-    table = "\n".join(
-        [f"| nats a column | step {kept_step} | step {curves.step[-1]} |", "|---|---|---|", *lines]
-    )
+    steps = list(dict.fromkeys((kept_step, int(curves.step[-1]))))
+    lines = [_line("nats a column", *(f"step {step:,}" for step in steps))]
+    lines.append(_line("---", *("---" for _ in steps)))
+    for figure, what in EVALUATIONS.items():
+        values = [curves.value_at(figure, step) for step in steps]
+        known = [f"{value:.4f}" for value in values if value is not None]
+        if len(known) == len(steps):
+            lines.append(_line(what, *known))
+    table = "\n".join(lines)
     return (
         f"## Learning curves\n\n![Log-likelihood against steps]({PICTURE})\n\n{table}\n\n"
         "Mean log-likelihoods given the reference base; nearer to 0 is better. Held-out columns "
         "were never\ntrained on. Null models read no sequence: a model below them has learned "
         "nothing that lasts."
     )
+
+
+def _line(*cells: str) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"

@@ -157,7 +157,7 @@ class SubstitutionConfig:
     """
 
     model: str = "mutation-selection"
-    learn: str | bool = "all"
+    learn: str | bool = "exchangeabilities"
     learning_rate: float = 0.02
     frequency_prior_sd: float | None = None
     kappa: float | None = None
@@ -273,6 +273,9 @@ class RunConfig:
         (cosine); 0 for no end of it. `PATIENCE` for a plateau, 0 for a cosine.
     init_from : str
         Model folder, name of a model, or checkpoint whose weights training starts from.
+    site_fits : bool
+        When training has ended, fit theta to the training columns under a prior about the
+        network's, for the model to score them by; see `phylotools.model.site_fits`.
     """
 
     seed: int = 1
@@ -283,6 +286,7 @@ class RunConfig:
     select_by: str | None = None
     patience: int | None = None
     init_from: str = ""
+    site_fits: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from phylotools.io.files import read_small_text
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.spliced import SplicedGenome, packed, spliced_genome
 from phylotools.io.transcripts import CODING
-from phylotools.model.folder import TRAINING_REGIONS, ModelDraft, write_model
+from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS, ModelDraft, write_model
 from phylotools.store.read import open_store
 from phylotools.store.reference_genome import reference_genome_of
 from phylotools.training.card import plain_card
@@ -45,6 +45,8 @@ class ExportRequest:
     training_regions : Path or None
         BED of the columns that the model is meant for; by default that of its training columns,
         which the run's folder holds.
+    site_fits : bool
+        Bring the theta of the training columns that the run's folder holds.
     metrics : Path or None
         JSON of measured results for the manifest.
     transcripts : Path or None
@@ -63,6 +65,7 @@ class ExportRequest:
     card: Path | None = None
     reference: Path | None = None
     training_regions: Path | None = None
+    site_fits: bool = True
     metrics: Path | None = None
     transcripts: Path | None = None
     transcript_part: str = CODING
@@ -142,6 +145,7 @@ def export_model(
             "sites outside %d regions (%d positions on %d contigs) will be outside_training",
             len(found), found.n_positions, len(found.contigs),
         )  # fmt: skip
+    fits = path.parent / SITE_FITS
     write_model(
         ModelDraft(
             name=request.name,
@@ -154,6 +158,7 @@ def export_model(
             reference=request.reference if request.transcripts is None else None,
             transcripts=transcripts,
             training_regions=regions,
+            site_fits=fits if request.site_fits and fits.is_file() else None,
         ),
         target,
         force=force,

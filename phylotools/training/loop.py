@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import math
@@ -15,7 +16,7 @@ import torch
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
-from phylotools.model.folder import TRAINING_REGIONS
+from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
 from phylotools.provenance import sha256_file, sha256_text
@@ -47,6 +48,7 @@ from phylotools.training.run_folder import (
 )
 from phylotools.training.schedule import FALL, judged, learning_rate_share
 from phylotools.training.shared_prior import frequency_prior
+from phylotools.training.site_fits import write_site_fits
 from phylotools.training.start import fill_from_model, new_model
 from phylotools.training.trained_regions import write_regions, write_trained_regions
 
@@ -154,7 +156,19 @@ class Trainer:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
-            return self._run(on_step)
+            progress = self._run(on_step)
+            self._fit_sites()
+            return progress
+
+    def _fit_sites(self) -> None:
+        """Fit the training columns under a prior about what the kept weights say of them."""
+        path = self.folder / SITE_FITS
+        if not self.config.run.site_fits or path.exists():
+            return
+        kept = copy.deepcopy(self.model)
+        if self.best:
+            kept.load_state_dict(self.best)
+        write_site_fits(kept.freeze(), self.data.stores, path, self.device)
 
     def _fit_rate(self) -> None:
         """Fit the prior on the rate, and write it down for a run that resumes."""
@@ -387,6 +401,7 @@ class Trainer:
                     remedy="raise optimiser.epochs or optimiser.steps to extend it",
                 )
             self._advance(complete=False, stopped="", stale=0)
+            (self.folder / SITE_FITS).unlink(missing_ok=True)
         logger.info("resuming after step %d", self.progress.step)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from phylotools.errors import OutputError
 from phylotools.io.documents import read_text
 from phylotools.io.files import naming_output, write_atomic
-from phylotools.model.folder import TRAINING_REGIONS
+from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
 from phylotools.training.checkpoint import describe_checkpoint
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
@@ -43,7 +43,7 @@ def refuse_run(folder: Path, allowed: bool) -> None:
 
 def start_anew(folder: Path) -> None:
     """Delete the files of an earlier run, and nothing else, from its folder."""
-    for name in (CHECKPOINT, METRICS, TRAINING_REGIONS, HELD_OUT_REGIONS):
+    for name in (CHECKPOINT, METRICS, TRAINING_REGIONS, HELD_OUT_REGIONS, SITE_FITS):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -1,0 +1,112 @@
+"""Theta of the training columns, fitted under a prior about the network's prediction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phylotools.io.files import atomic_path
+from phylotools.io.regions import Region
+from phylotools.model.presets import PAD_TOKEN
+from phylotools.model.site_fits import MOST_SITES, FittedRun, SiteFits
+from phylotools.model.site_model import SiteModel
+from phylotools.phylogeny.site_fit.fit import SitePrior, fit_sites
+from phylotools.store import schema
+from phylotools.training.dataset import StoreWindows
+
+logger = logging.getLogger("phylotools")
+
+#: Widths of the prior about the network's prediction, of log R and of each allele score: those of
+#: `fit-sites` without a network. Measured on the mitochondrion (docs/models-study.md): 0.5 and 0.5
+#: ranked worse, 0.7 and 2 alike. They are wide because the network has seen the columns.
+PRIOR = SitePrior(log_rate_sd=1.0, log_frequency_sd=3.0)
+#: Columns fitted at once.
+_TOGETHER = 1 << 14
+
+
+def write_site_fits(
+    model: SiteModel, stores: Sequence[StoreWindows], path: Path, device: torch.device
+) -> bool:
+    """Fit theta to the training columns of all stores, and write it; False where there is reason
+    not to: too many columns, or stores without common coordinates.
+
+    Parameters
+    ----------
+    model : SiteModel
+        Trained and frozen.
+    stores : sequence of StoreWindows
+        Held-out columns and species are not looked at.
+    path : Path
+        An existing file is replaced.
+    device : torch.device
+    """
+    n_columns = sum(source.training.n_columns for source in stores)
+    references = {source.store.reference_species for source in stores}
+    contigs = [contig for source in stores for contig in source.store.contigs]
+    if n_columns > MOST_SITES or len(references) > 1 or len(set(contigs)) < len(contigs):
+        logger.info(
+            "training columns are not fitted one by one: they are more than %d, or in stores "
+            "without common coordinates",
+            MOST_SITES,
+        )
+        return False
+    found: dict[str, list[FittedRun]] = {}
+    for source in stores:
+        for region in source.regions():
+            for part in _parts(region):
+                found.setdefault(region.contig, []).append(_fitted(model, source, part, device))
+    fits = SiteFits.of(found)
+    with atomic_path(path, force=True) as temporary:
+        fits.write(temporary)
+    logger.info("fitted %d training columns under a prior about the network's theta", len(fits))
+    return True
+
+
+def _parts(region: Region) -> Iterator[Region]:
+    for start in range(region.start, region.end, _TOGETHER):
+        yield Region(region.contig, start, min(start + _TOGETHER, region.end))
+
+
+def _fitted(
+    model: SiteModel, source: StoreWindows, region: Region, device: torch.device
+) -> FittedRun:
+    """Theta of the columns of a region."""
+    states = (source.store.bases(region) & schema.CODE_MASK).copy()
+    states[:, source.held_out_species] = schema.NO_BLOCK
+    bases = (source.store.reference(region) & schema.CODE_MASK).astype(np.uint8)
+    centre = _predicted(model, source, region, device)
+    theta = fit_sites(
+        torch.from_numpy(states).to(device),
+        torch.from_numpy(bases).to(device),
+        source.plan,
+        PRIOR,
+        model.substitution,
+        centre,
+    )
+    return FittedRun(region.start, bases, theta.cpu().numpy())
+
+
+@torch.inference_mode()
+def _predicted(
+    model: SiteModel, source: StoreWindows, region: Region, device: torch.device
+) -> torch.Tensor:
+    """The network's theta at a region, float32 (L, 4)."""
+    tokens = _tokens(source, region, model.receptive_field // 2)
+    theta: torch.Tensor = model(torch.from_numpy(tokens).to(device)[None])[0]
+    return theta
+
+
+def _tokens(source: StoreWindows, region: Region, half_window: int) -> NDArray[np.int64]:
+    """Tokens of a region and its surroundings; outside the contig padding."""
+    length = source.store.contigs[region.contig]
+    begin, end = region.start - half_window, region.end + half_window
+    inside = Region(region.contig, max(begin, 0), min(end, length))
+    tokens = np.full(end - begin, PAD_TOKEN, dtype=np.int64)
+    codes = source.store.reference(inside) & schema.CODE_MASK
+    tokens[inside.start - begin : inside.end - begin] = codes
+    return tokens

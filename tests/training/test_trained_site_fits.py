@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toy_models import CHRM
+
+from phylotools.io.genome import ReferenceGenome
+from phylotools.io.regions import Region
+from phylotools.model.folder import SITE_FITS
+from phylotools.model.registry import load_model
+from phylotools.phylogeny.site_fit.fit import fit_sites
+from phylotools.scoring.scorer import Scorer
+from phylotools.training.dataset import TrainingData
+from phylotools.training.export import ExportRequest, export_model
+from phylotools.training.loop import Trainer
+from phylotools.training.site_fits import PRIOR
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def trained(config_of, mammals_store, tmp_path):
+    """A configuration, the folder of its run, and the model made of it."""
+    config = config_of(
+        mammals_store,
+        optimiser={"steps": 12},
+        data={"held_out_fraction": 0.1, "held_out_species_fraction": 0.1},
+    )
+    Trainer(config, tmp_path / "run", torch.device("cpu")).run()
+    export_model(tmp_path / "run", tmp_path / "toy", ExportRequest("toy", reference=CHRM))
+    return config, tmp_path / "run", load_model(str(tmp_path / "toy"))
+
+
+def theta_of(model, region):
+    with ReferenceGenome.open(model.choose_reference(None)) as genome:
+        return Scorer(model, genome).theta(region)
+
+
+def test_training_columns_are_scored_by_their_fit(trained):
+    config, _, model = trained
+    (source,) = TrainingData(config).stores
+    alone = model.from_sequence_alone()
+    region = next(r for r in source.regions() if r.end - r.start > 20)
+    states = source.store.bases(region) & 7
+    states[:, source.held_out_species] = 6
+    fitted = fit_sites(
+        torch.from_numpy(states),
+        torch.from_numpy(source.store.reference(region) & 7),
+        source.plan,
+        PRIOR,
+        model.substitution,
+        torch.from_numpy(theta_of(alone, region)),
+    )
+    assert theta_of(model, region) == pytest.approx(fitted.numpy(), abs=0.03)
+    assert np.abs(theta_of(model, region) - theta_of(alone, region)).max() > 0.1
+
+
+def test_held_out_columns_are_the_network_s(trained):
+    config, _, model = trained
+    (source,) = TrainingData(config).stores
+    alone = model.from_sequence_alone()
+    regions = list(source.regions(held_out=True))
+    assert regions
+    for region in regions:
+        assert np.array_equal(theta_of(model, region), theta_of(alone, region))
+
+
+def test_another_base_is_the_network_s(trained, tmp_path):
+    config, _, model = trained
+    (source,) = TrainingData(config).stores
+    position = next(iter(source.regions())).start + 1
+    lines = CHRM.read_text().splitlines()
+    text = list("".join(lines[1:]))
+    text[position] = "A" if text[position].upper() != "A" else "C"
+    (tmp_path / "other.fa").write_text(f"{lines[0]}\n{''.join(text)}\n")
+    here = Region("chrM", position, position + 1)
+    with ReferenceGenome.open(tmp_path / "other.fa") as genome:
+        alone = Scorer(model.from_sequence_alone(), genome).theta(here)
+        assert np.array_equal(Scorer(model, genome).theta(here), alone)
+
+
+def test_identity_says_whether_fits_are_used(trained):
+    _, _, model = trained
+    alone = model.from_sequence_alone()
+    assert alone.sha256 == model.manifest["sha256"]["weights.safetensors"] != model.sha256
+    assert alone.from_sequence_alone() is alone
+
+
+def test_fits_can_be_left_out(trained, config_of, mammals_store, tmp_path):
+    _, run, _ = trained
+    export_model(run, tmp_path / "bare", ExportRequest("bare", site_fits=False))
+    assert not load_model(str(tmp_path / "bare")).uses_site_fits
+    config = config_of(mammals_store, optimiser={"steps": 2}, run={"site_fits": False})
+    Trainer(config, tmp_path / "without", torch.device("cpu")).run()
+    assert not (tmp_path / "without" / SITE_FITS).exists()
+
+
+def test_a_run_killed_before_its_fits_makes_them_when_resumed(trained):
+    config, run, _ = trained
+    before = (run / SITE_FITS).read_bytes()
+    (run / SITE_FITS).unlink()
+    Trainer(config, run, torch.device("cpu"), resume=True).run()
+    assert (run / SITE_FITS).read_bytes() == before
