@@ -332,7 +332,9 @@ def test_metrics_file_drops_later_and_damaged_rows(tmp_path):
         metrics.write(step, {"loss": step / 3})
     metrics.flush()
     with open(path, "a") as handle:
-        handle.write("x\t" * (len(METRICS_COLUMNS) - 1) + "\n4\t0.1")
+        handle.write("x\t" * (len(METRICS_COLUMNS) - 1) + "\n4\t0.1\n")
+        for step, loss in (("9" * 5000, "1"), ("\u00b2", "1"), ("2", "one"), ("2", "nan")):
+            handle.write("\t".join([step, loss, *[""] * (len(METRICS_COLUMNS) - 2)]) + "\n")
     MetricsFile(path, keep_until_step=2).write(3, {"loss": 9.0})
     loss = METRICS_COLUMNS.index("loss")
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
