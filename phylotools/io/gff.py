@@ -16,7 +16,7 @@ _REMEDY = "GFF and GTF have nine columns, separated by tabs; start and end are 1
 _SEQUENCE_REGION = b"##sequence-region"
 _EVERYWHERE = (0, MAX_COORDINATE)
 _STRANDS = frozenset("+-")
-# What stands between semicolons, those in quotes apart; possessive, so that no letter is tried twice.
+# What stands between semicolons, those in quotes apart; possessive, so that it is read once.
 _GTF_ITEM = re.compile(r'(?:[^";]++|"[^"]*+"?)++')
 
 
