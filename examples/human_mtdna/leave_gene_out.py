@@ -37,7 +37,8 @@ def configuration(tables: dict[str, Any], store: Path, gene: Region, steps: int)
     changed["data"].pop("held_out_fraction", None)
     changed.setdefault("optimiser", {}).pop("epochs", None)
     changed["optimiser"] |= {"steps": steps, "schedule": "cosine"}
-    changed.setdefault("run", {})["select_by"] = "last"
+    # The gene is scored by the network alone: nothing is fitted to columns that were seen.
+    changed["run"] = changed.get("run", {}) | {"select_by": "last", "site_fits": False}
     config, errors = parse_config(changed, HERE)
     if config is None:
         raise SystemExit("; ".join(errors))

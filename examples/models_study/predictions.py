@@ -22,6 +22,7 @@ from phylotools.training.export import ExportRequest, export_model
 #: Positions that go through the network at once: a long gene's activations would not fit into
 #: the processor's cache.
 STRETCH = 2048
+NETWORK_ALONE = ":network"
 
 
 def open_predictor(path: str) -> Model:
@@ -30,15 +31,25 @@ def open_predictor(path: str) -> Model:
     Parameters
     ----------
     path : str
-        Or the name of a shipped model.
+        Or the name of a shipped model. ``:network`` behind it leaves the fits of sites out that
+        the model brings.
     """
-    source = Path(path)
+    name = path.removesuffix(NETWORK_ALONE)
+    source = Path(name)
     if (source / MANIFEST).is_file() or not source.exists():
-        return load_model(path)
+        return _loaded(name, path.endswith(NETWORK_ALONE))
     with tempfile.TemporaryDirectory() as folder:
-        export_model(source, Path(folder) / "model", ExportRequest(source.name))
-        model = load_model(str(Path(folder) / "model"))
-        _ = model.site_model  # while its files are there
+        exported = Path(folder) / "model"
+        export_model(source, exported, ExportRequest(source.name))
+        return _loaded(str(exported), path.endswith(NETWORK_ALONE))
+
+
+def _loaded(name: str, is_network_alone: bool) -> Model:
+    """A model all of whose files are read."""
+    model = load_model(name)
+    if is_network_alone:
+        model = model.from_sequence_alone()
+    _ = model.site_model, model.site_fits
     return model
 
 
@@ -79,7 +90,7 @@ class Predictor:
 def theta_of_contig(
     model: Model, store: ColumnStore, contig: str, cuts: Iterable[int] = ()
 ) -> NDArray[np.float32]:
-    """Theta of every position of a contig.
+    """Theta of every position of a contig: the network's, or fitted to a column that it has seen.
 
     Parameters
     ----------
@@ -98,7 +109,10 @@ def theta_of_contig(
     bases = np.minimum(store.reference(Region(contig, 0, length)) & np.uint8(CODE_MASK), N)
     bounds = sorted({0, length, *cuts})
     parts = [bases[start:end] for start, end in itertools.pairwise(bounds)]
-    return np.concatenate([theta_of_sequence(model, part) for part in parts])
+    theta = np.concatenate([theta_of_sequence(model, part) for part in parts])
+    if model.site_fits is not None:
+        model.site_fits.put(contig, 0, bases, theta)
+    return theta
 
 
 def theta_of_sequence(model: Model, bases: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -26,8 +26,9 @@ def tree_command() -> None:
 @click.option(
     "--lengths/--scale",
     "all_lengths",
-    default=True,
-    help="Every branch's own length, or one factor for all [default: --lengths].",
+    default=None,
+    help="Every branch's own length, or one factor for all [default: what tells columns better "
+    "that the fit has not seen].",
 )
 @click.option(
     "--tree",
@@ -165,7 +166,7 @@ def _settings(given: dict[str, Any]) -> TreeFitSettings:
         raise UsageError("--background must be four positive numbers")
     names = ("kappa", "exchangeabilities")
     return TreeFitSettings(
-        one_factor=not given["all_lengths"],
+        one_factor=None if given["all_lengths"] is None else not given["all_lengths"],
         substitution=given["substitution"],
         shared={name: given[name] for name in names if given[name] is not None},
         background=None if background is None else tuple(background),

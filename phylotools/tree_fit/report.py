@@ -67,7 +67,7 @@ def describe_fit(found: TreeFit) -> dict[str, Any]:
     settings, classes = found.settings, found.fit.classes
     model = classes.model
     return {
-        "mode": "scale" if settings.one_factor else "lengths",
+        "mode": "scale" if found.one_factor else "lengths",
         "unit": settings.unit,
         "columns": found.n_columns,
         "held_out_columns": found.n_held_out,
@@ -185,11 +185,13 @@ def _verdicts(found: TreeFit) -> Iterator[str]:
     """Where columns that were not used are told worse."""
     judged = found.judged
     if "lengths" in judged and judged["lengths"].gain < judged["factor"].gain:
+        done = "so one factor was taken" if found.one_factor else "--scale takes that"
         yield (
-            "all branch lengths tell columns that were not used worse than one factor does: too "
-            "few columns for so many branches; use more (--sample), or --scale"
+            "one factor tells columns that were not used better than all branch lengths do, "
+            f"{done}: too few columns (--sample) for so many branches, or a tree that was fitted "
+            "to these very columns"
         )
-    mode = "factor" if found.settings.one_factor else "lengths"
+    mode = "factor" if found.one_factor else "lengths"
     if mode in judged and judged[mode].gain < 0:
         yield (
             "the given tree tells columns that were not used better than the fitted one; it may "

@@ -45,8 +45,9 @@ class TreeFitSettings:
 
     Attributes
     ----------
-    one_factor : bool
-        Multiply all branch lengths by one factor, instead of fitting each.
+    one_factor : bool or None
+        Multiply all branch lengths by one factor, instead of fitting each. None takes what tells
+        the columns better that judge; every length where none judge.
     substitution : str
     shared : dict
         Settings of the substitution model as `make_substitution_model` takes them; what is given
@@ -68,7 +69,7 @@ class TreeFitSettings:
     seed : int
     """
 
-    one_factor: bool = False
+    one_factor: bool | None = None
     substitution: str = "gtr"
     shared: dict[str, Any] = field(default_factory=dict)
     background: tuple[float, ...] | None = None
@@ -105,6 +106,8 @@ class TreeFit:
     ----------
     given, tree : Tree
         Before and after.
+    one_factor : bool
+        Whether that is one factor for all branches.
     settings : TreeFitSettings
     factor : float
         By which one factor for all would multiply the given lengths, in the unit of `tree`.
@@ -126,6 +129,7 @@ class TreeFit:
 
     given: Tree
     tree: Tree
+    one_factor: bool
     settings: TreeFitSettings
     factor: float
     scaled: NDArray[np.float64]
@@ -193,28 +197,32 @@ def fit_tree(
             tree, plan, fitted, fits["factor"], informative, prior_sd=settings.prior_sd
         )
     judged = {}
+    one_factor = bool(settings.one_factor)
     evaluations = sum(fit.evaluations for fit in fits.values())
     if sample.n_held_out:
         others = ColumnPatterns(sample.held_out)
         values = {name: fit.column_log_likelihood(others, plan) for name, fit in fits.items()}
         runs = sample.run[: sample.n_held_out]
         judged = {name: _judge(value, values["given"], runs) for name, value in values.items()}
+        if settings.one_factor is None:
+            one_factor = judged["factor"].log_likelihood > judged["lengths"].log_likelihood
         on_stage("fitting to all columns")
         informative = informative_columns(tree, sample.states)
         whole = ColumnPatterns(sample.states)
-        if settings.one_factor:
+        if one_factor:
             fits["factor"] = fit_factor(tree, plan, whole, fits["factor"].classes)
         else:
             fits["lengths"] = fit_lengths(
                 tree, plan, whole, fits["factor"], informative,
                 prior_sd=settings.prior_sd, begin=fits["lengths"],
             )  # fmt: skip
-    fit = fits["factor" if settings.one_factor else "lengths"]
+    fit = fits["factor" if one_factor else "lengths"]
     unit = float(fit.classes.rates.detach().max()) if settings.unit == "fastest" else 1.0
     scaled = fits["factor"].branch_length * unit
     return TreeFit(
         given=tree,
         tree=dataclasses.replace(tree, branch_length=_rounded(fit.branch_length * unit)),
+        one_factor=one_factor,
         settings=settings,
         factor=_factor(tree, scaled),
         scaled=scaled,

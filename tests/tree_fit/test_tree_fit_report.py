@@ -86,7 +86,8 @@ def test_too_few_columns_for_all_lengths_are_told(mammals_store):
     warnings = "\n".join(warnings_of(found))
     assert "fitted to 60 columns only" in warnings
     worse = found.judged["lengths"].gain < found.judged["factor"].gain
-    assert ("worse than one factor does" in warnings) == worse
+    assert ("one factor tells columns that were not used better" in warnings) == worse
+    assert found.one_factor == worse
 
 
 def test_species_without_a_base_and_lengths_of_zero_are_told(mammals_store, monkeypatch):
