@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -88,6 +89,8 @@ def gff_rows(
     n_found = 0
     with open_input(path) as handle:
         for number, raw in numbered_lines(handle, path):
+            if number == 1:
+                raw = raw.removeprefix(BOM_UTF8)
             if b"\0" in raw:
                 raise InputError("is no text", path=path, line=number, remedy=_REMEDY)
             if raw.startswith((b"##FASTA", b">")):

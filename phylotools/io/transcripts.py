@@ -343,8 +343,8 @@ class _Rows:
         counts = Counter(short)
         names = [s if counts[s] == 1 else p for s, p in zip(short, plain, strict=True)]
         names = names if len(set(names)) == len(names) else plain
-        # As a contig of a FASTA it must have no blanks.
-        return _distinct("_".join(name.split()) for name in names)
+        # As a contig of a FASTA it must have no blanks, and something.
+        return _distinct("_".join(name.split()) or "unnamed" for name in names)
 
     def contig_names(self) -> list[str]:
         return list(self._contigs)

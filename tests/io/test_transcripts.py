@@ -308,3 +308,11 @@ def test_digits_of_other_scripts_are_no_numbers(tmp_path):
     found = read_transcripts(path)
     assert found.genetic_codes.tolist() == [0]
     assert found.contig_lengths == {"d": 70}
+
+
+def test_a_byte_order_mark_is_no_text_and_a_blank_is_no_name(tmp_path):
+    rows = "c\t.\texon\t1\t9\t.\t+\t.\tID=%20\nc\t.\texon\t1\t8\t.\t+\t.\tID=%09\n"
+    (tmp_path / "t.gff3").write_text(rows, encoding="utf-8-sig")
+    found = read_transcripts(tmp_path / "t.gff3", "exon")
+    assert found.names == ("unnamed", "unnamed_2")
+    assert found.contigs == ("c", "c")
