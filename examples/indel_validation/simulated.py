@@ -88,6 +88,7 @@ class SimulatedModel:
     receptive_field: int = 2 * ELEMENT - 1
     name: str = "best-predictor"
     device: str = "cpu"
+    site_fits: None = None
     substitution: nn.Module = field(
         default_factory=lambda: make_substitution_model(
             "mutation-selection", mutation_frequencies=[0.25] * 4

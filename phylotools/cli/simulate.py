@@ -138,7 +138,6 @@ def simulate_command(
     parsed = read_tree(tree)
     with contextlib.ExitStack() as stack:
         source, reference = _sources(stack, given, parsed.tips, seed, threads)
-        warn_of_saturation(parsed, reference, tree)
         total = sum(map(len, source.regions))
         progress = stack.enter_context(Progress("columns", total))
         summary = simulate_alignment(
@@ -151,6 +150,7 @@ def simulate_command(
             threads=threads or n_cores(),
             on_piece=progress.update,
         )
+    warn_of_saturation(parsed, reference, tree)
     seconds = watch.seconds
     options.write_summary(
         summary_json, {"outputs": outputs.paths, **summary.to_dict(), "seconds": round(seconds, 3)}

@@ -160,7 +160,7 @@ def warn_of_saturation(tree: Tree, reference: str, name: str | os.PathLike[str])
     if len(others) and np.median(others) > _SATURATED:
         logger.warning(
             "%s: the median distance to %s is %.3g substitutions per site: the other species' "
-            "bases will be random; likely cause: lengths are times (million years) or in another "
+            "bases are random; likely cause: lengths are times (million years) or in another "
             "unit; %s",
             os.fspath(name), reference, np.median(others), _UNIT,
         )  # fmt: skip

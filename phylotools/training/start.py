@@ -111,4 +111,4 @@ def _read_origin(
     model = open_model(near if near.is_dir() else find_model(given))
     path = model.folder / WEIGHTS
     spec = SiteModelSpec.from_dict(model.config, path=str(model.folder / CONFIG))
-    return path, model.identity, spec, load_folder_tensors(path)
+    return path, model.from_sequence_alone().identity, spec, load_folder_tensors(path)

@@ -23,7 +23,10 @@ from small_stores import change_attributes
 from phylotools.cli.main import run
 
 DATA = Path(__file__).parents[1] / "data"
-RUN = ("checkpoint.safetensors", "held_out_regions.bed", "metrics.tsv", "training_regions.bed")
+RUN = (
+    *("checkpoint.safetensors", "held_out_regions.bed", "metrics.tsv"),
+    *("site_fits.safetensors", "training_regions.bed"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def place(tmp_path_factory, mammals_store) -> Path:
     return folder
 
 
-def test_a_run_holds_four_files_and_its_lock(place):
+def test_a_run_holds_its_files_and_a_lock(place):
     assert sorted(path.name for path in (place / "run").iterdir()) == sorted([*RUN, ".lock"])
     modes = {path.stat().st_mode & 0o777 for path in (place / "run").iterdir()}
     assert len(modes) == 1  # as the umask says, all of them

@@ -156,7 +156,9 @@ def test_spans_are_those_of_the_columns():
 
 def test_the_halved_network_has_the_loss_and_the_gradients_of_the_dense_one(config_of, birds_store):
     """Of real windows, which computes the halved network in part."""
-    config = config_of(birds_store, network={"channels": 64, "bottleneck": 32})
+    config = config_of(
+        birds_store, network={"channels": 64, "bottleneck": 32}, substitution={"learn": "all"}
+    )
     torch.manual_seed(3)
     model = new_model(config)
     batch = next(iter(TrainingData(config).epoch(0)))

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_resumed_runs_learn_the_same_shared_parameters(
     config_of, mammals_store, tmp_path, substitution, rate
 ):
+    substitution |= {"learn": "all"}
     config = config_of(mammals_store, **HOLDS_OUT, substitution=substitution, rate=rate)
     resumes_to_the_same(config, tmp_path, [13])
     checkpoint = read_checkpoint(tmp_path / "whole" / CHECKPOINT)
@@ -52,7 +53,7 @@ def test_resumed_runs_learn_the_same_shared_parameters(
 
 
 def test_shared_parameters_have_their_own_learning_rate(config_of, mammals_store, tmp_path):
-    substitution = {"model": "mutation-selection", "learning_rate": 0.3}
+    substitution = {"model": "mutation-selection", "learning_rate": 0.3, "learn": "all"}
     config = config_of(mammals_store, substitution=substitution, optimiser={"steps": 1})
     trainer = Trainer(config, tmp_path / "run", CPU)
     shared = {id(parameter) for parameter in trainer.model.substitution.parameters()}

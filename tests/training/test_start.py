@@ -141,7 +141,7 @@ def test_a_prior_holds_the_mutation_frequencies(config_of, mammals_store, tmp_pa
     def distance(**changes) -> float:
         config = config_of(
             mammals_store,
-            substitution={"mutation_frequencies": given.tolist()} | changes,
+            substitution={"mutation_frequencies": given.tolist(), "learn": "all"} | changes,
             optimiser={"steps": 60},
             run={"evaluate_every": 60},
         )
@@ -163,7 +163,7 @@ def test_a_prior_holds_the_mutation_frequencies(config_of, mammals_store, tmp_pa
 def test_the_penalty_of_the_frequencies_is_one_prior_for_all_columns(
     config_of, mammals_store, tmp_path
 ):
-    config = config_of(mammals_store, substitution={"frequency_prior_sd": 0.5})
+    config = config_of(mammals_store, substitution={"frequency_prior_sd": 0.5, "learn": "all"})
     trainer = Trainer(config, tmp_path / "run", CPU)
     prior, model = trainer._frequency_prior, trainer.model.substitution
     assert prior.penalty(model).item() == pytest.approx(0, abs=1e-12)
