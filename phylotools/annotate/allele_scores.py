@@ -23,6 +23,8 @@ from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 #: for each, so the first looks come soon; where tiles are cheap, the calls around a few of them
 #: cost more than they do. An accelerator wants many at once.
 _FEWEST_TILES, _MOST_TILES = 8, 256
+#: A contig's number stands above its tiles'.
+_TILE_SHIFT = 40
 #: Seconds between two looks that are soon enough.
 _SOON = 0.1
 _DECIMALS = 4
@@ -160,15 +162,14 @@ class AlleleScorer:
         if not self._n_tiles:
             is_cpu = self._scorer.device.type == "cpu"
             self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
-        for contig, chosen in _by_contig(contigs):
-            tiles = positions[chosen] // self._scorer.tile_length
-            for part in _parts(tiles, lambda: self._n_tiles):
-                check()
-                start = time.perf_counter()
-                rows = chosen[part]
-                theta[rows] = self._scorer.theta_at(names[contig], positions[rows])
-                if time.perf_counter() - start < _SOON:
-                    self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
+        # Those of all contigs one after the other: a contig may be one of many short transcripts.
+        tiles = (contigs << _TILE_SHIFT) + positions // self._scorer.tile_length
+        for rows in _parts(tiles, lambda: self._n_tiles):
+            check()
+            start = time.perf_counter()
+            theta[rows] = self._scorer.theta_at_places(names, contigs[rows], positions[rows])
+            if time.perf_counter() - start < _SOON:
+                self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
         return site_numbers(self._scorer.model.substitution, theta)
 
 

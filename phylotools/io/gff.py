@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -16,7 +17,8 @@ _REMEDY = "GFF and GTF have nine columns, separated by tabs; start and end are 1
 _SEQUENCE_REGION = b"##sequence-region"
 _EVERYWHERE = (0, MAX_COORDINATE)
 _STRANDS = frozenset("+-")
-_GTF_ITEM = re.compile(r'\s*([^\s";]+)\s+(?:"([^"]*)"|([^";]*))\s*(?:;|$)')
+# What stands between semicolons, those in quotes apart; possessive, so that it is read once.
+_GTF_ITEM = re.compile(r'(?:[^";]++|"[^"]*+"?)++')
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class GffRow:
         if "=" in self.text.lstrip().partition(" ")[0]:
             pairs = (item.partition("=") for item in self.text.split(";"))
             return {key.strip(): unquote(value.strip()) for key, _, value in pairs}
-        items = _GTF_ITEM.finditer(self.text)
-        return {match[1]: match[2] if match[2] is not None else match[3] for match in items}
+        items = (item.split(None, 1) for item in _GTF_ITEM.findall(self.text))
+        return {item[0]: _unquoted(item[1]) for item in items if len(item) == 2}
 
 
 def gff_rows(
@@ -87,6 +89,8 @@ def gff_rows(
     n_found = 0
     with open_input(path) as handle:
         for number, raw in numbered_lines(handle, path):
+            if number == 1:
+                raw = raw.removeprefix(BOM_UTF8)
             if b"\0" in raw:
                 raise InputError("is no text", path=path, line=number, remedy=_REMEDY)
             if raw.startswith((b"##FASTA", b">")):
@@ -116,10 +120,15 @@ def _row(start: int, end: int, fields: list[str], line: int) -> GffRow:
     return GffRow(fields[0], fields[2], start - 1, end, strand, fields[7].strip(), text, line)
 
 
+def _unquoted(value: str) -> str:
+    """A value of GTF, which has quotes unless it is a number."""
+    return value[1:].partition('"')[0] if value.startswith('"') else value.rstrip()
+
+
 def _note_length(raw: bytes, lengths: dict[str, int]) -> None:
-    words = raw.decode("utf-8", "replace").split()
+    words = raw.split()
     if len(words) == 4 and words[3].isdigit() and 0 < int(words[3][:14]) <= MAX_COORDINATE:
-        lengths[words[1]] = int(words[3][:14])
+        lengths[words[1].decode("utf-8", "replace")] = int(words[3][:14])
 
 
 def _coordinate(text: bytes, path: str, line: int) -> int:

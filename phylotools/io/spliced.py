@@ -27,8 +27,9 @@ logger = logging.getLogger("phylotools")
 
 #: Before a transcript's name where it stands among contigs. No contig of a FASTA has a blank.
 _MARK = "transcript "
-#: Joined sequences kept, of 100 kb at most each: as many as overlap one place, and more.
-_SEQUENCES_KEPT = 256
+#: Joined sequences kept: as many as overlap one place, and more; of the longest (coding ones are
+#: 100 kb at most, but a file may join whole chromosomes) no more than so many bytes.
+_SEQUENCES_KEPT, _BYTES_KEPT = 256, 64 << 20
 #: Bases of a line of FASTA.
 _LINE = 80
 _WRONG_ASSEMBLY = "give the transcripts of this assembly, or the FASTA of these transcripts"
@@ -169,7 +170,8 @@ class _SplicedSource:
         lengths = dict(zip(contigs, transcripts.lengths.tolist(), strict=True))
         self._number_of = {contig: k for k, contig in enumerate(lengths)}
         self.contigs = genome.contigs | lengths
-        self._joined = functools.lru_cache(maxsize=_SEQUENCES_KEPT)(self._join)
+        n_kept = min(_SEQUENCES_KEPT, max(1, _BYTES_KEPT // max(lengths.values(), default=1)))
+        self._joined = functools.lru_cache(maxsize=n_kept)(self._join)
 
     def letters(self, contig: str, start: int, end: int) -> bytes:
         number = self._number_of.get(contig)
@@ -354,6 +356,9 @@ class _PartialSource:
     """Letters of exons, by their place in the genome."""
 
     def __init__(self, sequences: ReferenceGenome, transcripts: Transcripts) -> None:
+        # Before room is made for the parts: a row may say that one has gigabases.
+        for name, length in zip(transcripts.names, transcripts.lengths.tolist(), strict=True):
+            _require_length(name, length, sequences, transcripts)
         self.known = transcripts.regions
         lengths = transcripts.contig_lengths
         self.contigs = lengths | {
@@ -370,17 +375,7 @@ class _PartialSource:
         """Write the letters of a transcript into the runs that its exons lie in."""
         name, contig = transcripts.names[k], transcripts.contigs[k]
         exons = transcripts.exons(k)
-        length = int(np.diff(exons).sum())
-        if sequences.contigs.get(name) != length:
-            found = sequences.contigs.get(name)
-            raise InputError(
-                f"has no sequence of transcript {shown(name)}"
-                if found is None
-                else f"transcript {shown(name)} has {found} bases, its parts {length}",
-                path=sequences.path,
-                remedy=f"give the sequences that belong to {shown_path(transcripts.path)}",
-            )
-        letters = sequences.letters(Region(name, 0, length))
+        letters = sequences.letters(Region(name, 0, sequences.contigs[name]))
         if transcripts.is_reverse[k]:
             letters = reverse_complement(letters)
         at = 0
@@ -413,6 +408,20 @@ class _PartialSource:
 
     def close(self) -> None:
         pass
+
+
+def _require_length(
+    name: str, length: int, sequences: ReferenceGenome, transcripts: Transcripts
+) -> None:
+    found = sequences.contigs.get(name)
+    if found != length:
+        raise InputError(
+            f"has no sequence of transcript {shown(name)}"
+            if found is None
+            else f"transcript {shown(name)} has {found} bases, its parts {length}",
+            path=sequences.path,
+            remedy=f"give the sequences that belong to {shown_path(transcripts.path)}",
+        )
 
 
 def packed(spliced: SplicedGenome) -> tuple[str, str]:

@@ -290,16 +290,17 @@ class _Rows:
         strand = "+-.".index(row.strand)
         phase = int(row.phase) if row.phase in ("0", "1", "2") else _NO_PHASE
         is_stop = row.kind != self._part
+        n_checked = len(self) // _ROWS_CHECKED
         for parent in parents:
             key = self._keys.setdefault((parent, own), len(self._keys))
             if "transcript_id" in found:
                 self._accessions.setdefault(key, found["transcript_id"])
-            if found.get("transl_table", "").isdigit():
+            if found.get("transl_table", "").isdecimal():
                 self._codes.setdefault(key, int(found["transl_table"][:3]))
             self._numbers.extend(
                 (key, contig, row.start, row.end, strand, phase, row.line, is_stop)
             )
-        if not len(self) % _ROWS_CHECKED:
+        if len(self) // _ROWS_CHECKED > n_checked:
             require_memory(
                 _ROWS_CHECKED * _ROW_BYTES, self._path, remedy="give the rows of fewer contigs"
             )
@@ -342,8 +343,8 @@ class _Rows:
         counts = Counter(short)
         names = [s if counts[s] == 1 else p for s, p in zip(short, plain, strict=True)]
         names = names if len(set(names)) == len(names) else plain
-        # As a contig of a FASTA it must have no blanks.
-        return _distinct("_".join(name.split()) for name in names)
+        # As a contig of a FASTA it must have no blanks, and something.
+        return _distinct("_".join(name.split()) or "unnamed" for name in names)
 
     def contig_names(self) -> list[str]:
         return list(self._contigs)
@@ -360,10 +361,12 @@ class _Rows:
 def _distinct(names: Iterable[str]) -> list[str]:
     """Names, those met before with a number behind them."""
     found: dict[str, None] = {}
+    numbers: Counter[str] = Counter()
     for name in names:
-        number, own = 2, name
+        own = name
         while own in found:
-            own, number = f"{name}_{number}", number + 1
+            numbers[name] += 1
+            own = f"{name}_{numbers[name] + 1}"
         found[own] = None
     return list(found)
 

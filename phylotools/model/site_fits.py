@@ -157,7 +157,8 @@ class SiteFits:
         tensors, metadata = load_tensors(path)
         try:
             return cls(*_checked(tensors, metadata))
-        except (KeyError, ValueError, RecursionError) as error:
+        # TypeError: of numbers that numpy does not know, as bfloat16.
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"no readable site fits ({error})", path=path, remedy="export the model again"
             ) from None
@@ -166,7 +167,7 @@ class SiteFits:
 def _checked(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> tuple[list[str], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Parts of the file, if they are what they should be; else a KeyError or ValueError."""
+    """Parts of the file, if they are what they should be; else a Key-, Type- or ValueError."""
     if metadata.get("format") != FORMAT:
         raise ValueError("another format")
     contigs = json.loads(tensors["contigs"].numpy().tobytes())

@@ -8,7 +8,7 @@ the other sites asked for, their order, or how many were asked for at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +187,7 @@ class TiledNetwork:
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
         indices = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
         with self._lock:
-            for index, found in self._tiles(region.contig, indices):
+            for (_, index), found in self._tiles([(region.contig, k) for k in indices]):
                 begin = index * self.tile_length
                 first, last = max(begin, region.start), min(begin + self.tile_length, region.end)
                 values[first - region.start : last - region.start] = found[
@@ -223,7 +223,7 @@ class TiledNetwork:
         with self._lock:
             return [
                 (index, values[: length - index * self.tile_length])
-                for index, values in self._tiles(contig, indices)
+                for (_, index), values in self._tiles([(contig, k) for k in indices])
             ]
 
     def values_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -243,18 +243,47 @@ class TiledNetwork:
         InputError
             As for `values`.
         """
+        return self.values_at_places((contig,), np.zeros(len(positions), np.int64), positions)
+
+    def values_at_places(
+        self, names: Sequence[str], contigs: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Numbers of positions of several contigs, whose tiles share passes.
+
+        Parameters
+        ----------
+        names : sequence of str
+        contigs : int64 array [K]
+            Contig of each position, an index into `names`.
+        positions : int64 array [K]
+            0-based, in any order.
+
+        Returns
+        -------
+        float32 array [K, C]
+
+        Raises
+        ------
+        InputError
+            As for `values`.
+        """
         values = np.empty((len(positions), self.n_channels), dtype=np.float32)
         if not len(positions):
             return values
-        self._require_inside(contig, int(positions.min()), int(positions.max()))
         tile_of_position = positions // self.tile_length
-        order = np.argsort(tile_of_position, kind="stable")
-        indices, starts = np.unique(tile_of_position[order], return_index=True)
-        members = dict(zip(indices.tolist(), np.split(order, starts[1:]), strict=True))
+        order = np.lexsort((tile_of_position, contigs))
+        tiles = np.stack([contigs[order], tile_of_position[order]])
+        starts = np.flatnonzero(np.append(True, (np.diff(tiles) != 0).any(axis=0)))
+        chosen = np.split(order, starts[1:])
+        members: dict[Tile, NDArray[np.int64]] = {}
+        for number, index, rows in zip(*tiles[:, starts].tolist(), chosen, strict=True):
+            inside = positions[rows]
+            self._require_inside(names[number], int(inside.min()), int(inside.max()))
+            members[names[number], index] = rows
         with self._lock:
-            for index, found in self._tiles(contig, members):
-                chosen = members[index]
-                values[chosen] = found[positions[chosen] - index * self.tile_length]
+            for tile, found in self._tiles(list(members)):
+                rows, index = members[tile], tile[1]
+                values[rows] = found[positions[rows] - index * self.tile_length]
         return values
 
     def values_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -314,14 +343,12 @@ class TiledNetwork:
                 path=self.genome.path,
             )
 
-    def _tiles(
-        self, contig: str, indices: Iterable[int]
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def _tiles(self, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
         """Yield the numbers of distinct tiles in order, from the cache or computed together."""
-        kept = {index: self._cache.get((contig, index)) for index in indices}
-        computed = self._computed([(contig, k) for k, values in kept.items() if values is None])
-        for index, values in kept.items():
-            yield index, next(computed) if values is None else values
+        kept = {tile: self._cache.get(tile) for tile in tiles}
+        computed = self._computed([tile for tile, values in kept.items() if values is None])
+        for tile, values in kept.items():
+            yield tile, next(computed) if values is None else values
 
     def _computed(self, missing: list[Tile]) -> Iterator[NDArray[np.float32]]:
         """Yield the numbers of tiles in order, and keep them."""
@@ -419,6 +446,12 @@ class Scorer(TiledNetwork):
     def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """`values_at`, float32 [K, 4] in the order A, C, G, T."""
         return self.values_at(contig, positions)
+
+    def theta_at_places(
+        self, names: Sequence[str], contigs: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """`values_at_places`, float32 [K, 4] in the order A, C, G, T."""
+        return self.values_at_places(names, contigs, positions)
 
 
 def _theta(site_model: Any, tokens: Tensor) -> Tensor:

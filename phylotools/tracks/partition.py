@@ -61,6 +61,10 @@ class ThetaSource(Protocol):
 
     def theta_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
+    def theta_at_places(
+        self, names: Sequence[str], contigs: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> NDArray[np.float32]: ...
+
 
 @dataclass(frozen=True)
 class _Sites:
@@ -199,15 +203,16 @@ class TrackMaker(Closing):
         """The same in all transcripts that the positions lie in."""
         contigs = np.full(len(positions), self._contig_index[contig])
         places = self._exons.places(contigs, positions)
-        theta = np.empty((len(places.rows), 4), dtype=np.float32)
         expected = None if self._calibration is None else np.empty((len(places.rows), 4))
-        for transcript in np.unique(places.transcripts).tolist():
-            rows = np.flatnonzero(places.transcripts == transcript)
-            name = transcript_contig(spliced.transcripts.names[transcript])
-            theta[rows] = self._scorer.theta_at(name, places.positions[rows])
-            if self._calibration is not None and expected is not None:
-                found = contexts_at(self._letters, name, places.positions[rows])
-                expected[rows] = self._calibration.expected[found]
+        numbers, owners = np.unique(places.transcripts, return_inverse=True)
+        names = [transcript_contig(spliced.transcripts.names[k]) for k in numbers.tolist()]
+        theta = self._scorer.theta_at_places(names, owners, places.positions)
+        for number, name in enumerate(names if self._calibration is not None else ()):
+            assert self._calibration is not None
+            assert expected is not None
+            rows = np.flatnonzero(owners == number)
+            found = contexts_at(self._letters, name, places.positions[rows])
+            expected[rows] = self._calibration.expected[found]
         is_reverse = spliced.transcripts.is_reverse[places.transcripts]
         codes = codes[places.rows]
         reference = np.where(is_reverse, 3 - codes, codes).astype(np.uint8)

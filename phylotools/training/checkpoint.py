@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def _parse_progress(values: dict[str, Any]) -> Progress:
     for name, default in Progress().__dict__.items():
         value = getattr(progress, name)
         if default is None:
-            is_right = isinstance(value, float | None)
+            is_right = value is None or (isinstance(value, float) and math.isfinite(value))
         else:
             is_right = type(value) is type(default) and not (type(value) is int and value < 0)
         if not is_right:
@@ -246,14 +247,17 @@ def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dic
 def restore_optimiser(
     model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Inverse of `optimiser_tensors`; a tensor of another shape is a ValueError."""
+    """Inverse of `optimiser_tensors`; a tensor that cannot be theirs is a ValueError."""
     for name, parameter in model.named_parameters():
         keys = ("step", "exp_avg", "exp_avg_sq")
         if f"{name}.step" in tensors:
             for key in keys:
+                tensor = tensors[f"{name}.{key}"]
                 shape = torch.Size() if key == "step" else parameter.shape
-                if tensors[f"{name}.{key}"].shape != shape:
-                    raise ValueError(f"optimiser.{name}.{key} has the wrong shape")
+                if tensor.shape != shape or tensor.dtype != parameter.dtype:
+                    raise ValueError(f"optimiser.{name}.{key} has the wrong shape or type")
+                if not tensor.isfinite().all() or (key != "exp_avg" and (tensor < 0).any()):
+                    raise ValueError(f"optimiser.{name}.{key} is out of range")
             optimiser.state[parameter] = {
                 # AdamW keeps the step count on the CPU, the moments with the parameter.
                 key: tensors[f"{name}.{key}"].to("cpu" if key == "step" else parameter.device)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, counted
 from phylotools.io.documents import read_text
 from phylotools.training.checkpoint import Progress, read_progress
-from phylotools.training.run_folder import CHECKPOINT, METRICS
+from phylotools.training.run_folder import CHECKPOINT, METRICS, is_step
 
 logger = logging.getLogger("phylotools")
 
@@ -189,14 +189,12 @@ def _parse_rows(lines: Sequence[str], n_columns: int) -> Iterator[tuple[int, lis
     """Step and figures of every line that is a row."""
     for line in lines:
         step, *cells = line.split("\t")
-        if len(cells) + 1 != n_columns or not (step.isascii() and step.isdecimal()):
+        if len(cells) + 1 != n_columns or not is_step(step):
             continue
         try:
-            number, values = int(step), [_number(cell) for cell in cells]
+            yield int(step), [_number(cell) for cell in cells]
         except ValueError:
             continue
-        if number < _LARGEST_STEP:
-            yield number, values
 
 
 def _number(cell: str) -> float:

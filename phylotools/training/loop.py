@@ -389,9 +389,13 @@ class Trainer:
                 self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
             fill_module(self.model, checkpoint.part("model."), path)
             restore_optimiser(self.model, self.optimiser, checkpoint.part("optimiser."))
+            self.best = checkpoint.part("best.")
+            if bool(self.best) != bool(checkpoint.progress.best_step):
+                raise ValueError("it has the weights or the step of its best evaluation alone")
+            if self.best:
+                fill_module(copy.deepcopy(self.model), self.best, path)
         except (KeyError, ValueError) as error:
             raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
-        self.best = checkpoint.part("best.")
         self.progress = checkpoint.progress
         self._origin = checkpoint.facts.get("init_from")
         if extend and self.progress.complete:

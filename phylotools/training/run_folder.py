@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from phylotools.training.checkpoint import describe_checkpoint
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.tsv"
 #: What is held out: as BED, which another configuration may name.
 HELD_OUT_REGIONS = "held_out_regions.bed"
+#: Digits of a step: each float holds it exactly.
+_LONGEST_STEP = 15
 #: Of ``metrics.tsv``.
 METRICS_COLUMNS = (
     "step",
@@ -85,7 +89,19 @@ def read_rows(path: Path) -> list[list[str]]:
         return []
     text = read_text(path, remedy="remove it: the run goes on without its earlier rows")
     rows = [line.split("\t") for line in text.splitlines()[1:]]
-    return [row for row in rows if len(row) == len(METRICS_COLUMNS) and row[0].isdecimal()]
+    return [row for row in rows if len(row) == len(METRICS_COLUMNS) and _are_figures(row)]
+
+
+def is_step(text: str) -> bool:
+    """Whether a cell is a number of steps, as a run can have them."""
+    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_STEP
+
+
+def _are_figures(row: Sequence[str]) -> bool:
+    try:
+        return is_step(row[0]) and all(not cell or math.isfinite(float(cell)) for cell in row[1:])
+    except ValueError:
+        return False
 
 
 class MetricsFile:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phylotools.io.bases import BASES
 from phylotools.io.files import atomic_path
 from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
@@ -57,9 +58,9 @@ def write_site_fits(
         return False
     found: dict[str, list[FittedRun]] = {}
     for source in stores:
-        for region in source.regions():
-            for part in _parts(region):
-                found.setdefault(region.contig, []).append(_fitted(model, source, part, device))
+        for parts in _batches(source.regions()):
+            for part, run in zip(parts, _fitted(model, source, parts, device), strict=True):
+                found.setdefault(part.contig, []).extend(_known(run))
     fits = SiteFits.of(found)
     with atomic_path(path, force=True) as temporary:
         fits.write(temporary)
@@ -67,28 +68,54 @@ def write_site_fits(
     return True
 
 
-def _parts(region: Region) -> Iterator[Region]:
-    for start in range(region.start, region.end, _TOGETHER):
-        yield Region(region.contig, start, min(start + _TOGETHER, region.end))
+def _batches(regions: Iterable[Region]) -> Iterator[list[Region]]:
+    """Parts of regions, to be fitted together: a call for each of thousands of exons is slow."""
+    batch: list[Region] = []
+    room = _TOGETHER
+    for region in regions:
+        start = region.start
+        while start < region.end:
+            end = min(start + room, region.end)
+            batch.append(Region(region.contig, start, end))
+            room -= end - start
+            start = end
+            if not room:
+                yield batch
+                batch, room = [], _TOGETHER
+    if batch:
+        yield batch
 
 
 def _fitted(
-    model: SiteModel, source: StoreWindows, region: Region, device: torch.device
-) -> FittedRun:
-    """Theta of the columns of a region."""
-    states = (source.store.bases(region) & schema.CODE_MASK).copy()
+    model: SiteModel, source: StoreWindows, parts: Sequence[Region], device: torch.device
+) -> list[FittedRun]:
+    """Theta of the columns of regions."""
+    states = np.concatenate([source.store.bases(part) for part in parts]) & schema.CODE_MASK
     states[:, source.held_out_species] = schema.NO_BLOCK
-    bases = (source.store.reference(region) & schema.CODE_MASK).astype(np.uint8)
-    centre = _predicted(model, source, region, device)
+    bases = np.concatenate([source.store.reference(part) for part in parts]) & schema.CODE_MASK
+    bases = bases.astype(np.uint8)
     theta = fit_sites(
         torch.from_numpy(states).to(device),
         torch.from_numpy(bases).to(device),
         source.plan,
         PRIOR,
         model.substitution,
-        centre,
+        torch.cat([_predicted(model, source, part, device) for part in parts]),
     )
-    return FittedRun(region.start, bases, theta.cpu().numpy())
+    edges = np.cumsum([len(part) for part in parts])[:-1]
+    return [
+        FittedRun(part.start, own, fitted)
+        for part, own, fitted in zip(
+            parts, np.split(bases, edges), np.split(theta.cpu().numpy(), edges), strict=True
+        )
+    ]
+
+
+def _known(run: FittedRun) -> Iterator[FittedRun]:
+    """The parts of a run whose reference base is known: by it a genome's own is recognised."""
+    is_known = np.concatenate([[False], run.bases < len(BASES), [False]])
+    for begin, end in np.flatnonzero(np.diff(is_known)).reshape(-1, 2).tolist():
+        yield FittedRun(run.start + begin, run.bases[begin:end], run.theta[begin:end])
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from phylotools.annotate.judging import Judge
 from phylotools.annotate.run import AnnotationSettings, annotate_file
 from phylotools.annotate.variants import InfoFields, VariantAnnotator
 from phylotools.errors import InputError, OutputError
+from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf import reader
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.scoring.scorer import Scorer
@@ -132,7 +133,7 @@ def test_the_size_of_blocks_changes_nothing(
     with pysam.BGZFile(str(tmp_path / "a.vcf.gz"), "r") as handle:
         text = handle.read()
     annotator = VariantAnnotator(
-        Scorer(toy_model, annotate_module.ReferenceGenome.open(toy_model.reference_fasta)),
+        Scorer(toy_model, ReferenceGenome.open(toy_model.reference_fasta)),
         VcfHeader((), COLUMNS),
         "x.vcf",
     )

@@ -359,6 +359,6 @@ def test_whole_tracks_leave_nothing_to_compute(model, tmp_path: Path) -> None:
         and "N" not in GENOME["chr1"][max(position - 30, 0) : position + 30]
     ]
     assert len(rows) > 500
-    with mock.patch.object(Scorer, "theta_at", side_effect=AssertionError("computed")):
+    with mock.patch.object(Scorer, "values_at_places", side_effect=AssertionError("computed")):
         lines = annotated(model, make_lines(rows), scores=str(tmp_path))
     assert not any(b"PHYLOGPN_LLR=." in line for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,43 @@ def test_sequences_that_are_not_those_of_their_parts(tmp_path, fasta, problem):
     (tmp_path / "own.fa").write_text(fasta)
     with pytest.raises(InputError, match=problem):
         PartialGenome(ReferenceGenome.open(tmp_path / "own.fa"), read_transcripts(gff, "exon"))
+
+
+def test_a_part_of_gigabases_is_refused_before_room_is_made_for_it(tmp_path):
+    gff = write(tmp_path / "t.gff3", "c . exon 1 2000000000 . + . ID=a")
+    (tmp_path / "own.fa").write_text(">a\nACGT\n")
+    genome = ReferenceGenome.open(tmp_path / "own.fa")
+    tracemalloc.start()
+    with pytest.raises(InputError, match="a has 4 bases, its parts 2000000000"):
+        PartialGenome(genome, read_transcripts(gff, "exon"))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
+
+
+def test_joined_sequences_that_are_kept_are_bounded_in_bytes(tmp_path):
+    genome = ReferenceGenome.from_sequences({"c": b"ACGT" * (1 << 20)})
+    rows = [f"c . exon {k + 1} {4 << 20} . + . ID=t{k}" for k in range(40)]
+    spliced = SplicedGenome(genome, read_transcripts(write(tmp_path / "t.gff3", *rows), "exon"))
+    tracemalloc.start()
+    for k in range(len(rows)):
+        assert len(spliced.joined(k)) == (4 << 20) - k
+    assert tracemalloc.get_traced_memory()[0] < 80 << 20
+    tracemalloc.stop()
+
+
+def test_digits_of_other_scripts_are_no_numbers(tmp_path):
+    """`str.isdigit` takes superscripts, `int` does not."""
+    path = write(tmp_path / "t.gff3", "c . CDS 1 9 . + 0 ID=a;transl_table=²")
+    text = Path(path).read_text()
+    Path(path).write_text("##sequence-region c 1 ²\n##sequence-region d 1 70\n" + text)
+    found = read_transcripts(path)
+    assert found.genetic_codes.tolist() == [0]
+    assert found.contig_lengths == {"d": 70}
+
+
+def test_a_byte_order_mark_is_no_text_and_a_blank_is_no_name(tmp_path):
+    rows = "c\t.\texon\t1\t9\t.\t+\t.\tID=%20\nc\t.\texon\t1\t8\t.\t+\t.\tID=%09\n"
+    (tmp_path / "t.gff3").write_text(rows, encoding="utf-8-sig")
+    found = read_transcripts(tmp_path / "t.gff3", "exon")
+    assert found.names == ("unnamed", "unnamed_2")
+    assert found.contigs == ("c", "c")

@@ -66,6 +66,7 @@ def test_fits_come_back_from_their_file(tmp_path):
         {"runs": torch.tensor([[0, 0, 1 << 60]])},
         {"runs": torch.tensor([0, 0, 6])},
         {"runs": torch.tensor([[0.0, 0.0, 6.0]])},
+        {"runs": torch.tensor([[0.0, 0.0, 6.0]], dtype=torch.bfloat16)},
         {"bases": torch.full((6,), 4, dtype=torch.uint8)},
         {"bases": torch.zeros(5, dtype=torch.uint8)},
         {"theta": torch.zeros(6, 3, dtype=torch.int16)},

@@ -42,6 +42,7 @@ class ToyModel:
     identity: ModelIdentity = field(default_factory=lambda: ModelIdentity("toy", "r1", "ab" * 32))
     device: str = "cpu"
     transcripts: None = None
+    site_fits: None = None
 
     @property
     def name(self) -> str:

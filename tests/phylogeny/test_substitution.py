@@ -214,6 +214,8 @@ def test_the_neutral_log_rate_of_f81_is_four_thirds():
         ("f81", {"kappa": 2.0}, "kappa is no parameter of f81, which has none"),
         ("hky", {"kapa": 2.0}, "kapa is no parameter of hky, which has kappa, background"),
         ("hky", {"kappa": 0.0}, "kappa must be positive and finite"),
+        ("gtr", {"background": [1e308] * 4}, "background must be positive and finite, from 1e-30"),
+        ("gtr", {"background": [1e-320] * 4}, "background must be positive and finite, from 1e-30"),
         ("hky", {"kappa": math.nan}, "kappa must be positive and finite"),
         ("hky", {"kappa": 10**400}, "kappa"),
         ("hky", {"kappa": 1e-9}, "beyond what can be told apart"),

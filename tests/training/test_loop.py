@@ -137,6 +137,16 @@ def _reshape_moment(header: dict) -> None:
     moment["shape"] = [1, *moment["shape"]]
 
 
+def _reshape_best(header: dict) -> None:
+    best = next(value for name, value in header.items() if name.startswith("best."))
+    best["shape"] = [1, *best["shape"]]
+
+
+def _retype_moment(header: dict) -> None:
+    moment = next(value for name, value in header.items() if name.endswith("exp_avg"))
+    moment["dtype"] = "I32"
+
+
 NETWORK = {"channels": 8, "bottleneck": 4, "dilations": [1, 2]}
 
 
@@ -176,6 +186,11 @@ DAMAGE = {
     ),
     "no moments": lambda path: rewritten(path, _rename),
     "a moment reshaped": lambda path: rewritten(path, _reshape_moment),
+    "a moment of integers": lambda path: rewritten(path, _retype_moment),
+    "the best weights reshaped": lambda path: rewritten(path, _reshape_best),
+    "the best weights without names": lambda path: rewritten(
+        path, lambda h: {name.replace("best.", "b."): value for name, value in h.items()}
+    ),
 } | {
     f"{name} is {value}": _with_metadata(name, value)
     for name, values in {
@@ -184,7 +199,7 @@ DAMAGE = {
         "config": ["[]", "null", '{"data": 5}', '{"data": {"stores": null}}',
                    '{"data": {"stores": ["\\ud800"]}}'],
         "model": ["[]", "null", "5", "{}", '{"network": 5}'],
-        "progress": ["[]", "null", '{"best_metric": "x"}'],
+        "progress": ["[]", "null", '{"best_metric": "x"}', '{"best_metric": NaN}'],
     }.items()
     for value in values
 }  # fmt: skip
@@ -332,7 +347,9 @@ def test_metrics_file_drops_later_and_damaged_rows(tmp_path):
         metrics.write(step, {"loss": step / 3})
     metrics.flush()
     with open(path, "a") as handle:
-        handle.write("x\t" * (len(METRICS_COLUMNS) - 1) + "\n4\t0.1")
+        handle.write("x\t" * (len(METRICS_COLUMNS) - 1) + "\n4\t0.1\n")
+        for step, loss in (("9" * 5000, "1"), ("\u00b2", "1"), ("2", "one"), ("2", "nan")):
+            handle.write("\t".join([step, loss, *[""] * (len(METRICS_COLUMNS) - 2)]) + "\n")
     MetricsFile(path, keep_until_step=2).write(3, {"loss": 9.0})
     loss = METRICS_COLUMNS.index("loss")
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]

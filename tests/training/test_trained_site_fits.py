@@ -9,8 +9,10 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import SITE_FITS
 from phylotools.model.registry import load_model
+from phylotools.model.site_fits import SiteFits
 from phylotools.phylogeny.site_fit.fit import fit_sites
 from phylotools.scoring.scorer import Scorer
+from phylotools.training import site_fits
 from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
@@ -113,3 +115,21 @@ def test_a_run_without_its_fits_is_exported_with_a_warning(trained, tmp_path, ca
     caplog.clear()
     export_model(run, tmp_path / "bare", ExportRequest("bare", site_fits=False))
     assert not [r for r in caplog.records if SITE_FITS in r.getMessage()]
+
+
+def test_columns_of_an_unknown_reference_base_have_no_fit(config_of, odd_store, tmp_path):
+    config = config_of(odd_store, optimiser={"steps": 2}, data={"held_out_fraction": 0.0})
+    Trainer(config, tmp_path / "run", torch.device("cpu")).run()
+    fits = SiteFits.read(tmp_path / "run" / SITE_FITS)
+    theta = np.full((14, 4), 99, np.float32)
+    fits.put("b", 0, np.frombuffer(b"\4\4\0\1\4\3\4\4\4\4\3\3\0\1", np.uint8), theta)
+    assert np.flatnonzero((theta != 99).all(axis=1)).tolist() == [2, 3, 5, 10, 11, 12, 13]
+
+
+def test_regions_are_fitted_in_batches_of_one_size(monkeypatch):
+    monkeypatch.setattr(site_fits, "_TOGETHER", 10)
+    regions = [Region("a", 0, 4), Region("b", 2, 25), Region("c", 7, 10)]
+    batches = list(site_fits._batches(regions))
+    assert [sum(map(len, batch)) for batch in batches] == [10, 10, 10]
+    places = [(r.contig, p) for batch in batches for r in batch for p in range(r.start, r.end)]
+    assert places == [(r.contig, p) for r in regions for p in range(r.start, r.end)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +29,8 @@ _COMPLEMENT = {
     "mutation_frequencies": COMPLEMENT_BASE,
 }
 _LARGEST_RATIO = math.exp(LARGEST_LOG_RATIO)
+#: A number, of which float32 still holds the sum of six and the inverse.
+_LARGEST = 1e30
 #: Relative error that rounding to float32 may leave.
 _ROUNDING = 1e-5
 
@@ -87,8 +88,8 @@ def _number_problems(key: str, value: Any, strand_symmetric: bool) -> list[str]:
     wrong = isinstance(value, list | tuple) is not bool(length)
     if wrong or len(numbers) != (length or 1):
         return [f"{key} must be {f'{length} numbers' if length else 'a number'}"]
-    if not all(type(n) in (int, float) and 0 < n <= sys.float_info.max for n in numbers):
-        return [f"{key} must be positive and finite"]
+    if not all(type(n) in (int, float) and 1 / _LARGEST <= n <= _LARGEST for n in numbers):
+        return [f"{key} must be positive and finite, from {1 / _LARGEST:g} to {_LARGEST:g}"]
     largest, smallest = (max(numbers), min(numbers)) if length else (max(value, 1 / value), 1)
     if not largest / smallest <= _LARGEST_RATIO * (1 + _ROUNDING):
         return [f"{key}: a ratio above {_LARGEST_RATIO:,.0f} is beyond what can be told apart"]
