@@ -39,7 +39,7 @@ def test_defaults(write):
     assert config.data.held_out_fraction == 0.1
     assert config.run.select_by == "held_out_columns"
     assert (config.optimiser.schedule, config.run.patience) == ("plateau", PATIENCE)
-    assert config.substitution.learn == "all"
+    assert config.substitution.learn == "exchangeabilities"
     assert config.store_paths() == [config.folder / "x.store"]
 
 
