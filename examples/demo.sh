@@ -14,7 +14,7 @@ phylotools annotate "$data/gnomad_v3.1_chrM.vcf.gz" -o "$out/gnomad_chrM.scored.
 phylotools annotate "$data/labelled_snvs.vcf.gz" -o "$out/labelled_snvs.scored.vcf.gz" --force
 phylotools evaluate "$out/labelled_snvs.scored.vcf.gz" \
     --label-column LABEL --positive pathogenic --negative common \
-    --score PHYLOGPN_FIXATION:low --score PHYLOGPN_LLR:low --score PHYLOP:high --class-column CLASS \
+    --score PHYLOGPN_FIXATION:low --score PHYLOP:high --class-column CLASS \
     -R "$data/genes.bed" -o "$out/evaluation" --force
 
 # What the model says of every position, for genome browsers.

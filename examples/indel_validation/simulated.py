@@ -29,6 +29,7 @@ from phylotools.evaluate.metrics import compare_scores
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import Model
+from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
@@ -94,6 +95,10 @@ class SimulatedModel:
             "mutation-selection", mutation_frequencies=[0.25] * 4
         )
     )
+
+    @property
+    def mutation_process(self) -> MutationProcess:
+        return self.substitution.mutation_process()
 
 
 def make_sequence(

@@ -29,7 +29,7 @@ EVALUATIONS = {
     "null_tree": "null model: the neutral tree",
 }
 _LARGEST_STEP = 1 << 53
-#: Beyond it a figure says that it is damaged or infinite.
+#: Beyond it, or its inverse, a figure is damaged or infinite, and its axis overflows.
 _LARGEST_FIGURE = 1e30
 
 
@@ -200,4 +200,5 @@ def _parse_rows(lines: Sequence[str], n_columns: int) -> Iterator[tuple[int, lis
 def _number(cell: str) -> float:
     """A figure; NaN where there is none, or none that can be drawn."""
     value = float(cell) if cell else math.nan
-    return value if abs(value) <= _LARGEST_FIGURE else math.nan
+    is_drawable = value == 0 or 1 / _LARGEST_FIGURE <= abs(value) <= _LARGEST_FIGURE
+    return value if is_drawable else math.nan

@@ -29,6 +29,21 @@ from phylotools.version import __version__
 logger = logging.getLogger("phylotools")
 
 
+def _doubt_fits(path: Path) -> None:
+    """Warn of a complete run without the fits of its training columns.
+
+    They come last, minutes after the checkpoint says complete: a model exported in between, or
+    after a kill there, would score by sequence alone without a word.
+    """
+    if not path.is_file():
+        logger.warning(
+            "%s: no %s, so the model scores its training columns by sequence alone; if training "
+            "has not ended, export again when it has; 'phylotools train --resume' makes them "
+            "after a kill",
+            path.parent, path.name,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ExportRequest:
     """Facts and files of a model that its run does not know.
@@ -146,6 +161,12 @@ def export_model(
             len(found), found.n_positions, len(found.contigs),
         )  # fmt: skip
     fits = path.parent / SITE_FITS
+    if (
+        source.is_dir()
+        and request.site_fits
+        and checkpoint.config.get("run", {}).get("site_fits", False)
+    ):
+        _doubt_fits(fits)
     write_model(
         ModelDraft(
             name=request.name,

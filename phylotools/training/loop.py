@@ -165,6 +165,7 @@ class Trainer:
         path = self.folder / SITE_FITS
         if not self.config.run.site_fits or path.exists():
             return
+        logger.info("fitting the training columns one by one")
         kept = copy.deepcopy(self.model)
         if self.best:
             kept.load_state_dict(self.best)

@@ -33,15 +33,16 @@ def regions(example) -> list:
 def test_features_are_in_reading_direction(example, regions) -> None:
     model = phylotools.load_model()
     nd6 = [region for region in regions if region[3] == "ND6"]
-    hot = example.one_hot(model, nd6)[0].reshape(-1, 4, 97)
+    half = model.receptive_field // 2
+    hot = example.one_hot(model, nd6)[0].reshape(-1, 4, 2 * half + 1)
     site = phylotools.predict_sites(model, regions=nd6)[0]
     # ND6 is on the other strand: its first base is the complement of the region's last.
-    assert hot[0, :, 48].argmax() == 3 - site.codes[-1]
+    assert hot[0, :, half].argmax() == 3 - site.codes[-1]
     np.testing.assert_allclose(
         example.predicted(model, nd6)[0][0, :4], np.log(site.frequencies[-1, ::-1]), rtol=1e-5
     )
     # ATG, the start codon.
-    assert [hot[k, :, 48].argmax() for k in range(3)] == [0, 3, 2]
+    assert [hot[k, :, half].argmax() for k in range(3)] == [0, 3, 2]
 
 
 def test_five_numbers_tell_codon_positions_of_held_out_genes(example, regions) -> None:

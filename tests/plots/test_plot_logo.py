@@ -30,6 +30,7 @@ def profile_of(scorer, start, end):
 
 
 def test_profile_is_what_the_network_says_of_each_window(scorer):
+    scorer = Scorer(scorer.model.from_sequence_alone(), scorer.genome)
     profile = profile_of(scorer, 3300, 3312)
     half = scorer.half_window
     codes = scorer.genome.fetch(Region("chrM", 3300 - half, 3312 + half)) & 7

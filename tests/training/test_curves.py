@@ -116,13 +116,14 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path, caplog):
         "9" * 5000 + "\t1\t1",
         str(1 << 60) + "\t1\t1",
         "",
+        "15\t1e-320\t0",
         "20\tnan\t1e99",
         "30\t4\t1",
     )
     curves = read_curves(folder)
-    assert curves.step.tolist() == [20, 30]
-    np.testing.assert_array_equal(curves.figures["loss"], [math.nan, 4])
-    assert curves.measured("epoch")[0].tolist() == [30]
+    assert curves.step.tolist() == [15, 20, 30]
+    np.testing.assert_array_equal(curves.figures["loss"], [math.nan, math.nan, 4])
+    assert curves.measured("epoch")[0].tolist() == [15, 30]
     assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
         "7 damaged rows left out"
     ]

@@ -187,10 +187,6 @@ DAMAGE = {
     "no moments": lambda path: rewritten(path, _rename),
     "a moment reshaped": lambda path: rewritten(path, _reshape_moment),
     "a moment of integers": lambda path: rewritten(path, _retype_moment),
-    "the best weights reshaped": lambda path: rewritten(path, _reshape_best),
-    "the best weights without names": lambda path: rewritten(
-        path, lambda h: {name.replace("best.", "b."): value for name, value in h.items()}
-    ),
 } | {
     f"{name} is {value}": _with_metadata(name, value)
     for name, values in {
@@ -209,6 +205,20 @@ DAMAGE = {
 def test_damaged_checkpoints_are_errors(config, tmp_path, damage):
     train_until(config, tmp_path / "run", 8)
     DAMAGE[damage](tmp_path / "run" / CHECKPOINT)
+    with pytest.raises(InputError, match="checkpoint"):
+        Trainer(config, tmp_path / "run", CPU, resume=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_reshape_best, lambda h: {name.replace("best.", "b."): value for name, value in h.items()}],
+)
+def test_damaged_best_weights_are_found_before_they_are_gone_back_to(
+    config_of, mammals_store, tmp_path, damage
+):
+    config = config_of(mammals_store, data={"held_out_fraction": 0.1}, run={"evaluate_every": 3})
+    train_until(config, tmp_path / "run", 8)
+    rewritten(tmp_path / "run" / CHECKPOINT, damage)
     with pytest.raises(InputError, match="checkpoint"):
         Trainer(config, tmp_path / "run", CPU, resume=True)
 

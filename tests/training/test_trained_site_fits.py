@@ -106,6 +106,17 @@ def test_a_run_killed_before_its_fits_makes_them_when_resumed(trained):
     assert (run / SITE_FITS).read_bytes() == before
 
 
+def test_a_run_without_its_fits_is_exported_with_a_warning(trained, tmp_path, caplog):
+    _, run, _ = trained
+    assert not [r for r in caplog.records if SITE_FITS in r.getMessage()]
+    (run / SITE_FITS).unlink()
+    export_model(run, tmp_path / "early", ExportRequest("early"))
+    assert [r.levelname for r in caplog.records if SITE_FITS in r.getMessage()] == ["WARNING"]
+    caplog.clear()
+    export_model(run, tmp_path / "bare", ExportRequest("bare", site_fits=False))
+    assert not [r for r in caplog.records if SITE_FITS in r.getMessage()]
+
+
 def test_columns_of_an_unknown_reference_base_have_no_fit(config_of, odd_store, tmp_path):
     config = config_of(odd_store, optimiser={"steps": 2}, data={"held_out_fraction": 0.0})
     Trainer(config, tmp_path / "run", torch.device("cpu")).run()
