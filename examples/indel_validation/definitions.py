@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from phylotools.annotate.haplotypes import FLANK, Change, HaplotypeScorer
 from phylotools.evaluate.metrics import ScoreMetrics
 from phylotools.model.registry import Model
-from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.phylogeny.change_scores import MutationProcess
+from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
 #: Sites compared beyond a change, by `HaplotypeScorer`; its own choice first, as all others are
@@ -63,7 +64,12 @@ class CountingModel:
     receptive_field: int = 1
     name: str = "changed sites"
     device: str = "cpu"
-    substitution: nn.Module = field(default_factory=lambda: make_substitution_model("f81"))
+    site_fits: None = None
+    substitution: SubstitutionModel = field(default_factory=lambda: make_substitution_model("f81"))
+
+    @property
+    def mutation_process(self) -> MutationProcess:
+        return self.substitution.mutation_process()
 
 
 def difference_from_first(metrics: ScoreMetrics) -> list[float]:

@@ -30,7 +30,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import Model
 from phylotools.phylogeny.change_scores import MutationProcess
-from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
 ELEMENT, N_KINDS, SPACING = 24, 4, 120
@@ -90,7 +90,7 @@ class SimulatedModel:
     name: str = "best-predictor"
     device: str = "cpu"
     site_fits: None = None
-    substitution: nn.Module = field(
+    substitution: SubstitutionModel = field(
         default_factory=lambda: make_substitution_model(
             "mutation-selection", mutation_frequencies=[0.25] * 4
         )
