@@ -31,13 +31,9 @@ from phylotools.errors import UsageError
 #: The score that is always written, whatever else is.
 LLR = "llr"
 CALIBRATED = "calibrated"
-#: Substitution model -> the score that its users get where they name none.
-DEFAULT_SCORES = {
-    "f81": LLR,
-    "hky": LLR,
-    "gtr": LLR,
-    "mutation-selection": "fixation",
-}
+#: Substitution model -> the score that its users get where they name none: on genes never seen it
+#: beats the LLR under every one of them (docs/models-study.md).
+DEFAULT_SCORES = dict.fromkeys(("f81", "hky", "gtr", "mutation-selection"), "fixation")
 
 _LLR = "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"
 _FITNESS = "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"

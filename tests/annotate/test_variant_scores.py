@@ -340,7 +340,8 @@ def test_generated_files(make_annotator, generated: list) -> None:
         written = after[7].strip().split(";")
         assert written[: len(kept)] == kept
         keys = [entry.split("=")[0] for entry in written[len(kept) :]]
-        assert keys == ["PHYLOGPN_" + key for key in ("LLR", "STATUS", "RATE", "ENTROPY")]
+        keys_written = ("LLR", "STATUS", "RATE", "ENTROPY", "FIXATION")
+        assert keys == ["PHYLOGPN_" + key for key in keys_written]
         llr, status = (entry.split("=")[1].split(",") for entry in written[len(kept) :][:2])
         assert len(llr) == len(status) == len(alts)
         for ratio, why in zip(llr, status, strict=True):
