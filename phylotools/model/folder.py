@@ -397,7 +397,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError("there is no such model folder", path=folder)
     for name in _REQUIRED:
         if not (folder / name).is_file():
-            raise InputError(f"not a model folder: {name} is missing", path=folder)
+            raise InputError(
+                f"not a model folder: {name} is missing",
+                path=folder,
+                remedy="a training run becomes one by 'phylotools model export RUN -o MODEL'",
+            )
     path = folder / MANIFEST
     try:
         manifest = json.loads(read_small_text(path))

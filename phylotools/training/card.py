@@ -17,8 +17,9 @@ def plain_card(name: str, facts: Mapping[str, Any], curves: LearningCurves | Non
     name : str
         The model's.
     facts : mapping
-        The entries of the manifest: ``steps``, ``selected_step``, ``training_stores``, and
-        ``warnings`` (lines of text) where the run had any.
+        The entries of the manifest: ``steps``, ``selected_step``, ``training_stores``,
+        ``site_fits`` (whether the model brings any), and ``warnings`` (lines of text) where the
+        run had any.
     curves : LearningCurves or None
         None where the run's figures are not at hand.
     """
@@ -34,6 +35,12 @@ def plain_card(name: str, facts: Mapping[str, Any], curves: LearningCurves | Non
     if facts.get("warnings"):
         lines = "\n".join(f"- {warning}" for warning in facts["warnings"])
         parts.append(f"## Warnings of the run\n\n{lines}")
+    if facts.get("site_fits"):
+        parts.append(
+            "At the columns that it was trained on, scores are those of theta fitted to each "
+            "column\nunder a prior about the network's prediction; elsewhere they are the "
+            "network's, as with\n`--sequence-only`. The two are not on one scale."
+        )
     if curves is not None:
         parts.append(_curves_section(curves, facts["selected_step"]))
     parts.append(

@@ -133,6 +133,8 @@ def export_model(
     elif request.reference is not None:
         with ReferenceGenome.open(request.reference) as genome:
             contigs = list(genome.contigs)
+    fits = path.parent / SITE_FITS
+    brings_fits = request.site_fits and fits.is_file()
     facts: dict[str, Any] = {
         "assembly": request.assembly,
         "licence": request.licence,
@@ -144,6 +146,7 @@ def export_model(
         "stopped": checkpoint.progress.stopped,
         "held_out_columns": _held_out_figures(checkpoint),
         "warnings": list(checkpoint.progress.warnings.values()),
+        "site_fits": brings_fits,
         "metrics": _read_metrics(request.metrics),
     }
     curves, picture = _learning_curves(path.parent)
@@ -160,7 +163,6 @@ def export_model(
             "sites outside %d regions (%d positions on %d contigs) will be outside_training",
             len(found), found.n_positions, len(found.contigs),
         )  # fmt: skip
-    fits = path.parent / SITE_FITS
     if (
         source.is_dir()
         and request.site_fits
@@ -179,7 +181,7 @@ def export_model(
             reference=request.reference if request.transcripts is None else None,
             transcripts=transcripts,
             training_regions=regions,
-            site_fits=fits if request.site_fits and fits.is_file() else None,
+            site_fits=fits if brings_fits else None,
         ),
         target,
         force=force,

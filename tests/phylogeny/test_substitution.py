@@ -42,6 +42,7 @@ def tensor(theta) -> torch.Tensor:
 
 
 @every_model
+@settings(deadline=None)
 @given(theta=thetas)
 def test_rate_matrix_is_the_formula(name, given_settings, theta):
     found = made(name, given_settings).rate_matrix(tensor(theta)).detach()
@@ -60,6 +61,7 @@ def test_transition_probabilities_are_the_matrix_exponential(name, given_setting
 
 
 @every_model
+@settings(deadline=None)
 @given(theta=thetas)
 def test_frequencies_are_the_equilibrium_of_a_reversible_process(name, given_settings, theta):
     model, q = made(name, given_settings), rate_matrix(name, given_settings, theta)
@@ -88,6 +90,7 @@ def test_a_neutral_site_has_rate_one(name, given_settings):
 
 
 @every_model
+@settings(deadline=None)
 @given(theta=thetas, log_rate=st.floats(-5, 5))
 def test_with_log_rate_changes_the_rate_alone(name, given_settings, theta, log_rate):
     model, before = made(name, given_settings), tensor([theta])

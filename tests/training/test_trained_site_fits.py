@@ -93,6 +93,8 @@ def test_fits_can_be_left_out(trained, config_of, mammals_store, tmp_path):
     _, run, _ = trained
     export_model(run, tmp_path / "bare", ExportRequest("bare", site_fits=False))
     assert not load_model(str(tmp_path / "bare")).uses_site_fits
+    assert "fitted to each column" not in (tmp_path / "bare" / "card.md").read_text()
+    assert "fitted to each column" in (tmp_path / "toy" / "card.md").read_text()
     config = config_of(mammals_store, optimiser={"steps": 2}, run={"site_fits": False})
     Trainer(config, tmp_path / "without", torch.device("cpu")).run()
     assert not (tmp_path / "without" / SITE_FITS).exists()
