@@ -28,10 +28,10 @@ def test_the_page_draws_every_track(tracks, browser):
     browser.open((tracks / "igv.html").as_uri())
     wait_until_drawn(browser, "Mean LLR", "Lowest LLR", "Site rate", "Entropy", "Logo")
     assert browser.log == []
-    # Its bars are of one colour, letters of four.
+    # Its bars are of one colour, but for a pixel at an edge; letters of four.
     counts, area = pixels(browser, "Entropy")
     colour = tuple(map(int, max(counts, key=counts.__getitem__).split(",")))
-    assert share(browser, "Entropy", colour) == pytest.approx(sum(counts.values()) / area)
+    assert share(browser, "Entropy", colour) == pytest.approx(sum(counts.values()) / area, rel=1e-3)
     assert len(pixels(browser, "Logo")[0]) >= 4
     # Here are sites that are the same in all mammals: 2 bits, the whole height.
     assert height(browser, "Logo") > 0.9

@@ -196,7 +196,8 @@ def test_a_file_may_be_a_pipe_and_is_let_go_early(tmp_path):
     with open_scored(path) as file:
         for _ in file.alleles(["LLR"]):
             break
-    assert len(os.listdir("/dev/fd")) == n_open
+    # Fewer where files of an earlier test were let go meanwhile.
+    assert len(os.listdir("/dev/fd")) <= n_open
 
 
 def test_names_that_look_like_urls_are_files(tmp_path, monkeypatch):
