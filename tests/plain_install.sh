@@ -67,6 +67,8 @@ try train --init columns.store >init.toml
 try train init.toml --check
 try train train.toml -o run
 try plot training run -o curves
+printf 'chrM\t3306\t4262\n' >neutral.bed
+try model calibrate mammals671-mtdna --neutral-regions neutral.bed -o calibrated
 try model export run -o model --name trained
 try model list >models.txt
 try model info model >model.json
