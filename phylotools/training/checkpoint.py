@@ -26,6 +26,14 @@ from phylotools.provenance import RunRecord
 
 FORMAT = "phylotools checkpoint 3"
 
+#: Facts of every training store.
+_STORE_FACTS = {
+    "fingerprint": str,
+    "species": int,
+    "training_columns": int,
+    "reference_species": str,
+}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -203,8 +211,9 @@ def _parse_facts(text: str) -> dict[str, Any]:
     if not isinstance(stores, list) or not all(isinstance(store, dict) for store in stores):
         raise ValueError("facts describe no training stores")
     for store in stores:
-        for name in ("fingerprint", "species", "training_columns", "reference_species"):
-            store[name]  # one that is missing is a KeyError
+        for name, kind in _STORE_FACTS.items():
+            if type(store[name]) is not kind:
+                raise ValueError(f"{name} of a training store is {store[name]!r}")
     return facts
 
 

@@ -17,6 +17,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.spliced import SplicedGenome, packed, spliced_genome
 from phylotools.io.transcripts import CODING
 from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS, ModelDraft, write_model
+from phylotools.model.site_fits import MOST_SITES
 from phylotools.store.read import open_store
 from phylotools.store.reference_genome import reference_genome_of
 from phylotools.training.card import plain_card
@@ -27,21 +28,6 @@ from phylotools.training.run_folder import CHECKPOINT, METRICS
 from phylotools.version import __version__
 
 logger = logging.getLogger("phylotools")
-
-
-def _doubt_fits(path: Path) -> None:
-    """Warn of a complete run without the fits of its training columns.
-
-    They come last, minutes after the checkpoint says complete: a model exported in between, or
-    after a kill there, would score by sequence alone without a word.
-    """
-    if not path.is_file():
-        logger.warning(
-            "%s: no %s, so the model scores its training columns by sequence alone; if training "
-            "has not ended, export again when it has; 'phylotools train --resume' makes them "
-            "after a kill",
-            path.parent, path.name,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,12 +149,14 @@ def export_model(
             "sites outside %d regions (%d positions on %d contigs) will be outside_training",
             len(found), found.n_positions, len(found.contigs),
         )  # fmt: skip
-    if (
-        source.is_dir()
-        and request.site_fits
-        and checkpoint.config.get("run", {}).get("site_fits", False)
-    ):
-        _doubt_fits(fits)
+    if source.is_dir() and request.site_fits and _makes_fits(checkpoint) and not brings_fits:
+        # They come last, minutes after the checkpoint says complete.
+        logger.warning(
+            "%s: no %s, so the model scores its training columns by sequence alone; if training "
+            "has not ended, export again when it has; 'phylotools train --resume' makes them "
+            "after a kill",
+            path.parent, SITE_FITS,
+        )  # fmt: skip
     write_model(
         ModelDraft(
             name=request.name,
@@ -207,6 +195,15 @@ def _spliced(request: ExportRequest) -> SplicedGenome:
         genetic_code=request.genetic_code,
         sample=None,
     )
+
+
+def _makes_fits(checkpoint: Checkpoint) -> bool:
+    """Whether the run fits its training columns at its end: see `write_site_fits`."""
+    stores = checkpoint.facts["training_stores"]
+    n_columns = sum(store["training_columns"] for store in stores)
+    references = {store["reference_species"] for store in stores}
+    is_wanted = bool(checkpoint.config.get("run", {}).get("site_fits", False))
+    return is_wanted and n_columns <= MOST_SITES and len(references) == 1
 
 
 def _held_out_figures(checkpoint: Checkpoint) -> dict[str, float]:

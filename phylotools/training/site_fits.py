@@ -23,8 +23,8 @@ from phylotools.training.dataset import StoreWindows
 logger = logging.getLogger("phylotools")
 
 #: Widths of the prior about the network's prediction, of log R and of each allele score: those of
-#: `fit-sites` without a network. Measured on the mitochondrion (docs/models-study.md): 0.5 and 0.5
-#: ranked worse, 0.7 and 2 alike. They are wide because the network has seen the columns.
+#: `fit-sites` without a network. Measured on the mitochondrion (docs/method.md): 0.5 and 0.5 ranked
+#: worse, 0.7 and 2 alike. They are wide because the network has seen the columns.
 PRIOR = SitePrior(log_rate_sd=1.0, log_frequency_sd=3.0)
 #: Columns fitted at once.
 _TOGETHER = 1 << 14
@@ -32,9 +32,10 @@ _TOGETHER = 1 << 14
 
 def write_site_fits(
     model: SiteModel, stores: Sequence[StoreWindows], path: Path, device: torch.device
-) -> bool:
-    """Fit theta to the training columns of all stores, and write it; False where there is reason
-    not to: too many columns, or stores without common coordinates.
+) -> None:
+    """Fit theta to the training columns of all stores, and write it.
+
+    Nothing is written for more than `MOST_SITES` columns, or for stores without common coordinates.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def write_site_fits(
             "without common coordinates",
             MOST_SITES,
         )
-        return False
+        return
     found: dict[str, list[FittedRun]] = {}
     for source in stores:
         for parts in _batches(source.regions()):
@@ -65,7 +66,6 @@ def write_site_fits(
     with atomic_path(path, force=True) as temporary:
         fits.write(temporary)
     logger.info("fitted %d training columns under a prior about the network's theta", len(fits))
-    return True
 
 
 def _batches(regions: Iterable[Region]) -> Iterator[list[Region]]:

@@ -12,7 +12,7 @@ from phylotools.model.registry import load_model
 from phylotools.model.site_fits import SiteFits
 from phylotools.phylogeny.site_fit.fit import fit_sites
 from phylotools.scoring.scorer import Scorer
-from phylotools.training import site_fits
+from phylotools.training import export, site_fits
 from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
 from phylotools.training.loop import Trainer
@@ -135,3 +135,18 @@ def test_regions_are_fitted_in_batches_of_one_size(monkeypatch):
     assert [sum(map(len, batch)) for batch in batches] == [10, 10, 10]
     places = [(r.contig, p) for batch in batches for r in batch for p in range(r.start, r.end)]
     assert places == [(r.contig, p) for r in regions for p in range(r.start, r.end)]
+
+
+def test_a_run_that_makes_no_fits_is_exported_without_a_warning(
+    trained, tmp_path, monkeypatch, caplog
+):
+    """As one of too many columns; else the warning names the file that is missing."""
+    _, run, _ = trained
+    (run / SITE_FITS).unlink()
+    caplog.clear()
+    export_model(run, tmp_path / "killed", ExportRequest("killed"))
+    assert f"no {SITE_FITS}" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(export, "MOST_SITES", 10)
+    export_model(run, tmp_path / "large", ExportRequest("large"))
+    assert SITE_FITS not in caplog.text
