@@ -66,7 +66,7 @@ def verify_command(model: str | None, device: str) -> None:
 @click.argument("run", type=click.Path())
 @options.output_option(required=True, help="Model folder to write.")
 @click.option("--name", required=True, help="The model's name.")
-@click.option("--revision", default="1", show_default=True)
+@click.option("--revision", default="1", show_default=True, help="Which version of the model.")
 @click.option("--assembly", default="", help="Assembly of the sequence it was trained on, as hg38.")
 @click.option("--licence", default="", help="Licence of the weights.")
 @click.option("--card", type=click.Path(exists=True), help="Model card, Markdown.")

@@ -99,7 +99,7 @@ def train_command(
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "
-        "make the model with 'phylotools model export %s -o MODEL'",
+        "make the model with 'phylotools model export %s -o MODEL --name NAME'",
         steps, watch.seconds, steps / watch.seconds, output,
     )  # fmt: skip
     options.write_summary(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,25 @@ def _check_bounds(placed: Transcripts, genome: ReferenceGenome) -> None:
         )
 
 
+class JoinedPart(NamedTuple):
+    """A stretch of a transcript's joined sequence that is one of the genome.
+
+    Attributes
+    ----------
+    begin, end : int
+        In the joined sequence, 0-based, half-open.
+    region : Region
+        In the genome.
+    is_reverse : bool
+        Whether it stands on the reverse strand there.
+    """
+
+    begin: int
+    end: int
+    region: Region
+    is_reverse: bool
+
+
 class SplicedGenome(ReferenceGenome):
     """The contigs of a genome, and its transcripts as further contigs.
 
@@ -107,6 +127,31 @@ class SplicedGenome(ReferenceGenome):
         super().__init__(_SplicedSource(genome, transcripts), genome.path)
         self.genome = genome
         self.transcripts = transcripts
+
+    def parts(self, contig: str, begin: int, end: int) -> list[JoinedPart]:
+        """Where positions of a transcript lie in the genome; nothing of other contigs."""
+        number = self._number_of.get(contig)
+        if number is None:
+            return []
+        found, parts = self.transcripts, []
+        is_reverse, name = bool(found.is_reverse[number]), found.contigs[number]
+        for exon in range(*found.first_exon[number : number + 2].tolist()):
+            start, stop = int(found.exon_starts[exon]), int(found.exon_ends[exon])
+            offset = int(self._exon_offsets[exon])
+            first, last = max(begin, offset), min(end, offset + stop - start)
+            if first < last:
+                low, high = first - offset, last - offset
+                span = (stop - high, stop - low) if is_reverse else (start + low, start + high)
+                parts.append(JoinedPart(first, last, Region(name, *span), is_reverse))
+        return parts
+
+    @functools.cached_property
+    def _number_of(self) -> dict[str, int]:
+        return {transcript_contig(name): k for k, name in enumerate(self.transcripts.names)}
+
+    @functools.cached_property
+    def _exon_offsets(self) -> NDArray[np.int64]:
+        return self.transcripts.exon_offsets
 
     def joined(self, number: int) -> bytes:
         """Sequence of a transcript by its number, letters A, C, G, T and N."""

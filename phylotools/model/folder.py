@@ -400,7 +400,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise InputError(
                 f"not a model folder: {name} is missing",
                 path=folder,
-                remedy="a training run becomes one by 'phylotools model export RUN -o MODEL'",
+                remedy="a training run becomes one by 'phylotools model export RUN -o MODEL "
+                "--name NAME'",
             )
     path = folder / MANIFEST
     try:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.bases import BASES
 from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.io.spliced import transcript_contig
+from phylotools.io.spliced import SplicedGenome, transcript_contig
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
@@ -416,14 +417,24 @@ class Scorer(TiledNetwork):
         self, tile: Tile, tokens: NDArray[np.uint8], values: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Theta fitted to the model's training columns, where a position was one of them."""
-        contig = self._fitted_contigs.get(tile[0])
-        if contig is None:
-            return values
         fits = self.model.site_fits
-        assert fits is not None
+        if fits is None:
+            return values
         own = tokens[self.half_window : self.half_window + self.tile_length]
-        corrected = values.copy()
-        fits.put(contig, tile[1] * self.tile_length, own, corrected)
+        begin, corrected = tile[1] * self.tile_length, values.copy()
+        if tile[0] in self._fitted_contigs:
+            fits.put(self._fitted_contigs[tile[0]], begin, own, corrected)
+        elif isinstance(self.genome, SplicedGenome):
+            for part in self.genome.parts(tile[0], begin, begin + len(own)):
+                here = slice(part.begin - begin, part.end - begin)
+                bases, theta = own[here], corrected[here]
+                if part.is_reverse:
+                    # The genome's strand, read and written through a view.
+                    bases = np.where(bases < len(BASES), len(BASES) - 1 - bases, bases)[::-1]
+                    theta = theta[::-1, ::-1]
+                contig = self._fitted_contigs.get(part.region.contig)
+                if contig is not None:
+                    fits.put(contig, part.region.start, bases, theta)
         return corrected
 
     @cached_property

@@ -54,8 +54,8 @@ def doubts_of_figures(
         if is_settled and value is not None and best < value:
             found[kind] = (
                 f"the log-likelihood of held-out columns, {best:.4f} at best, is below that of "
-                f"{names[kind]}, {value:.4f}: more data, fewer parameters or more weight decay are "
-                "needed"
+                f"{names[kind]}, {value:.4f}: more steps, more data, fewer parameters or more "
+                "weight decay are needed"
             )
     return found
 

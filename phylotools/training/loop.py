@@ -121,7 +121,11 @@ class Trainer:
         if resume and (folder / CHECKPOINT).exists():
             self._restore(folder / CHECKPOINT, extend=extend)
         elif extend:
-            raise InputError("there is no run to extend here", path=folder)
+            raise InputError(
+                "there is no run to extend here",
+                path=folder,
+                remedy="leave out --extend to begin one",
+            )
         else:
             self._origin = fill_from_model(self.model, config)
             if force:

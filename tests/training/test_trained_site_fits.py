@@ -7,6 +7,7 @@ from toy_models import CHRM
 
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.io.spliced import spliced_genome, transcript_contig
 from phylotools.model.folder import SITE_FITS
 from phylotools.model.registry import load_model
 from phylotools.model.site_fits import SiteFits
@@ -150,3 +151,28 @@ def test_a_run_that_makes_no_fits_is_exported_without_a_warning(
     monkeypatch.setattr(export, "MOST_SITES", 10)
     export_model(run, tmp_path / "large", ExportRequest("large"))
     assert SITE_FITS not in caplog.text
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_a_transcript_has_the_fits_of_its_positions(trained, tmp_path, strand):
+    """Exons joined, on either strand; elsewhere what the network reads in the transcript."""
+    config, _, model = trained
+    (source,) = TrainingData(config).stores
+    first, second = [r for r in source.regions() if r.end - r.start > 30][:2]
+    exons = [(first.start - 5, first.start + 20), (second.start + 3, second.start + 30)]
+    rows = [f"chrM\tx\tCDS\t{s + 1}\t{e}\t.\t{strand}\t0\tParent=t\n" for s, e in exons]
+    (tmp_path / "t.gff3").write_text("##gff-version 3\n" + "".join(rows))
+    places = [p for start, end in exons for p in range(start, end)]
+    with ReferenceGenome.open(CHRM) as genome:
+        spliced = spliced_genome(genome, str(tmp_path / "t.gff3"), genetic_code=0)
+        whole = Region(transcript_contig("t"), 0, len(places))
+        found = Scorer(model, spliced).theta(whole)
+        alone = Scorer(model.from_sequence_alone(), spliced).theta(whole)
+    if strand == "-":
+        found, alone = found[::-1, ::-1], alone[::-1, ::-1]
+    is_trained = [any(r.start <= p < r.end for r in source.regions()) for p in places]
+    assert 5 <= is_trained.count(False) < is_trained.count(True)
+    for row, place in enumerate(places):
+        here = Region("chrM", place, place + 1)
+        expected = theta_of(model, here)[0] if is_trained[row] else alone[row]
+        assert np.array_equal(found[row], expected), place
