@@ -81,17 +81,12 @@ def layer_values(network: ByteNet, tokens: Tensor, layer: Layer) -> Tensor:
     -------
     Tensor (B, L, H)
     """
-    x: Tensor = network.embedding(tokens)
-    for block in network.blocks[: layer.n_blocks]:
-        x = block(x)
-    if layer.is_normed:
-        x = network.norm(x)
-    n_positions = tokens.shape[1] - network.spec.receptive_field + 1
-    excess = (x.shape[1] - n_positions) // 2
-    return x[:, excess : excess + n_positions]
+    return network.hidden(tokens, layer.n_blocks, is_normed=layer.is_normed)
 
 
-def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, Tensor], Tensor]:
+def layer_forward(
+    layer: Layer, *, with_reverse: bool
+) -> Callable[[SiteModel, Tensor, Tensor | None], Tensor]:
     """Function that computes a layer, and maybe that of the other strand beside it.
 
     Parameters
@@ -102,7 +97,7 @@ def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, T
         complement; in a network that is equivariant these are the first H, reversed.
     """
 
-    def forward(model: SiteModel, tokens: Tensor) -> Tensor:
+    def forward(model: SiteModel, tokens: Tensor, wanted: Tensor | None) -> Tensor:
         values = layer_values(model.network, tokens, layer)
         if not with_reverse:
             return values
