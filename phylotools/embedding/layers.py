@@ -91,7 +91,9 @@ def layer_values(network: ByteNet, tokens: Tensor, layer: Layer) -> Tensor:
     return x[:, excess : excess + n_positions]
 
 
-def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, Tensor], Tensor]:
+def layer_forward(
+    layer: Layer, *, with_reverse: bool
+) -> Callable[[SiteModel, Tensor, Tensor | None], Tensor]:
     """Function that computes a layer, and maybe that of the other strand beside it.
 
     Parameters
@@ -102,7 +104,7 @@ def layer_forward(layer: Layer, *, with_reverse: bool) -> Callable[[SiteModel, T
         complement; in a network that is equivariant these are the first H, reversed.
     """
 
-    def forward(model: SiteModel, tokens: Tensor) -> Tensor:
+    def forward(model: SiteModel, tokens: Tensor, wanted: Tensor | None) -> Tensor:
         values = layer_values(model.network, tokens, layer)
         if not with_reverse:
             return values

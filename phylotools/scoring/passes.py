@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("phylotools")
 
-#: From the model and tokens, int64 (B, T), to floats (B, T - receptive_field + 1, C).
-Forward = Callable[[Any, Tensor], Tensor]
+#: From the model, tokens, int64 (B, T), and the positions that are wanted of each row, int64 (B, 2)
+#: on the CPU as for `ByteNet` (None: all), to floats (B, T - receptive_field + 1, C).
+Forward = Callable[[Any, Tensor, Tensor | None], Tensor]
 
 _is_forked_child = False
 
@@ -126,7 +127,12 @@ class NetworkPasses:
         return self._batch_size
 
     def run(
-        self, tokens: NDArray[np.uint8], n_together: int, place: str = ""
+        self,
+        tokens: NDArray[np.uint8],
+        n_together: int,
+        place: str = "",
+        *,
+        wanted: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Numbers of at most `n_together` rows, by one pass of exactly so many.
 
@@ -136,10 +142,14 @@ class NetworkPasses:
         n_together : int
         place : str
             Where they are from, for messages.
+        wanted : int64 array [B, 2], optional
+            First and last + 1 of the positions of each row that are wanted; all of them unless
+            given.
 
         Returns
         -------
         float32 array [B, T - receptive_field + 1, C]
+            Finite; what it holds where nothing was wanted is left open.
 
         Raises
         ------
@@ -155,8 +165,12 @@ class NetworkPasses:
             torch.set_num_threads(threads)
         name, receptive_field = self._model.name, self._model.receptive_field
         n_positions = tokens.shape[1] - receptive_field + 1
-        filled = np.concatenate([tokens, np.repeat(tokens[-1:], n_together - len(tokens), axis=0)])
-        values = self._pass(filled)[: len(tokens)]
+        n_copies = n_together - len(tokens)
+        if n_copies:
+            tokens = np.concatenate([tokens, np.repeat(tokens[-1:], n_copies, axis=0)])
+            if wanted is not None:
+                wanted = np.concatenate([wanted, np.repeat(wanted[-1:], n_copies, axis=0)])
+        values = self._pass(tokens, wanted)[: n_together - n_copies]
         if values.shape[1:] != (n_positions, self._n_channels):
             raise InputError(
                 f"the network of model {name} gave {values.shape[1]} positions for "
@@ -173,14 +187,18 @@ class NetworkPasses:
             raise InputError(f"model {name} gives numbers {problem}{place}", remedy=remedy)
         return values
 
-    def _pass(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _pass(
+        self, tokens: NDArray[np.uint8], wanted: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        chosen = None if wanted is None else torch.from_numpy(wanted)
         try:
             with torch.inference_mode(), arithmetic(self._precision, self._device):
                 on_device = torch.from_numpy(tokens).to(self._device).long()
-                values = self._forward(self._model.site_model, on_device).float().cpu().numpy()
+                values = self._forward(self._model.site_model, on_device, chosen)
+                numbers = values.float().cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             raise UsageError(
                 f"a pass of {tokens.shape[0]} x {tokens.shape[1]} positions does not fit into the "
                 "memory of the GPU; choose a smaller --batch-size"
             ) from None
-        return np.asarray(values, dtype=np.float32)
+        return np.asarray(numbers, dtype=np.float32)

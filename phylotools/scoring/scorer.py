@@ -59,8 +59,8 @@ class TiledNetwork:
     genome : ReferenceGenome, optional
         Needed for positions of a genome, not for sequences given to `values_of`.
     forward : callable
-        What is wanted of the network: takes `model.site_model` and tokens, int64 (B, T); gives
-        floats (B, T - receptive_field + 1, C).
+        What is asked of the network, see `Forward`: takes `model.site_model`, tokens, int64
+        (B, T), and which positions are wanted; gives floats (B, T - receptive_field + 1, C).
     n_channels : int
         C.
     threads : int, optional
@@ -465,6 +465,6 @@ class Scorer(TiledNetwork):
         return self.values_at_places(names, contigs, positions)
 
 
-def _theta(site_model: Any, tokens: Tensor) -> Tensor:
-    theta: Tensor = site_model(tokens)
+def _theta(site_model: Any, tokens: Tensor, wanted: Tensor | None) -> Tensor:
+    theta: Tensor = site_model(tokens, wanted)
     return theta

@@ -176,7 +176,7 @@ def test_no_base_seen_changes(random_model, open_genome) -> None:
 class Ladder(nn.Module):
     """theta of A, C, G, T at every site: log of 1, 2, 4, 8."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         row = torch.arange(4.0) * np.log(2)
         return row.expand(tokens.shape[0], tokens.shape[1] - 2, 4)
 
@@ -203,7 +203,7 @@ def test_by_hand(toy_model, open_genome, start, ref, alt, doublings) -> None:
 class Neutral(nn.Module):
     """Every base fits everywhere alike."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         return torch.zeros(tokens.shape[0], tokens.shape[1] - 2, 4)
 
 

@@ -23,7 +23,7 @@ SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
 class NeighbourNetwork(nn.Module):
     """theta_b = token * (b + 1) + left * b / 16 - right / 8: every number checkable by hand."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         values = tokens.float()
         left, own, right = values[:, :-2, None], values[:, 1:-1, None], values[:, 2:, None]
         base = torch.arange(4.0)

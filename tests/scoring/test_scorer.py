@@ -124,7 +124,7 @@ def test_a_network_that_lies_about_itself_is_an_error(genome, toy_model) -> None
     with pytest.raises(InputError, match="receptive field"):
         Scorer(toy_model, genome, threads=1).theta(Region("chrM", 0, 3))
     broken = SimpleNamespace(
-        site_model=lambda tokens: torch.full((1, tokens.shape[1] - 2, 4), torch.nan),
+        site_model=lambda tokens, wanted: torch.full((1, tokens.shape[1] - 2, 4), torch.nan),
         receptive_field=3,
         name="broken",
         device="cpu",
@@ -136,7 +136,7 @@ def test_a_network_that_lies_about_itself_is_an_error(genome, toy_model) -> None
 @pytest.mark.parametrize("factor", [1e9, -1e5])
 def test_absurd_numbers_are_an_error(toy_model, genome, factor: float) -> None:
     plain = toy_model.site_model
-    toy_model.site_model = lambda tokens: plain(tokens) * factor
+    toy_model.site_model = lambda tokens, wanted: plain(tokens) * factor
     scorer = Scorer(toy_model, genome, threads=1)
     with pytest.raises(InputError, match="beyond 1000 near chr1:1; its weights are damaged"):
         scorer.theta(Region("chr1", 0, 3))
@@ -151,7 +151,7 @@ def test_lower_case_scores_like_upper_case(toy_model, tmp_path: Path) -> None:
     np.testing.assert_array_equal(upper, lower)
 
 
-def sum_and_half(site_model: object, tokens: Tensor) -> Tensor:
+def sum_and_half(site_model: object, tokens: Tensor, wanted: Tensor | None) -> Tensor:
     """Two channels by hand: the sum of the three tokens of a context, and half the own one."""
     own = tokens[:, 1:-1].float()
     return torch.stack([tokens[:, :-2] + own + tokens[:, 2:], own / 2], dim=-1)
@@ -220,9 +220,9 @@ def test_a_worker_computes_with_the_threads_asked_for(toy_model, genome) -> None
     n_threads = torch.get_num_threads()
     seen = []
 
-    def forward(site_model: object, tokens: Tensor) -> Tensor:
+    def forward(site_model: object, tokens: Tensor, wanted: Tensor | None) -> Tensor:
         seen.append(torch.get_num_threads())
-        return sum_and_half(site_model, tokens)
+        return sum_and_half(site_model, tokens, wanted)
 
     network = TiledNetwork(toy_model, genome, forward, 2, threads=3, tile_length=4)
     with ThreadPoolExecutor(1) as pool:
@@ -249,7 +249,7 @@ def test_narrow_arithmetic_is_near_and_its_failure_says_what_to_do(
     theta = narrow.theta(region)
     assert theta.dtype == np.float32
     assert 0 < np.abs(theta - exact).max() < 0.05 * np.abs(exact).max()
-    toy_model.site_model = lambda tokens: torch.full((1, tokens.shape[1] - 2, 4), torch.inf)
+    toy_model.site_model = lambda tokens, wanted: torch.full((1, tokens.shape[1] - 2, 4), torch.inf)
     narrow = Scorer(toy_model, long_genome, threads=1)
     narrow.precision = "float16"
     with pytest.raises(InputError, match="use precision float32"):
