@@ -1,4 +1,4 @@
-"""``phylotools model``: list, info, verify, export, calibrate."""
+"""``phylotools model``: list, info, verify, import, export, calibrate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from phylotools.cli import options
 
 @click.group(name="model")
 def model_command() -> None:
-    """List, describe, verify, export and calibrate models.
+    """List, describe, verify, import, export and calibrate models.
 
     A model is a folder with config.toml, manifest.json, weights.safetensors and card.md. Wherever
     a model's name is asked for, the path of such a folder does as well.
@@ -125,6 +125,60 @@ def verify_command(model: str | None, device: str) -> None:
         f"{loaded.name} revision {loaded.revision}: checksums right, "
         f"theta within {difference:.1e} of the manifest's on {loaded.device}"
     )
+
+
+@model_command.command(name="import")
+@click.argument("source", type=click.Path())
+@options.output_option(help="Model folder to make.")
+@click.option("--name", default="", help="The model's name  [default: that of the folder].")
+@click.option(
+    "--revision", default="", help="Which version  [default: from the weights' checksum]."
+)
+@click.option("--licence", default="", help="Licence of the weights.")
+@click.option(
+    "--assembly",
+    default="hg38",
+    show_default=True,
+    help="Assembly of the sequence it was trained on.",
+)
+@click.option(
+    "--norm",
+    type=click.Choice(["layer", "group"]),
+    help="Norm of the network  [default: what the names of its tensors say].",
+)
+@options.force_option
+@options.logging_options
+def import_command(
+    source: str,
+    output: str | None,
+    name: str,
+    revision: str,
+    licence: str,
+    assembly: str,
+    norm: str | None,
+    force: bool,
+) -> None:
+    """Make a model folder of PhyloGPN as its authors published it.
+
+    SOURCE is a folder with model.safetensors and config.json (Hugging Face), or with checkpoint.pt
+    and config.yaml (GitHub), or one of these files of weights. No code of SOURCE is run.
+    """
+    from pathlib import Path
+
+    from phylotools.errors import UsageError
+    from phylotools.io.files import refuse_existing_folder
+    from phylotools.model.folder import model_files
+    from phylotools.model.published.importing import ImportRequest, import_published
+
+    if output is None:
+        raise UsageError("say where the model is to go: -o FOLDER")
+    refuse_existing_folder(output, force, model_files())
+    request = ImportRequest(name or Path(output).resolve().name, revision, licence, assembly, norm)
+    made = import_published(Path(source), Path(output), request, force=force)
+    options.logger.info(
+        "model %s written to %s: %s, %s parameters",
+        made.name, output, made.layout, f"{made.n_parameters:,}",
+    )  # fmt: skip
 
 
 @model_command.command(name="export")
