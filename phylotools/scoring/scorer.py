@@ -21,7 +21,7 @@ from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.io.spliced import SplicedGenome, transcript_contig
-from phylotools.model.presets import PAD_TOKEN
+from phylotools.model.presets import LARGEST_THETA, PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
 
@@ -42,8 +42,6 @@ _WORTH_A_TRIAL = 5
 #: Bound on the numbers kept for later calls.
 CACHE_BYTES = 64 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
-#: Theta beyond it is that of damaged weights: no data say anything about log rates beyond 50.
-LARGEST_THETA = 1000.0
 
 
 class TiledNetwork:
