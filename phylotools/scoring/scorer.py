@@ -66,7 +66,7 @@ class TiledNetwork:
         faster (small networks lose by threads).
     batch_size : int, optional
         Tiles in one pass on an accelerator; by default see `automatic_batch_size`.
-    precision : {'float32', 'bfloat16', 'float16', 'auto'}
+    precision : {'float32', 'tf32', 'bfloat16', 'float16', 'auto'}
         Arithmetic of the matrix products, see `resolve_precision`.
     tile_length : int
         Positions of a tile. Numbers of different tile lengths agree to rounding.
