@@ -81,14 +81,7 @@ def layer_values(network: ByteNet, tokens: Tensor, layer: Layer) -> Tensor:
     -------
     Tensor (B, L, H)
     """
-    x: Tensor = network.embedding(tokens)
-    for block in network.blocks[: layer.n_blocks]:
-        x = block(x)
-    if layer.is_normed:
-        x = network.norm(x)
-    n_positions = tokens.shape[1] - network.spec.receptive_field + 1
-    excess = (x.shape[1] - n_positions) // 2
-    return x[:, excess : excess + n_positions]
+    return network.hidden(tokens, layer.n_blocks, is_normed=layer.is_normed)
 
 
 def layer_forward(

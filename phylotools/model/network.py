@@ -9,6 +9,7 @@ et al. 2025). Norm scales and shifts must be palindromes for the same reason.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,20 +18,31 @@ from torch import Tensor, nn
 from phylotools.model.presets import N_TOKENS, ModelSpec
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
 
+if TYPE_CHECKING:
+    from phylotools.model.halved import FrozenHalves
+
 
 class _Frozen:
-    """Mix-in: effective (symmetrised) weights are computed once and kept after `freeze`."""
+    """Mix-in: after `freeze`, effective (symmetrised) weights are kept once they were computed."""
 
+    _is_frozen = False
     _kept: tuple[Tensor, ...] | None = None
 
     def effective(self) -> tuple[Tensor, ...]:
         raise NotImplementedError
 
     def weights(self) -> tuple[Tensor, ...]:
-        return self.effective() if self._kept is None else self._kept
+        if not self._is_frozen:
+            return self.effective()
+        if self._kept is None:
+            # At the first use: a network whose passes take the halves never needs them. Without
+            # inference mode, whose tensors could take part in no gradient later.
+            with torch.inference_mode(False):
+                self._kept = tuple(weight.detach() for weight in self.effective())
+        return self._kept
 
     def freeze(self) -> None:
-        self._kept = tuple(weight.detach() for weight in self.effective())
+        self._is_frozen, self._kept = True, None
 
 
 class EquivariantConv(_Frozen, nn.Module):
@@ -138,6 +150,7 @@ class ByteNet(nn.Module):
         super().__init__()
         self.spec = spec
         self._is_frozen = False
+        self._kept_halves: FrozenHalves | None = None
         self.embedding = EquivariantEmbedding(spec.channels)
         self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
         self.norm = PositionNorm(spec, spec.channels)
@@ -158,10 +171,37 @@ class ByteNet(nn.Module):
         -------
         Tensor of float32, shape (B, L, H)
         """
-        x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.hidden(tokens)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        n_blocks: int | None = None,
+        *,
+        is_normed: bool = True,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """Values of a layer at the positions whose whole context the tokens hold.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, shape (B, L + receptive_field - 1)
+        n_blocks : int, optional
+            Residual blocks before it; all unless given.
+        is_normed : bool
+            Whether the output norm follows.
+        wanted : Tensor of int64, shape (B, 2), optional
+            As for `forward`.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, L, H)
+        """
+        n_blocks = len(self.blocks) if n_blocks is None else n_blocks
+        halves = self._halves(tokens)
+        if halves is not None:
+            return halves.hidden(tokens, n_blocks, is_normed, wanted)
+        return self.dense_hidden(tokens, n_blocks, is_normed)
 
     def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Theta of every position.
@@ -177,25 +217,59 @@ class ByteNet(nn.Module):
         -------
         Tensor of float32, shape (B, L, A)
         """
-        if not self._is_frozen and _is_plain(self.embedding.weight) and _is_plain(tokens):
-            # Imported here: a network that scores alone has no use for what it compiles.
-            from phylotools.model import halved
+        halves = self._halves(tokens)
+        if halves is not None:
+            return halves.theta(tokens, wanted)
+        if not self._is_frozen and self._can_halve(tokens):
+            from phylotools.model.halved import halved_theta
 
-            if halved.suits(self.spec):
-                return halved.halved_theta(self, tokens, wanted)
+            return halved_theta(self, tokens, wanted)
         return self.dense(tokens)
 
     def dense(self, tokens: Tensor) -> Tensor:
         """The same by torch's products: of any shape, on any device, every position."""
-        theta: Tensor = self.output(F.gelu(self.embed(tokens)))
+        theta: Tensor = self.output(F.gelu(self.dense_hidden(tokens, len(self.blocks), True)))
         return theta
 
+    def dense_hidden(self, tokens: Tensor, n_blocks: int, is_normed: bool) -> Tensor:
+        """`hidden` by torch's products."""
+        x: Tensor = self.embedding(tokens)
+        for block in self.blocks[:n_blocks]:
+            x = block(x)
+        if is_normed:
+            x = self.norm(x)
+        n_positions = tokens.shape[1] - self.spec.receptive_field + 1
+        excess = (x.shape[1] - n_positions) // 2
+        return x[:, excess : excess + n_positions]
+
+    def _can_halve(self, tokens: Tensor) -> bool:
+        """Whether compiled code can read the tokens and compute a network of this shape."""
+        if not (_is_plain(self.embedding.weight) and _is_plain(tokens)):
+            return False
+        # Imported here: a network on another device has no use for what it compiles.
+        from phylotools.model import halved
+
+        return halved.suits(self.spec)
+
+    def _halves(self, tokens: Tensor) -> FrozenHalves | None:
+        """What computes a frozen network, where that can be."""
+        if not self._is_frozen or not self._can_halve(tokens):
+            return None
+        if self._kept_halves is None:
+            from phylotools.model.halved import FrozenHalves
+
+            self._kept_halves = FrozenHalves(self)
+        return self._kept_halves
+
     def freeze(self) -> ByteNet:
-        """Symmetrise every weight once, for inference; returns the network itself."""
+        """Symmetrise or halve every weight once, for inference; returns the network itself.
+
+        That is done at the first pass, and later changes of weights are not seen.
+        """
         for part in self.modules():
             if isinstance(part, _Frozen):
                 part.freeze()
-        self._is_frozen = True
+        self._is_frozen, self._kept_halves = True, None
         return self.eval().requires_grad_(False)
 
 

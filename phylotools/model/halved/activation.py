@@ -81,6 +81,18 @@ def measure(x, row, n, moments, moments_row):
 
 
 @jit
+def normalise(x, row, n, weights, scale, moments, moments_row, out, out_row):
+    """The norm of a position alone: t and b."""
+    mean = spread(load(x, row), moments[moments_row, 0])
+    inverse = spread(mean, moments[moments_row, 1])
+    for v in range(n):
+        w, shift = load(weights, scale + v), load(weights, scale + n + v)
+        s, a = (load(x, row + v) - mean) * inverse, load(x, row + n + v) * inverse
+        store(out, out_row + v, fma(s + a, w, shift))
+        store(out, out_row + n + v, fma(s - a, w, shift))
+
+
+@jit
 def activate(x, row, n, weights, scale, moments, moments_row, out, out_row, is_summed):
     """GELU of the norm of a position: t and b, or their sum and difference.
 

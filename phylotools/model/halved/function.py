@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,17 +50,47 @@ def halved_theta(network: ByteNet, tokens: Tensor, wanted: Tensor | None = None)
         The first position of each window whose theta is wanted, and the first beyond the last:
         the others are not computed, and 0. All of them unless given.
     """
-    # s and a of each token, of which the upper half of an effective vector is the sum.
-    vectors = network.embedding.effective()[0]
-    half = vectors.shape[1] // 2
-    upper, lower = vectors[:, :half], vectors.flip(1)[:, :half]
-    table = torch.cat([upper + lower, upper - lower], dim=1) / 2
-    stored = [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
+    table, stored = token_table(network), stored_parameters(network)
     if wanted is None:
         length = tokens.shape[1] - network.spec.receptive_field + 1
         wanted = torch.tensor([0, length]).expand(len(tokens), 2)
     theta: Tensor = _HalvedNetwork.apply(tokens, wanted, network.spec, table, *stored)
     return theta
+
+
+def token_table(network: ByteNet) -> Tensor:
+    """s and a of each token, of which the upper half of an effective vector is the sum.
+
+    Shape (N_TOKENS, H), with the embedding's gradient.
+    """
+    vectors = network.embedding.effective()[0]
+    half = vectors.shape[1] // 2
+    upper, lower = vectors[:, :half], vectors.flip(1)[:, :half]
+    return torch.cat([upper + lower, upper - lower], dim=1) / 2
+
+
+def stored_parameters(network: ByteNet) -> list[Tensor]:
+    """All but the embedding's, in the order of `Layout`."""
+    return [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
+
+
+def flatten(stored: Sequence[Tensor]) -> NDArray[np.float32]:
+    """Parameters in one flat array."""
+    return torch.cat([parameter.detach().flatten() for parameter in stored]).numpy()
+
+
+def read_tokens(tokens: Tensor) -> NDArray[np.int64]:
+    """Tokens for compiled code, which does not look where it reads.
+
+    Raises
+    ------
+    IndexError
+        If one is no token.
+    """
+    codes = np.ascontiguousarray(tokens.numpy())
+    if codes.size and not 0 <= codes.min() <= codes.max() < N_TOKENS:
+        raise IndexError(f"a token is not below {N_TOKENS}")
+    return codes
 
 
 class _HalvedNetwork(torch.autograd.Function):
@@ -75,10 +105,7 @@ class _HalvedNetwork(torch.autograd.Function):
         table: Tensor,
         *stored: Tensor,
     ) -> Tensor:
-        codes = np.ascontiguousarray(tokens.numpy())
-        if codes.size and not 0 <= codes.min() <= codes.max() < N_TOKENS:
-            raise IndexError(f"a token is not below {N_TOKENS}")
-        flat = torch.cat([parameter.detach().flatten() for parameter in stored]).numpy()
+        codes, flat = read_tokens(tokens), flatten(stored)
         keep = any(ctx.needs_input_grad)
         ctx.run = _Pass(spec, codes, wanted.tolist(), table.detach().numpy(), flat, keep)
         ctx.shapes = [parameter.shape for parameter in stored]
@@ -166,12 +193,12 @@ class _Pass:
         # Of a window of any length: weights lie alike in all.
         self._any = make_layout(spec, spec.receptive_field, keep)
         # Filled-up columns of the last stage stay zero.
-        self._weights, self._transposed = (_zeros(self._any.n_weights) for _ in range(2))
-        _halve(self._any.stages, stored, self._weights, self._transposed)
+        self._weights, self._transposed = (zeros(self._any.n_weights) for _ in range(2))
+        compiled_halve(self._any.stages, stored, self._weights, self._transposed)
         windows = _windows(spec, tokens, wanted, keep)
         size, rows = (windows[-1].activations.stop, windows[-1].moments.stop) if windows else (0, 0)
         self._kept: NDArray[np.float32] | None = _take(size)
-        self._moments = _empty(rows, 2)
+        self._moments = empty(rows, 2)
         # A window each at a time, so that a thread's numbers stay in its cache.
         threads = max(1, min(torch.get_num_threads(), len(windows)))
         self._shares = [
@@ -186,14 +213,14 @@ class _Pass:
         theta = np.zeros((*self._shape, 2 * last.outputs), dtype=np.float32)
 
         def share(number: int) -> None:
-            hidden, packed = self._scratch(number, "n_hidden"), _empty(self._any.n_chunk)
+            hidden, packed = self._scratch(number, "n_hidden"), empty(self._any.n_chunk)
             for window in self._shares[number]:
                 own = activations[window.activations]
                 _forward(
                     window.layout.stages, window.tokens, self._table, self._weights, own,
                     self._moments[window.moments], hidden, packed,
                 )  # fmt: skip
-                theta[window.row, window.wanted] = _output(window.layout, own)
+                theta[window.row, window.wanted] = read_output(window.layout, own)
 
         self._in_threads(share)
         if not self._keep:
@@ -211,12 +238,12 @@ class _Pass:
         if self._kept is None:
             raise RuntimeError("the gradient of a batch can be taken once")
         activations, self._kept = self._kept, None
-        to_table = [_zeros(*self._table.shape) for _ in self._shares]
-        to_weights = [_zeros(self._any.n_weights) for _ in self._shares]
+        to_table = [zeros(*self._table.shape) for _ in self._shares]
+        to_weights = [zeros(self._any.n_weights) for _ in self._shares]
 
         def share(number: int) -> None:
             hidden, slopes, to_hidden = (self._scratch(number, "n_hidden") for _ in range(3))
-            packed, to_packed = _empty(self._any.n_chunk), _empty(self._any.n_chunk)
+            packed, to_packed = empty(self._any.n_chunk), empty(self._any.n_chunk)
             means, slots = self._scratch(number, "n_rows", 2), self._scratch(number, "n_gradients")
             # The last window's activations were written last, and may lie in a cache still.
             for window in reversed(self._shares[number]):
@@ -230,20 +257,20 @@ class _Pass:
 
         self._in_threads(share)
         _give(activations)
-        to_stored = _empty(self._any.n_stored)
+        to_stored = empty(self._any.n_stored)
         _join(self._any.stages, _sum(to_weights), to_stored)
         return _sum(to_table), to_stored
 
     def _scratch(self, share: int, size: str, *more: int) -> NDArray[np.float32]:
         """Room for any window of a share; `size` is an attribute of `Layout`."""
         most = max((getattr(window.layout, size) for window in self._shares[share]), default=0)
-        return _empty(most, *more)
+        return empty(most, *more)
 
     def _in_threads(self, share: Callable[[int], None]) -> None:
         map_in_threads(share, range(len(self._shares)), len(self._shares))
 
 
-def _output(layout: Layout, activations: NDArray[np.float32]) -> NDArray[np.float32]:
+def read_output(layout: Layout, activations: NDArray[np.float32]) -> NDArray[np.float32]:
     """Theta of a window, from s and a of the last stage."""
     last: Stage = stage_of.py_func(layout.stages, -1)
     found = activations[last.target : last.target + last.rows * 2 * last.columns]
@@ -252,7 +279,7 @@ def _output(layout: Layout, activations: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _begin_gradient(layout: Layout, outer: NDArray[np.float32], slots: NDArray[np.float32]) -> None:
-    """Inverse of `_output` for gradients; what fills the columns up has none."""
+    """Inverse of `read_output` for gradients; what fills the columns up has none."""
     last: Stage = stage_of.py_func(layout.stages, -1)
     t, b = outer[:, : last.outputs], outer[:, : -last.outputs - 1 : -1]
     place = slots[last.target_slot : last.target_slot + last.rows * 2 * last.columns]
@@ -269,17 +296,17 @@ def _take(size: int) -> NDArray[np.float32]:
     try:
         kept = _spare.pop()
     except IndexError:
-        return _empty(size)
+        return empty(size)
     if len(kept) >= size:
         return kept
-    return _empty(size)
+    return empty(size)
 
 
 def _give(array: NDArray[np.float32]) -> None:
     _spare[:] = [array]
 
 
-def _empty(*shape: int) -> NDArray[np.float32]:
+def empty(*shape: int) -> NDArray[np.float32]:
     """An array that begins where a vector may: one across two lines of the cache takes longer."""
     size = math.prod(shape)
     space = np.empty(size + LANES - 1, dtype=np.float32)
@@ -287,8 +314,8 @@ def _empty(*shape: int) -> NDArray[np.float32]:
     return space[first : first + size].reshape(shape)
 
 
-def _zeros(*shape: int) -> NDArray[np.float32]:
-    array = _empty(*shape)
+def zeros(*shape: int) -> NDArray[np.float32]:
+    array = empty(*shape)
     array[...] = 0.0
     return array
 
@@ -327,6 +354,6 @@ def _backward_window(  # type: ignore[no-untyped-def]
 
 
 _SOURCES = [*Path(__file__).parent.glob("*.py"), *Path(lanes.__file__).parent.glob("*.py")]
-_halve, _join, _forward, _backward = compile_entries(
+compiled_halve, _join, _forward, _backward = compile_entries(
     _SOURCES, _halve_all, _join_all, _forward_window, _backward_window
 )
