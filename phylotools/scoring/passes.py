@@ -157,7 +157,7 @@ class NetworkPasses:
         first = 0
         while first < len(windows):
             if self._is_compiled:
-                last = first + self._n_shared(windows[first:])
+                last = self._end_of_shared(windows, first)
                 yield from self._ragged(windows[first:last], place(first))
             else:
                 n_together = self._n_alike(windows[0])
@@ -181,15 +181,14 @@ class NetworkPasses:
         for row, end in zip(np.argsort(order).tolist(), ends.tolist(), strict=True):
             yield found[row, :end]
 
-    def _n_shared(self, windows: Sequence[NDArray[np.uint8]]) -> int:
-        """How many of the windows, the first ones, one pass shares out over the threads."""
-        room, count = TOKENS_A_THREAD * self.threads, 0
-        for window in windows:
-            room -= len(window)
-            if room < 0:
-                break
-            count += 1
-        return max(1, count)
+    def _end_of_shared(self, windows: Sequence[NDArray[np.uint8]], first: int) -> int:
+        """Up to which window, from the first on, one pass shares them out over the threads."""
+        room = TOKENS_A_THREAD * self.threads - len(windows[first])
+        last = first + 1
+        while last < len(windows) and len(windows[last]) <= room:
+            room -= len(windows[last])
+            last += 1
+        return last
 
     def _n_alike(self, window: NDArray[np.uint8]) -> int:
         """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""

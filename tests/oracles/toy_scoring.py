@@ -86,9 +86,20 @@ def toy_model(fasta: Path) -> ToyModel:
 
 @pytest.fixture(scope="session")
 def random_model() -> ToyModel:
-    """A ByteNet whose every parameter, norms included, is random."""
+    """A ByteNet whose every parameter, norms included, is random; compiled code computes it."""
+    return model_of(ModelSpec(channels=64, bottleneck=32, dilations=(1, 5)))
+
+
+@pytest.fixture(scope="session")
+def dense_model() -> ToyModel:
+    """The same of a shape that is left to torch."""
+    return model_of(ModelSpec(channels=12, bottleneck=6, dilations=(1, 5)))
+
+
+def model_of(spec: ModelSpec) -> ToyModel:
+    """A ByteNet with random parameters."""
     torch.manual_seed(3)
-    network = ByteNet(ModelSpec(channels=12, bottleneck=6, dilations=(1, 5)))
+    network = ByteNet(spec)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.5)
