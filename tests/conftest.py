@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -13,6 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent / "oracles"))
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and the
 # processes of tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the models and settings of whoever runs it."""
+    os.environ["PHYLOTOOLS_CACHE"] = str(tmp_path_factory.mktemp("user") / "cache")
+    os.environ.pop("PHYLOTOOLS_MODEL", None)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ try plot training run -o curves
 printf 'chrM\t3306\t4262\n' >neutral.bed
 try model calibrate mammals671-mtdna --neutral-regions neutral.bed -o calibrated
 try model export run -o model --name trained
+try model use model
+try model use --none
 try model list >models.txt
 try model info model >model.json
 try model verify model

@@ -11,26 +11,10 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from phylotools.browser.track import Track, by_group
+from phylotools.io.assemblies import ASSEMBLY_ALIASES, assembly_names
 
-#: Other names of assemblies that UCSC serves, in lower case.
-_ALIASES = {
-    "grch38": "hg38",
-    "grch37": "hg19",
-    "ncbi36": "hg18",
-    "t2t-chm13v2.0": "hs1",
-    "chm13v2.0": "hs1",
-    "grcm39": "mm39",
-    "grcm38": "mm10",
-    "ncbim37": "mm9",
-    "grcz11": "danRer11",
-    "grcz10": "danRer10",
-    "bdgp6": "dm6",
-    "wbcel235": "ce11",
-    "r64-1-1": "sacCer3",
-    "grcg6a": "galGal6",
-    "mratbn7.2": "rn7",
-}
-_KNOWN = frozenset(_ALIASES.values()) | {
+#: Assemblies that UCSC serves under its own names.
+_KNOWN = frozenset(ASSEMBLY_ALIASES.values()) | {
     *("bosTau8", "bosTau9", "canFam3", "canFam4", "canFam5", "canFam6", "dm3", "equCab3"),
     *("felCat9", "galGal5", "gorGor4", "gorGor6", "macFas5", "monDom5", "ornAna2", "oryCun2"),
     *("oviAri4", "panPan2", "panPan3", "panTro5", "panTro6", "ponAbe3", "rheMac8", "rheMac10"),
@@ -57,13 +41,9 @@ def ucsc_genome(assembly: str) -> str | None:
     str or None
         None where UCSC is not known to have it.
     """
-    for word in re.split(r"[\s(),;:/]+", assembly):
-        if word in _KNOWN or _ACCESSION.fullmatch(word):
-            return word
-        # GRCh38.p14: patches add contigs and change none.
-        alias = _ALIASES.get(re.sub(r"\.p[0-9]+$", "", word.lower()))
-        if alias is not None:
-            return alias
+    for name in assembly_names(assembly):
+        if name in _KNOWN or _ACCESSION.fullmatch(name):
+            return name
     return None
 
 

@@ -1,4 +1,4 @@
-"""``phylotools model``: list, info, verify, export, calibrate."""
+"""``phylotools model``: list, info, verify, import, export, calibrate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from phylotools.cli import options
 
 @click.group(name="model")
 def model_command() -> None:
-    """List, describe, verify, export and calibrate models.
+    """List, describe, verify, import, export and calibrate models.
 
     A model is a folder with config.toml, manifest.json, weights.safetensors and card.md. Wherever
     a model's name is asked for, the path of such a folder does as well.
@@ -19,14 +19,79 @@ def model_command() -> None:
 @model_command.command(name="list")
 @options.logging_options
 def list_command() -> None:
-    """Models that can be given by name."""
-    from phylotools.model.registry import DEFAULT_MODEL, list_models
+    """Models that can be given by name, where they lie, and which FASTA goes with them.
 
-    click.echo("name\trevision\tassembly\tcontigs\tdefault")
+    `reference` is `shipped`, the FASTA of `phylotools model set-reference`, or empty where there is
+    neither.
+    """
+    from phylotools.model.registry import list_models
+    from phylotools.model.settings import default_model, model_key, read_settings
+
+    references = read_settings().references
+    default, _ = default_model() or ("", "")
+    click.echo("name\trevision\tassembly\tcontigs\tdefault\treference\tfolder")
     for summary in list_models():
         contigs = ",".join(summary.contigs[:5]) + (",..." if len(summary.contigs) > 5 else "")
-        default = "yes" if summary.name == DEFAULT_MODEL else "no"
-        click.echo(f"{summary.name}\t{summary.revision}\t{summary.assembly}\t{contigs}\t{default}")
+        is_default = default in (summary.name, model_key(summary.folder))
+        remembered = references.get(model_key(summary.folder))
+        fields = (
+            summary.name,
+            summary.revision,
+            summary.assembly,
+            contigs,
+            "yes" if is_default else "no",
+            "shipped" if summary.ships_reference else remembered.fasta if remembered else "",
+            str(summary.folder),
+        )
+        click.echo("\t".join(options.printable(field) for field in fields))
+
+
+@model_command.command(name="use")
+@click.argument("model", required=False)
+@click.option("--none", "forget", is_flag=True, help="Forget it: the file decides again.")
+@options.logging_options
+def use_command(model: str | None, forget: bool) -> None:
+    """Use MODEL (a name or a folder) wherever -m is not given.
+
+    PHYLOTOOLS_MODEL goes before it, and -m before both. With neither, the model is chosen whose
+    assembly fits the file.
+    """
+    import os
+
+    from phylotools.model.folder import open_model
+    from phylotools.model.registry import find_model
+    from phylotools.model.settings import MODEL_VARIABLE, model_key, use_model
+
+    if (model is None) is not forget:
+        raise click.UsageError("give a model, or --none")
+    key = model if model is None else model_key(open_model(find_model(model)).folder)
+    use_model(key)
+    options.logger.info(
+        "no model is the default: the file decides" if key is None else "model %s is the default",
+        *([] if key is None else [key]),
+    )
+    if os.environ.get(MODEL_VARIABLE):
+        options.logger.warning("%s is set, and goes before it", MODEL_VARIABLE)
+
+
+@model_command.command(name="set-reference")
+@click.argument("model")
+@click.option("-f", "--fasta", metavar="FASTA", required=True, help="Reference sequence.")
+@options.logging_options
+def set_reference_command(model: str, fasta: str) -> None:
+    """Remember FASTA as the reference sequence of MODEL (a name or a folder).
+
+    It is read where --fasta is not given. Where it lies is remembered, not what it holds: the file
+    has to stay there.
+    """
+    from pathlib import Path
+
+    from phylotools.model.folder import open_model
+    from phylotools.model.reference_fasta import set_reference
+    from phylotools.model.registry import find_model
+
+    set_reference(open_model(find_model(model)), Path(fasta))
+    options.logger.info("model %s is read with %s", model, fasta)
 
 
 @model_command.command(name="info")
@@ -51,15 +116,88 @@ def info_command(model: str | None, card: bool) -> None:
 @options.device_option
 @options.logging_options
 def verify_command(model: str | None, device: str) -> None:
-    """Check MODEL's checksums and what it gives on its check sequence."""
+    """Check MODEL's checksums and what it gives on its check sequence.
+
+    Of an imported PhyloGPN it also recomputes the numbers that its authors printed, and says which
+    of their releases it is.
+    """
+    from phylotools.model.published.golden import verify_published
     from phylotools.model.registry import load_model, verify_model
 
     loaded = load_model(model, device)
     difference = verify_model(loaded)
+    comparison = verify_published(loaded)
     click.echo(
         f"{loaded.name} revision {loaded.revision}: checksums right, "
         f"theta within {difference:.1e} of the manifest's on {loaded.device}"
     )
+    for line in comparison.lines() if comparison is not None else []:
+        click.echo(line)
+
+
+@model_command.command(name="import")
+@click.argument("source", type=click.Path())
+@options.output_option(help="Model folder to make  [default: among the models that have a name].")
+@click.option("--name", default="", help="The model's name  [default: that of the folder].")
+@click.option("--revision", default="", help="Which version  [default: from the weights' sha256].")
+@click.option("--licence", default="", help="Licence of the weights.")
+@click.option(
+    "--assembly",
+    default="hg38",
+    show_default=True,
+    help="Assembly of the sequence it was trained on.",
+)
+@click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence to remember for it.")
+@click.option(
+    "--norm",
+    type=click.Choice(["layer", "group"]),
+    help="Norm of the network  [default: what the names of its tensors say].",
+)
+@options.force_option
+@options.logging_options
+def import_command(
+    source: str,
+    output: str | None,
+    name: str,
+    revision: str,
+    licence: str,
+    assembly: str,
+    fasta: str | None,
+    norm: str | None,
+    force: bool,
+) -> None:
+    """Make a model folder of PhyloGPN as its authors published it.
+
+    SOURCE is a folder with model.safetensors and config.json (Hugging Face), or with checkpoint.pt
+    and config.yaml (GitHub), or one of these files of weights. No code of SOURCE is run.
+
+    Without -o the model is kept by its name, and goes by it everywhere. With --fasta the FASTA is
+    remembered, so that annotating needs no option.
+    """
+    from pathlib import Path
+
+    from phylotools.io.files import refuse_existing_folder
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.model.folder import model_files, open_model
+    from phylotools.model.published.importing import ImportRequest, import_published
+    from phylotools.model.reference_fasta import set_reference
+    from phylotools.model.settings import make_model_place
+
+    if output is None and not name:
+        raise click.UsageError("give the model a --name, or say with -o where it is to go")
+    folder = Path(output) if output is not None else make_model_place(name)
+    refuse_existing_folder(folder, force, model_files())
+    if fasta is not None:
+        ReferenceGenome.open(fasta).close()  # before the work
+    request = ImportRequest(name or folder.resolve().name, revision, licence, assembly, norm)
+    made = import_published(Path(source), folder, request, force=force)
+    if fasta is not None:
+        set_reference(open_model(folder), fasta)
+    options.logger.info(
+        "model %s written to %s: %s, %s parameters; %s",
+        made.name, folder, made.layout, f"{made.n_parameters:,}",
+        "; ".join(made.comparison.lines()),
+    )  # fmt: skip
 
 
 @model_command.command(name="export")

@@ -14,30 +14,23 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from phylotools.errors import InputError, shown
+from phylotools.io.chromosomes import (
+    BY_NAME,
+    HUMAN_CHROMOSOMES,
+    HUMAN_MITOCHONDRION_LENGTH,
+)
 from phylotools.io.files import numbered_lines, open_input
 
 logger = logging.getLogger("phylotools")
 
 _MITOCHONDRION = ("chrM", "MT", "M", "chrMT")
-_CHROMOSOMES = (*map(str, range(1, 23)), "X", "Y")
-_LENGTHS = {
-    "GRCh37": (
-        249250621, 243199373, 198022430, 191154276, 180915260, 171115067, 159138663, 146364022,
-        141213431, 135534747, 135006516, 133851895, 115169878, 107349540, 102531392, 90354753,
-        81195210, 78077248, 59128983, 63025520, 48129895, 51304566, 155270560, 59373566,
-    ),
-    "GRCh38": (
-        248956422, 242193529, 198295559, 190214555, 181538259, 170805979, 159345973, 145138636,
-        138394717, 133797422, 135086622, 133275309, 114364328, 107043718, 101991189, 90338345,
-        83257441, 80373285, 58617616, 64444167, 46709983, 50818468, 156040895, 57227415,
-    ),
-}  # fmt: skip
+#: Assemblies whose accessions are known here.
+_HUMAN_LENGTHS = {BY_NAME[name].other_name: BY_NAME[name].lengths for name in ("hg19", "hg38")}
 #: Of the RefSeq accessions of GRCh38; those of GRCh37 are one less.
 _REFSEQ_VERSIONS = (11, 12, 12, 12, 10, 12, 14, 11, 12, 11, 10, 12, 11, 9, 10, 10, 11, 10, 10, 11,
                     9, 11, 11, 10)  # fmt: skip
 _FIRST_GENBANK = 663
 _HUMAN_MITOCHONDRION = ("NC_012920.1", "J01415.2")
-_HUMAN_MITOCHONDRION_LENGTH = 16569
 _PLINK_NUMBERS = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT"}
 #: What stands in the third column of UCSC's older tables of aliases: no contigs.
 _SOURCES = {"ucsc", "assembly", "ensembl", "genbank", "refseq", "ncbi", "flybase", "source"}
@@ -129,6 +122,11 @@ def contig_stem(name: str) -> str:
     return _accessions().get(name, (_stem(name), None))[0]
 
 
+def assembly_of_accession(name: str) -> str | None:
+    """The assembly that a name of a human chromosome means: GRCh38 or GRCh37, for accessions."""
+    return _accessions().get(name, (None, None))[1]
+
+
 def _stem(name: str) -> str:
     stem = name.removeprefix("chr")
     return "MT" if stem == "M" else stem
@@ -213,7 +211,9 @@ def _alias_spellings(name: str, contigs: frozenset[str]) -> list[str]:
 def _accessions() -> dict[str, tuple[str, str | None]]:
     """Accession -> human chromosome and assembly; the mitochondrion is that of both."""
     found: dict[str, tuple[str, str | None]] = dict.fromkeys(_HUMAN_MITOCHONDRION, ("MT", None))
-    for index, (chromosome, version) in enumerate(zip(_CHROMOSOMES, _REFSEQ_VERSIONS, strict=True)):
+    for index, (chromosome, version) in enumerate(
+        zip(HUMAN_CHROMOSOMES, _REFSEQ_VERSIONS, strict=True)
+    ):
         for assembly, older in (("GRCh38", 0), ("GRCh37", 1)):
             found[f"NC_{index + 1:06d}.{version - older}"] = (chromosome, assembly)
             found[f"CM{index + _FIRST_GENBANK:06d}.{2 - older}"] = (chromosome, assembly)
@@ -227,7 +227,7 @@ def _human_name(name: str) -> tuple[str | None, str | None]:
     stem = _stem(name)
     if stem == "MT":
         return "MT", None
-    return (stem if stem in _CHROMOSOMES else _PLINK_NUMBERS.get(stem)), None
+    return (stem if stem in HUMAN_CHROMOSOMES else _PLINK_NUMBERS.get(stem)), None
 
 
 def _by_chromosome(names: Iterable[str]) -> dict[str, list[str]]:
@@ -267,7 +267,7 @@ def _human_spellings(
 
 
 def _human_lengths(chromosome: str | None, assemblies: Iterable[str | None]) -> set[int]:
-    if chromosome not in _CHROMOSOMES:
-        return {_HUMAN_MITOCHONDRION_LENGTH}
-    place = _CHROMOSOMES.index(chromosome)
-    return {_LENGTHS[name][place] for name in list(assemblies) or _LENGTHS if name is not None}
+    if chromosome not in HUMAN_CHROMOSOMES:
+        return {HUMAN_MITOCHONDRION_LENGTH}
+    names = list(assemblies) or _HUMAN_LENGTHS
+    return {_HUMAN_LENGTHS[name][chromosome] for name in names if name is not None}

@@ -23,33 +23,46 @@ def json_ready(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_text(path: str | os.PathLike[str], *, remedy: str) -> str:
+def read_text(path: str | os.PathLike[str], *, remedy: str, largest: int | None = None) -> str:
     """Text of a file of ours.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    remedy : str
+        What the user can do about a damaged one.
+    largest : int, optional
+        Bytes that such a file may have.
 
     Raises
     ------
     InputError
-        If it cannot be read or is no UTF-8.
+        If it cannot be read, is larger, or is no UTF-8.
     """
     try:
         with open_regular(path) as handle:
-            return handle.read().decode("utf-8")
+            data = handle.read(-1 if largest is None else largest + 1)
+        if largest is not None and len(data) > largest:
+            raise InputError("is damaged: it is too large", path=path, remedy=remedy)
+        return data.decode("utf-8")
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", path=path, remedy=remedy) from None
     except UnicodeDecodeError:
         raise InputError("is damaged: it is not UTF-8 text", path=path, remedy=remedy) from None
 
 
-def read_document(path: str | os.PathLike[str], *, remedy: str) -> dict[str, Any]:
-    """The JSON object of a file of ours.
+def read_document(
+    path: str | os.PathLike[str], *, remedy: str, largest: int | None = None
+) -> dict[str, Any]:
+    """The JSON object of a file of ours; parameters as for `read_text`.
 
     Raises
     ------
     InputError
-        If it cannot be read, or is no UTF-8, no JSON or no object.
+        If it cannot be read, is larger, or is no UTF-8, no JSON or no object.
     """
     try:
-        document = json.loads(read_text(path, remedy=remedy))
+        document = json.loads(read_text(path, remedy=remedy, largest=largest))
     except (ValueError, RecursionError):
         raise InputError("is damaged: it is no JSON", path=path, remedy=remedy) from None
     if not isinstance(document, dict):

@@ -14,8 +14,16 @@ logger = logging.getLogger("phylotools")
 LOCK = ".lock"
 
 
-def lock_folder(folder: Path) -> IO[bytes]:
+def lock_folder(folder: Path, name: str = LOCK, *, wait: bool = False) -> IO[bytes]:
     """Make a folder if need be, and lock it until the handle is closed or the process ends.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file in it that is locked.
+    wait : bool
+        For another process that holds the lock; for what takes a moment.
 
     Raises
     ------
@@ -25,11 +33,11 @@ def lock_folder(folder: Path) -> IO[bytes]:
     try:
         folder.mkdir(exist_ok=True)
         # The file stays: were it deleted, two processes could each hold a lock of that name.
-        handle = open(folder / LOCK, "ab")  # noqa: SIM115
+        handle = open(folder / name, "ab")  # noqa: SIM115
     except OSError as error:
         raise OutputError(f"{folder}: cannot write: {error.strerror}") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         handle.close()
         raise OutputError(f"{folder}: another run is going on in this folder") from None

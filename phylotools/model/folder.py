@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 import shutil
 import tomllib
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.calibration import Calibration, read_calibration
 from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
+from phylotools.model.settings import model_key, reference_of
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file, sha256_text
 from phylotools.version import __version__
@@ -242,18 +244,20 @@ class Model:
         return (gff, fasta) if gff.is_file() else None
 
     def choose_reference(self, fasta: str | None) -> str:
-        """The FASTA that a user gives, else the one that the folder ships.
+        """The FASTA that a user gives, else the one that the folder ships, else that remembered.
 
         Raises
         ------
         InputError
-            If there is neither.
+            If there is none, or the one remembered is gone or was exchanged.
         """
-        found = fasta if fasta is not None else self.reference_fasta
+        key = model_key(self.folder)
+        found = fasta if fasta is not None else self.reference_fasta or reference_of(key)
         if found is None:
             raise InputError(
                 f"model {self.name} does not ship its reference sequence",
-                remedy="give the assembly with --fasta",
+                remedy="give the assembly with --fasta; `phylotools model set-reference "
+                f"{shlex.quote(key)} --fasta FASTA` has it remembered",
             )
         return str(found)
 

@@ -18,6 +18,8 @@ _MOST_PARAMETERS = 1_000_000_000
 _MOST_BLOCKS = 10_000
 #: Beyond exp(50) and exp(-50) substitutions a unit of branch length, no data say anything.
 LARGEST_LOG_RATE = 50.0
+#: Theta beyond it is that of damaged weights.
+LARGEST_THETA = 1000.0
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, shown
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.spliced import PartialGenome
 from phylotools.io.transcripts import read_transcripts
 from phylotools.model.folder import (
     CONFIG,
+    REFERENCE,
+    TRANSCRIPT_SEQUENCES,
     Model,
     check_values,
     read_manifest,
     read_model,
 )
+from phylotools.model.settings import default_model, model_places
 
 DEFAULT_MODEL = "mammals671-mtdna"
 #: Largest difference of a number that `verify_model` puts down to another machine's arithmetic.
@@ -26,7 +29,15 @@ VERIFY_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One line of ``phylotools model list``."""
+    """One line of ``phylotools model list``.
+
+    Attributes
+    ----------
+    name, revision, assembly : str
+    contigs : tuple of str
+        That it was trained on, as far as its manifest names them.
+    folder : Path
+    """
 
     name: str
     revision: str
@@ -34,20 +45,17 @@ class ModelSummary:
     contigs: tuple[str, ...]
     folder: Path
 
-
-def _search_path() -> list[Path]:
-    package = Path(__file__).parents[1]
-    # An installed wheel carries the models inside the package; a checkout has them beside it.
-    places = [package / "shipped_models", package.parent / "models"]
-    cache = os.environ.get("PHYLOTOOLS_CACHE")
-    return [*([Path(cache) / "models"] if cache else []), *places]
+    @property
+    def ships_reference(self) -> bool:
+        """Whether the folder has the sequence that is scored: the reference, or transcripts."""
+        return any((self.folder / name).is_file() for name in (REFERENCE, TRANSCRIPT_SEQUENCES))
 
 
 def list_models() -> list[ModelSummary]:
     """Every model that has a name here; of two with one name, the one found first."""
     found: dict[str, ModelSummary] = {}
-    for place in _search_path():
-        for folder in sorted(place.glob("*/")) if place.is_dir() else []:
+    for place in model_places():
+        for folder in sorted(place.glob("*/")) if os.access(place, os.R_OK | os.X_OK) else []:
             if folder.name.startswith("."):  # the remains of a killed export
                 continue
             try:
@@ -71,21 +79,33 @@ def list_models() -> list[ModelSummary]:
 def find_model(name_or_path: str | None = None) -> Path:
     """Folder of a model given by name or path; the default model if neither is given.
 
+    The default is the one that `settings.default_model` says, else `DEFAULT_MODEL`.
+
     Raises
     ------
     InputError
-        If there is none; the message names those there are.
+        If there is none; the message names those there are, and who asked for this one.
     """
-    wanted = name_or_path or DEFAULT_MODEL
-    for place in _search_path():
+    if name_or_path:
+        return _find(name_or_path)
+    wanted, said_by = default_model() or (DEFAULT_MODEL, "")
+    return _find(wanted, said_by)
+
+
+def _find(wanted: str, said_by: str = "") -> Path:
+    for place in model_places():
         # A name has no separator: it cannot climb out of the search path.
-        if os.sep not in wanted and wanted not in (".", "..") and (place / wanted).is_dir():
+        if os.sep in wanted or wanted in (".", ".."):
+            break
+        if os.path.isdir(place / wanted):  # unlike Path's own, False where nothing may be read
             return place / wanted
-    if Path(wanted).is_dir():
+    # A lasting setting must not mean whatever lies in the folder that the user happens to be in.
+    if os.path.isdir(wanted) and (not said_by or os.sep in wanted):
         return Path(wanted)
     names = ", ".join(summary.name for summary in list_models()) or "none"
     raise InputError(
-        f"no model is called '{wanted}' and no such folder exists",
+        f"no model is called '{shown(wanted)}' and no such folder exists"
+        + (f" ({said_by} names it)" if said_by else ""),
         remedy=f"models at hand: {names}; train one with 'phylotools train'",
     )
 

@@ -169,21 +169,61 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
         if name not in tensors or name not in expected:
             state = "is missing" if name in expected else "is unknown"
             raise InputError(f"tensor {name} {state}; the weights fit another model", path=path)
-        if tensors[name].shape != expected[name].shape:
-            raise InputError(
-                f"tensor {name} has shape {tuple(tensors[name].shape)}, "
-                f"the model needs {tuple(expected[name].shape)}",
-                path=path,
-            )
-        if tensors[name].dtype != torch.float32:
-            raise InputError(f"tensor {name} is {tensors[name].dtype}, not float32", path=path)
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise InputError(f"tensor {name} holds NaN or infinite numbers", path=path)
-        if bool((tensors[name].abs() > _LARGEST_WEIGHT).any()):
-            raise InputError(
-                f"tensor {name} holds numbers beyond {_LARGEST_WEIGHT:g}: the weights are damaged, "
-                "or their training diverged",
-                path=path,
-                remedy="fetch or export the model again",
-            )
+        check_tensor(name, tensors[name], tuple(expected[name].shape), path)
     module.load_state_dict({name: tensors[name] for name in expected})
+
+
+def check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], path: Path) -> None:
+    """Refuse a tensor of another shape or type, or with numbers that no training gives.
+
+    Parameters
+    ----------
+    name : str
+        As the file of weights has it.
+    tensor : Tensor
+    shape : tuple of int
+        What it must be.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If the tensor is none that the network can have.
+    """
+    check_kind(name, tuple(tensor.shape), str(tensor.dtype), shape, path)
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(f"tensor {name} holds NaN or infinite numbers", path=path)
+    if bool((tensor.abs() > _LARGEST_WEIGHT).any()):
+        raise InputError(
+            f"tensor {name} holds numbers beyond {_LARGEST_WEIGHT:g}: the weights are damaged, "
+            "or their training diverged",
+            path=path,
+            remedy="fetch or export the model again",
+        )
+
+
+def check_kind(
+    name: str, found: tuple[int, ...], dtype: str, shape: tuple[int, ...], path: Path
+) -> None:
+    """Refuse the shape or type that a file states for a tensor, before the tensor is read.
+
+    Parameters
+    ----------
+    name : str
+    found, shape : tuple of int
+        As the file has it, and as the network needs it.
+    dtype : str
+        Of the file, ``torch.float32`` for what we take.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If either is wrong.
+    """
+    if found != shape:
+        raise InputError(f"tensor {name} has shape {found}, the model needs {shape}", path=path)
+    if dtype != str(torch.float32):
+        raise InputError(f"tensor {name} is {dtype}, not float32", path=path)

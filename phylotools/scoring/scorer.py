@@ -23,7 +23,7 @@ from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.io.spliced import SplicedGenome, transcript_contig
-from phylotools.model.presets import PAD_TOKEN
+from phylotools.model.presets import LARGEST_THETA, PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
 from phylotools.scoring.windows import (
@@ -54,8 +54,6 @@ _GROUP_BYTES = 32 << 20
 #: Bound on the numbers kept for later calls.
 CACHE_BYTES = 64 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
-#: Theta beyond it is that of damaged weights: no data say anything about log rates beyond 50.
-LARGEST_THETA = 1000.0
 
 
 class TiledNetwork:
@@ -78,7 +76,7 @@ class TiledNetwork:
         CPU threads; by default all cores.
     batch_size : int, optional
         Tiles in one pass on an accelerator; by default see `automatic_batch_size`.
-    precision : {'float32', 'bfloat16', 'float16', 'auto'}
+    precision : {'float32', 'tf32', 'bfloat16', 'float16', 'auto'}
         Arithmetic of the matrix products, see `resolve_precision`.
     tile_length : int
         Positions of a tile. Numbers of different tile lengths agree to rounding.

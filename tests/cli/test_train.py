@@ -302,8 +302,13 @@ def test_model_list(place, tmp_path, monkeypatch):
         (tmp_path / "models" / "toy").rename(place / "toy")
     assert done.returncode == 0, done.stderr
     header, *rows = (line.split("\t") for line in done.stdout.splitlines())
-    assert header == ["name", "revision", "assembly", "contigs", "default"]
-    assert ["toy", "1", "", "chrM", "no"] in rows
+    assert header == [
+        *("name", "revision", "assembly", "contigs", "default", "reference", "folder"),
+    ]
+    folder = str(tmp_path / "models" / "toy")
+    assert [row for row in rows if row[0] == "toy"] == [
+        ["toy", "1", "", "chrM", "no", "shipped", folder]
+    ]
     assert verified.returncode == 0, verified.stderr
 
 

@@ -318,7 +318,7 @@ def test_a_worker_computes_with_the_threads_asked_for(toy_model, genome) -> None
     assert set(seen) == {3}
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
 def test_a_cpu_computes_in_float32_only(toy_model, genome, precision: str) -> None:
     with pytest.raises(UsageError, match="needs a CUDA device, not cpu"):
         Scorer(toy_model, genome, precision=precision)

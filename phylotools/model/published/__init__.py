@@ -1,0 +1,1 @@
+"""Networks as PhyloGPN's authors have published them, and how they become model folders."""
