@@ -20,6 +20,8 @@ class KnownModel:
         Commit that is fetched where none is named.
     assembly : str
         Of the genome it is for.
+    licence : str
+        Of the weights.
     weights : dict of str to str
         First digits of a commit -> SHA-256 of its weights, where that has been published.
     """
@@ -28,6 +30,7 @@ class KnownModel:
     repository: str
     revision: str
     assembly: str
+    licence: str
     weights: dict[str, str] = field(default_factory=dict)
 
     def weights_sha256(self, commit: str) -> str | None:
@@ -47,6 +50,8 @@ KNOWN = {
             # The weights with LayerNorm of 2026-04. Their SHA-256 has not been published.
             "3556db4c469e67d25f0f7a0a6653b48be3eebf51",
             "hg38",
+            # All that the page of the repository says.
+            "cc (Creative Commons; which of them is not said)",
             # The upload of 2025-01, GroupNorm; the repository was calbors/PhyloGPN then.
             {"12583d4": "65f05a93d49be782d608ddaddd3ed056077922e26890d7acd53b35ad8e7fe540"},
         ),

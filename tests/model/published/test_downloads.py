@@ -18,7 +18,7 @@ from phylotools.errors import InputError, OutputError, PhylotoolsError
 from phylotools.model.published import downloads, hub
 from phylotools.model.published.catalogue import KnownModel
 from phylotools.model.published.download_folder import LARGEST, DownloadFolder
-from phylotools.model.published.downloads import download
+from phylotools.model.published.downloads import download, resolve
 from phylotools.model.published.hub import Hub, Patience
 
 REPOSITORY, COMMIT, OTHER = "authors/Model", "a" * 40, "b" * 40
@@ -28,7 +28,7 @@ FILES = {
     "config.json": CONFIG, "model.safetensors": WEIGHTS,
     "modeling.py": b"open('EXECUTED', 'w')", "pytorch_model.bin": b"\x80\x02." * 9_000,
 }  # fmt: skip
-KNOWN = KnownModel("model", REPOSITORY, COMMIT, "hg38")
+KNOWN = KnownModel("model", REPOSITORY, COMMIT, "hg38", "none")
 SHA256 = {name: hashlib.sha256(FILES[name]).hexdigest() for name in LARGEST}
 #: Nobody wants to wait between tries in a test.
 HASTE = Patience(tries=3, first_wait=0.0)
@@ -64,7 +64,7 @@ def cache(tmp_path) -> Path:
 
 
 def fetched(client: Hub, cache: Path, revision: str = COMMIT, known: KnownModel = KNOWN):
-    return download(client, known, revision, cache)
+    return download(client, known, resolve(client, known, revision), cache)
 
 
 def partial_of(cache: Path) -> Path:
@@ -148,11 +148,11 @@ def test_other_bytes_under_the_same_commit_are_refused(server, client, cache, na
 
 
 def test_published_checksums_are_held_to(server, client, cache, caplog):
-    wrong = KnownModel("model", REPOSITORY, COMMIT, "hg38", {COMMIT[:7]: "0" * 64})
+    wrong = KnownModel("model", REPOSITORY, COMMIT, "hg38", "none", {COMMIT[:7]: "0" * 64})
     fails(client, cache, f"is not the published one, {'0' * 64}", known=wrong)
     assert not server.asked("GET", SHA256["model.safetensors"])
     right = KnownModel(
-        "model", REPOSITORY, COMMIT, "hg38", {COMMIT[:7]: SHA256["model.safetensors"]}
+        "model", REPOSITORY, COMMIT, "hg38", "none", {COMMIT[:7]: SHA256["model.safetensors"]}
     )
     with caplog.at_level("INFO", "phylotools"):
         assert_whole(fetched(client, cache, known=right))
@@ -330,7 +330,7 @@ def test_bad_answers_of_the_hub_are_one_line(server, client, cache, case):
     ],
 )
 def test_what_the_hub_does_not_have(client, cache, repository, revision, expected):
-    known = KnownModel("model", repository, COMMIT, "hg38")
+    known = KnownModel("model", repository, COMMIT, "hg38", "none")
     fails(client, cache, expected, known=known, revision=revision)
 
 
