@@ -68,9 +68,7 @@ def check_reference(name: str, manifest: Mapping[str, Any], fasta: str | os.Path
         )
 
 
-def _refuse_other_assembly(
-    name: str, manifest: Mapping[str, Any], genome: ReferenceGenome
-) -> None:
+def _refuse_other_assembly(name: str, manifest: Mapping[str, Any], genome: ReferenceGenome) -> None:
     """Raise `InputError` if a genome is plainly not that of a model; warn where it is unknown."""
     text = str(manifest.get("assembly") or "")
     wanted, found = assembly_of_text(text), recognise(genome.contigs)
@@ -79,8 +77,7 @@ def _refuse_other_assembly(
             return
         what = found.assembly if found.assembly is not wanted else "not quite that"
         raise InputError(
-            f"is {what} by the lengths of its chromosomes, and model {name} is made for "
-            f"{wanted}",
+            f"is {what} by the lengths of its chromosomes, and model {name} is made for {wanted}",
             path=genome.path,
             remedy=f"give a FASTA of {wanted}",
         )
@@ -92,9 +89,7 @@ def _refuse_other_assembly(
     )  # fmt: skip
 
 
-def _has_trained_contig(
-    name: str, manifest: Mapping[str, Any], genome: ReferenceGenome
-) -> bool:
+def _has_trained_contig(name: str, manifest: Mapping[str, Any], genome: ReferenceGenome) -> bool:
     """Whether a genome has contigs that the manifest names; `InputError` if it has none of them."""
     contigs = manifest.get("contigs")
     assembly = str(manifest.get("assembly") or "")

@@ -29,7 +29,7 @@ from phylotools.model.published.download_folder import (
     Record,
     writing,
 )
-from phylotools.model.published.hub import SHA256_DIGITS, Hub, HubFile, HubTrouble
+from phylotools.model.published.hub import SHA256_DIGITS, Hub, HubFile, HubTrouble, HubUnreachable
 
 logger = logging.getLogger("phylotools")
 
@@ -113,6 +113,8 @@ def _located(hub: Hub, repository: str, revision: str, name: str) -> HubFile:
         try:
             file = hub.locate(repository, revision, name)
             break
+        except HubUnreachable:
+            raise
         except HubTrouble as trouble:
             failures += 1
             if failures >= hub.patience.tries:
@@ -150,15 +152,18 @@ def _expected(
         Of that record.
     file : HubFile
     """
-    if record is not None:
-        sha256 = record.files[file.name].sha256
-        return _Expected(
-            sha256, "that of the first fetch", f"to take it all the same, delete {path}"
-        )
     published = known.weights_sha256(file.commit) if file.name == WEIGHTS else None
-    if published is None:
+    if record is not None:
+        remedy = f"to take it all the same, delete {path}"
+        wanted = _Expected(record.files[file.name].sha256, "that of the first fetch", remedy)
+    elif published is not None:
+        wanted = _Expected(published, "the published one", "ask the authors which is right")
+    else:
         return None
-    return _Expected(published, "the published one", "ask the authors which is right")
+    # Before any byte is asked for.
+    if len(file.checksum) == SHA256_DIGITS and file.checksum != wanted.sha256:
+        raise _other(file, file.checksum, wanted)
+    return wanted
 
 
 def _other(file: HubFile, sha256: str, wanted: _Expected) -> InputError:

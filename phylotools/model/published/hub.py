@@ -40,6 +40,10 @@ class HubTrouble(InputError):
     """What may be over a moment later: a cut connection, a server that is busy."""
 
 
+class HubUnreachable(HubTrouble):
+    """No connection came about: for who has no network, nothing will be otherwise in a minute."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a server is waited for.
@@ -349,7 +353,7 @@ class Hub:
                 f"the certificate of {self.host} is not trusted",
                 remedy="if a proxy reads along, name its certificates with SSL_CERT_FILE",
             )
-        return HubTrouble(
+        return HubUnreachable(
             f"cannot reach {self.host} ({shown(_system_text(error))})",
             remedy="check the network and its proxies, or copy the model's folder from a machine "
             "that has fetched it",
