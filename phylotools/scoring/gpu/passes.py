@@ -188,10 +188,7 @@ class GpuPasses:
         self.graphs.clear()
         self._device.release()
         if rows == 1:
-            raise UsageError(
-                f"a window of {length} positions does not fit into the memory of the GPU; "
-                "choose --device cpu"
-            )
+            raise no_room_for(length)
         self.most_tokens = rows // 2 * length
 
     def _warn_if_halved(self) -> None:
@@ -203,3 +200,11 @@ class GpuPasses:
                 "most %d positions",
                 self.most_tokens,
             )
+
+
+def no_room_for(length: int) -> UsageError:
+    """The error of a GPU whose memory is too small for one window of so many positions."""
+    return UsageError(
+        f"a window of {length} positions does not fit into the memory of the GPU; "
+        "choose --device cpu"
+    )
