@@ -147,6 +147,11 @@ class Plan(Job):
             if not 0 <= region.start < region.end <= self.contigs[region.contig]:
                 raise ValueError(region)
 
+    @property
+    def model_identity(self) -> ModelIdentity:
+        """Of the model that the tracks are of."""
+        return ModelIdentity(**{key: value for key, value in self.model.items() if key != "path"})
+
     def checked_model(self, model: Model) -> Model:
         """The model as the plan has it, with or without its site fits.
 

@@ -43,6 +43,7 @@ class ToyModel:
     device: str = "cpu"
     transcripts: None = None
     site_fits: None = None
+    tile_length: int | None = None
 
     @property
     def name(self) -> str:
