@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from torch import Tensor
 
 from phylotools.errors import InputError, UsageError
 from phylotools.model.device import arithmetic, automatic_batch_size, fastest_thread_count
+from phylotools.model.presets import PAD_TOKEN, ModelSpec
+from phylotools.scoring.windows import WindowRule
+from phylotools.threads import n_cores
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -29,6 +32,13 @@ logger = logging.getLogger("phylotools")
 #: From the model, tokens, int64 (B, T), and the positions that are wanted of each row, int64 (B, 2)
 #: on the CPU as for `ByteNet` (None: all), to floats (B, T - receptive_field + 1, C).
 Forward = Callable[[Any, Tensor, Tensor | None], Tensor]
+
+#: Tokens that each thread gets in a pass, if it gets more than one window: a large network computes
+#: some hundred windows of one position, or ten tiles, in a few seconds, after which a run can be
+#: ended; a small one does that in less than a tenth of a second, beside which a pass costs nothing.
+TOKENS_A_THREAD = 8192
+#: Windows that pay for a trial of threads.
+_WORTH_A_TRIAL = 5
 
 _is_forked_child = False
 
@@ -58,11 +68,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class NetworkPasses:
-    """Passes of a network, at most so many rows each; for one thread at a time.
+    """Passes of windows through a network; for one thread at a time.
 
-    On a CPU rows go through the network one by one: a pass over several is no faster and its
-    matrix products may round differently, so that a score would depend on its neighbours. On an
-    accelerator every pass has as many rows, the last one filled up with copies.
+    The compiled network computes every window apart from the others: a pass has windows of any
+    length, and shares them out over threads. Torch's products may round differently by the number
+    of rows. So on a CPU windows go through them one by one, and on an accelerator every pass of
+    windows of one length has as many, the last one filled up with copies.
 
     Parameters
     ----------
@@ -71,10 +82,19 @@ class NetworkPasses:
         See `Forward`.
     n_channels : int
         C.
+    tile_tokens : int
+        T of a tile's window.
     largest_value : float
         Numbers beyond it, of either sign, are refused.
     threads, batch_size, precision
         As for `TiledNetwork`; `precision` is resolved.
+
+    Attributes
+    ----------
+    rule : WindowRule
+        Which windows may be chosen among.
+    threads : int
+        That share the windows of a pass.
     """
 
     def __init__(
@@ -82,6 +102,7 @@ class NetworkPasses:
         model: Model,
         forward: Forward,
         n_channels: int,
+        tile_tokens: int,
         *,
         largest_value: float,
         threads: int | None,
@@ -91,40 +112,101 @@ class NetworkPasses:
         self._model = model
         self._forward = forward
         self._n_channels = n_channels
+        self._tile_tokens = tile_tokens
         self._largest_value = largest_value
         self._device = torch.device(model.device)
         self._is_cpu = self._device.type == "cpu"
+        self._is_compiled = self._is_cpu and _is_compiled(model.spec)
         self._precision = precision
-        self._threads = threads
-        self._must_choose_threads = threads is None and self._is_cpu
+        self._threads = n_cores() if threads is None and self._is_compiled else threads
+        self._must_choose_threads = self._threads is None and self._is_cpu
         self._batch_size = 1 if self._is_cpu else batch_size
+        self.rule = WindowRule.LONE
+        if model.spec.norm == "group":
+            self.rule = WindowRule.GRID
+        elif self._is_compiled:
+            self.rule = WindowRule.ANY
 
-    def choose_threads(self, tokens: NDArray[np.uint8]) -> None:
-        """Find out by a trial, once, whether one thread or all cores are faster.
+    @property
+    def threads(self) -> int:
+        return (self._threads or 1) if self._is_compiled and not _is_forked_child else 1
+
+    def values(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of windows in order, each as soon as its pass is done.
 
         Parameters
         ----------
-        tokens : uint8 array [1, T]
+        windows : sequence of uint8 arrays [T]
+            Tokens; of one length, unless the network is compiled.
+        place : callable
+            Where a window is from, by its number, for messages.
+
+        Yields
+        ------
+        float32 array [T - receptive_field + 1, C]
+
+        Raises
+        ------
+        InputError, UsageError
+            As for `run`.
         """
+        if len(windows) >= _WORTH_A_TRIAL:
+            self._choose_threads(windows[0])
+        first = 0
+        while first < len(windows):
+            if self._is_compiled:
+                last = self._end_of_shared(windows, first)
+                yield from self._ragged(windows[first:last], place(first))
+            else:
+                n_together = self._n_alike(windows[0])
+                last = first + n_together
+                yield from self.run(np.stack(windows[first:last]), n_together, place(first))
+            first = last
+
+    def _ragged(
+        self, windows: Sequence[NDArray[np.uint8]], place: str
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of windows of any length, by one pass."""
+        lengths = np.array([len(window) for window in windows])
+        # Threads take turns: the long ones first, so that they end together.
+        order = np.argsort(-lengths, kind="stable")
+        tokens = np.full((len(windows), lengths.max()), PAD_TOKEN, dtype=np.uint8)
+        for row, number in enumerate(order.tolist()):
+            tokens[row, : lengths[number]] = windows[number]
+        ends = lengths - self._model.receptive_field + 1
+        wanted = np.stack([np.zeros_like(ends), ends[order]], axis=1)
+        found = self.run(tokens, len(tokens), place, wanted=wanted)
+        for row, end in zip(np.argsort(order).tolist(), ends.tolist(), strict=True):
+            yield found[row, :end]
+
+    def _end_of_shared(self, windows: Sequence[NDArray[np.uint8]], first: int) -> int:
+        """Up to which window, from the first on, one pass shares them out over the threads."""
+        room = TOKENS_A_THREAD * self.threads - len(windows[first])
+        last = first + 1
+        while last < len(windows) and len(windows[last]) <= room:
+            room -= len(windows[last])
+            last += 1
+        return last
+
+    def _n_alike(self, window: NDArray[np.uint8]) -> int:
+        """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""
+        if self._batch_size is None:
+            row = np.resize(window, (1, self._tile_tokens))
+            self._batch_size = automatic_batch_size(lambda: self.run(row, 1), self._device)
+            logger.debug("batch size %d", self._batch_size)
+        if self._is_cpu:
+            return 1
+        return max(1, self._batch_size * self._tile_tokens // len(window))
+
+    def _choose_threads(self, window: NDArray[np.uint8]) -> None:
+        """Find out by a trial, once, whether torch is faster with one thread or with all cores."""
         if not self._must_choose_threads or _is_forked_child:
             return
         self._must_choose_threads = False
-        self._threads = fastest_thread_count(lambda: self.run(tokens, 1))
+        self._threads = fastest_thread_count(lambda: self.run(window[None], 1))
         logger.debug("network threads: %d", self._threads)
-
-    def batch_size(self, tokens: Callable[[], NDArray[np.uint8]]) -> int:
-        """Rows of a pass.
-
-        Parameters
-        ----------
-        tokens : callable
-            Gives a row for a trial, uint8 [1, T].
-        """
-        if self._batch_size is None:
-            row = tokens()
-            self._batch_size = automatic_batch_size(lambda: self.run(row, 1), self._device)
-            logger.debug("batch size %d", self._batch_size)
-        return self._batch_size
 
     def run(
         self,
@@ -149,7 +231,7 @@ class NetworkPasses:
         Returns
         -------
         float32 array [B, T - receptive_field + 1, C]
-            Finite; what it holds where nothing was wanted is left open.
+            What it holds where nothing was wanted is left open.
 
         Raises
         ------
@@ -177,9 +259,12 @@ class NetworkPasses:
                 f"{n_positions}: its receptive field is not {receptive_field}",
                 remedy="correct receptive_field in its manifest, or export it anew",
             )
+        asked = values
+        if wanted is not None:
+            asked = np.concatenate([v[i:j] for v, (i, j) in zip(values, wanted, strict=False)])
         # Also false for what is no number.
-        if not np.abs(values).max(initial=0) <= self._largest_value:
-            is_finite = np.isfinite(values).all()
+        if not np.abs(asked).max(initial=0) <= self._largest_value:
+            is_finite = np.isfinite(asked).all()
             problem = f"beyond {self._largest_value:g}" if is_finite else "that are not finite"
             remedy = "its weights are damaged: run `phylotools model verify`"
             if self._precision != "float32":
@@ -202,3 +287,10 @@ class NetworkPasses:
                 "memory of the GPU; choose a smaller --batch-size"
             ) from None
         return np.asarray(numbers, dtype=np.float32)
+
+
+def _is_compiled(spec: ModelSpec) -> bool:
+    """Whether the network, on a CPU, is computed by compiled code: see `ByteNet.forward`."""
+    from phylotools.model import halved  # a network on a GPU has no use for what it compiles
+
+    return halved.suits(spec)

@@ -16,6 +16,7 @@ from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.io.spliced import PartialGenome, SplicedGenome
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
+from phylotools.model.folder import ModelIdentity
 from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.context import TranscriptChoice, open_context
@@ -98,7 +99,7 @@ class Plan(Job):
     substitution : str
         Name of the model's substitution model.
     model : dict of str to str
-        ``path`` of its folder, ``name``, ``revision``, ``sha256`` of its weights.
+        ``path`` of its folder, and what its `ModelIdentity` holds.
     fasta : str
     assembly : str
         What browsers call the reference, unless told otherwise.
