@@ -11,7 +11,7 @@ import pytest
 from phylotools.model.presets import VOCABULARY
 from phylotools.model.published.importing import ImportRequest, import_published
 
-DATA = Path(__file__).parents[2] / "data" / "published_layouts"
+DATA = Path(__file__).parents[1] / "data" / "published_layouts"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
 #: Folder -> the norm of the network.
 LAYOUTS = {
