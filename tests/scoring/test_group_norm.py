@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
-from published_layouts import imported
+from published_layouts import dense_values, imported
 
 from phylotools.embedding.layers import LAST, find_layer
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
@@ -46,20 +45,8 @@ def genome(letters):
 
 @pytest.fixture(scope="module")
 def grid(model, letters) -> dict[str, np.ndarray]:
-    """Theta of every position as docs/published.md defines it, by the network's plain products."""
-    half, found = 36, {}
-    for name, text in letters.items():
-        tiles = []
-        for start in range(0, len(text), 512):
-            window = [
-                text[at] if 0 <= at < len(text) else "-"
-                for at in range(start - half, start + 512 + half)
-            ]
-            tokens = torch.tensor([["ACGTN-".index(letter) for letter in window]])
-            assert tokens.shape == (1, 512 + 73 - 1)
-            tiles.append(model.network.dense(tokens)[0].numpy())
-        found[name] = np.concatenate(tiles)[: len(text)]
-    return found
+    """Theta of every position as docs/published.md defines it."""
+    return {name: dense_values(model.network, text)[0] for name, text in letters.items()}
 
 
 def test_every_position_is_that_of_its_tile(model, genome, grid):
