@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.errors import InputError, UsageError
+from phylotools.errors import InputError
 from phylotools.model.device import arithmetic, automatic_batch_size, fastest_thread_count
 from phylotools.model.presets import PAD_TOKEN, ModelSpec
+from phylotools.scoring.gpu.device import CudaDevice
+from phylotools.scoring.gpu.passes import GpuPasses, no_room_for
 from phylotools.scoring.windows import WindowRule
 from phylotools.threads import n_cores
 
@@ -73,7 +75,8 @@ class NetworkPasses:
     The compiled network computes every window apart from the others: a pass has windows of any
     length, and shares them out over threads. Torch's products may round differently by the number
     of rows. So on a CPU windows go through them one by one, and on an accelerator every pass of
-    windows of one length has as many, the last one filled up with copies.
+    windows of one length has as many, the last one filled up with copies; on a GPU of NVIDIA's see
+    `scoring/gpu`.
 
     Parameters
     ----------
@@ -121,6 +124,7 @@ class NetworkPasses:
         self._threads = n_cores() if threads is None and self._is_compiled else threads
         self._must_choose_threads = self._threads is None and self._is_cpu
         self._batch_size = 1 if self._is_cpu else batch_size
+        self._gpu: GpuPasses | None = None
         self.rule = WindowRule.LONE
         if model.spec.norm == "group":
             self.rule = WindowRule.GRID
@@ -152,6 +156,9 @@ class NetworkPasses:
         InputError, UsageError
             As for `run`.
         """
+        if self._device.type == "cuda" and len(windows):
+            yield from self._by_gpu(windows, place)
+            return
         if len(windows) >= _WORTH_A_TRIAL:
             self._choose_threads(windows[0])
         first = 0
@@ -164,6 +171,21 @@ class NetworkPasses:
                 last = first + n_together
                 yield from self.run(np.stack(windows[first:last]), n_together, place(first))
             first = last
+
+    def _by_gpu(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str]
+    ) -> Iterator[NDArray[np.float32]]:
+        n_together = self._n_alike(windows[0])
+        if self._gpu is None:
+            self._gpu = GpuPasses(
+                CudaDevice(self._device),
+                self._on_device,
+                self._model.receptive_field,
+                self._n_channels,
+            )
+        for number, values in enumerate(self._gpu.values(windows, n_together)):
+            self._require_sane(values, place(number))
+            yield values
 
     def _ragged(
         self, windows: Sequence[NDArray[np.uint8]], place: str
@@ -194,7 +216,9 @@ class NetworkPasses:
         """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""
         if self._batch_size is None:
             row = np.resize(window, (1, self._tile_tokens))
-            self._batch_size = automatic_batch_size(lambda: self.run(row, 1), self._device)
+            self._batch_size = automatic_batch_size(
+                lambda: self.run(row, 1), self._tile_tokens, self._device
+            )
             logger.debug("batch size %d", self._batch_size)
         if self._is_cpu:
             return 1
@@ -245,31 +269,16 @@ class NetworkPasses:
         if threads is not None and torch.get_num_threads() != threads:
             # The setting belongs to the thread that computes, which need not be ours.
             torch.set_num_threads(threads)
-        name, receptive_field = self._model.name, self._model.receptive_field
-        n_positions = tokens.shape[1] - receptive_field + 1
         n_copies = n_together - len(tokens)
         if n_copies:
             tokens = np.concatenate([tokens, np.repeat(tokens[-1:], n_copies, axis=0)])
             if wanted is not None:
                 wanted = np.concatenate([wanted, np.repeat(wanted[-1:], n_copies, axis=0)])
         values = self._pass(tokens, wanted)[: n_together - n_copies]
-        if values.shape[1:] != (n_positions, self._n_channels):
-            raise InputError(
-                f"the network of model {name} gave {values.shape[1]} positions for "
-                f"{n_positions}: its receptive field is not {receptive_field}",
-                remedy="correct receptive_field in its manifest, or export it anew",
-            )
         asked = values
         if wanted is not None:
             asked = np.concatenate([v[i:j] for v, (i, j) in zip(values, wanted, strict=False)])
-        # Also false for what is no number.
-        if not np.abs(asked).max(initial=0) <= self._largest_value:
-            is_finite = np.isfinite(asked).all()
-            problem = f"beyond {self._largest_value:g}" if is_finite else "that are not finite"
-            remedy = "its weights are damaged: run `phylotools model verify`"
-            if self._precision != "float32":
-                remedy = "use precision float32"
-            raise InputError(f"model {name} gives numbers {problem}{place}", remedy=remedy)
+        self._require_sane(asked, place)
         return values
 
     def _pass(
@@ -277,16 +286,36 @@ class NetworkPasses:
     ) -> NDArray[np.float32]:
         chosen = None if wanted is None else torch.from_numpy(wanted)
         try:
-            with torch.inference_mode(), arithmetic(self._precision, self._device):
-                on_device = torch.from_numpy(tokens).to(self._device).long()
-                values = self._forward(self._model.site_model, on_device, chosen)
-                numbers = values.float().cpu().numpy()
+            numbers = self._on_device(torch.from_numpy(tokens).to(self._device), chosen)
         except torch.cuda.OutOfMemoryError:
-            raise UsageError(
-                f"a pass of {tokens.shape[0]} x {tokens.shape[1]} positions does not fit into the "
-                "memory of the GPU; choose a smaller --batch-size"
-            ) from None
-        return np.asarray(numbers, dtype=np.float32)
+            # On a GPU only the trial of one window comes here.
+            raise no_room_for(tokens.shape[1]) from None
+        return np.asarray(numbers.cpu().numpy(), dtype=np.float32)
+
+    def _on_device(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Numbers, float32 (B, L, C), of tokens, uint8 (B, T), without leaving the device."""
+        name, receptive_field = self._model.name, self._model.receptive_field
+        n_positions = tokens.shape[1] - receptive_field + 1
+        with torch.inference_mode(), arithmetic(self._precision, self._device):
+            values = self._forward(self._model.site_model, tokens.long(), wanted).float()
+        if values.shape[1:] != (n_positions, self._n_channels):
+            raise InputError(
+                f"the network of model {name} gave {values.shape[1]} positions for "
+                f"{n_positions}: its receptive field is not {receptive_field}",
+                remedy="correct receptive_field in its manifest, or export it anew",
+            )
+        return values
+
+    def _require_sane(self, values: NDArray[np.float32], place: str) -> None:
+        # Also false for what is no number.
+        if np.abs(values).max(initial=0) <= self._largest_value:
+            return
+        is_finite = np.isfinite(values).all()
+        problem = f"beyond {self._largest_value:g}" if is_finite else "that are not finite"
+        remedy = "its weights are damaged: run `phylotools model verify`"
+        if self._precision != "float32":
+            remedy = "use precision float32"
+        raise InputError(f"model {self._model.name} gives numbers {problem}{place}", remedy=remedy)
 
 
 def _is_compiled(spec: ModelSpec) -> bool:

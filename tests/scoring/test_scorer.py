@@ -348,11 +348,21 @@ def test_an_unknown_precision_is_refused(toy_model, genome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "free", "expected"),
-    [(1, 1 << 30, 64), (10, 1000, 32), (10, 639, 16), (10, 19, 1), (1 << 40, 1 << 30, 1)],
+    ("length", "needed", "free", "expected"),
+    [
+        (992, 1, 1 << 30, 64),
+        (992, 10, 1000, 32),
+        (992, 10, 639, 16),
+        (992, 10, 19, 1),
+        (992, 1 << 40, 1 << 30, 1),
+        (4576, 1, 1 << 30, 16),
+        (200_000, 1, 1 << 30, 1),
+    ],
 )
-def test_an_automatic_batch_needs_half_of_the_free_memory(needed, free, expected) -> None:
-    assert largest_fitting_batch(needed, free) == expected
+def test_an_automatic_batch_has_so_many_positions_and_needs_half_of_the_free_memory(
+    length, needed, free, expected
+) -> None:
+    assert largest_fitting_batch(length, needed, free) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
