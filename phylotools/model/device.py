@@ -14,9 +14,9 @@ from phylotools.errors import UsageError
 #: Arithmetic of a network's matrix products. `auto` is float32 wherever it runs: see
 #: `resolve_precision`.
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16", "auto")
-#: Most windows that an automatic batch has: with tiles of 512 positions 32,768 of them, which give
-#: every product of a network more rows than a large GPU works on at once.
-LARGEST_AUTOMATIC_BATCH = 64
+#: Most positions that an automatic batch has, context included: 64 tiles of the published network,
+#: or 16 of 4,096 positions, which give every product more rows than a large GPU works on at once.
+LARGEST_AUTOMATIC_BATCH = 80_000
 #: Share of a GPU's free memory that an automatic batch may need.
 _MEMORY_SHARE = 0.5
 #: First architecture with TF32 and bfloat16.
@@ -96,16 +96,18 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def automatic_batch_size(trial: Callable[[], object], device: torch.device) -> int:
+def automatic_batch_size(trial: Callable[[], object], length: int, device: torch.device) -> int:
     """Windows of one pass on an accelerator.
 
-    On a GPU the largest power of two, at most `LARGEST_AUTOMATIC_BATCH`, that needs no more than
-    half of the free memory, by what one window is seen to need.
+    On a GPU the largest power of two with at most `LARGEST_AUTOMATIC_BATCH` positions that needs
+    no more than half of the free memory, by what one window is seen to need.
 
     Parameters
     ----------
     trial : callable
         Makes a pass of one window.
+    length : int
+        Positions of a window.
     device : torch.device
     """
     if device.type != "cuda":
@@ -116,13 +118,13 @@ def automatic_batch_size(trial: Callable[[], object], device: torch.device) -> i
     before = torch.cuda.memory_allocated(device)
     trial()
     needed = torch.cuda.max_memory_allocated(device) - before
-    return largest_fitting_batch(needed, torch.cuda.mem_get_info(device)[0])
+    return largest_fitting_batch(length, needed, torch.cuda.mem_get_info(device)[0])
 
 
-def largest_fitting_batch(needed: int, free: int) -> int:
+def largest_fitting_batch(length: int, needed: int, free: int) -> int:
     """`automatic_batch_size` where a window needs `needed` bytes and `free` are free."""
     fitting = int(_MEMORY_SHARE * free / max(1, needed))
-    return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH, fitting)).bit_length() - 1)
+    return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH // length, fitting)).bit_length() - 1)
 
 
 def fastest_thread_count(trial: Callable[[], object]) -> int:
