@@ -56,6 +56,30 @@ CACHE_BYTES = 64 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
+def choose_tile_length(model: Model, wanted: int | None = None) -> int:
+    """Positions of the tiles that a model is computed in.
+
+    Parameters
+    ----------
+    model : Model
+    wanted : int, optional
+        By default what is fastest.
+
+    Raises
+    ------
+    UsageError
+        If the model's numbers depend on its tiles, and others are wanted.
+    """
+    if model.tile_length is None:
+        return wanted or TILE_LENGTH
+    if wanted not in (None, model.tile_length):
+        raise UsageError(
+            f"what model {model.name} says depends on its tiles, which have {model.tile_length} "
+            f"positions, not {wanted}"
+        )
+    return model.tile_length
+
+
 class TiledNetwork:
     """What a network says of the positions of a reference genome, C channels each.
 
@@ -78,8 +102,9 @@ class TiledNetwork:
         Tiles in one pass on an accelerator; by default see `automatic_batch_size`.
     precision : {'float32', 'tf32', 'bfloat16', 'float16', 'auto'}
         Arithmetic of the matrix products, see `resolve_precision`.
-    tile_length : int
-        Positions of a tile. Numbers of different tile lengths agree to rounding.
+    tile_length : int, optional
+        Positions of a tile. Numbers of different tile lengths agree to rounding, but for networks
+        whose norm runs over positions: their tiles have the length that the model says.
     cache_bytes : int
         Bound on the memory for tiles kept; at least one is.
     disk_bytes : int
@@ -101,7 +126,7 @@ class TiledNetwork:
     Raises
     ------
     UsageError
-        If the device cannot compute in the precision.
+        If the device cannot compute in the precision, or the model not in these tiles.
     """
 
     def __init__(
@@ -114,14 +139,14 @@ class TiledNetwork:
         threads: int | None = None,
         batch_size: int | None = None,
         precision: str = "auto",
-        tile_length: int = TILE_LENGTH,
+        tile_length: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         disk_bytes: int = 0,
         largest_value: float = _LARGEST_FLOAT,
     ) -> None:
         self.model = model
         self.n_channels = n_channels
-        self.tile_length = tile_length
+        self.tile_length = choose_tile_length(model, tile_length)
         self.receptive_field = model.receptive_field
         self.half_window = (model.receptive_field - 1) // 2
         self.precision = self._resolved(precision)
@@ -131,10 +156,10 @@ class TiledNetwork:
         self._largest_value = largest_value
         self._options = (threads, batch_size)
         self._context = context_cost(model.spec)
-        tile_bytes = tile_length * n_channels * 4
+        tile_bytes = self.tile_length * n_channels * 4
         n_kept = max(1, cache_bytes // tile_bytes)
         self._n_in_flight = max(1, _GROUP_BYTES // tile_bytes)
-        self._cache = TileCache(n_kept, (tile_length, n_channels), disk_bytes)
+        self._cache = TileCache(n_kept, (self.tile_length, n_channels), disk_bytes)
         self._lock = threading.RLock()
 
     @cached_property

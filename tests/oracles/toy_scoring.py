@@ -47,6 +47,7 @@ class ToyModel:
     device: str = "cpu"
     transcripts: None = None
     site_fits: None = None
+    tile_length: int | None = None
 
     def __post_init__(self) -> None:
         self.receptive_field = self.spec.receptive_field
