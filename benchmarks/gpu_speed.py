@@ -245,9 +245,7 @@ def _profile(made: ByteNet, way: str, scale: Scale) -> str:
     lines = ["   ms  share  calls  kernel"]
     for event in events[:12]:
         spent = getattr(event, attribute)
-        lines.append(
-            f"{spent / 1000:5.1f} {spent / whole:6.1%} {event.count:6d}  {event.key[:90]}"
-        )
+        lines.append(f"{spent / 1000:5.1f} {spent / whole:6.1%} {event.count:6d}  {event.key[:90]}")
     return "\n".join(lines)
 
 
@@ -338,7 +336,10 @@ def _scorer(model_folder: Path, fasta: Path, precision: str, scale: Scale) -> st
     model = load_model(str(model_folder), scale.device.type)
     with ReferenceGenome.open(fasta) as reference:
         scorer = Scorer(
-            model, reference, precision=precision, tile_length=dense_tile_length(model)
+            model,
+            reference,
+            precision=precision,
+            tile_length=dense_tile_length(model, [Region("chr1", 0, scale.genome)]),
         )
         step = min(1 << 21, scale.genome // 2)
         scorer.theta(Region("chr1", 0, step // 8))
@@ -379,4 +380,7 @@ def _tracks(folder: Path, fasta: Path, precision: str, scale: Scale) -> str:
         ]
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    return f"{bases:,} positions in {seconds:.1f} s, start and end included: {bases / seconds:,.0f} positions/s"
+    return (
+        f"{bases:,} positions in {seconds:.1f} s, start and end included: "
+        f"{bases / seconds:,.0f} positions/s"
+    )
