@@ -138,23 +138,25 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def check_model_name(name: str) -> None:
+    """Raise `UsageError` for a name that a model's folder cannot have on every file system."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise UsageError(f"'{shown(name)}' is no name of a model; take letters, digits, . _ and -")
+
+
 def make_model_place(name: str) -> Path:
     """Where a model of this name is to lie; the folders above it are made.
 
     Raises
     ------
     UsageError
-        If the name is none that a folder can have.
+        If a model cannot have the name.
     InputError
         As for `cache_folder`.
     OutputError
         If a folder cannot be made.
     """
-    if not _MODEL_NAME.fullmatch(name):
-        raise UsageError(
-            f"'{shown(name)}' is no name for a model: take letters, digits, '.', '_' and '-', and "
-            "begin with a letter or digit"
-        )
+    check_model_name(name)
     folder = models_folder()
     _make_folder(folder)
     return folder / name

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phylotools.errors import InputError, OutputError, UsageError, shown
+from phylotools.errors import InputError, OutputError, shown
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.model.folder import model_files, open_model, read_model
 from phylotools.model.published.catalogue import KnownModel, find_known
@@ -17,12 +16,17 @@ from phylotools.model.published.download_folder import Download, DownloadFolder
 from phylotools.model.published.downloads import Progress, download, resolve, untold
 from phylotools.model.published.hub import Hub, is_commit
 from phylotools.model.reference_fasta import check_reference
-from phylotools.model.settings import cache_folder, model_key, models_folder, remember_reference
+from phylotools.model.settings import (
+    cache_folder,
+    check_model_name,
+    model_key,
+    models_folder,
+    remember_reference,
+)
 
 if TYPE_CHECKING:
     from phylotools.model.published.golden import GoldenTable
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 #: Of a commit, as git shortens it for large repositories.
 _SHORT_COMMIT = 12
 
@@ -156,8 +160,7 @@ def fetch_model(
     """
     known = find_known(request.model)
     name = request.name or known.name
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"'{shown(name)}' is no name of a model; take letters, digits, . _ and -")
+    check_model_name(name)
     if request.fasta is not None:
         check_reference(name, {"assembly": known.assembly}, request.fasta)
     folder = models_folder() / name
