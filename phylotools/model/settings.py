@@ -138,26 +138,26 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
-def check_model_name(name: str) -> None:
-    """Raise `UsageError` for a name that a model's folder cannot have on every file system."""
-    if not _MODEL_NAME.fullmatch(name):
-        raise UsageError(f"'{shown(name)}' is no name of a model; take letters, digits, . _ and -")
-
-
 def make_model_place(name: str) -> Path:
     """Where a model of this name is to lie; the folders above it are made.
 
     Raises
     ------
     UsageError
-        If a model cannot have the name.
+        If the name is none that a folder can have, or that of a model that ships with phylotools.
     InputError
         As for `cache_folder`.
     OutputError
         If a folder cannot be made.
     """
-    check_model_name(name)
+    if not _MODEL_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{shown(name)}' is no name for a model: take letters, digits, '.', '_' and '-', and "
+            "begin with a letter or digit"
+        )
     folder = models_folder()
+    if any((place / name).is_dir() for place in model_places() if place != folder):
+        raise UsageError(f"{name} is a model that ships with phylotools; choose another name")
     _make_folder(folder)
     return folder / name
 

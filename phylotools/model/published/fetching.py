@@ -18,9 +18,8 @@ from phylotools.model.published.hub import Hub, is_commit
 from phylotools.model.reference_fasta import check_reference
 from phylotools.model.settings import (
     cache_folder,
-    check_model_name,
+    make_model_place,
     model_key,
-    models_folder,
     remember_reference,
 )
 
@@ -160,10 +159,9 @@ def fetch_model(
     """
     known = find_known(request.model)
     name = request.name or known.name
-    check_model_name(name)
     if request.fasta is not None:
         check_reference(name, {"assembly": known.assembly}, request.fasta)
-    folder = models_folder() / name
+    folder = make_model_place(name)
     is_there = os.path.lexists(folder)
     if is_there and force:
         refuse_existing_folder(folder, force, model_files())
@@ -209,7 +207,6 @@ def _published(
     from phylotools.model.published.importing import ImportRequest, import_published
 
     files = source.files(commit)
-    _make_parents(folder)
     request = ImportRequest(
         name=folder.name,
         revision=commit[:_SHORT_COMMIT],
@@ -233,11 +230,6 @@ def _published(
         except InputError:
             source.discard(commit)
             raise
+    if comparison.has_published_shape and not comparison.matching:
+        return ()  # and the import has warned of it
     return tuple(comparison.lines())
-
-
-def _make_parents(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write: {error.strerror}") from error
