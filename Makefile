@@ -18,7 +18,8 @@ INSTALL = PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
 
 # A process for each core, each with whole files of tests, since these share what is costly to make.
 # Four at most: one may hold 2 GB.
-PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
+# One that dies ends the run with its test's name: replaced, it would be waited for without end.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --max-worker-restart=0
 
 .PHONY: demo test lint docs wheel-test clean
 .DELETE_ON_ERROR:

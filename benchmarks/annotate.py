@@ -33,6 +33,7 @@ from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.vcf.reader import open_variants
 from phylotools.model.folder import ModelIdentity
+from phylotools.model.presets import ModelSpec
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.scoring.scorer import Scorer
@@ -41,10 +42,11 @@ from phylotools.scoring.scorer import Scorer
 class Constant(torch.nn.Module):
     """The same theta everywhere, at no cost."""
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
         return torch.tensor([0.1, 0.2, 0.3, 0.4]).expand(len(tokens), tokens.shape[1] - 72, 4)
 
 
+SPEC = ModelSpec(channels=2, bottleneck=2, dilations=(1, 5, 12))
 IDENTITY = ModelIdentity("constant", "1", "0" * 64)
 
 
@@ -54,6 +56,7 @@ class ConstantModel:
 
     reference_fasta: Path
     site_model: torch.nn.Module = field(default_factory=Constant)
+    spec: ModelSpec = SPEC
     receptive_field: int = 73
     training_regions: None = None
     transcripts: None = None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def compare(
@@ -16,7 +17,7 @@ def compare(
     unit: str,
     runs: int = 7,
     clock: Callable[[], float] = time.perf_counter,
-) -> None:
+) -> dict[str, NDArray[np.float64]]:
     """Print throughput of every way, and its ratio to the first, run by run.
 
     Parameters
@@ -29,6 +30,11 @@ def compare(
     runs : int
     clock : callable
         `time.process_time` where one thread does it all: other work on the machine matters less.
+
+    Returns
+    -------
+    dict of str to float64 array [runs]
+        Throughput of each.
     """
     for call in ways.values():
         call()
@@ -43,8 +49,13 @@ def compare(
     first = next(iter(speeds.values()))
     print(f"{platform.machine()}, {runs} runs each; median [min, max]")
     for name, speed in speeds.items():
-        ratio = speed / first
+        ratio, shown = speed / first, _shown(float(np.median(speed)))
         print(
-            f"  {name:24s} {np.median(speed):12,.0f} {unit}  ratio {np.median(ratio):6.2f} "
+            f"  {name:24s} {shown:>12s} {unit}  ratio {np.median(ratio):6.2f} "
             f"[{ratio.min():.2f}, {ratio.max():.2f}]"
         )
+    return speeds
+
+
+def _shown(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"

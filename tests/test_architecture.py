@@ -112,7 +112,8 @@ def test_every_library_is_a_dependency():
     """What only the test tools bring would be missing after a plain install."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     # Optional, and said so where they are wanted; Triton comes with torch for GPUs.
-    declared = [*project["dependencies"], *project["optional-dependencies"]["umap"], "triton"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["umap"], *extras["hub"], "triton"]
     allowed = {re.split(r"[<>=;\[ ]", name)[0].lower().replace("-", "_") for name in declared}
     imported = set()
     for node in (

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from phylotools.annotate.haplotypes import FLANK, Change, HaplotypeScorer
 from phylotools.evaluate.metrics import ScoreMetrics
+from phylotools.model.presets import ModelSpec
 from phylotools.model.registry import Model
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
@@ -52,8 +53,12 @@ def score(
 class OwnBases(nn.Module):
     """Every change of a base costs 1, wherever it is."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         return F.one_hot(tokens, 6)[..., :4].float()
+
+
+#: A network's shape that reads a base alone.
+ONE_BASE = ModelSpec(channels=2, bottleneck=2, kernel_size=1, dilations=(1,))
 
 
 @dataclass
@@ -61,6 +66,7 @@ class CountingModel:
     """What `Scorer` reads of a model that counts changed sites: the least that must be beaten."""
 
     site_model: nn.Module = field(default_factory=OwnBases)
+    spec: ModelSpec = ONE_BASE
     receptive_field: int = 1
     name: str = "changed sites"
     device: str = "cpu"

@@ -28,6 +28,7 @@ from phylotools.annotate.haplotypes import Change
 from phylotools.evaluate.metrics import compare_scores
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.model.presets import ModelSpec
 from phylotools.model.registry import Model
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
@@ -65,7 +66,7 @@ class BestPredictor(nn.Module):
         self.odds = torch.cat([odds, torch.zeros(*odds.shape[:2], 2)], dim=-1)
         self.log_prior = float(np.log(prior))
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         n_starts = tokens.shape[1] - ELEMENT + 1
         match = sum(
             self.odds[:, j][:, tokens[:, j : j + n_starts]] for j in range(ELEMENT)
@@ -81,12 +82,17 @@ class BestPredictor(nn.Module):
         return torch.log(posterior @ pi.to(posterior)).float()
 
 
+#: A network's shape with the receptive field of the predictor.
+SPEC = ModelSpec(channels=2, bottleneck=2, kernel_size=2 * ELEMENT - 1, dilations=(1,))
+
+
 @dataclass
 class SimulatedModel:
     """What `Scorer` reads of a model."""
 
     site_model: nn.Module
-    receptive_field: int = 2 * ELEMENT - 1
+    spec: ModelSpec = SPEC
+    receptive_field: int = SPEC.receptive_field
     name: str = "best-predictor"
     device: str = "cpu"
     site_fits: None = None

@@ -22,7 +22,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import Model
 from phylotools.scoring.context import TranscriptChoice, open_context
-from phylotools.scoring.scorer import TILE_LENGTH
+from phylotools.scoring.scorer import choose_tile_length
 
 T = TypeVar("T")
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].
@@ -30,7 +30,7 @@ SequenceLike = str | bytes | NDArray[np.uint8]
 Reference = str | os.PathLike[str] | ReferenceGenome
 #: Of dtypes: booleans, integers, floats.
 _NUMBER_KINDS = "biuf"
-_LONGEST_TILE, _SHORTEST_TILE = TILE_LENGTH, 64
+_SHORTEST_TILE = 64
 
 
 def column_names(values: Any) -> list[str] | None:
@@ -170,8 +170,8 @@ def _tile_groups(model: Model, lengths: Sequence[int]) -> Iterator[tuple[int, li
     """
     groups: dict[int, list[int]] = {}
     for k, length in enumerate(lengths):
-        tile = _LONGEST_TILE
-        while model.spec.norm != "group" and tile > _SHORTEST_TILE and length <= tile // 2:
+        tile = choose_tile_length(model)
+        while model.tile_length is None and tile > _SHORTEST_TILE and length <= tile // 2:
             tile //= 2
         groups.setdefault(tile, []).append(k)
     yield from groups.items()
@@ -309,7 +309,8 @@ def compute_each(
         raise UsageError("give sequences or regions, one of the two")
     if regions is not None:
         with reference_genome(model, fasta) as genome:
-            return list(compute(region_table(regions, genome), genome, _LONGEST_TILE)), False
+            tile_length = choose_tile_length(model)
+            return list(compute(region_table(regions, genome), genome, tile_length)), False
     letters, is_single = letters_of(sequences)
     found: dict[int, T] = {}
     for tile_length, members in _tile_groups(model, [len(text) for text in letters]):

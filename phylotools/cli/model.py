@@ -116,24 +116,30 @@ def info_command(model: str | None, card: bool) -> None:
 @options.device_option
 @options.logging_options
 def verify_command(model: str | None, device: str) -> None:
-    """Check MODEL's checksums and what it gives on its check sequence."""
+    """Check MODEL's checksums and what it gives on its check sequence.
+
+    Of an imported PhyloGPN it also recomputes the numbers that its authors printed, and says which
+    of their releases it is.
+    """
+    from phylotools.model.published.golden import verify_published
     from phylotools.model.registry import load_model, verify_model
 
     loaded = load_model(model, device)
     difference = verify_model(loaded)
+    comparison = verify_published(loaded)
     click.echo(
         f"{loaded.name} revision {loaded.revision}: checksums right, "
         f"theta within {difference:.1e} of the manifest's on {loaded.device}"
     )
+    for line in comparison.lines() if comparison is not None else []:
+        click.echo(line)
 
 
 @model_command.command(name="import")
 @click.argument("source", type=click.Path())
-@options.output_option(help="Model folder to make.")
+@options.output_option(help="Model folder to make  [default: among the models that have a name].")
 @click.option("--name", default="", help="The model's name  [default: that of the folder].")
-@click.option(
-    "--revision", default="", help="Which version  [default: from the weights' checksum]."
-)
+@click.option("--revision", default="", help="Which version  [default: from the weights' sha256].")
 @click.option("--licence", default="", help="Licence of the weights.")
 @click.option(
     "--assembly",
@@ -141,6 +147,7 @@ def verify_command(model: str | None, device: str) -> None:
     show_default=True,
     help="Assembly of the sequence it was trained on.",
 )
+@click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence to remember for it.")
 @click.option(
     "--norm",
     type=click.Choice(["layer", "group"]),
@@ -155,6 +162,7 @@ def import_command(
     revision: str,
     licence: str,
     assembly: str,
+    fasta: str | None,
     norm: str | None,
     force: bool,
 ) -> None:
@@ -162,22 +170,33 @@ def import_command(
 
     SOURCE is a folder with model.safetensors and config.json (Hugging Face), or with checkpoint.pt
     and config.yaml (GitHub), or one of these files of weights. No code of SOURCE is run.
+
+    Without -o the model is kept by its name, and goes by it everywhere. With --fasta the FASTA is
+    remembered, so that annotating needs no option.
     """
     from pathlib import Path
 
-    from phylotools.errors import UsageError
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.model.folder import model_files
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.model.folder import model_files, open_model
     from phylotools.model.published.importing import ImportRequest, import_published
+    from phylotools.model.reference_fasta import set_reference
+    from phylotools.model.settings import make_model_place
 
-    if output is None:
-        raise UsageError("say where the model is to go: -o FOLDER")
-    refuse_existing_folder(output, force, model_files())
-    request = ImportRequest(name or Path(output).resolve().name, revision, licence, assembly, norm)
-    made = import_published(Path(source), Path(output), request, force=force)
+    if output is None and not name:
+        raise click.UsageError("give the model a --name, or say with -o where it is to go")
+    folder = Path(output) if output is not None else make_model_place(name)
+    refuse_existing_folder(folder, force, model_files())
+    if fasta is not None:
+        ReferenceGenome.open(fasta).close()  # before the work
+    request = ImportRequest(name or folder.resolve().name, revision, licence, assembly, norm)
+    made = import_published(Path(source), folder, request, force=force)
+    if fasta is not None:
+        set_reference(open_model(folder), fasta)
     options.logger.info(
-        "model %s written to %s: %s, %s parameters",
-        made.name, output, made.layout, f"{made.n_parameters:,}",
+        "model %s written to %s: %s, %s parameters; %s",
+        made.name, folder, made.layout, f"{made.n_parameters:,}",
+        "; ".join(made.comparison.lines()),
     )  # fmt: skip
 
 

@@ -101,8 +101,9 @@ def layer_forward(
         values = layer_values(model.network, tokens, layer)
         if not with_reverse:
             return values
-        complement = torch.tensor([3, 2, 1, 0, 4, 5], device=tokens.device)
-        other = layer_values(model.network, complement[tokens.flip(1)], layer)
+        # By arithmetic: a table would have to be sent to a GPU, which no graph can record.
+        complement = torch.where(tokens < 4, 3 - tokens, tokens)
+        other = layer_values(model.network, complement.flip(1), layer)
         return torch.cat([values, other.flip(1)], dim=-1)
 
     return forward

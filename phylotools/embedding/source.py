@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phylotools.embedding.layers import Layer, is_equivariant, layer_forward
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.scoring.scorer import TILE_LENGTH, TiledNetwork
+from phylotools.scoring.scorer import TiledNetwork, choose_tile_length
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
@@ -38,13 +38,13 @@ class NetworkOptions:
     ----------
     threads, batch_size : int, optional
     precision : str
-    tile_length : int
+    tile_length : int, optional
     """
 
     threads: int | None = None
     batch_size: int | None = None
     precision: str = "auto"
-    tile_length: int = TILE_LENGTH
+    tile_length: int | None = None
 
 
 class EmbeddingSource:
@@ -86,7 +86,7 @@ class EmbeddingSource:
         must_compute_reverse = with_reverse and not is_equivariant(model.spec)
         self._mirrors = with_reverse and not must_compute_reverse
         self.n_channels = 2 * width if with_reverse else width
-        self.tile_length = options.tile_length
+        self.tile_length = choose_tile_length(model, options.tile_length)
         computed = 2 * width if must_compute_reverse else width
         tile_bytes = self.tile_length * self.n_channels * 4
         self._group_size = max(1, _GROUP_BYTES // tile_bytes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -13,12 +13,14 @@ from phylotools.errors import UsageError
 
 #: Arithmetic of a network's matrix products. `auto` is float32 wherever it runs: see
 #: `resolve_precision`.
-PRECISIONS = ("float32", "bfloat16", "float16", "auto")
-#: Most windows that an automatic batch has: with tiles of 512 positions 32,768 of them, which give
-#: every product of a network more rows than a large GPU works on at once.
-LARGEST_AUTOMATIC_BATCH = 64
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16", "auto")
+#: Most positions that an automatic batch has, context included: 64 tiles of the published network,
+#: or 16 of 4,096 positions, which give every product more rows than a large GPU works on at once.
+LARGEST_AUTOMATIC_BATCH = 80_000
 #: Share of a GPU's free memory that an automatic batch may need.
 _MEMORY_SHARE = 0.5
+#: First architecture with TF32 and bfloat16.
+_AMPERE = (8, 0)
 #: Without a way to ask for free memory.
 _DEFAULT_BATCH = 16
 
@@ -45,14 +47,12 @@ def resolve_precision(name: str, device: torch.device) -> str:
     """The arithmetic that a name stands for on a device.
 
     ``auto`` is float32: scores are written with four decimals, which no other arithmetic gives, and
-    tables of scores have to agree with them. The narrow types are for whom ranks suffice. Measured
-    on the shipped model, LLRs of SNVs in bfloat16 and float16 differ from those in float32 by 0.025
-    and 0.003 nats (root mean square; at most 0.30 and 0.05), with rank correlations of 0.9992 and
-    0.9999.
+    tables of scores have to agree with them. The others are for whom ranks suffice; how far they
+    are off is measured in docs/tracks.md.
 
     Returns
     -------
-    {'float32', 'bfloat16', 'float16'}
+    {'float32', 'tf32', 'bfloat16', 'float16'}
 
     Raises
     ------
@@ -68,31 +68,46 @@ def resolve_precision(name: str, device: torch.device) -> str:
             f"precision {name} needs a CUDA device, not {device.type}; "
             "choose --precision float32 or auto"
         )
-    if name == "bfloat16" and not torch.cuda.is_bf16_supported():
-        raise UsageError("this GPU has no bfloat16; choose --precision float16 or float32")
+    oldest = {"tf32": "TF32", "bfloat16": "bfloat16"}
+    if name in oldest and torch.cuda.get_device_capability(device) < _AMPERE:
+        raise UsageError(f"this GPU has no {oldest[name]}; choose --precision float16 or float32")
     return name
 
 
-def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
+@contextmanager
+def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Context in which matrix products use a precision of `resolve_precision`.
 
-    Norms and the sums of the residual stream stay float32.
+    Norms and the sums of the residual stream stay float32. On a GPU float32 is just that, whatever
+    the process has allowed; its setting is the process's again afterwards.
     """
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=getattr(torch, precision))
+    if device.type == "cpu" and precision == "float32":
+        yield
+        return
+    if precision in ("bfloat16", "float16"):
+        with torch.autocast(device.type, dtype=getattr(torch, precision)):
+            yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
-def automatic_batch_size(trial: Callable[[], object], device: torch.device) -> int:
+def automatic_batch_size(trial: Callable[[], object], length: int, device: torch.device) -> int:
     """Windows of one pass on an accelerator.
 
-    On a GPU the largest power of two, at most `LARGEST_AUTOMATIC_BATCH`, that needs no more than
-    half of the free memory, by what one window is seen to need.
+    On a GPU the largest power of two with at most `LARGEST_AUTOMATIC_BATCH` positions that needs
+    no more than half of the free memory, by what one window is seen to need.
 
     Parameters
     ----------
     trial : callable
         Makes a pass of one window.
+    length : int
+        Positions of a window.
     device : torch.device
     """
     if device.type != "cuda":
@@ -103,13 +118,13 @@ def automatic_batch_size(trial: Callable[[], object], device: torch.device) -> i
     before = torch.cuda.memory_allocated(device)
     trial()
     needed = torch.cuda.max_memory_allocated(device) - before
-    return largest_fitting_batch(needed, torch.cuda.mem_get_info(device)[0])
+    return largest_fitting_batch(length, needed, torch.cuda.mem_get_info(device)[0])
 
 
-def largest_fitting_batch(needed: int, free: int) -> int:
+def largest_fitting_batch(length: int, needed: int, free: int) -> int:
     """`automatic_batch_size` where a window needs `needed` bytes and `free` are free."""
     fitting = int(_MEMORY_SHARE * free / max(1, needed))
-    return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH, fitting)).bit_length() - 1)
+    return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH // length, fitting)).bit_length() - 1)
 
 
 def fastest_thread_count(trial: Callable[[], object]) -> int:

@@ -24,7 +24,7 @@ from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.calibration import Calibration, read_calibration
-from phylotools.model.presets import VOCABULARY, ModelSpec, model_tables
+from phylotools.model.presets import GROUP_TILE_LENGTH, VOCABULARY, ModelSpec, model_tables
 from phylotools.model.settings import model_key, reference_of
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file, sha256_text
@@ -54,6 +54,10 @@ _HASHED = (
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
 
+#: Of a manifest: what a tile takes in memory must stay small.
+_LONGEST_TILE = 65_536
+
+
 def model_files() -> tuple[str, ...]:
     """Names of all files that a model folder may hold."""
     return (*_HASHED, MANIFEST)
@@ -69,22 +73,25 @@ class ModelIdentity:
     sha256 : str
         Of what scores depend on besides the sequence: of the weights' file or, where site fits go
         in as well, of the two files' checksums in a row.
+    window : str
+        In which positions are computed, where scores depend on it; else empty.
     """
 
     name: str
     revision: str
     sha256: str
+    window: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """The three under ``name``, ``revision`` and ``sha256``."""
-        return asdict(self)
+        """What is not empty under ``name``, ``revision``, ``sha256`` and ``window``."""
+        return {key: value for key, value in asdict(self).items() if key != "window" or value}
 
     def facts(self) -> dict[str, str]:
-        """The three among other facts: under ``model``, ``revision`` and ``sha256``."""
-        return {"model": self.name, "revision": self.revision, "sha256": self.sha256}
+        """The same among other facts, with the name under ``model``."""
+        return {"model" if key == "name" else key: value for key, value in self.to_dict().items()}
 
     def header_facts(self) -> dict[str, str]:
-        """The three as headers of files and pictures have them: ``Model`` and so on."""
+        """The same as headers of files and pictures have them: ``Model`` and so on."""
         return {key.capitalize(): value for key, value in self.facts().items()}
 
 
@@ -226,6 +233,11 @@ class Model:
         return self.spec.receptive_field
 
     @property
+    def tile_length(self) -> int | None:
+        """Positions of the tiles that it must be computed in; None where any give the same."""
+        return _tile_length(self.manifest, self.spec, self.folder)
+
+    @property
     def training_stores(self) -> list[dict[str, Any]]:
         """Facts of the column stores that the model was trained on, as far as it names them."""
         stores = self.manifest.get("training_stores")
@@ -338,6 +350,7 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             ),
             "substitution": spec.to_dict()["substitution"],
             "rate": spec.rate.to_dict(),
+            **({"tile_length": GROUP_TILE_LENGTH} if spec.network.norm == "group" else {}),
             **draft.facts,
             "check": {
                 "sequence": draft.check_sequence,
@@ -454,6 +467,20 @@ def _require_both_of_transcripts(folder: Path) -> None:
         )
 
 
+def _tile_length(manifest: dict[str, Any], spec: ModelSpec, folder: Path) -> int | None:
+    """The manifest's tiles of a network whose norm runs over positions; of others None."""
+    if spec.norm != "group":
+        return None
+    length = manifest.get("tile_length", GROUP_TILE_LENGTH)
+    if type(length) is not int or not 1 <= length <= _LONGEST_TILE:
+        raise InputError(
+            f"tile_length must be a whole number up to {_LONGEST_TILE}",
+            path=folder / MANIFEST,
+            remedy="fetch or import the model again",
+        )
+    return length
+
+
 def open_model(folder: Path, device: str = "cpu") -> Model:
     """Open a model folder after checking every checksum; its network is not loaded yet.
 
@@ -489,8 +516,14 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
     sha256 = recorded[WEIGHTS]
     if has_fits:
         sha256 = sha256_text(sha256 + recorded[SITE_FITS])
+    tile_length, window = _tile_length(manifest, spec, folder), ""
+    if tile_length is not None:
+        window = (
+            f"tiles of {tile_length} positions from the start of each contig and "
+            f"{spec.receptive_field // 2} on either side"
+        )
     return Model(
-        identity=ModelIdentity(manifest["name"], manifest["revision"], sha256),
+        identity=ModelIdentity(manifest["name"], manifest["revision"], sha256, window),
         folder=folder,
         manifest=manifest,
         config=config,

@@ -19,6 +19,7 @@ from phylotools.model.presets import N_TOKENS, ModelSpec
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
 
 if TYPE_CHECKING:
+    from phylotools.model.fused import FusedNetwork
     from phylotools.model.halved import FrozenHalves
 
 
@@ -150,7 +151,7 @@ class ByteNet(nn.Module):
         super().__init__()
         self.spec = spec
         self._is_frozen = False
-        self._kept_halves: FrozenHalves | None = None
+        self._kept_halves: FrozenHalves | FusedNetwork | None = None
         self.embedding = EquivariantEmbedding(spec.channels)
         self.blocks = nn.ModuleList(ResidualBlock(spec, dilation) for dilation in spec.dilations)
         self.norm = PositionNorm(spec, spec.channels)
@@ -251,15 +252,22 @@ class ByteNet(nn.Module):
 
         return halved.suits(self.spec)
 
-    def _halves(self, tokens: Tensor) -> FrozenHalves | None:
+    def _halves(self, tokens: Tensor) -> FrozenHalves | FusedNetwork | None:
         """What computes a frozen network, where that can be."""
-        if not self._is_frozen or not self._can_halve(tokens):
+        if not self._is_frozen or not (tokens.is_cuda or self._can_halve(tokens)):
             return None
         if self._kept_halves is None:
-            from phylotools.model.halved import FrozenHalves
-
-            self._kept_halves = FrozenHalves(self)
+            self._kept_halves = self._made_halves(tokens)
         return self._kept_halves
+
+    def _made_halves(self, tokens: Tensor) -> FrozenHalves | FusedNetwork | None:
+        if tokens.is_cuda:
+            from phylotools.model import fused
+
+            return fused.FusedNetwork(self) if fused.suits(self, tokens) else None
+        from phylotools.model.halved import FrozenHalves
+
+        return FrozenHalves(self)
 
     def freeze(self) -> ByteNet:
         """Symmetrise or halve every weight once, for inference; returns the network itself.

@@ -16,6 +16,9 @@ PAD_TOKEN = VOCABULARY.index("-")
 _LARGEST_RECEPTIVE_FIELD = 1_000_001
 _MOST_PARAMETERS = 1_000_000_000
 _MOST_BLOCKS = 10_000
+#: Positions of a tile in which a network is computed whose norm runs over positions. The authors of
+#: PhyloGPN embed long sequences in windows of 512 and half a receptive field on either side.
+GROUP_TILE_LENGTH = 512
 #: Beyond exp(50) and exp(-50) substitutions a unit of branch length, no data say anything.
 LARGEST_LOG_RATE = 50.0
 #: Theta beyond it is that of damaged weights.

@@ -10,12 +10,13 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from phylotools.errors import InputError, OutputError, shown
+from phylotools.errors import InputError, OutputError, UsageError, shown
 from phylotools.io.documents import decode, read_document
 from phylotools.io.files import write_atomic
 from phylotools.io.genome import ReferenceGenome
@@ -27,6 +28,8 @@ logger = logging.getLogger("phylotools")
 CACHE_VARIABLE, MODEL_VARIABLE = "PHYLOTOOLS_CACHE", "PHYLOTOOLS_MODEL"
 SETTINGS = "settings.json"
 SETTINGS_VERSION = 1
+#: Of a folder among the models, on any file system.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REMEDY = (
     "mend or delete it, then say again what it held: `phylotools model use`, "
     "`phylotools model set-reference`"
@@ -135,6 +138,37 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def make_model_place(name: str) -> Path:
+    """Where a model of this name is to lie; the folders above it are made.
+
+    Raises
+    ------
+    UsageError
+        If the name is none that a folder can have.
+    InputError
+        As for `cache_folder`.
+    OutputError
+        If a folder cannot be made.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{shown(name)}' is no name for a model: take letters, digits, '.', '_' and '-', and "
+            "begin with a letter or digit"
+        )
+    folder = models_folder()
+    _make_folder(folder)
+    return folder / name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made: {error.strerror}; name another folder with {CACHE_VARIABLE}"
+        ) from error
+
+
 def model_places() -> list[Path]:
     """Folders whose folders are models that go by their names; the first one with a name counts."""
     package = Path(__file__).parents[1]
@@ -192,12 +226,7 @@ def read_settings() -> Settings:
 def _changed_settings() -> Iterator[list[Settings]]:
     """Yield the settings in a list of one, and write what is in it then; no two writers at once."""
     folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made: {error.strerror}; name another folder with {CACHE_VARIABLE}"
-        ) from error
+    _make_folder(folder)
     with lock_folder(folder, f".{SETTINGS}.lock", wait=True):
         box = [read_settings()]
         yield box

@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.errors import InputError, UsageError
+from phylotools.errors import InputError
 from phylotools.model.device import arithmetic, automatic_batch_size, fastest_thread_count
+from phylotools.model.presets import PAD_TOKEN, ModelSpec
+from phylotools.scoring.gpu.device import CudaDevice
+from phylotools.scoring.gpu.passes import GpuPasses, no_room_for
+from phylotools.scoring.windows import WindowRule
+from phylotools.threads import n_cores
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
@@ -29,6 +34,13 @@ logger = logging.getLogger("phylotools")
 #: From the model, tokens, int64 (B, T), and the positions that are wanted of each row, int64 (B, 2)
 #: on the CPU as for `ByteNet` (None: all), to floats (B, T - receptive_field + 1, C).
 Forward = Callable[[Any, Tensor, Tensor | None], Tensor]
+
+#: Tokens that each thread gets in a pass, if it gets more than one window: a large network computes
+#: some hundred windows of one position, or ten tiles, in a few seconds, after which a run can be
+#: ended; a small one does that in less than a tenth of a second, beside which a pass costs nothing.
+TOKENS_A_THREAD = 8192
+#: Windows that pay for a trial of threads.
+_WORTH_A_TRIAL = 5
 
 _is_forked_child = False
 
@@ -58,11 +70,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class NetworkPasses:
-    """Passes of a network, at most so many rows each; for one thread at a time.
+    """Passes of windows through a network; for one thread at a time.
 
-    On a CPU rows go through the network one by one: a pass over several is no faster and its
-    matrix products may round differently, so that a score would depend on its neighbours. On an
-    accelerator every pass has as many rows, the last one filled up with copies.
+    The compiled network computes every window apart from the others: a pass has windows of any
+    length, and shares them out over threads. Torch's products may round differently by the number
+    of rows. So on a CPU windows go through them one by one, and on an accelerator every pass of
+    windows of one length has as many, the last one filled up with copies; on a GPU of NVIDIA's see
+    `scoring/gpu`.
 
     Parameters
     ----------
@@ -71,10 +85,19 @@ class NetworkPasses:
         See `Forward`.
     n_channels : int
         C.
+    tile_tokens : int
+        T of a tile's window.
     largest_value : float
         Numbers beyond it, of either sign, are refused.
     threads, batch_size, precision
         As for `TiledNetwork`; `precision` is resolved.
+
+    Attributes
+    ----------
+    rule : WindowRule
+        Which windows may be chosen among.
+    threads : int
+        That share the windows of a pass.
     """
 
     def __init__(
@@ -82,6 +105,7 @@ class NetworkPasses:
         model: Model,
         forward: Forward,
         n_channels: int,
+        tile_tokens: int,
         *,
         largest_value: float,
         threads: int | None,
@@ -91,40 +115,122 @@ class NetworkPasses:
         self._model = model
         self._forward = forward
         self._n_channels = n_channels
+        self._tile_tokens = tile_tokens
         self._largest_value = largest_value
         self._device = torch.device(model.device)
         self._is_cpu = self._device.type == "cpu"
+        self._is_compiled = self._is_cpu and _is_compiled(model.spec)
         self._precision = precision
-        self._threads = threads
-        self._must_choose_threads = threads is None and self._is_cpu
+        self._threads = n_cores() if threads is None and self._is_compiled else threads
+        self._must_choose_threads = self._threads is None and self._is_cpu
         self._batch_size = 1 if self._is_cpu else batch_size
+        self._gpu: GpuPasses | None = None
+        self.rule = WindowRule.LONE
+        if model.spec.norm == "group":
+            self.rule = WindowRule.GRID
+        elif self._is_compiled:
+            self.rule = WindowRule.ANY
 
-    def choose_threads(self, tokens: NDArray[np.uint8]) -> None:
-        """Find out by a trial, once, whether one thread or all cores are faster.
+    @property
+    def threads(self) -> int:
+        return (self._threads or 1) if self._is_compiled and not _is_forked_child else 1
+
+    def values(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of windows in order, each as soon as its pass is done.
 
         Parameters
         ----------
-        tokens : uint8 array [1, T]
+        windows : sequence of uint8 arrays [T]
+            Tokens; of one length, unless the network is compiled.
+        place : callable
+            Where a window is from, by its number, for messages.
+
+        Yields
+        ------
+        float32 array [T - receptive_field + 1, C]
+
+        Raises
+        ------
+        InputError, UsageError
+            As for `run`.
         """
+        if self._device.type == "cuda" and len(windows):
+            yield from self._by_gpu(windows, place)
+            return
+        if len(windows) >= _WORTH_A_TRIAL:
+            self._choose_threads(windows[0])
+        first = 0
+        while first < len(windows):
+            if self._is_compiled:
+                last = self._end_of_shared(windows, first)
+                yield from self._ragged(windows[first:last], place(first))
+            else:
+                n_together = self._n_alike(windows[0])
+                last = first + n_together
+                yield from self.run(np.stack(windows[first:last]), n_together, place(first))
+            first = last
+
+    def _by_gpu(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str]
+    ) -> Iterator[NDArray[np.float32]]:
+        n_together = self._n_alike(windows[0])
+        if self._gpu is None:
+            self._gpu = GpuPasses(
+                CudaDevice(self._device),
+                self._on_device,
+                self._model.receptive_field,
+                self._n_channels,
+            )
+        for number, values in enumerate(self._gpu.values(windows, n_together)):
+            self._require_sane(values, place(number))
+            yield values
+
+    def _ragged(
+        self, windows: Sequence[NDArray[np.uint8]], place: str
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the numbers of windows of any length, by one pass."""
+        lengths = np.array([len(window) for window in windows])
+        # Threads take turns: the long ones first, so that they end together.
+        order = np.argsort(-lengths, kind="stable")
+        tokens = np.full((len(windows), lengths.max()), PAD_TOKEN, dtype=np.uint8)
+        for row, number in enumerate(order.tolist()):
+            tokens[row, : lengths[number]] = windows[number]
+        ends = lengths - self._model.receptive_field + 1
+        wanted = np.stack([np.zeros_like(ends), ends[order]], axis=1)
+        found = self.run(tokens, len(tokens), place, wanted=wanted)
+        for row, end in zip(np.argsort(order).tolist(), ends.tolist(), strict=True):
+            yield found[row, :end]
+
+    def _end_of_shared(self, windows: Sequence[NDArray[np.uint8]], first: int) -> int:
+        """Up to which window, from the first on, one pass shares them out over the threads."""
+        room = TOKENS_A_THREAD * self.threads - len(windows[first])
+        last = first + 1
+        while last < len(windows) and len(windows[last]) <= room:
+            room -= len(windows[last])
+            last += 1
+        return last
+
+    def _n_alike(self, window: NDArray[np.uint8]) -> int:
+        """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""
+        if self._batch_size is None:
+            row = np.resize(window, (1, self._tile_tokens))
+            self._batch_size = automatic_batch_size(
+                lambda: self.run(row, 1), self._tile_tokens, self._device
+            )
+            logger.debug("batch size %d", self._batch_size)
+        if self._is_cpu:
+            return 1
+        return max(1, self._batch_size * self._tile_tokens // len(window))
+
+    def _choose_threads(self, window: NDArray[np.uint8]) -> None:
+        """Find out by a trial, once, whether torch is faster with one thread or with all cores."""
         if not self._must_choose_threads or _is_forked_child:
             return
         self._must_choose_threads = False
-        self._threads = fastest_thread_count(lambda: self.run(tokens, 1))
+        self._threads = fastest_thread_count(lambda: self.run(window[None], 1))
         logger.debug("network threads: %d", self._threads)
-
-    def batch_size(self, tokens: Callable[[], NDArray[np.uint8]]) -> int:
-        """Rows of a pass.
-
-        Parameters
-        ----------
-        tokens : callable
-            Gives a row for a trial, uint8 [1, T].
-        """
-        if self._batch_size is None:
-            row = tokens()
-            self._batch_size = automatic_batch_size(lambda: self.run(row, 1), self._device)
-            logger.debug("batch size %d", self._batch_size)
-        return self._batch_size
 
     def run(
         self,
@@ -149,7 +255,7 @@ class NetworkPasses:
         Returns
         -------
         float32 array [B, T - receptive_field + 1, C]
-            Finite; what it holds where nothing was wanted is left open.
+            What it holds where nothing was wanted is left open.
 
         Raises
         ------
@@ -163,28 +269,16 @@ class NetworkPasses:
         if threads is not None and torch.get_num_threads() != threads:
             # The setting belongs to the thread that computes, which need not be ours.
             torch.set_num_threads(threads)
-        name, receptive_field = self._model.name, self._model.receptive_field
-        n_positions = tokens.shape[1] - receptive_field + 1
         n_copies = n_together - len(tokens)
         if n_copies:
             tokens = np.concatenate([tokens, np.repeat(tokens[-1:], n_copies, axis=0)])
             if wanted is not None:
                 wanted = np.concatenate([wanted, np.repeat(wanted[-1:], n_copies, axis=0)])
         values = self._pass(tokens, wanted)[: n_together - n_copies]
-        if values.shape[1:] != (n_positions, self._n_channels):
-            raise InputError(
-                f"the network of model {name} gave {values.shape[1]} positions for "
-                f"{n_positions}: its receptive field is not {receptive_field}",
-                remedy="correct receptive_field in its manifest, or export it anew",
-            )
-        # Also false for what is no number.
-        if not np.abs(values).max(initial=0) <= self._largest_value:
-            is_finite = np.isfinite(values).all()
-            problem = f"beyond {self._largest_value:g}" if is_finite else "that are not finite"
-            remedy = "its weights are damaged: run `phylotools model verify`"
-            if self._precision != "float32":
-                remedy = "use precision float32"
-            raise InputError(f"model {name} gives numbers {problem}{place}", remedy=remedy)
+        asked = values
+        if wanted is not None:
+            asked = np.concatenate([v[i:j] for v, (i, j) in zip(values, wanted, strict=False)])
+        self._require_sane(asked, place)
         return values
 
     def _pass(
@@ -192,13 +286,40 @@ class NetworkPasses:
     ) -> NDArray[np.float32]:
         chosen = None if wanted is None else torch.from_numpy(wanted)
         try:
-            with torch.inference_mode(), arithmetic(self._precision, self._device):
-                on_device = torch.from_numpy(tokens).to(self._device).long()
-                values = self._forward(self._model.site_model, on_device, chosen)
-                numbers = values.float().cpu().numpy()
+            numbers = self._on_device(torch.from_numpy(tokens).to(self._device), chosen)
         except torch.cuda.OutOfMemoryError:
-            raise UsageError(
-                f"a pass of {tokens.shape[0]} x {tokens.shape[1]} positions does not fit into the "
-                "memory of the GPU; choose a smaller --batch-size"
-            ) from None
-        return np.asarray(numbers, dtype=np.float32)
+            # On a GPU only the trial of one window comes here.
+            raise no_room_for(tokens.shape[1]) from None
+        return np.asarray(numbers.cpu().numpy(), dtype=np.float32)
+
+    def _on_device(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Numbers, float32 (B, L, C), of tokens, uint8 (B, T), without leaving the device."""
+        name, receptive_field = self._model.name, self._model.receptive_field
+        n_positions = tokens.shape[1] - receptive_field + 1
+        with torch.inference_mode(), arithmetic(self._precision, self._device):
+            values = self._forward(self._model.site_model, tokens.long(), wanted).float()
+        if values.shape[1:] != (n_positions, self._n_channels):
+            raise InputError(
+                f"the network of model {name} gave {values.shape[1]} positions for "
+                f"{n_positions}: its receptive field is not {receptive_field}",
+                remedy="correct receptive_field in its manifest, or export it anew",
+            )
+        return values
+
+    def _require_sane(self, values: NDArray[np.float32], place: str) -> None:
+        # Also false for what is no number.
+        if np.abs(values).max(initial=0) <= self._largest_value:
+            return
+        is_finite = np.isfinite(values).all()
+        problem = f"beyond {self._largest_value:g}" if is_finite else "that are not finite"
+        remedy = "its weights are damaged: run `phylotools model verify`"
+        if self._precision != "float32":
+            remedy = "use precision float32"
+        raise InputError(f"model {self._model.name} gives numbers {problem}{place}", remedy=remedy)
+
+
+def _is_compiled(spec: ModelSpec) -> bool:
+    """Whether the network, on a CPU, is computed by compiled code: see `ByteNet.forward`."""
+    from phylotools.model import halved  # a network on a GPU has no use for what it compiles
+
+    return halved.suits(spec)

@@ -1,15 +1,17 @@
 """The one place where windows of sequence go through a network.
 
-Each contig is cut into a fixed grid of tiles, and every tile is computed in a pass of one shape.
-So a site's numbers depend on the sequence around it and on the model, and on nothing else: not on
-the other sites asked for, their order, or how many were asked for at once.
+Each contig is cut into a fixed grid of tiles; what is computed are tiles, or windows around what
+is wanted of one, see `windows`. A site's numbers depend on the sequence around it and on the model,
+and on nothing else: not on the other sites asked for, their order, or how many were asked for at
+once. On a CPU that is so to the last bit. On a GPU the numbers of a site agree to rounding, whether
+it is computed alone or with others.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,14 @@ from phylotools.io.spliced import SplicedGenome, transcript_contig
 from phylotools.model.presets import LARGEST_THETA, PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
+from phylotools.scoring.windows import (
+    Span,
+    WindowRule,
+    context_cost,
+    cost,
+    joined,
+    spans_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -33,23 +43,48 @@ if TYPE_CHECKING:
     from phylotools.scoring.passes import Forward, NetworkPasses
 
 #: Measured with one CPU thread: from 512 positions on a dense position costs no less (receptive
-#: fields 73, 97, 241: 5, 24, 170 us; at 128 positions 2 to 7 times that), and a lone variant pays
-#: for a whole tile. It is also the length at which the authors of PhyloGPN score windows, which
-#: matters for their first networks, whose norm runs over positions.
+#: fields 73, 97, 241: 5, 24, 170 us; at 128 positions 2 to 7 times that). It is also the length at
+#: which the authors of PhyloGPN score windows, which matters for their first networks, whose norm
+#: runs over positions.
 TILE_LENGTH = 512
-#: Tiles that pay for a trial of threads.
-_WORTH_A_TRIAL = 5
+#: Positions of the longest window: the context of the widest network costs it 6 % more.
+_LONGEST_WINDOW = 4096
+#: Bound on the numbers in flight.
+_GROUP_BYTES = 32 << 20
 #: Bound on the numbers kept for later calls.
 CACHE_BYTES = 64 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
+def choose_tile_length(model: Model, wanted: int | None = None) -> int:
+    """Positions of the tiles that a model is computed in.
+
+    Parameters
+    ----------
+    model : Model
+    wanted : int, optional
+        By default what is fastest.
+
+    Raises
+    ------
+    UsageError
+        If the model's numbers depend on its tiles, and others are wanted.
+    """
+    if model.tile_length is None:
+        return wanted or TILE_LENGTH
+    if wanted not in (None, model.tile_length):
+        raise UsageError(
+            f"what model {model.name} says depends on its tiles, which have {model.tile_length} "
+            f"positions, not {wanted}"
+        )
+    return model.tile_length
+
+
 class TiledNetwork:
     """What a network says of the positions of a reference genome, C channels each.
 
-    Every tile goes through the network in a pass of one shape, see `NetworkPasses`; torch is
-    imported for the first. Calls from several threads take turns. A forked child computes with one
-    thread.
+    How windows go through the network, `NetworkPasses` says; torch is imported for the first. Calls
+    from several threads take turns. A forked child computes with one thread.
 
     Parameters
     ----------
@@ -62,14 +97,14 @@ class TiledNetwork:
     n_channels : int
         C.
     threads : int, optional
-        CPU threads; by default one or all cores, whichever a trial on the first tiles finds
-        faster (small networks lose by threads).
+        CPU threads; by default all cores.
     batch_size : int, optional
         Tiles in one pass on an accelerator; by default see `automatic_batch_size`.
-    precision : {'float32', 'bfloat16', 'float16', 'auto'}
+    precision : {'float32', 'tf32', 'bfloat16', 'float16', 'auto'}
         Arithmetic of the matrix products, see `resolve_precision`.
-    tile_length : int
-        Positions of a tile. Numbers of different tile lengths agree to rounding.
+    tile_length : int, optional
+        Positions of a tile. Numbers of different tile lengths agree to rounding, but for networks
+        whose norm runs over positions: their tiles have the length that the model says.
     cache_bytes : int
         Bound on the memory for tiles kept; at least one is.
     disk_bytes : int
@@ -84,11 +119,14 @@ class TiledNetwork:
     receptive_field, half_window : int
         Positions that a site's numbers depend on, in all and on either side.
     n_tiles_computed : int
+        Whole ones.
+    n_spans_computed : int
+        Parts of tiles, each what was wanted of a tile and lies close together.
 
     Raises
     ------
     UsageError
-        If the device cannot compute in the precision.
+        If the device cannot compute in the precision, or the model not in these tiles.
     """
 
     def __init__(
@@ -101,24 +139,27 @@ class TiledNetwork:
         threads: int | None = None,
         batch_size: int | None = None,
         precision: str = "auto",
-        tile_length: int = TILE_LENGTH,
+        tile_length: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         disk_bytes: int = 0,
         largest_value: float = _LARGEST_FLOAT,
     ) -> None:
         self.model = model
         self.n_channels = n_channels
-        self.tile_length = tile_length
+        self.tile_length = choose_tile_length(model, tile_length)
         self.receptive_field = model.receptive_field
         self.half_window = (model.receptive_field - 1) // 2
         self.precision = self._resolved(precision)
-        self.n_tiles_computed = 0
+        self.n_tiles_computed = self.n_spans_computed = 0
         self._genome = genome
         self._forward = forward
         self._largest_value = largest_value
         self._options = (threads, batch_size)
-        n_kept = max(1, cache_bytes // (tile_length * n_channels * 4))
-        self._cache = TileCache(n_kept, (tile_length, n_channels), disk_bytes)
+        self._context = context_cost(model.spec)
+        tile_bytes = self.tile_length * n_channels * 4
+        n_kept = max(1, cache_bytes // tile_bytes)
+        self._n_in_flight = max(1, _GROUP_BYTES // tile_bytes)
+        self._cache = TileCache(n_kept, (self.tile_length, n_channels), disk_bytes)
         self._lock = threading.RLock()
 
     @cached_property
@@ -144,6 +185,7 @@ class TiledNetwork:
             self.model,
             self._forward,
             self.n_channels,
+            self.tile_length + self.receptive_field - 1,
             largest_value=self._largest_value,
             threads=threads,
             batch_size=batch_size,
@@ -184,14 +226,17 @@ class TiledNetwork:
             return np.empty((0, self.n_channels), dtype=np.float32)
         self._require_inside(region.contig, region.start, region.end - 1)
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
-        indices = range(region.start // self.tile_length, (region.end - 1) // self.tile_length + 1)
         with self._lock:
-            for (_, index), found in self._tiles([(region.contig, k) for k in indices]):
-                begin = index * self.tile_length
-                first, last = max(begin, region.start), min(begin + self.tile_length, region.end)
-                values[first - region.start : last - region.start] = found[
-                    first - begin : last - begin
-                ]
+            # Of numbers that agree to rounding, all verbs take the grid's where many are wanted.
+            is_exact = self._passes.rule is WindowRule.ANY
+            places, wanted = {}, {}
+            for tile, there, here in self._shares(region):
+                places[tile] = there, here
+                start = tile[1] * self.tile_length
+                wanted[tile] = np.arange(there.start, there.stop) + start if is_exact else None
+            for tile, found in self._tiles(wanted):
+                there, here = places[tile]
+                values[here] = found[there]
         return values
 
     def tiles(self, contig: str, indices: Sequence[int]) -> list[tuple[int, NDArray[np.float32]]]:
@@ -222,7 +267,7 @@ class TiledNetwork:
         with self._lock:
             return [
                 (index, values[: length - index * self.tile_length])
-                for (_, index), values in self._tiles([(contig, k) for k in indices])
+                for (_, index), values in self._tiles({(contig, k): None for k in indices})
             ]
 
     def values_at(self, contig: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -280,7 +325,8 @@ class TiledNetwork:
             self._require_inside(names[number], int(inside.min()), int(inside.max()))
             members[names[number], index] = rows
         with self._lock:
-            for tile, found in self._tiles(list(members)):
+            wanted = {tile: np.unique(positions[rows]) for tile, rows in members.items()}
+            for tile, found in self._tiles(wanted):
                 rows, index = members[tile], tile[1]
                 values[rows] = found[positions[rows] - index * self.tile_length]
         return values
@@ -288,8 +334,8 @@ class TiledNetwork:
     def values_of(self, tokens: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Numbers of the positions of given sequences whose context the sequences hold.
 
-        A row's numbers depend on that row and on T: on a CPU rows go through the network one by
-        one, on an accelerator in passes whose number of rows T decides, filled up with copies.
+        A row's numbers depend on that row, and on an accelerator on T, which decides how many rows
+        a pass has.
 
         Parameters
         ----------
@@ -318,21 +364,9 @@ class TiledNetwork:
         if n_rows and tokens.max() > PAD_TOKEN:
             raise UsageError(f"a token is {tokens.max()}; the largest is {PAD_TOKEN}")
         with self._lock:
-            if n_rows:
-                self._passes.choose_threads(tokens[:1])
-            n_together = self._n_sequences_together(tokens) if n_rows else 1
-            for start in range(0, n_rows, n_together):
-                rows = tokens[start : start + n_together]
-                values[start : start + n_together] = self._passes.run(rows, n_together)
+            for row, found in enumerate(self._passes.values(list(tokens)) if n_rows else ()):
+                values[row] = found
         return values
-
-    def _n_sequences_together(self, tokens: NDArray[np.uint8]) -> int:
-        """Rows of a pass over sequences: as many positions as a pass over tiles has."""
-        if self.device.type == "cpu":
-            return 1
-        length = self.tile_length + self.receptive_field - 1
-        n_tiles = self._passes.batch_size(lambda: np.resize(tokens[:1], (1, length)))
-        return max(1, n_tiles * length // tokens.shape[1])
 
     def _require_inside(self, contig: str, first: int, last: int) -> None:
         length = self.genome.contigs.get(contig, 0)
@@ -342,42 +376,99 @@ class TiledNetwork:
                 path=self.genome.path,
             )
 
-    def _tiles(self, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Yield the numbers of distinct tiles in order, from the cache or computed together."""
-        kept = {tile: self._cache.get(tile) for tile in tiles}
-        computed = self._computed([tile for tile, values in kept.items() if values is None])
-        for tile, values in kept.items():
-            yield tile, next(computed) if values is None else values
+    def _whole(self, tile: Tile) -> Span:
+        """Positions of a tile, as far as its contig goes."""
+        start = tile[1] * self.tile_length
+        return Span(start, min(start + self.tile_length, self.genome.contigs[tile[0]]))
 
-    def _computed(self, missing: list[Tile]) -> Iterator[NDArray[np.float32]]:
-        """Yield the numbers of tiles in order, and keep them."""
-        if not missing:
-            return
-        if len(missing) >= _WORTH_A_TRIAL:
-            self._passes.choose_threads(self._tokens(missing[0])[None])
-        n_together = self._passes.batch_size(lambda: self._tokens(missing[0])[None])
-        for start in range(0, len(missing), n_together):
-            batch = missing[start : start + n_together]
-            tokens = np.stack([self._tokens(tile) for tile in batch])
-            place = f"{batch[0][0]}:{batch[0][1] * self.tile_length + 1}"
-            computed = self._passes.run(tokens, n_together, f" near {place}")
-            self.n_tiles_computed += len(batch)
-            for tile, row, values in zip(batch, tokens, computed, strict=True):
-                values = self._corrected(tile, row, values)
-                self._cache.put(tile, values)
-                yield values
+    def _tiles(
+        self, wanted: Mapping[Tile, NDArray[np.int64] | None]
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Yield the numbers of distinct tiles in order, from the cache or computed together.
+
+        Parameters
+        ----------
+        wanted : mapping of tile to (int64 array or None)
+            Rising positions, where the others' numbers may be anything; None for all.
+        """
+        for group in _groups(list(wanted), self._n_in_flight):
+            kept = {tile: self._cache.get(tile) for tile in group}
+            spans = {tile: self._spans(tile, wanted[tile]) for tile in group if kept[tile] is None}
+            computed = self._computed(spans)
+            for tile in group:
+                values = kept[tile]
+                yield tile, computed[tile] if values is None else values
+
+    def _spans(self, tile: Tile, wanted: NDArray[np.int64] | None) -> list[Span]:
+        """What is computed of a tile: all of it, or what is wanted where that costs less."""
+        whole, rule = self._whole(tile), self._passes.rule
+        if wanted is None or rule is WindowRule.GRID:
+            return [whole]
+        if rule is WindowRule.ANY:
+            spans = spans_of(wanted, self._context)
+        else:
+            spans = [Span(position, position + 1) for position in wanted.tolist()]
+        cost_of_spans, cost_of_tile = cost(spans, self._context), cost([whole], self._context)
+        if self._cache.is_worth_keeping(tile, cost_of_spans, cost_of_tile):
+            return [whole]
+        return spans
+
+    def _computed(self, spans: Mapping[Tile, Sequence[Span]]) -> dict[Tile, NDArray[np.float32]]:
+        """Numbers of tiles, [tile_length, C] each, right in some spans; whole ones are kept."""
+        shape = self.tile_length, self.n_channels
+        found = {tile: np.zeros(shape, dtype=np.float32) for tile in spans}
+        for windows in self._windows(spans):
+            tokens = [
+                self.tokens(w.contig, w.start - self.half_window, w.end + self.half_window)
+                for w in windows
+            ]
+            computed = self._passes.values(tokens, partial(_place, windows))
+            for window, own, values in zip(windows, tokens, computed, strict=True):
+                bases = own[self.half_window : self.half_window + len(values)]
+                values = self._corrected(window, bases, values)
+                for tile, there, here in self._shares(window):
+                    if tile in found:
+                        found[tile][there] = values[here]
+        for tile, own_spans in spans.items():
+            if own_spans == [self._whole(tile)]:
+                self.n_tiles_computed += 1
+                self._cache.put(tile, found[tile])
+            else:
+                self.n_spans_computed += len(own_spans)
+        return found
+
+    def _windows(self, spans: Mapping[Tile, Sequence[Span]]) -> list[list[Region]]:
+        """The windows that spans of tiles are computed in; those of a list can share a pass."""
+        if self._passes.rule is WindowRule.ANY:
+            parts = [Region(tile[0], *span) for tile in sorted(spans) for span in spans[tile]]
+            share = sum(map(len, parts)) // self._passes.threads
+            longest = min(max(share, self.tile_length), _LONGEST_WINDOW)
+            return [joined(parts, self._context, longest)]
+        tiles: list[Region] = []
+        lone: list[Region] = []
+        for (contig, index), own in spans.items():
+            if own == [self._whole((contig, index))]:
+                start = index * self.tile_length
+                tiles.append(Region(contig, start, start + self.tile_length))
+            else:
+                lone += [Region(contig, *span) for span in own]
+        return [tiles, lone]
+
+    def _shares(self, window: Region) -> Iterator[tuple[Tile, slice, slice]]:
+        """Yield the tiles that a window has a part in: where in the tile, where in the window."""
+        first, last = window.start // self.tile_length, (window.end - 1) // self.tile_length
+        for index in range(first, last + 1):
+            begin = index * self.tile_length
+            start, end = max(begin, window.start), min(begin + self.tile_length, window.end)
+            there = slice(start - begin, end - begin)
+            here = slice(start - window.start, end - window.start)
+            yield (window.contig, index), there, here
 
     def _corrected(
-        self, tile: Tile, tokens: NDArray[np.uint8], values: NDArray[np.float32]
+        self, window: Region, bases: NDArray[np.uint8], values: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What is kept of a tile, of its tokens and what the network says."""
+        """What is kept of positions, by their bases and what the network says."""
         return values
-
-    def _tokens(self, tile: Tile) -> NDArray[np.uint8]:
-        """Tokens of a tile and the half windows beside it, padded outside the contig."""
-        contig, index = tile
-        begin = index * self.tile_length - self.half_window
-        return self.tokens(contig, begin, begin + self.tile_length + 2 * self.half_window)
 
     def tokens(self, contig: str, begin: int, end: int) -> NDArray[np.uint8]:
         """Tokens of reference positions; those outside the contig are `PAD_TOKEN`.
@@ -412,27 +503,26 @@ class Scorer(TiledNetwork):
         super().__init__(model, genome, _theta, 4, largest_value=LARGEST_THETA, **options)
 
     def _corrected(
-        self, tile: Tile, tokens: NDArray[np.uint8], values: NDArray[np.float32]
+        self, window: Region, bases: NDArray[np.uint8], values: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Theta fitted to the model's training columns, where a position was one of them."""
         fits = self.model.site_fits
         if fits is None:
             return values
-        own = tokens[self.half_window : self.half_window + self.tile_length]
-        begin, corrected = tile[1] * self.tile_length, values.copy()
-        if tile[0] in self._fitted_contigs:
-            fits.put(self._fitted_contigs[tile[0]], begin, own, corrected)
+        corrected = values.copy()
+        if window.contig in self._fitted_contigs:
+            fits.put(self._fitted_contigs[window.contig], window.start, bases, corrected)
         elif isinstance(self.genome, SplicedGenome):
-            for part in self.genome.parts(tile[0], begin, begin + len(own)):
-                here = slice(part.begin - begin, part.end - begin)
-                bases, theta = own[here], corrected[here]
+            for part in self.genome.parts(window.contig, window.start, window.end):
+                here = slice(part.begin - window.start, part.end - window.start)
+                own, theta = bases[here], corrected[here]
                 if part.is_reverse:
                     # The genome's strand, read and written through a view.
-                    bases = np.where(bases < len(BASES), len(BASES) - 1 - bases, bases)[::-1]
+                    own = np.where(own < len(BASES), len(BASES) - 1 - own, own)[::-1]
                     theta = theta[::-1, ::-1]
                 contig = self._fitted_contigs.get(part.region.contig)
                 if contig is not None:
-                    fits.put(contig, part.region.start, bases, theta)
+                    fits.put(contig, part.region.start, own, theta)
         return corrected
 
     @cached_property
@@ -466,3 +556,12 @@ class Scorer(TiledNetwork):
 def _theta(site_model: Any, tokens: Tensor, wanted: Tensor | None) -> Tensor:
     theta: Tensor = site_model(tokens, wanted)
     return theta
+
+
+def _groups(tiles: Sequence[Tile], size: int) -> Iterator[Sequence[Tile]]:
+    for first in range(0, len(tiles), size):
+        yield tiles[first : first + size]
+
+
+def _place(windows: Sequence[Region], number: int) -> str:
+    return f" near {windows[number].contig}:{windows[number].start + 1}"

@@ -3,6 +3,9 @@
 Sorted input never comes back to a tile. Input in random order does so all the time, and would have
 every window computed again and again; then tiles that memory has no room for go to a temporary
 file, which has no name and is gone with the process.
+
+Parts of a tile that were computed alone are not kept, but what they cost is: once they would have
+cost as much as the tile, it is worth computing whole.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import logging
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import IO
 
 import numpy as np
@@ -47,8 +51,9 @@ class TileCache:
         self._tile_bytes = int(np.prod(shape)) * 4
         self._n_slots = disk_bytes // self._tile_bytes
         self._memory: OrderedDict[Tile, NDArray[np.float32]] = OrderedDict()
-        #: Contig -> by tile, its slot on disk, `_NEVER` seen or `_DROPPED`.
-        self._places: dict[str, NDArray[np.int32]] = {}
+        #: Its slot on disk, `_NEVER` seen or `_DROPPED`.
+        self._places = _ByTile(_NEVER)
+        self._paid = _ByTile(0)
         self._file: IO[bytes] | None = None
         #: By slot: number of the contig, tile.
         self._owners: NDArray[np.int32] = np.empty((0, 2), dtype=np.int32)
@@ -67,7 +72,7 @@ class TileCache:
         if values is not None:
             self._memory.move_to_end(tile)
             return values
-        place = self._place(tile)
+        place = self._places[tile]
         if place == _DROPPED:
             self.n_dropped_again += 1
             if self.n_dropped_again == _TOLERATED and self._n_slots:
@@ -84,12 +89,33 @@ class TileCache:
     def put(self, tile: Tile, values: NDArray[np.float32]) -> None:
         """Keep the numbers of a tile."""
         self._memory[tile] = values
+        if self._paid[tile]:
+            self._paid[tile] = 0
         if len(self._memory) > self._n_in_memory:
             self._drop(*self._memory.popitem(last=False))
 
+    def is_worth_keeping(self, tile: Tile, cost_of_parts: int, cost: int) -> bool:
+        """Whether a tile is to be computed whole, and not parts of it: which, it is taken, is done.
+
+        That is so once its parts, now and since it was last computed whole, would have cost as
+        much. So no order of records makes them cost more than twice what the tiles would.
+
+        Parameters
+        ----------
+        tile : Tile
+            One that `get` has not.
+        cost_of_parts, cost : int
+            Of the parts that are asked for now, and of the tile.
+        """
+        paid = self._paid[tile] + cost_of_parts
+        if paid >= cost:
+            return True
+        self._paid[tile] = paid
+        return False
+
     def _drop(self, tile: Tile, values: NDArray[np.float32]) -> None:
         """Write a tile that leaves the memory to disk, or note that it was there."""
-        if self._place(tile) >= 0:
+        if self._places[tile] >= 0:
             return
         slot = _DROPPED
         if self._file is not None:
@@ -103,32 +129,17 @@ class TileCache:
             else:
                 self._next_slot = (slot + 1) % self._n_slots
                 self._own(slot, tile)
-        self._set_place(tile, slot)
+        self._places[tile] = slot
 
     def _own(self, slot: int, tile: Tile) -> None:
         """Note whose slot it is; the tile that had it before is dropped."""
         if self._owners[slot, 0] >= 0:
             contig, index = self._owners[slot].tolist()
-            self._set_place((self._contigs[contig], index), _DROPPED)
+            self._places[self._contigs[contig], index] = _DROPPED
         number = self._number_of.setdefault(tile[0], len(self._contigs))
         if number == len(self._contigs):
             self._contigs.append(tile[0])
         self._owners[slot] = number, tile[1]
-
-    def _place(self, tile: Tile) -> int:
-        places = self._places.get(tile[0])
-        return _NEVER if places is None or tile[1] >= len(places) else int(places[tile[1]])
-
-    def _set_place(self, tile: Tile, place: int) -> None:
-        contig, index = tile
-        places = self._places.get(contig)
-        if places is None or index >= len(places):
-            # A contig may be one of a hundred thousand transcripts, of a few tiles each.
-            longer = np.full(max(8, 2 * index), _NEVER, dtype=np.int32)
-            if places is not None:
-                longer[: len(places)] = places
-            self._places[contig] = places = longer
-        places[index] = place
 
     def _open(self) -> None:
         logger.info("records come in no order: tiles are kept in a temporary file")
@@ -143,5 +154,34 @@ class TileCache:
         if self._file is not None:
             self._file.close()
         self._file = None
-        for places in self._places.values():
+        for places in self._places.arrays():
             places[places >= 0] = _DROPPED
+
+
+class _ByTile:
+    """A number for each tile of a genome; `missing` unless set."""
+
+    def __init__(self, missing: int) -> None:
+        self._missing = missing
+        self._numbers: dict[str, NDArray[np.int32]] = {}
+
+    def __getitem__(self, tile: Tile) -> int:
+        numbers = self._numbers.get(tile[0])
+        if numbers is None or tile[1] >= len(numbers):
+            return self._missing
+        return int(numbers[tile[1]])
+
+    def __setitem__(self, tile: Tile, number: int) -> None:
+        contig, index = tile
+        numbers = self._numbers.get(contig)
+        if numbers is None or index >= len(numbers):
+            # A contig may be one of a hundred thousand transcripts, of a few tiles each.
+            longer = np.full(max(8, 2 * index), self._missing, dtype=np.int32)
+            if numbers is not None:
+                longer[: len(numbers)] = numbers
+            self._numbers[contig] = numbers = longer
+        numbers[index] = number
+
+    def arrays(self) -> Iterable[NDArray[np.int32]]:
+        """The numbers of each contig, to be written to."""
+        return self._numbers.values()

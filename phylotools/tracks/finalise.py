@@ -154,9 +154,7 @@ def _write_signal(path: Path, plan: Plan, pieces: _Pieces, signal: int) -> None:
 
 def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
     facts = {
-        "Model": plan.model["name"],
-        "Revision": plan.model["revision"],
-        "Sha256": plan.model["sha256"],
+        **plan.model_identity.header_facts(),
         "Reference": Path(plan.fasta).name,
         **({} if plan.transcripts is None else {"Transcripts": Path(plan.transcripts).name}),
         "DefaultScore": DEFAULT_SCORES[plan.substitution],
@@ -248,7 +246,7 @@ def _record(
     return {
         "format": RECORD_FORMAT,
         "version": _RECORD_VERSION,
-        "model": {key: value for key, value in plan.model.items() if key != "path"},
+        "model": plan.model_identity.to_dict(),
         "reference": {
             "file": Path(plan.fasta).name,
             "sha256": plan.run.inputs.get("reference"),

@@ -16,6 +16,7 @@ from phylotools.io.regions import Region, RegionSet, choose_regions
 from phylotools.io.spliced import PartialGenome, SplicedGenome
 from phylotools.jobs.job import Job, changed, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
+from phylotools.model.folder import ModelIdentity
 from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.context import TranscriptChoice, open_context
@@ -98,7 +99,7 @@ class Plan(Job):
     substitution : str
         Name of the model's substitution model.
     model : dict of str to str
-        ``path`` of its folder, ``name``, ``revision``, ``sha256`` of its weights.
+        ``path`` of its folder, and what its `ModelIdentity` holds.
     fasta : str
     assembly : str
         What browsers call the reference, unless told otherwise.
@@ -146,6 +147,11 @@ class Plan(Job):
         for region in (region for part in self.extents for region in part):
             if not 0 <= region.start < region.end <= self.contigs[region.contig]:
                 raise ValueError(region)
+
+    @property
+    def model_identity(self) -> ModelIdentity:
+        """Of the model that the tracks are of."""
+        return ModelIdentity(**{key: value for key, value in self.model.items() if key != "path"})
 
     def checked_model(self, model: Model) -> Model:
         """The model as the plan has it, with or without its site fits.

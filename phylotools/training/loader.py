@@ -77,9 +77,10 @@ class Loader:
                     pool = self._start()
                 futures = pool.submit(parts, number % 2) if pool is not None else []
                 pending.append((group, futures))
-                if len(pending) > 1 and not stopped.is_set():
+                # Groups may go on without end: this may not wait for their last.
+                if len(pending) > 1:
                     yield _finish(pending, stopped)
-            while pending and not stopped.is_set():
+            while pending:
                 yield _finish(pending, stopped)
         except Stopped:
             return
@@ -143,7 +144,9 @@ class _Processes:
 def _finish(
     pending: list[tuple[T, list[_Awaited]]], stopped: threading.Event
 ) -> tuple[T, list[Segment]]:
-    """The segments of the first group that is pending."""
+    """The segments of the first group that is pending; `Stopped` if they are not wanted."""
+    if stopped.is_set():
+        raise Stopped
     group, awaited = pending.pop(0)
     segments = []
     for future, bases in awaited:

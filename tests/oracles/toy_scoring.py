@@ -20,6 +20,10 @@ from phylotools.phylogeny.substitution import F81, SubstitutionModel
 SEQUENCE = "ACGTTGCANACCGGTTTACGacgttacatTAGCAT"
 
 
+#: What `NeighbourNetwork` reads, as a network's shape.
+NEIGHBOURS = ModelSpec(channels=2, bottleneck=2, kernel_size=3, dilations=(1,))
+
+
 class NeighbourNetwork(nn.Module):
     """theta_b = token * (b + 1) + left * b / 16 - right / 8: every number checkable by hand."""
 
@@ -35,7 +39,7 @@ class ToyModel:
     """What the scorer and the annotator read of a model."""
 
     site_model: nn.Module
-    receptive_field: int
+    spec: ModelSpec
     reference_fasta: Path | None = None
     training_regions: RegionSet | None = None
     substitution: SubstitutionModel = field(default_factory=F81)
@@ -43,6 +47,10 @@ class ToyModel:
     device: str = "cpu"
     transcripts: None = None
     site_fits: None = None
+    tile_length: int | None = None
+
+    def __post_init__(self) -> None:
+        self.receptive_field = self.spec.receptive_field
 
     @property
     def name(self) -> str:
@@ -74,15 +82,26 @@ def genome(fasta: Path) -> ReferenceGenome:
 
 @pytest.fixture
 def toy_model(fasta: Path) -> ToyModel:
-    return ToyModel(NeighbourNetwork(), 3, fasta)
+    return ToyModel(NeighbourNetwork(), NEIGHBOURS, fasta)
 
 
 @pytest.fixture(scope="session")
 def random_model() -> ToyModel:
-    """A ByteNet whose every parameter, norms included, is random."""
+    """A ByteNet whose every parameter, norms included, is random; compiled code computes it."""
+    return model_of(ModelSpec(channels=64, bottleneck=32, dilations=(1, 5)))
+
+
+@pytest.fixture(scope="session")
+def dense_model() -> ToyModel:
+    """The same of a shape that is left to torch."""
+    return model_of(ModelSpec(channels=12, bottleneck=6, dilations=(1, 5)))
+
+
+def model_of(spec: ModelSpec) -> ToyModel:
+    """A ByteNet with random parameters."""
     torch.manual_seed(3)
-    network = ByteNet(ModelSpec(channels=12, bottleneck=6, dilations=(1, 5)))
+    network = ByteNet(spec)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.5)
-    return ToyModel(network.freeze(), network.spec.receptive_field)
+    return ToyModel(network.freeze(), network.spec)

@@ -1,3 +1,3 @@
-from toy_scoring import fasta, genome, random_model, toy_model
+from toy_scoring import dense_model, fasta, genome, random_model, toy_model
 
-__all__ = ["fasta", "genome", "random_model", "toy_model"]
+__all__ = ["dense_model", "fasta", "genome", "random_model", "toy_model"]

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+from toy_scoring import NEIGHBOURS, ToyModel, model_of
 
 from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.device import largest_fitting_batch
+from phylotools.model.presets import ModelSpec
 from phylotools.scoring.scorer import Scorer, TiledNetwork
+from phylotools.scoring.windows import context_cost
 
 CHR1 = [0, 1, 2, 3, 3, 2, 1, 0, 4, 0, 1, 1, 2, 2, 3, 3, 3, 0, 1, 2, 0, 1, 2, 3, 3, 0, 1, 0, 3]
 CHR1 += [3, 0, 2, 1, 0, 3]
@@ -69,16 +72,102 @@ def test_tiles_agree_with_one_pass_over_the_contig(random_model, long_genome) ->
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 899), min_size=1, max_size=12))
-def test_positions_do_not_depend_on_their_company(
-    random_model, long_genome, positions: list[int]
-) -> None:
-    together = Scorer(random_model, long_genome, threads=1, tile_length=64)
+def test_positions_agree_in_any_company(dense_model, long_genome, positions: list[int]) -> None:
+    together = Scorer(dense_model, long_genome, threads=1, tile_length=64)
     theta = together.theta_at("c", np.array(positions))
-    for row, position in enumerate(positions):
-        alone = Scorer(random_model, long_genome, threads=1, tile_length=64)
-        np.testing.assert_array_equal(
-            theta[row], alone.theta(Region("c", position, position + 1))[0]
-        )
+    whole = Scorer(dense_model, long_genome, threads=1).theta(Region("c", 0, 900))
+    np.testing.assert_allclose(theta, whole[positions], rtol=0, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 899), min_size=1, max_size=40), min_size=1, max_size=4),
+    st.sampled_from([16, 64, 100, 512]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([0, 1 << 20]),
+    st.integers(40, 1000),
+)
+def test_no_bit_of_a_number_depends_on_its_company(
+    random_model, long_genome, calls, tile_length: int, threads: int, cache_bytes: int, longest
+) -> None:
+    """Whatever is asked for together, before, in which order, tiles, threads and windows."""
+    whole = Scorer(random_model, long_genome, threads=1).theta(Region("c", 0, 900))
+    n_threads = torch.get_num_threads()
+    scorer = Scorer(
+        random_model, long_genome, threads=threads, tile_length=tile_length,
+        cache_bytes=cache_bytes,
+    )  # fmt: skip
+    try:
+        with (
+            mock.patch("phylotools.scoring.scorer._LONGEST_WINDOW", longest),
+            mock.patch("phylotools.scoring.passes.TOKENS_A_THREAD", 4 * longest),
+        ):
+            for positions in calls:
+                theta = scorer.theta_at("c", np.array(positions))
+                np.testing.assert_array_equal(theta, whole[positions])
+            first, last = min(calls[0]), max(calls[-1]) + 1
+            np.testing.assert_array_equal(
+                scorer.theta(Region("c", min(first, last), max(first, last))),
+                whole[min(first, last) : max(first, last)],
+            )
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def test_a_lone_site_is_computed_alone(random_model, dense_model, long_genome) -> None:
+    """In a window of the receptive field; where many share a tile, the tile is."""
+    for model in (random_model, dense_model):
+        lengths: list[int] = []
+        spied = spy_on_windows(model, lengths)
+        scorer = Scorer(spied, long_genome, threads=1)
+        scorer.theta_at("c", np.array([700]))
+        assert lengths == [model.receptive_field]
+        assert (scorer.n_tiles_computed, scorer.n_spans_computed) == (0, 1)
+        scorer.theta_at("c", np.arange(0, 512, 7))
+        assert lengths[1:] == [512 + model.receptive_field - 1]
+        assert (scorer.n_tiles_computed, scorer.n_spans_computed) == (1, 1)
+
+
+def test_neighbours_share_a_window_across_the_border_of_tiles(random_model, long_genome) -> None:
+    lengths: list[int] = []
+    scorer = Scorer(spy_on_windows(random_model, lengths), long_genome, threads=1)
+    scorer.theta_at("c", np.array([514, 509]))
+    assert lengths == [random_model.receptive_field + 5]
+
+
+def test_a_tile_asked_for_again_and_again_is_kept(random_model, long_genome) -> None:
+    scorer = Scorer(random_model, long_genome, threads=1, cache_bytes=512 * 16)
+    for position in range(0, 500, 3):
+        scorer.theta_at("c", np.array([position]))
+    context = context_cost(random_model.spec)
+    assert scorer.n_tiles_computed == 1
+    assert scorer.n_spans_computed * (1 + context) < 512 + context
+
+
+def test_a_norm_over_positions_has_whole_tiles(genome, long_genome) -> None:
+    model = model_of(ModelSpec(channels=64, bottleneck=32, dilations=(1, 5), norm="group"))
+    lengths: list[int] = []
+    scorer = Scorer(spy_on_windows(model, lengths), long_genome, threads=1)
+    alone = scorer.theta_at("c", np.array([700]))
+    assert lengths == [512 + model.receptive_field - 1]
+    codes = np.concatenate([scorer.tokens("c", 512 - 12, 1024 + 12)]).astype(np.int64)
+    whole = model.site_model(torch.from_numpy(codes)[None])[0].numpy()
+    np.testing.assert_array_equal(alone[0], whole[700 - 512])
+    np.testing.assert_array_equal(scorer.theta(Region("c", 690, 705))[10], alone[0])
+
+
+def spy_on_windows(model: ToyModel, lengths: list[int]) -> ToyModel:
+    """The same model; tokens of every window that it computes are noted."""
+
+    def forward(tokens: Tensor, wanted: Tensor | None) -> Tensor:
+        spans = wanted.tolist() if wanted is not None else [[0, None]] * len(tokens)
+        n_positions = tokens.shape[1] - model.receptive_field + 1
+        for start, end in spans:
+            length = n_positions if end is None else end - start
+            lengths.append(length + model.receptive_field - 1)
+        return model.site_model(tokens, wanted)
+
+    return dataclasses.replace(model, site_model=forward)
 
 
 def test_threads_and_batch_size_change_nothing(random_model, long_genome) -> None:
@@ -93,10 +182,10 @@ def test_threads_and_batch_size_change_nothing(random_model, long_genome) -> Non
         np.testing.assert_array_equal(theta, results[0])
 
 
-def test_batches_of_an_accelerator_give_the_same(random_model, long_genome) -> None:
+def test_batches_of_an_accelerator_give_the_same(dense_model, long_genome) -> None:
     region = Region("c", 0, 900)
-    single = Scorer(random_model, long_genome, threads=1, tile_length=64)
-    batched = Scorer(random_model, long_genome, threads=1, tile_length=64)
+    single = Scorer(dense_model, long_genome, threads=1, tile_length=64)
+    batched = Scorer(dense_model, long_genome, threads=1, tile_length=64)
     batched._passes._batch_size = 4
     np.testing.assert_allclose(batched.theta(region), single.theta(region), atol=1e-5)
     assert batched.n_tiles_computed == single.n_tiles_computed == 15
@@ -123,11 +212,8 @@ def test_a_network_that_lies_about_itself_is_an_error(genome, toy_model) -> None
     toy_model.receptive_field = 5
     with pytest.raises(InputError, match="receptive field"):
         Scorer(toy_model, genome, threads=1).theta(Region("chrM", 0, 3))
-    broken = SimpleNamespace(
-        site_model=lambda tokens, wanted: torch.full((1, tokens.shape[1] - 2, 4), torch.nan),
-        receptive_field=3,
-        name="broken",
-        device="cpu",
+    broken = ToyModel(
+        lambda tokens, wanted: torch.full((1, tokens.shape[1] - 2, 4), torch.nan), NEIGHBOURS
     )
     with pytest.raises(InputError, match="not finite"):
         Scorer(broken, genome, threads=1).theta(Region("chrM", 0, 3))
@@ -232,7 +318,7 @@ def test_a_worker_computes_with_the_threads_asked_for(toy_model, genome) -> None
     assert set(seen) == {3}
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
 def test_a_cpu_computes_in_float32_only(toy_model, genome, precision: str) -> None:
     with pytest.raises(UsageError, match="needs a CUDA device, not cpu"):
         Scorer(toy_model, genome, precision=precision)
@@ -240,11 +326,11 @@ def test_a_cpu_computes_in_float32_only(toy_model, genome, precision: str) -> No
 
 
 def test_narrow_arithmetic_is_near_and_its_failure_says_what_to_do(
-    random_model, toy_model, long_genome
+    dense_model, toy_model, long_genome
 ) -> None:
     region = Region("c", 0, 200)
-    exact = Scorer(random_model, long_genome, threads=1).theta(region)
-    narrow = Scorer(random_model, long_genome, threads=1)
+    exact = Scorer(dense_model, long_genome, threads=1).theta(region)
+    narrow = Scorer(dense_model, long_genome, threads=1)
     narrow.precision = "bfloat16"  # what a GPU would be asked for
     theta = narrow.theta(region)
     assert theta.dtype == np.float32
@@ -262,11 +348,21 @@ def test_an_unknown_precision_is_refused(toy_model, genome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "free", "expected"),
-    [(1, 1 << 30, 64), (10, 1000, 32), (10, 639, 16), (10, 19, 1), (1 << 40, 1 << 30, 1)],
+    ("length", "needed", "free", "expected"),
+    [
+        (992, 1, 1 << 30, 64),
+        (992, 10, 1000, 32),
+        (992, 10, 639, 16),
+        (992, 10, 19, 1),
+        (992, 1 << 40, 1 << 30, 1),
+        (4576, 1, 1 << 30, 16),
+        (200_000, 1, 1 << 30, 1),
+    ],
 )
-def test_an_automatic_batch_needs_half_of_the_free_memory(needed, free, expected) -> None:
-    assert largest_fitting_batch(needed, free) == expected
+def test_an_automatic_batch_has_so_many_positions_and_needs_half_of_the_free_memory(
+    length, needed, free, expected
+) -> None:
+    assert largest_fitting_batch(length, needed, free) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

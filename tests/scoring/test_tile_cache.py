@@ -64,3 +64,29 @@ def test_a_full_disk_is_borne(tmp_path, monkeypatch, file_size_limit) -> None:
             for index in range(20):
                 ask(cache, ("a", index))
     assert cache._file is None
+
+
+def test_parts_never_cost_much_more_than_the_tile() -> None:
+    cache = TileCache(2, (4, 2))
+    paid = n_whole = 0
+    for k in range(300):
+        tile = ("a", k % 2)
+        if cache.get(tile) is not None:
+            continue
+        if cache.is_worth_keeping(tile, 30, 100):
+            cache.put(tile, numbers(tile))
+            n_whole += 1
+        else:
+            paid += 30
+    assert (n_whole, paid) == (2, 2 * 90)
+
+
+def test_a_tile_that_was_dropped_is_paid_for_again() -> None:
+    cache = TileCache(1, (4, 2))
+    assert cache.is_worth_keeping(("a", 0), 100, 100)
+    cache.put(("a", 0), numbers(("a", 0)))
+    assert not cache.is_worth_keeping(("a", 1), 60, 100)
+    assert cache.is_worth_keeping(("a", 1), 60, 100)
+    cache.put(("a", 1), numbers(("a", 1)))
+    assert cache.get(("a", 0)) is None
+    assert not cache.is_worth_keeping(("a", 0), 60, 100)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import islice, pairwise
+import threading
+from itertools import count, islice, pairwise
 
 import numpy as np
 import pytest
@@ -273,6 +274,24 @@ def test_the_background_stops_at_an_error():
     assert next(found) == 1
     with pytest.raises(ValueError, match="no more"):
         next(found)
+
+
+def test_groups_without_end_are_left_when_no_more_is_wanted():
+    """A run that ended at the wrong moment once went through them until memory was full."""
+    stopped = threading.Event()
+    begun = []
+
+    def groups():
+        for number in count():
+            assert number < 100, "goes on and on"
+            begun.append(number)
+            yield number, []
+
+    found = loader.Loader([], 0, 0).read(groups(), stopped)
+    assert next(found) == (0, [])
+    stopped.set()
+    assert list(found) == []
+    assert len(begun) <= 3
 
 
 def test_workers_may_change_but_not_the_buffer(small, many_segments):

@@ -63,9 +63,16 @@ def _filled(text: str) -> str:
 
 
 def _source(published: Mapping[str, Any]) -> str:
-    lines = [f"- layout: {published['layout']}"]
+    generations = ", ".join(published["generations"])
+    lines = [
+        f"- generation, by the numbers that the authors printed: {generations or 'none of theirs'}",
+        f"- layout: {published['layout']}",
+        f"- norm known by: {published['norm_known_by']}",
+    ]
     lines += [
-        f"- {key}: {published[key]}" for key in ("repository", "revision") if published.get(key)
+        f"- {key.replace('_', ' ')}: {published[key]}"
+        for key in ("repository", "revision", "known_as")
+        if published.get(key)
     ]
     lines += [f"- {file}: SHA-256 `{digest}`" for file, digest in published["files"].items()]
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from phylotools.model.published.configuration import (
     CONFIG_YAML,
     read_configuration,
 )
+from phylotools.model.published.golden import GoldenComparison, GoldenTable
 from phylotools.model.published.layouts import FoundLayout, check_blocks, find_layout
 from phylotools.model.published.tensors import ForeignTensors, open_tensors
 from phylotools.model.site_model import SiteModel
@@ -77,6 +78,8 @@ class ImportedModel:
     n_parameters : int
     files : dict of str to str
         SHA-256 of the files that were read.
+    comparison : GoldenComparison
+        With what the authors printed: which of their releases this is, if any.
     """
 
     folder: Path
@@ -86,10 +89,16 @@ class ImportedModel:
     norm: str
     n_parameters: int
     files: dict[str, str]
+    comparison: GoldenComparison
 
 
 def import_published(
-    source: Path, output: Path, request: ImportRequest, *, force: bool = False
+    source: Path,
+    output: Path,
+    request: ImportRequest,
+    *,
+    force: bool = False,
+    table: GoldenTable | None = None,
 ) -> ImportedModel:
     """Make a model folder of the weights and the configuration of a published PhyloGPN.
 
@@ -103,6 +112,8 @@ def import_published(
     request : ImportRequest
     force : bool
         Replace an existing model folder.
+    table : GoldenTable, optional
+        By default the one that ships with the package.
 
     Raises
     ------
@@ -120,13 +131,24 @@ def import_published(
         network = _network(tensors, found, spec)
     model = SiteModel(network).freeze()
     _check_output(model, weights)
+    golden = table or GoldenTable.read()
+    comparison = golden.compare(model)
+    if comparison.has_published_shape and not comparison.matching:
+        logger.warning(
+            "%s: %s; expect this of weights that the authors did not publish alone",
+            weights, comparison.lines()[0],
+        )  # fmt: skip
     revision = request.revision or files[weights.name][:12]
     published = {
+        "generations": comparison.generations,
         "layout": found.layout.name,
         "norm_known_by": _norm_evidence(found, request.norm),
         **request.source,
         "files": files,
     }
+    known = golden.known_files.get(files[weights.name])
+    if known is not None:
+        published["known_as"] = known
     draft = ModelDraft(
         name=request.name,
         revision=revision,
@@ -141,8 +163,9 @@ def import_published(
     )
     write_model(draft, output, force=force)
     return ImportedModel(
-        output, request.name, revision, found.layout.name, norm, spec.n_parameters, files
-    )
+        output, request.name, revision, found.layout.name, norm, spec.n_parameters, files,
+        comparison,
+    )  # fmt: skip
 
 
 def find_files(source: Path) -> tuple[Path, Path]:

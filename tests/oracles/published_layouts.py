@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from phylotools.model.presets import VOCABULARY
 from phylotools.model.published.importing import ImportRequest, import_published
 
-DATA = Path(__file__).parents[2] / "data" / "published_layouts"
+DATA = Path(__file__).parents[1] / "data" / "published_layouts"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
 #: Folder -> the norm of the network.
 LAYOUTS = {
@@ -25,6 +26,24 @@ def imported(layout: str, folder: Path, **changes) -> Path:
     """The model folder that a layout becomes."""
     request = ImportRequest(**{"name": layout} | changes)
     return import_published(DATA / layout, folder, request).folder
+
+
+def tile_windows(text: str, half_window: int) -> list[str]:
+    """The windows in which docs/published.md has a contig computed: tiles of 512 from its start."""
+    tiles = range(0, len(text), 512)
+    padded = "-" * half_window + text.ljust(512 * len(tiles), "-") + "-" * half_window
+    return [padded[start : start + 512 + 2 * half_window] for start in tiles]
+
+
+def dense_values(network, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Theta and embeddings of a contig's positions, by the network's plain products."""
+    blocks, theta, vectors = len(network.blocks), [], []
+    for window in tile_windows(text, network.spec.receptive_field // 2):
+        tokens = torch.from_numpy(tokens_of(window).astype(np.int64))
+        with torch.inference_mode():
+            theta.append(network.dense(tokens)[0].numpy())
+            vectors.append(network.dense_hidden(tokens, blocks, True)[0].numpy())
+    return np.concatenate(theta)[: len(text)], np.concatenate(vectors)[: len(text)]
 
 
 def tokens_of(sequence: str) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""Which arithmetic a device computes in, and that nothing else does afterwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from phylotools.errors import UsageError
+from phylotools.model import device as devices
+from phylotools.model.device import arithmetic, resolve_precision
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(params=["highest", "high", "medium"])
+def allowed(request):
+    """What the process has allowed for products of float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    yield request.param
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(("precision", "within"), [("float32", "highest"), ("tf32", "high")])
+def test_products_of_float32_on_a_gpu(allowed, precision, within):
+    def fail() -> None:
+        with arithmetic(precision, CUDA):
+            assert torch.get_float32_matmul_precision() == within
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert torch.get_float32_matmul_precision() == allowed
+
+
+def test_narrow_products():
+    with arithmetic("bfloat16", torch.device("cpu")):
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "is_there"),
+    [
+        ("tf32", (7, 5), False),
+        ("bfloat16", (7, 5), False),
+        ("float16", (7, 5), True),
+        ("tf32", (8, 0), True),
+        ("bfloat16", (9, 0), True),
+    ],
+)
+def test_what_old_gpus_lack(precision, capability, is_there, monkeypatch):
+    monkeypatch.setattr(devices.torch.cuda, "get_device_capability", lambda device: capability)
+    if is_there:
+        assert resolve_precision(precision, CUDA) == precision
+        return
+    with pytest.raises(UsageError, match="choose --precision float16 or float32"):
+        resolve_precision(precision, CUDA)
