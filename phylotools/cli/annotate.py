@@ -118,6 +118,7 @@ def annotate_command(
     stopwatch = options.Stopwatch()
     with options.importing():
         from phylotools.annotate.run import AnnotationSettings, annotate_stream
+        from phylotools.io.files import refuse_same_file
         from phylotools.io.vcf.reader import open_variants
         from phylotools.model.folder import open_model, read_model
         from phylotools.model.registry import find_model
@@ -143,6 +144,7 @@ def annotate_command(
         batch_size=batch_size,
         precision=precision,
     )
+    refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
         with options.importing():
             loaded = None if model is None else load(find_model(model), device)

@@ -3,13 +3,15 @@
 The model is the one that PHYLOTOOLS_MODEL names, else the one of ``phylotools model use``, else
 the one that has the contigs which most of the input is on, with the lengths that a header or a
 FASTA gives them; of several, the one with the smallest sequence. Where lengths leave a doubt, REF
-alleles must agree with the model's reference. Two models that fit alike, and none that fits, are
+alleles must agree with the model's reference. Only where no model is for a whole file do the
+regions decide that are asked for. Two models that fit alike, and none that fits, are
 errors that say what to do. A model that carries transcripts is for those alone, and is used where
 it is named.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import shlex
@@ -214,6 +216,9 @@ def choose_model(evidence: Evidence, models: Iterable[Candidate]) -> Chosen:
             return Chosen(best[0].candidate.folder, _why(best[0], evidence))
     if not evidence.has_records:
         return Chosen(find_model(DEFAULT_MODEL), "there is no record")
+    if evidence.part is not None:
+        with contextlib.suppress(InputError):
+            return choose_model(evidence.part, models)
     raise _none_fits(evidence, models, refused)
 
 

@@ -66,6 +66,8 @@ class Evidence:
     ref_alleles : sequence of RefAllele
     has_records : bool
         False for a file without any, where `uses` are the contigs that it declares.
+    part : Evidence, optional
+        Of the regions of it that are asked for.
     """
 
     subject: str
@@ -74,6 +76,7 @@ class Evidence:
     lengths: Mapping[str, int] = field(default_factory=dict)
     ref_alleles: Sequence[RefAllele] = ()
     has_records: bool = True
+    part: Evidence | None = None
 
     @property
     def weight(self) -> int:
@@ -98,7 +101,9 @@ def variant_evidence(
     regions: Sequence[str] = (),
     regions_file: str | None = None,
 ) -> Evidence:
-    """Evidence of variants: the regions asked for, else the first records, else the header.
+    """Evidence of variants: the first records, else the header; beside it, the regions asked for.
+
+    Regions go last, so that parts of a file are scored by one model.
 
     Parameters
     ----------
@@ -113,14 +118,13 @@ def variant_evidence(
     Raises
     ------
     InputError
-        If a file cannot be read, or a region is none.
+        If a file cannot be read.
     """
     declared = {name: length for name, length in source.header.contigs.items() if length}
     subject = shown_path(source.path)
     lengths = declared | _fasta_lengths(fasta)
-    chosen = _region_uses(regions, regions_file, lengths)
-    if chosen:
-        return Evidence(subject, "regions", chosen, lengths)
+    asked = _region_uses(regions, regions_file, lengths)
+    part = Evidence(f"the part of {subject}", "regions", asked, lengths) if asked else None
     uses: dict[str, ContigUse] = {}
     ref_alleles: list[RefAllele] = []
     for allele in _records(source.blocks.peek()):
@@ -130,9 +134,9 @@ def variant_evidence(
         if len(ref_alleles) < _MOST_REF_ALLELES and len(allele.letters) <= _LONGEST_REF:
             ref_alleles.append(allele)
     if uses:
-        return Evidence(subject, "records", uses, lengths, ref_alleles)
+        return Evidence(subject, "records", uses, lengths, ref_alleles, part=part)
     whole = _whole({name: lengths.get(name, 1) for name in source.header.contigs})
-    return Evidence(subject, "bases", whole, lengths, has_records=False)
+    return Evidence(subject, "bases", whole, lengths, has_records=False, part=part)
 
 
 def region_evidence(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,18 @@ def test_a_file_without_records_wants_no_more_than_there_is(cache, tmp_path):
     assert chosen(evidence) == "phylogpn"
     declared = {"foo": ContigUse(1, 1)}
     assert chosen(Evidence("in.vcf", "bases", declared, {}, has_records=False)) == MTDNA
+
+
+def test_regions_decide_only_where_no_model_is_for_the_file(cache):
+    """So that `annotate -r CONTIG`, contig by contig, is by one model."""
+    part = Evidence("the part of in.vcf", "regions", {"chrM": ContigUse(1, 9)}, HG38)
+    uses = {"chr1": ContigUse(9, 9), "chrM": ContigUse(1, 9)}
+    evidence = Evidence("in.vcf", "records", uses, HG38, part=part)
+    assert chosen(evidence) == MTDNA
+    add_model(cache, "phylogpn", assembly="hg38")
+    assert chosen(evidence) == "phylogpn"
+    foreign = Evidence("in.vcf", "records", uses, HG19, part=replace(part, lengths=HG19))
+    assert "is on hg19" in chosen(foreign)
 
 
 def test_the_smaller_sequence_wins(cache):

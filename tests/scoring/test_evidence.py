@@ -79,17 +79,20 @@ def test_without_records_the_header_counts(tmp_path):
     assert evidence_of(tmp_path / "b.vcf", HEAD.format("")).uses == {}
 
 
-def test_regions_before_records(tmp_path):
+def test_regions_stand_beside_records(tmp_path):
     text = HEAD.format(CONTIGS) + record("chr1", 5)
     (tmp_path / "r.bed").write_text("chrM\t1\t5\nchrM\t7\t9\n")
     path = tmp_path / "a.vcf"
-    assert evidence_of(path, text, regions=["chrM:3-8", "MT:1", "x"]).uses == {
+    found = evidence_of(path, text, regions=["chrM:3-8", "MT:1", "x"])
+    assert found.uses == {"chr1": ContigUse(1, 5)}
+    assert found.part.uses == {
         "chrM": ContigUse(1, 8), "MT": ContigUse(1, 1), "x": ContigUse(1, 0),
     }  # fmt: skip
+    assert found.part.lengths == found.lengths
     found = evidence_of(path, text, regions=["chrM:3"], regions_file=str(tmp_path / "r.bed"))
-    assert found.uses == {"chrM": ContigUse(3, 9)}
+    assert found.part.uses == {"chrM": ContigUse(3, 9)}
     # Regions from stdin can be read only once.
-    assert evidence_of(path, text, regions_file="-").uses == {"chr1": ContigUse(1, 5)}
+    assert evidence_of(path, text, regions_file="-").part is None
     with pytest.raises(InputError, match=r"absent\.bed: cannot read"):
         evidence_of(path, text, regions_file=str(tmp_path / "absent.bed"))
 
