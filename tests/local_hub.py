@@ -2,17 +2,24 @@
 
 As the real one does, it answers questions about large files with a redirect to another host, where
 their bytes lie under a signed address, and about small ones with a redirect to a path of its own.
+
+From a shell: ``python tests/local_hub.py FOLDER REPOSITORY COMMAND...`` runs a command while the
+files of a folder lie on such a hub, as the branch ``main``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
 
 #: Files of this size and above lie on the other host.
@@ -298,3 +305,16 @@ def running_hub() -> Iterator[LocalHub]:
         for server in servers:
             server.shutdown()
             server.server_close()
+
+
+def main(folder: str, repository: str, *command: str) -> int:
+    """Run a command with HF_ENDPOINT; its exit code."""
+    with running_hub() as hub:
+        hub.names["main"] = "a" * 40
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        hub.add(repository, hub.names["main"], files)
+        return subprocess.run(command, env={**os.environ, "HF_ENDPOINT": hub.url}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

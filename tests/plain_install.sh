@@ -19,7 +19,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 "$home/env/bin/pip" install -q "$home"/dist/*.whl
 
 mkdir "$home/here" && cd "$home/here"
-"$home/env/bin/python" -P - <<'PYTHON'
+lay_traps() {
+    "$home/env/bin/python" -P - <<'PYTHON'
 import importlib.metadata, pathlib, sys
 
 mark = f"open({str(pathlib.Path('EXECUTED').absolute())!r}, 'a').write(__name__ + '\\n')\n"
@@ -27,6 +28,8 @@ for name in {*sys.stdlib_module_names, *importlib.metadata.packages_distribution
     if name.isidentifier():
         pathlib.Path(f"{name}.py").write_text(mark)
 PYTHON
+}
+lay_traps
 printf 'backend: \xb4' >matplotlibrc
 
 offline=(unshare --map-root-user --net)
@@ -105,6 +108,22 @@ try plot logo -r chrM:3307-3366 --annotation "$data/genes.bed" -o logo
 try plot llr labelled.vcf.gz --classes LABEL -o llr
 try annotate "$data/gnomad_v3.1_chrM.vcf.gz" -r chrM:3307-4262 -o gnomad.vcf.gz
 try plot frequency gnomad.vcf.gz --frequency AF_hom --allele-count AC_hom -o frequency
+
+# What is not in a plain install says what brings it, and works once that is there.
+fetch=(model fetch phylogpn --revision main)
+code=0
+try "${fetch[@]}" 2>missing.txt || code=$?
+if [ $code -ne 1 ] || ! grep -qF "pip install 'phylotools[hub]'" missing.txt; then
+    echo "error: model fetch without its extra ended with $code: $(<missing.txt)" >&2
+    exit 1
+fi
+(cd "$home" && env/bin/pip install -q "$(echo dist/*.whl)[hub]")
+lay_traps
+"$home/env/bin/python" -P "$checkout/tests/local_hub.py" \
+    "$checkout/tests/data/published_layouts/huggingface_layernorm" songlab/PhyloGPN \
+    env -u HF_TOKEN HF_HOME="$home/hf" PHYLOTOOLS_CACHE="$home/cache" no_proxy=127.0.0.1,localhost \
+    PATH="$home/env/bin" HOME="$home" OMP_NUM_THREADS=1 phylotools "${fetch[@]}" -q
+[ -e "$home/cache/models/phylogpn/weights.safetensors" ]
 
 if [ -e EXECUTED ]; then
     echo "error: code of the working folder was run: $(sort -u EXECUTED | xargs)" >&2

@@ -33,7 +33,7 @@ VERBS = {
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
     "plot": "Logos, embeddings, scores, learning curves: SVG, PNG and TSV.",
-    "model": "List, describe, verify and export models.",
+    "model": "Fetch, list, describe, verify and export models.",
     "tree": "Fit a tree's branch lengths to the columns of a store.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
     "inspect": "Describe a column store, a model, tracks, a run, a checkpoint or a work folder.",

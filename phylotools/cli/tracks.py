@@ -59,7 +59,7 @@ _track_options = options.together(
 @options.work_option
 @options.force_option
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.summary_option
 @options.logging_options
@@ -100,17 +100,20 @@ def tracks_command(
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder
+    from phylotools.model.device import device_names
     from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
-    loaded = _load(model, sequence_only, fasta, chosen, device)
+    devices = device_names(device)
+    loaded = _load(model, sequence_only, fasta, chosen, devices[0])
     with Progress("positions") as progress:
         summary = make_tracks(
             loaded,
             output,
             chosen,
+            devices=devices if len(devices) > 1 else (),
             fasta=fasta,
             work=work,
             assembly=assembly,
@@ -164,7 +167,7 @@ def tracks_init_command(
 @click.command(name="tracks-partition")
 @options.partition_arguments
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.logging_options
 def tracks_partition_command(
@@ -175,15 +178,18 @@ def tracks_partition_command(
     batch_size: int | None,
 ) -> None:
     """Run partitions of a plan that `phylotools tracks-init` made; finished ones are left."""
+    from phylotools.model.device import device_names
     from phylotools.model.registry import load_model
     from phylotools.tracks.stages import run_tracks
 
+    devices = device_names(device)
     watch = options.Stopwatch()
     with Progress("positions") as progress:
         n_positions = run_tracks(
             work,
             indices,
-            lambda folder: load_model(folder, device),
+            lambda folder: load_model(folder, devices[0]),
+            devices=devices if len(devices) > 1 else (),
             threads=threads,
             batch_size=batch_size,
             on_positions=progress.update,

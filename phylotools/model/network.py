@@ -221,10 +221,12 @@ class ByteNet(nn.Module):
         halves = self._halves(tokens)
         if halves is not None:
             return halves.theta(tokens, wanted)
-        if not self._is_frozen and self._can_halve(tokens):
-            from phylotools.model.halved import halved_theta
+        if not self._is_frozen and _is_plain(self.embedding.weight) and _is_plain(tokens):
+            # Imported here: a network on another device has no use for what it compiles.
+            from phylotools.model import halved
 
-            return halved_theta(self, tokens, wanted)
+            if halved.suits(self.spec):
+                return halved.halved_theta(self, tokens, wanted)
         return self.dense(tokens)
 
     def dense(self, tokens: Tensor) -> Tensor:
@@ -243,18 +245,10 @@ class ByteNet(nn.Module):
         excess = (x.shape[1] - n_positions) // 2
         return x[:, excess : excess + n_positions]
 
-    def _can_halve(self, tokens: Tensor) -> bool:
-        """Whether compiled code can read the tokens and compute a network of this shape."""
-        if not (_is_plain(self.embedding.weight) and _is_plain(tokens)):
-            return False
-        # Imported here: a network on another device has no use for what it compiles.
-        from phylotools.model import halved
-
-        return halved.suits(self.spec)
-
     def _halves(self, tokens: Tensor) -> FrozenHalves | FusedNetwork | None:
         """What computes a frozen network, where that can be."""
-        if not self._is_frozen or not (tokens.is_cuda or self._can_halve(tokens)):
+        can_halve = _is_plain(self.embedding.weight) and _is_plain(tokens)
+        if not self._is_frozen or not (tokens.is_cuda or can_halve):
             return None
         if self._kept_halves is None:
             self._kept_halves = self._made_halves(tokens)
@@ -282,5 +276,6 @@ class ByteNet(nn.Module):
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether compiled code can read it."""
-    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.int64)
+    """Whether compiled code can read it, and is to: it knows no narrower arithmetic."""
+    is_readable = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.int64)
+    return is_readable and not torch.is_autocast_enabled("cpu")

@@ -28,6 +28,7 @@ from phylotools.io.contigs import assembly_of_accession, chromosome_stem
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.folder import REFERENCE, TRANSCRIPTS
+from phylotools.model.published.catalogue import KNOWN
 from phylotools.model.registry import DEFAULT_MODEL, ModelSummary, find_model, list_models
 from phylotools.model.settings import default_model, model_key, reference_of
 from phylotools.scoring.evidence import Evidence
@@ -41,8 +42,8 @@ from phylotools.scoring.reference import (
 
 logger = logging.getLogger("phylotools")
 
-#: Assembly -> the model that `phylotools model fetch` brings for it.
-FETCHED = {"hg38": "phylogpn"}
+#: What the chromosomes of a file that says no more are most often those of.
+_LIKELY = "hg38"
 _NAME_ONE = "name a model with --model"
 _LIFT_OVER = "lift it over to {} first (bcftools +liftover, CrossMap or Picard LiftoverVcf)"
 
@@ -346,8 +347,8 @@ def _near_miss(evidence: Evidence, models: Sequence[Candidate]) -> str:
 def _remedy(assembly: Assembly, models: Sequence[Candidate]) -> str:
     """What to do about an input on a well-known assembly."""
     ways = [_NAME_ONE + f" and {assembly.name} with --fasta"]
-    if assembly.name in FETCHED:
-        ways = [_fetch(assembly.name)]
+    if fetch := _fetch(assembly.name):
+        ways = [fetch]
     elif assembly.species == "human":
         ways.insert(0, _LIFT_OVER.format("hg38"))
     else:
@@ -364,11 +365,15 @@ def _remedy_unknown(evidence: Evidence, models: Sequence[Candidate]) -> str:
     """What to do about an input of which only the names of contigs are known."""
     at_hand = ", ".join(shown(model.name) for model in models) or "none"
     if has_nuclear_chromosome(evidence.uses):
-        way = f"if they are those of hg38, {_fetch('hg38')}"
+        way = f"if they are those of {_LIKELY}, {_fetch(_LIKELY)}"
     else:
         way = "where only the names differ, give --contig-aliases"
     return f"{way}; else {_NAME_ONE} (at hand: {at_hand}) and its sequence with --fasta"
 
 
-def _fetch(assembly: str) -> str:
-    return f"`phylotools model fetch {FETCHED[assembly]} --fasta {assembly}.fa` brings one"
+def _fetch(assembly: str) -> str | None:
+    """The command that brings a model for an assembly; None if there is none."""
+    names = [known.name for known in KNOWN.values() if known.assembly == assembly]
+    if not names:
+        return None
+    return f"`phylotools model fetch {names[0]} --fasta {assembly}.fa` brings one"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,145 +13,218 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.compiling import compile_entries
-from phylotools.model.halved.activation import measure, normalise
-from phylotools.model.halved.function import (
-    compiled_halve,
-    empty,
-    flatten,
-    read_output,
-    read_tokens,
-    stored_parameters,
-    token_table,
-    zeros,
+from phylotools.model.halved.frozen_passes import (
+    ROWS,
+    ROWS_AT_ONCE,
+    Room,
+    run_phase,
+    stage_at,
+    write_layer,
 )
-from phylotools.model.halved.layout import LANES, Layout, Stage, make_layout
-from phylotools.model.halved.passes import forward
-from phylotools.model.halved.weights import stage_of
-from phylotools.model.presets import ModelSpec
+from phylotools.model.halved.function import empty, read_tokens, token_table
+from phylotools.model.halved.layout import LANES, SPARE_ROWS
+from phylotools.model.halved.stages import FrozenStage, filled_up, frozen_stages
 from phylotools.phylogeny.kernels.cpu import lanes
-from phylotools.phylogeny.kernels.cpu.lanes import load, store
 from phylotools.threads import map_in_threads
 
 if TYPE_CHECKING:
     from phylotools.model.network import ByteNet
 
+#: Bytes of weights beyond which they do not stay in a core's cache from window to window.
+_MANY_WEIGHTS = 1 << 20
+#: Bytes of the residual stream of windows that go through the network together. With many weights,
+#: so that each block's come from memory once for all of them; else no more than stay in a core's
+#: cache, so that small windows do not wait for Python.
+_GROUP_BYTES = {True: 8 << 20, False: 1 << 18}
+#: Least operations of a window for its rows to be shared out over threads, which meet after every
+#: stage.
+_LONG_WINDOW = 4e9
+
+
+class _Window(NamedTuple):
+    """Row of the batch, positions that are wanted of it, and the tokens that they read."""
+
+    row: int
+    start: int
+    end: int
+    tokens: NDArray[np.int64]
+
 
 class FrozenHalves:
     """The halves of a network's weights, for any number of passes.
 
-    The numbers of a position are the same bits whatever window, batch or thread they are computed
-    in: every sum runs over its terms in one order, and no row knows of another but through them.
+    With norms of single positions the numbers of a position are the same bits whatever window,
+    batch or thread they are computed in: every sum runs over its terms in one order, and no row
+    knows of another but through them.
 
     Parameters
     ----------
     network : ByteNet
-        Of a shape that `suits`, on the CPU, in float32; later changes of it are not seen.
+        On the CPU, in float32; later changes of it are not seen.
     """
 
     def __init__(self, network: ByteNet) -> None:
         self._spec = network.spec
-        layout = make_layout(self._spec, self._spec.receptive_field, False)
-        self._table = token_table(network).detach().numpy()
-        # Filled-up columns of the last stage stay zero.
-        self._weights, transposed = zeros(layout.n_weights), empty(layout.n_weights)
-        compiled_halve(
-            layout.stages, flatten(stored_parameters(network)), self._weights, transposed
-        )
-        last: Stage = stage_of.py_func(layout.stages, -1)
-        self._output_norm = last.weights + 2 * last.half * last.columns + last.columns
+        self._over_positions = network.spec.norm == "group"
+        self._stages, self._weights = frozen_stages(network)
+        self._half = filled_up(network.spec.channels // 2)
+        self._narrow = max(LANES, filled_up(network.spec.bottleneck // 2))
+        table = token_table(network).detach().numpy().reshape(-1, 2, network.spec.channels // 2)
+        self._table = np.zeros((len(table), 2, self._half), dtype=np.float32)
+        self._table[:, :, : table.shape[2]] = table
 
     def theta(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Theta of every position, or of those that are wanted: see `ByteNet.forward`."""
         reach = self._spec.receptive_field - 1
-        rows = read_tokens(tokens)
-        theta = np.zeros((len(rows), rows.shape[1] - reach, 4), dtype=np.float32)
+        theta = np.zeros((len(tokens), tokens.shape[1] - reach, 4), dtype=np.float32)
 
-        def fill(row: int, start: int, end: int) -> None:
-            layout, activations = self._run(self._spec, rows[row, start : end + reach])
-            theta[row, start:end] = read_output(layout, activations)
+        def read(window: _Window, room: Room, first: int) -> None:
+            rows = window.end - window.start
+            found = room.y[first * 2 * LANES : (first + rows) * 2 * LANES]
+            s, a = found.reshape(rows, 2, LANES)[..., :2].swapaxes(0, 1)
+            theta[window.row, window.start : window.end, :2] = s + a
+            theta[window.row, window.start : window.end, 2:] = (s - a)[:, ::-1]
 
-        _for_each_window(theta, wanted, fill)
+        self._run(self._windows(tokens, wanted, reach), len(self._stages), read)
         return torch.from_numpy(theta)
 
     def hidden(
         self, tokens: Tensor, n_blocks: int, is_normed: bool, wanted: Tensor | None = None
     ) -> Tensor:
         """Values of a layer at every position, or at those wanted: see `ByteNet.hidden`."""
-        reach = self._spec.receptive_field - 1
-        # The layout of a network that ends there; its weights lie where they do in the whole.
-        spec = replace(self._spec, dilations=self._spec.dilations[: max(n_blocks, 1)])
-        own_reach = spec.receptive_field - 1 if n_blocks else 0
-        crop = (reach - own_reach) // 2
-        rows = read_tokens(tokens)
-        shape = len(rows), rows.shape[1] - reach, 2, self._spec.channels // 2
-        values = np.zeros(shape, dtype=np.float32)
+        n_stages, half = 3 * n_blocks, self._spec.channels // 2
+        n_positions = tokens.shape[1] - self._spec.receptive_field + 1
+        values = np.zeros((len(tokens), n_positions, 2, half), dtype=np.float32)
+        own_reach = FrozenStage(*self._stages[n_stages]).lost
 
-        def fill(row: int, start: int, end: int) -> None:
-            own = rows[row, start + crop : end + crop + own_reach]
-            found = values[row, start:end]
-            if n_blocks:
-                layout, activations = self._run(spec, own)
-                first = stage_of.py_func(layout.stages, -1).source
-                rows_of_s_and_a = activations[first : first + found.size].reshape(found.shape)
-            else:
-                rows_of_s_and_a = self._table[own].reshape(found.shape)
-            _layer(np.ascontiguousarray(rows_of_s_and_a), self._weights, self._output_norm,
-                   is_normed, found)  # fmt: skip
+        def read(window: _Window, room: Room, first: int) -> None:
+            rows = len(window.tokens) - own_reach
+            found = np.empty((rows, 2, self._half), dtype=np.float32)
+            _write_layer(
+                self._stages, own_reach, first, is_normed, self._over_positions, self._weights,
+                room, found.reshape(-1),
+            )  # fmt: skip
+            excess = (rows - (window.end - window.start)) // 2
+            own = found[excess : rows - excess, :, :half]
+            values[window.row, window.start : window.end] = own
 
-        _for_each_window(values, wanted, fill)
+        self._run(self._windows(tokens, wanted, own_reach), n_stages, read)
         upper, lower = torch.from_numpy(values).unbind(2)
         return torch.cat([upper, lower.flip(2)], dim=2)
 
+    def _windows(self, tokens: Tensor, wanted: Tensor | None, own_reach: int) -> list[_Window]:
+        """Those of which anything is wanted, with what stages of such a reach must read."""
+        rows, reach = read_tokens(tokens), self._spec.receptive_field - 1
+        crop, length = (reach - own_reach) // 2, rows.shape[1] - reach
+        found = []
+        spans = [[0, length]] * len(rows) if wanted is None else wanted.tolist()
+        for row, (start, end) in enumerate(spans):
+            if start >= end:
+                continue
+            if self._over_positions:
+                # What a norm is taken over must not depend on what is asked for.
+                found.append(_Window(row, 0, length, rows[row]))
+            else:
+                own = rows[row, start + crop : end + crop + own_reach]
+                found.append(_Window(row, start, end, own))
+        return found
+
     def _run(
-        self, spec: ModelSpec, tokens: NDArray[np.int64]
-    ) -> tuple[Layout, NDArray[np.float32]]:
-        """Activations of one window."""
-        layout = make_layout(spec, len(tokens), False)
-        activations = empty(layout.n_activations)
-        _forward(
-            layout.stages, tokens, self._table, self._weights, activations,
-            empty(layout.n_moments, 2), empty(layout.n_hidden), empty(layout.n_chunk),
-        )  # fmt: skip
-        return layout, activations
+        self, windows: list[_Window], n_stages: int, read: Callable[[_Window, Room, int], None]
+    ) -> None:
+        """Take windows through the first stages; `read` is given each and where its rows begin."""
+        threads = torch.get_num_threads()
+        phases = 1 + 2 * n_stages
+        n_alone = 0
+        if threads > 1:
+            # Windows that would leave threads without work have their rows shared out.
+            n_alone = len(windows) % threads if self._is_long(windows) else 0
+        together, alone = windows[: len(windows) - n_alone], windows[len(windows) - n_alone :]
+        shares = max(1, min(threads, len(together)))
+
+        def share(number: int) -> None:
+            for group in self._groups(together[number::shares]):
+                self._pass(group, phases, 1, read)
+
+        map_in_threads(share, range(shares), shares)
+        for window in alone:
+            self._pass([window], phases, threads, read)
+
+    def _is_long(self, windows: list[_Window]) -> bool:
+        most = max((len(window.tokens) for window in windows), default=0)
+        return 2 * most * len(self._weights) > _LONG_WINDOW
+
+    def _groups(self, windows: list[_Window]) -> Iterator[list[_Window]]:
+        """Windows that go through the network together."""
+        group: list[_Window] = []
+        size, most = 0, _GROUP_BYTES[self._weights.nbytes > _MANY_WEIGHTS]
+        for window in windows:
+            own = len(window.tokens) * 2 * self._half * 4
+            if group and size + own > most:
+                yield group
+                group, size = [], 0
+            group.append(window)
+            size += own
+        if group:
+            yield group
+
+    def _pass(
+        self,
+        group: list[_Window],
+        phases: int,
+        parts: int,
+        read: Callable[[_Window, Room, int], None],
+    ) -> None:
+        """Take a group through all phases, its rows in so many parts at once."""
+        lengths = np.array([len(window.tokens) for window in group])
+        firsts = np.concatenate([[0], np.cumsum(lengths + SPARE_ROWS)])
+        table = np.stack([np.cumsum(lengths) - lengths, lengths, firsts[:-1]], axis=1)
+        tokens = np.concatenate([window.tokens for window in group])
+        rooms = self._rooms(firsts[-1], int(lengths.max()), parts)
+        whole = self._over_positions
+
+        def run(phase: int, end: int, part: int) -> None:
+            _run_phases(
+                phase, end, part, parts, whole, self._stages, self._weights,
+                self._table.reshape(-1), tokens, table, rooms[part],
+            )  # fmt: skip
+
+        if parts == 1:
+            run(0, phases, 0)
+        for phase in range(phases if parts > 1 else 0):
+            if whole or phase % 2 == 0:
+                map_in_threads(partial(run, phase, phase + 1), range(parts), parts)
+        for window, first in zip(group, firsts, strict=False):
+            read(window, rooms[0], int(first))
+
+    def _rooms(self, rows: int, longest: int, parts: int) -> list[Room]:
+        """One for every part, alike but for what is a thread's own."""
+        shared = (
+            empty(rows * 2 * self._half),
+            empty(rows * 2 * self._narrow),
+            empty(rows * 2 * self._narrow),
+            empty(rows if self._over_positions else 0, 2),
+        )
+        hidden = max(ROWS * self._half, (longest + SPARE_ROWS) * self._narrow) * 2
+        return [
+            Room(*shared, empty(hidden), empty(ROWS * 2 * self._narrow), empty(ROWS_AT_ONCE, 2))
+            for _ in range(parts)
+        ]
 
 
-def _for_each_window(
-    values: NDArray[np.float32], wanted: Tensor | None, fill: Callable[[int, int, int], None]
-) -> None:
-    """Call `fill` with row, first position and end of each window of which anything is wanted."""
-    n_windows, length = values.shape[:2]
-    spans = [[0, length]] * n_windows if wanted is None else wanted.tolist()
-    rows = [row for row, (start, end) in enumerate(spans) if start < end]
-
-    def share(number: int) -> None:
-        for row in rows[number::threads]:
-            fill(row, *spans[row])
-
-    # A window each at a time, so that a thread's numbers stay in its cache.
-    threads = max(1, min(torch.get_num_threads(), len(rows)))
-    map_in_threads(share, range(threads), threads)
-
-
-def _forward_window(  # type: ignore[no-untyped-def]
-    stages, tokens, table, weights, activations, moments, hidden, packed
+def _run_phases(  # type: ignore[no-untyped-def]
+    first, end, part, parts, over_positions, stages, weights, table, tokens, windows, room
 ):
-    forward(stages, tokens, table, weights, activations, moments, hidden, packed)
+    for phase in range(first, end):
+        run_phase(phase, part, parts, over_positions, stages, weights, table, tokens, windows, room)
 
 
-def _values_of_layer(rows, weights, scale, is_normed, out):  # type: ignore[no-untyped-def]
-    """t and b of positions [rows, 2, half] from s and a, after a norm or without."""
-    n = rows.shape[2] // LANES
-    moments = np.empty((1, 2), dtype=np.float32)
-    for row in range(len(rows)):
-        if is_normed:
-            measure(rows, row * 2 * n, n, moments, 0)
-            normalise(rows, row * 2 * n, n, weights, scale // LANES, moments, 0, out, row * 2 * n)
-        else:
-            for v in range(n):
-                s, a = load(rows, row * 2 * n + v), load(rows, row * 2 * n + n + v)
-                store(out, row * 2 * n + v, s + a)
-                store(out, row * 2 * n + n + v, s - a)
+def _write_layer(  # type: ignore[no-untyped-def]
+    stages, lost, first, is_normed, over_positions, weights, room, values
+):
+    last = stage_at(stages, len(stages) - 1)
+    write_layer(last, lost, first, is_normed, over_positions, weights, room, values)
 
 
 _SOURCES = [*Path(__file__).parent.glob("*.py"), *Path(lanes.__file__).parent.glob("*.py")]
-_forward, _layer = compile_entries(_SOURCES, _forward_window, _values_of_layer)
+_run_phases, _write_layer = compile_entries(_SOURCES, _run_phases, _write_layer)

@@ -24,20 +24,29 @@ _INDEX, _FLOAT = ir.IntType(64), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
-def _tile_product(vectors: int, from_zero: bool):
-    """An intrinsic: a tile of C, `TILE_ROWS` by so many vectors, becomes or gains a product.
+#: What the sums of a product begin with: nothing, what stands in C, or D + E.
+_NOTHING, _OWN, _GIVEN = range(3)
 
-    Its arguments are, for each of A, B and C, a float32 array, where the tile begins in it, and
-    strides: ``A[row, k]`` (two), ``B[k, :]`` and ``C[row, :]`` (one); last, the number of k.
+
+def _tile_product(vectors: int, begin_with: int):
+    """An intrinsic: a tile of C, `TILE_ROWS` by so many vectors, becomes a product and what it
+    begins with.
+
+    Its arguments are, for each of A, B, C, D and E, a float32 array, where the tile begins in it,
+    and strides: ``A[row, k]`` (two), ``B[k, :]``, ``C[row, :]`` and ``D[row, :]`` (one; E is the
+    same in every row); last, the number of k. D may be C. Every sum gains its terms in the order
+    of k, so that its bits depend on nothing but them.
     """
 
     @intrinsic
-    def product(typingctx, a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, n):
+    def product(
+        typingctx, a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, d, d_at, d_row, e, e_at, n
+    ):
         def code(context, builder, sig, args):
             whole = {
                 name: context.cast(builder, args[i], sig.args[i], types.intp)
                 for i, name in enumerate(names)
-                if name not in "abc"
+                if name not in "abcde"
             }
 
             def start(name, offset):
@@ -62,9 +71,17 @@ def _tile_product(vectors: int, from_zero: bool):
                 for r, v in tile
             }
             sums = {place: cgutils.alloca_once(builder, _VECTOR) for place in tile}
-            for place in tile:
-                begin = _VECTOR(None) if from_zero else builder.load(results[place], align=4)
-                builder.store(begin, sums[place])
+            for row, v in tile:
+                if begin_with == _NOTHING:
+                    begin = _VECTOR(None)
+                elif begin_with == _OWN:
+                    begin = builder.load(results[row, v], align=4)
+                else:
+                    offset = builder.add(times(row, "d_row"), _INDEX(v * LANES))
+                    own = builder.load(vector_at(start("d", whole["d_at"]), offset), align=4)
+                    shared = vector_at(start("e", whole["e_at"]), _INDEX(v * LANES))
+                    begin = builder.fadd(own, builder.load(shared, align=4))
+                builder.store(begin, sums[row, v])
             with cgutils.for_range(builder, whole["n"]) as loop:
                 a_step = builder.mul(loop.index, whole["a_k"])
                 b_step = builder.mul(loop.index, whole["b_k"])
@@ -82,9 +99,13 @@ def _tile_product(vectors: int, from_zero: bool):
                 builder.store(builder.load(sums[place]), results[place], align=4)
             return context.get_dummy_value()
 
-        return types.void(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, n), code
+        kinds = (a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, d, d_at, d_row, e, e_at, n)
+        return types.void(*kinds), code
 
-    names = ("a", "a_at", "a_row", "a_k", "b", "b_at", "b_k", "c", "c_at", "c_row", "n")
+    names = (
+        "a", "a_at", "a_row", "a_k", "b", "b_at", "b_k", "c", "c_at", "c_row",
+        "d", "d_at", "d_row", "e", "e_at", "n",
+    )  # fmt: skip
     return product
 
 
@@ -101,9 +122,8 @@ def _fma(builder, a, b, c):
     return builder.call(fma, [a, b, c])
 
 
-def _product(from_zero: bool):
-    tile = _tile_product(TILE_VECTORS, from_zero)
-    narrow = _tile_product(1, from_zero)
+def _product(begin_with: int):
+    tile, narrow = (_tile_product(vectors, begin_with) for vectors in (TILE_VECTORS, 1))
 
     @jit
     def product(a, a_at, a_row, a_k, b, b_at, b_k, c, c_at, c_row, rows, columns, n):
@@ -112,14 +132,14 @@ def _product(from_zero: bool):
             for row in range(0, rows, TILE_ROWS):
                 tile(
                     a, a_at + row * a_row, a_row, a_k, b, b_at + column, b_k,
-                    c, c_at + row * c_row + column, c_row, n,
+                    c, c_at + row * c_row + column, c_row, c, 0, 0, c, 0, n,
                 )  # fmt: skip
             column += TILE_VECTORS * LANES
         while column < columns:
             for row in range(0, rows, TILE_ROWS):
                 narrow(
                     a, a_at + row * a_row, a_row, a_k, b, b_at + column, b_k,
-                    c, c_at + row * c_row + column, c_row, n,
+                    c, c_at + row * c_row + column, c_row, c, 0, 0, c, 0, n,
                 )  # fmt: skip
             column += LANES
 
@@ -129,5 +149,42 @@ def _product(from_zero: bool):
 #: ``C += A B`` and ``C = A B``, for compiled code: for each of A, B, C a flat float32 array, where
 #: the matrix begins in it, and its strides (A: row, k; B: k; C: row); then rows, columns and the
 #: number of k. Columns are whole vectors; rows are rounded up to whole tiles.
-add_product = _product(from_zero=False)
-set_product = _product(from_zero=True)
+add_product = _product(_OWN)
+set_product = _product(_NOTHING)
+
+
+def _panel_product():
+    wide, narrow = (_tile_product(vectors, _GIVEN) for vectors in (TILE_VECTORS, 1))
+
+    @jit
+    def product(
+        a, a_at, a_row, b, b_at, b_long, first, n, c, c_at, c_row, d, d_at, d_row, e_at, rows,
+        columns,
+    ):  # fmt: skip
+        column = 0
+        while column + TILE_VECTORS * LANES <= columns:
+            panel = b_at + column * b_long + first * TILE_VECTORS * LANES
+            for row in range(0, rows, TILE_ROWS):
+                wide(
+                    a, a_at + row * a_row, a_row, 1, b, panel, TILE_VECTORS * LANES,
+                    c, c_at + row * c_row + column, c_row,
+                    d, d_at + row * d_row + column, d_row, b, e_at + column, n,
+                )  # fmt: skip
+            column += TILE_VECTORS * LANES
+        while column < columns:
+            panel = b_at + column * b_long + first * LANES
+            for row in range(0, rows, TILE_ROWS):
+                narrow(
+                    a, a_at + row * a_row, a_row, 1, b, panel, LANES,
+                    c, c_at + row * c_row + column, c_row,
+                    d, d_at + row * d_row + column, d_row, b, e_at + column, n,
+                )  # fmt: skip
+            column += LANES
+
+    return product
+
+
+#: ``C = D + E + A B`` for part of the terms, `n` k from `first` on. B has `b_long` k in all and
+#: lies in panels, see `stages`: as it is read, which matrices beyond the first cache want. E is a
+#: row, and lies in the array of B.
+panel_product = _panel_product()

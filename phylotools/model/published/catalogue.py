@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from phylotools.errors import UsageError, shown
 
@@ -20,6 +22,10 @@ class KnownModel:
         Commit that is fetched where none is named.
     assembly : str
         Of the genome it is for.
+    licence : str
+        Of the weights.
+    generation : str
+        Which of the authors' releases that commit is, by the numbers that it gives.
     weights : dict of str to str
         First digits of a commit -> SHA-256 of its weights, where that has been published.
     """
@@ -28,6 +34,8 @@ class KnownModel:
     repository: str
     revision: str
     assembly: str
+    licence: str
+    generation: str
     weights: dict[str, str] = field(default_factory=dict)
 
     def weights_sha256(self, commit: str) -> str | None:
@@ -36,6 +44,12 @@ class KnownModel:
             if commit.startswith(digits):
                 return sha256
         return None
+
+
+def _published_weights() -> dict[str, str]:
+    """First digits of a commit -> SHA-256 of its weights."""
+    table = json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8"))
+    return {entry["commit"]: entry["sha256"] for entry in table["known_files"]}
 
 
 KNOWN = {
@@ -47,8 +61,10 @@ KNOWN = {
             # The weights with LayerNorm of 2026-04. Their SHA-256 has not been published.
             "3556db4c469e67d25f0f7a0a6653b48be3eebf51",
             "hg38",
-            # The upload of 2025-01, GroupNorm; the repository was calbors/PhyloGPN then.
-            {"12583d4": "65f05a93d49be782d608ddaddd3ed056077922e26890d7acd53b35ad8e7fe540"},
+            # All that the page of the repository says.
+            "cc (Creative Commons; which of them is not said)",
+            "hf_2026-04",
+            _published_weights(),
         ),
     )
 }

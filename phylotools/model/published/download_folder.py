@@ -23,7 +23,7 @@ from phylotools.model.published.catalogue import KnownModel
 
 CONFIGURATION, WEIGHTS = "config.json", "model.safetensors"
 #: All that is ever downloaded, and the most bytes it may have. PhyloGPN's have 376 and 333 million.
-LARGEST = {CONFIGURATION: 1 << 20, WEIGHTS: 4 << 30}
+LARGEST = {CONFIGURATION: 64 << 10, WEIGHTS: 4 << 30}
 PARTIAL = ".partial"
 _LARGEST_RECORD = 1 << 16
 
@@ -122,6 +122,14 @@ class DownloadFolder:
         path = self.record_path(record.commit)
         with writing(path):
             write_atomic(path, json.dumps(asdict(record), indent=2) + "\n", force=True)
+
+    def discard(self, commit: str) -> None:
+        """Delete the files of a commit and their record, as far as that is allowed."""
+        for name in LARGEST:
+            with contextlib.suppress(OSError):
+                (self.files(commit) / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.record_path(commit).unlink(missing_ok=True)
 
     def complete(self, commit: str) -> Download:
         """The files of a commit that was fetched before, for who has no network.

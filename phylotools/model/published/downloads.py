@@ -29,7 +29,7 @@ from phylotools.model.published.download_folder import (
     Record,
     writing,
 )
-from phylotools.model.published.hub import Hub, HubFile, HubTrouble
+from phylotools.model.published.hub import SHA256_DIGITS, Hub, HubFile, HubTrouble, HubUnreachable
 
 logger = logging.getLogger("phylotools")
 
@@ -57,21 +57,27 @@ def untold(name: str, total: int, done: int) -> AbstractContextManager[Advance]:
     return contextlib.nullcontext(_Untold())
 
 
+def resolve(hub: Hub, known: KnownModel, revision: str) -> str:
+    """The commit that a tag or branch of a model's repository stands for now.
+
+    Raises
+    ------
+    InputError
+        If it has no such revision, or the hub cannot be asked.
+    """
+    return _located(hub, known.repository, revision, CONFIGURATION).commit
+
+
 def download(
-    hub: Hub,
-    known: KnownModel,
-    revision: str,
-    cache: Path,
-    progress: Progress = untold,
+    hub: Hub, known: KnownModel, commit: str, cache: Path, progress: Progress = untold
 ) -> Download:
-    """Bring the files of a revision into the cache, whole and checked.
+    """Bring the files of a commit into the cache, whole and checked.
 
     Parameters
     ----------
     hub : Hub
     known : KnownModel
-    revision : str
-        Commit, tag or branch.
+    commit : str
     cache : Path
         Cache folder of phylotools.
     progress : callable
@@ -85,21 +91,18 @@ def download(
         If the cache cannot be written.
     """
     folder = DownloadFolder(cache, known)
-    first = _located(hub, known.repository, revision, CONFIGURATION)
-    with folder.locked(first.commit) as files:
-        record = folder.read_record(first.commit)
-        found: dict[str, FileRecord] = {}
-        for name in LARGEST:
-            file = first if name == CONFIGURATION else _located(
-                hub, known.repository, first.commit, name
-            )  # fmt: skip
-            wanted = _expected(known, record, folder.record_path(first.commit), file)
-            _refuse_other(file, wanted)
-            found[name] = _brought(hub, file, files / name, wanted, progress)
+    described = [_located(hub, known.repository, commit, name) for name in LARGEST]
+    with folder.locked(commit) as files:
+        path, record = folder.record_path(commit), folder.read_record(commit)
+        expected = [_expected(known, record, path, file) for file in described]
+        found = {
+            file.name: _brought(hub, file, files / file.name, wanted, progress)
+            for file, wanted in zip(described, expected, strict=True)
+        }
         if record is None:
-            record = Record(known.repository, first.commit, found)
+            record = Record(known.repository, commit, found)
             folder.write_record(record)
-            _tell_first(known, record, folder.record_path(first.commit))
+            _tell_first(known, record, path)
         return Download(files, record)
 
 
@@ -110,6 +113,8 @@ def _located(hub: Hub, repository: str, revision: str, name: str) -> HubFile:
         try:
             file = hub.locate(repository, revision, name)
             break
+        except HubUnreachable:
+            raise
         except HubTrouble as trouble:
             failures += 1
             if failures >= hub.patience.tries:
@@ -136,22 +141,29 @@ class _Expected:
 def _expected(
     known: KnownModel, record: Record | None, path: Path, file: HubFile
 ) -> _Expected | None:
-    """What is known of a file beside what the hub says now; `path` is that of the record."""
-    if record is not None:
-        sha256 = record.files[file.name].sha256
-        return _Expected(
-            sha256, "that of the first fetch", f"to take it all the same, delete {path}"
-        )
+    """What is known of a file beside what the hub says now, which must agree.
+
+    Parameters
+    ----------
+    known : KnownModel
+    record : Record or None
+        Of the first fetch.
+    path : Path
+        Of that record.
+    file : HubFile
+    """
     published = known.weights_sha256(file.commit) if file.name == WEIGHTS else None
-    if published is None:
+    if record is not None:
+        remedy = f"to take it all the same, delete {path}"
+        wanted = _Expected(record.files[file.name].sha256, "that of the first fetch", remedy)
+    elif published is not None:
+        wanted = _Expected(published, "the published one", "ask the authors which is right")
+    else:
         return None
-    return _Expected(published, "the published one", "ask the authors which is right")
-
-
-def _refuse_other(file: HubFile, wanted: _Expected | None) -> None:
-    """Raise, before any byte is asked for, where the hub's own checksum is another."""
-    if wanted is not None and len(file.checksum) == 64 and file.checksum != wanted.sha256:
+    # Before any byte is asked for.
+    if len(file.checksum) == SHA256_DIGITS and file.checksum != wanted.sha256:
         raise _other(file, file.checksum, wanted)
+    return wanted
 
 
 def _other(file: HubFile, sha256: str, wanted: _Expected) -> InputError:
@@ -174,7 +186,7 @@ def _brought(
         path.unlink()
     partial = path.with_name(path.name + PARTIAL)
     with writing(partial):
-        if not partial.exists():
+        if not os.path.lexists(partial):
             _take_cached(hub, file, partial)
         _receive(hub, file, partial, progress)
         try:
@@ -250,7 +262,7 @@ def _same(before: HubFile, now: HubFile) -> HubFile:
 
 def _append(hub: Hub, file: HubFile, partial: Path, advance: Advance) -> None:
     """Add to a file what one answer brings, never more than its length."""
-    with open(partial, "ab") as out:
+    with open(partial, "ab", opener=_open_own) as out:
         start = out.tell()
         if start == file.size:
             return
@@ -270,6 +282,11 @@ def _append(hub: Hub, file: HubFile, partial: Path, advance: Advance) -> None:
                 advance.update(len(chunk))
     if done < file.size:
         raise HubTrouble("the connection was closed")
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file of ours to write, never what a link leads to, nor a pipe, which would wait."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _accepted(partial: Path, file: HubFile, wanted: _Expected | None) -> FileRecord:
@@ -292,7 +309,7 @@ def _checked(path: Path, file: HubFile) -> FileRecord | None:
             size = os.fstat(handle.fileno()).st_size
             # What git hashes begins with a few bytes of its own. Mirrors hash the file alone.
             hashes = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size), hashlib.sha1()
-            used = hashes[:1] if len(file.checksum) == 64 else hashes
+            used = hashes[:1] if len(file.checksum) == SHA256_DIGITS else hashes
             while block := handle.read(_BLOCK):
                 for one in used:
                     one.update(block)

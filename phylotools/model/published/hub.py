@@ -29,15 +29,19 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXTRA = "pip install 'phylotools[hub]'"
-#: The library follows as many within the hub.
-_MOST_REDIRECTS = 20
+#: From where the hub says that the bytes are; one is usual for its newer storage.
+_MOST_REDIRECTS = 5
 #: Answers that may be others a moment later.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
-_SHA256_DIGITS, _SHA1_DIGITS = 64, 40
+SHA256_DIGITS, SHA1_DIGITS = 64, 40
 
 
 class HubTrouble(InputError):
     """What may be over a moment later: a cut connection, a server that is busy."""
+
+
+class HubUnreachable(HubTrouble):
+    """No connection came about: for who has no network, nothing will be otherwise in a minute."""
 
 
 @dataclass(frozen=True)
@@ -181,19 +185,19 @@ class Hub:
                     url, token=False, headers=self._headers(), timeout=self.patience.silence
                 )
             )
+            location = urljoin(url, found.location)
         commit, checksum = found.commit_hash or "", found.etag or ""
-        if not _is_hexadecimal(commit, _SHA1_DIGITS) or not (
-            _is_hexadecimal(checksum, _SHA1_DIGITS) or _is_hexadecimal(checksum, _SHA256_DIGITS)
+        if not _is_hexadecimal(commit, SHA1_DIGITS) or not (
+            _is_hexadecimal(checksum, SHA1_DIGITS) or _is_hexadecimal(checksum, SHA256_DIGITS)
         ):
             raise InputError(
                 f"{self.host} does not answer as a hub: {name} has no commit or no checksum",
                 remedy="look at HF_ENDPOINT, and at what a proxy answers",
             )
-        if _is_hexadecimal(revision, _SHA1_DIGITS) and commit != revision:
+        if is_commit(revision) and commit != revision:
             raise InputError(f"{self.host} answers with commit {commit} where {revision} is wanted")
         if found.size is None or found.size < 0:
             raise InputError(f"{self.host} does not say how long {name} is")
-        location = urljoin(url, found.location)
         return HubFile(name, repository, commit, location, found.size, checksum)
 
     @contextlib.contextmanager
@@ -349,7 +353,7 @@ class Hub:
                 f"the certificate of {self.host} is not trusted",
                 remedy="if a proxy reads along, name its certificates with SSL_CERT_FILE",
             )
-        return HubTrouble(
+        return HubUnreachable(
             f"cannot reach {self.host} ({shown(_system_text(error))})",
             remedy="check the network and its proxies, or copy the model's folder from a machine "
             "that has fetched it",
@@ -436,6 +440,11 @@ def _host(url: str) -> str:
 def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a commit with all its digits."""
+    return _is_hexadecimal(revision, SHA1_DIGITS)
 
 
 def _is_hexadecimal(text: str, n_digits: int) -> bool:
