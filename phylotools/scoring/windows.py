@@ -41,9 +41,9 @@ class Span(NamedTuple):
 def context_cost(spec: ModelSpec) -> int:
     """How many positions cost as much as the context of a window.
 
-    Both are counted in products. Measured on a CPU, time goes with them to 2 % for `phylogpn`; a lone
-    position costs 1.17 times as much for `small` and `medium`. Early blocks compute most of the
-    receptive field's rows beside a window's own, the last ones nearly none: of `phylogpn` it is
+    Both are counted in products. Measured on a CPU, time goes with them to 2 % for `phylogpn`; a
+    lone position costs 1.17 times as much for `small` and `medium`. Early blocks compute most of
+    the receptive field's rows beside a window's own, the last ones nearly none: of `phylogpn` it is
     half the receptive field, of `medium`, whose wide dilations come first, a quarter.
     """
     wide, narrow = spec.channels * spec.bottleneck, spec.bottleneck**2 * spec.kernel_size
