@@ -26,7 +26,7 @@ _AMPERE = (8, 0)
 _DEFAULT_BATCH = 16
 
 
-def resolve_device(name: str = "auto") -> torch.device:
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
     """The device a user named; ``auto`` is the first GPU, else the CPU.
 
     Raises
@@ -34,6 +34,8 @@ def resolve_device(name: str = "auto") -> torch.device:
     UsageError
         If there is no such device on this machine.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Python callers may give a torch.device.
