@@ -38,7 +38,8 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == ALL_GPUS or "," in name:
+    # Python callers may give a torch.device.
+    if str(name) == ALL_GPUS or "," in str(name):
         raise UsageError(
             f"--device {name}: this computes on one device; phylotools tracks shares its "
             "partitions out over several"

@@ -206,6 +206,7 @@ class TiledNetwork:
             self._forward,
             self.n_channels,
             self.tile_length + self.receptive_field - 1,
+            most_together=self._n_in_flight,
             largest_value=self._largest_value,
             threads=threads,
             batch_size=batch_size,
