@@ -74,10 +74,16 @@ printf 'chrM\t3306\t4262\n' >neutral.bed
 try model calibrate mammals671-mtdna --neutral-regions neutral.bed -o calibrated
 try model export run -o model --name trained
 try model use model
+try model set-reference model --fasta "$data/chrM.fa"
+try annotate "$data/clinvar_20220525_chrM_snv.vcf.gz" -o by_default.vcf.gz
 try model use --none
 try model list >models.txt
 try model info model >model.json
 try model verify model
+for layout in huggingface_layernorm huggingface_groupnorm github_groupnorm; do
+    try model import "$checkout/tests/data/published_layouts/$layout" -o $layout
+    try model verify $layout >generation.txt
+done
 try fit-sites columns.store -r chrM:10500-10600 -o sites.tsv.gz --bigwig sites
 try fit-sites columns.store -r chrM:10500-10600 --prior mammals671-mtdna -o with_prior.tsv
 for substitution in hky gtr mutation-selection; do

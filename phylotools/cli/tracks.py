@@ -12,6 +12,7 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from phylotools.model.folder import Model
     from phylotools.tracks.finalise import TrackSummary
     from phylotools.tracks.plan import TrackSettings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 TRACKS = ("llr_mean", "llr_min", "rate", "entropy", "log_probability", "logo")
 
 _track_options = options.together(
-    options.model_option(help="Model [default: the one that ships with phylotools]."),
+    options.chosen_model_option,
     options.fasta_option,
     options.regions_option(
         help="Only contig or contig:begin-end (1-based); may be given again "
@@ -58,7 +59,7 @@ _track_options = options.together(
 @options.work_option
 @options.force_option
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.summary_option
 @options.logging_options
@@ -99,20 +100,20 @@ def tracks_command(
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.model.registry import load_model
+    from phylotools.model.device import device_names
     from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
-    loaded = load_model(model, device)
-    if sequence_only:
-        loaded = loaded.from_sequence_alone()
+    devices = device_names(device)
+    loaded = _load(model, sequence_only, fasta, chosen, devices[0])
     with Progress("positions") as progress:
         summary = make_tracks(
             loaded,
             output,
             chosen,
+            devices=devices if len(devices) > 1 else (),
             fasta=fasta,
             work=work,
             assembly=assembly,
@@ -149,13 +150,11 @@ def tracks_init_command(
     once.
     """
     chosen = _settings(settings)
-    from phylotools.model.registry import load_model
     from phylotools.tracks.plan import PARTITION_POSITIONS
     from phylotools.tracks.stages import init_tracks
 
-    loaded = load_model(model, "cpu")
     plan = init_tracks(
-        loaded.from_sequence_alone() if sequence_only else loaded,
+        _load(model, sequence_only, fasta, chosen, "cpu"),
         work,
         chosen,
         fasta=fasta,
@@ -168,7 +167,7 @@ def tracks_init_command(
 @click.command(name="tracks-partition")
 @options.partition_arguments
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.logging_options
 def tracks_partition_command(
@@ -179,15 +178,18 @@ def tracks_partition_command(
     batch_size: int | None,
 ) -> None:
     """Run partitions of a plan that `phylotools tracks-init` made; finished ones are left."""
+    from phylotools.model.device import device_names
     from phylotools.model.registry import load_model
     from phylotools.tracks.stages import run_tracks
 
+    devices = device_names(device)
     watch = options.Stopwatch()
     with Progress("positions") as progress:
         n_positions = run_tracks(
             work,
             indices,
-            lambda folder: load_model(folder, device),
+            lambda folder: load_model(folder, devices[0]),
+            devices=devices if len(devices) > 1 else (),
             threads=threads,
             batch_size=batch_size,
             on_positions=progress.update,
@@ -227,6 +229,21 @@ def tracks_finalise_command(
         work, output, assembly=assembly, threads=threads or n_cores(), force=force
     )
     _conclude(summary, output, watch.seconds, summary_json)
+
+
+def _load(
+    name: str | None, sequence_only: bool, fasta: str | None, settings: TrackSettings, device: str
+) -> Model:
+    """The model that is named, or the one that the regions are for."""
+    from phylotools.model.folder import read_model
+    from phylotools.scoring.choice import model_folder
+    from phylotools.scoring.evidence import region_evidence
+
+    folder = model_folder(
+        name, lambda: region_evidence(settings.regions, settings.regions_file, fasta=fasta)
+    )
+    model = read_model(folder, device)
+    return model.from_sequence_alone() if sequence_only else model
 
 
 def _conclude(summary: TrackSummary, output: str, seconds: float, summary_json: str | None) -> None:

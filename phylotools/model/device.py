@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +13,8 @@ from phylotools.errors import UsageError
 #: Arithmetic of a network's matrix products. `auto` is float32 wherever it runs: see
 #: `resolve_precision`.
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16", "auto")
+#: Stands for every GPU of a machine.
+ALL_GPUS = "cuda:all"
 #: Most positions that an automatic batch has, context included: 64 tiles of the published network,
 #: or 16 of 4,096 positions, which give every product more rows than a large GPU works on at once.
 LARGEST_AUTOMATIC_BATCH = 80_000
@@ -25,7 +26,7 @@ _AMPERE = (8, 0)
 _DEFAULT_BATCH = 16
 
 
-def resolve_device(name: str = "auto") -> torch.device:
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
     """The device a user named; ``auto`` is the first GPU, else the CPU.
 
     Raises
@@ -33,14 +34,44 @@ def resolve_device(name: str = "auto") -> torch.device:
     UsageError
         If there is no such device on this machine.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Python callers may give a torch.device.
+    if str(name) == ALL_GPUS or "," in str(name):
+        raise UsageError(
+            f"--device {name}: this computes on one device; phylotools tracks shares its "
+            "partitions out over several"
+        )
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"there is no device '{name}' here; try --device auto") from None
     return device
+
+
+def device_names(text: str) -> list[str]:
+    """The devices that a user named for work in parts: ``cuda:all``, ``cuda:0,cuda:2``, or one.
+
+    Raises
+    ------
+    UsageError
+        If there is no GPU, one is named twice, or one of several is none.
+    """
+    if text == ALL_GPUS:
+        if not torch.cuda.is_available():
+            raise UsageError(f"there is no GPU for --device {text} here; try --device auto")
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in text.split(",")]
+    if len(names) > 1 and not (
+        len(set(names)) == len(names) and all(re.fullmatch(r"cuda:\d{1,4}", name) for name in names)
+    ):
+        raise UsageError(
+            f"--device {text}: several devices are GPUs, as cuda:0,cuda:1, or cuda:all"
+        )
+    return names
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
@@ -125,16 +156,3 @@ def largest_fitting_batch(length: int, needed: int, free: int) -> int:
     """`automatic_batch_size` where a window needs `needed` bytes and `free` are free."""
     fitting = int(_MEMORY_SHARE * free / max(1, needed))
     return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH // length, fitting)).bit_length() - 1)
-
-
-def fastest_thread_count(trial: Callable[[], object]) -> int:
-    """One CPU thread or all cores, whichever passes sooner: small networks lose by threads."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    seconds = {}
-    for n_threads in sorted({1, n_cores}):
-        torch.set_num_threads(n_threads)
-        trial()
-        start = time.perf_counter()
-        trial()
-        seconds[n_threads] = time.perf_counter() - start
-    return min(seconds, key=lambda n_threads: seconds[n_threads])

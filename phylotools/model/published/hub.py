@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXTRA = "pip install 'phylotools[hub]'"
-#: The library follows as many within the hub.
-_MOST_REDIRECTS = 20
+#: From where the hub says that the bytes are; one is usual for its newer storage.
+_MOST_REDIRECTS = 5
 #: Answers that may be others a moment later.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 SHA256_DIGITS, SHA1_DIGITS = 64, 40
@@ -185,6 +185,7 @@ class Hub:
                     url, token=False, headers=self._headers(), timeout=self.patience.silence
                 )
             )
+            location = urljoin(url, found.location)
         commit, checksum = found.commit_hash or "", found.etag or ""
         if not _is_hexadecimal(commit, SHA1_DIGITS) or not (
             _is_hexadecimal(checksum, SHA1_DIGITS) or _is_hexadecimal(checksum, SHA256_DIGITS)
@@ -197,7 +198,6 @@ class Hub:
             raise InputError(f"{self.host} answers with commit {commit} where {revision} is wanted")
         if found.size is None or found.size < 0:
             raise InputError(f"{self.host} does not say how long {name} is")
-        location = urljoin(url, found.location)
         return HubFile(name, repository, commit, location, found.size, checksum)
 
     @contextlib.contextmanager
@@ -235,7 +235,9 @@ class Hub:
         url = file.location
         _refuse_insecure(self.endpoint, url)
         for _ in range(_MOST_REDIRECTS):
-            headers = self._headers() if _origin(url) == _origin(self.endpoint) else {}
+            headers = self._headers()
+            if _origin(url) != _origin(self.endpoint):
+                headers.pop("authorization", None)
             headers["Accept-Encoding"] = "identity"
             if start:
                 headers["Range"] = f"bytes={start}-"
@@ -266,7 +268,7 @@ class Hub:
                 since, n_bytes = time.monotonic(), 0
 
     def _headers(self) -> dict[str, str]:
-        """Headers with the user's token, for the hub alone."""
+        """Who asks, and the user's token, which is for the hub alone."""
         headers: dict[str, str] = self._library.utils.build_hf_headers(
             library_name="phylotools", library_version=__version__
         )
@@ -288,10 +290,16 @@ class Hub:
         timer.start()
         try:
             return ask()
-        except Exception:
+        except Exception as error:
             if is_late.is_set():
                 raise HubTrouble(
                     f"{self.host} did not answer within {self.patience.answer:.0f} s"
+                ) from None
+            # Of a file: what goes wrong with connections has no number of the system's here.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise InputError(
+                    f"{error.filename or 'a file of certificates'}: {error.strerror}",
+                    remedy="look at SSL_CERT_FILE, SSL_CERT_DIR, HF_HOME and HF_TOKEN_PATH",
                 ) from None
             raise
         finally:

@@ -52,7 +52,7 @@ def client(server, monkeypatch, tmp_path) -> Hub:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "library_cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("HF_"):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "SSL_CERT_")):
             monkeypatch.delenv(name)
     return Hub(server.url, HASTE)
 
@@ -307,6 +307,16 @@ BAD_PAGES = {
     "no answer": (local_hub.hang_up, "the connection was cut"),
     "slow head": (local_hub.slow_head, "did not answer within"),
     "redirect in a circle": (says(302, Location="/a/resolve/b/c"), "cannot be asked for"),
+    "redirect to no URL": (
+        says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
+             Location="http://[::1"),
+        "cannot be asked for",
+    ),
+    "redirect to no port": (
+        says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
+             Location="http://x:99999999/"),
+        "cannot be asked for",
+    ),
     "redirect to a file": (
         says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
              Location="file:///etc/passwd"),
@@ -375,6 +385,8 @@ def test_the_token_goes_to_the_hub_alone(server, client, cache, monkeypatch, cap
     assert {headers["Authorization"] for headers in on_hub} == {"Bearer hf_very_secret"}
     assert elsewhere
     assert not [headers for headers in elsewhere if "Authorization" in headers]
+    agents = {headers["User-Agent"].partition("/")[0] for _, _, headers in server.requests}
+    assert agents == {"phylotools"}
     assert "very_secret" not in caplog.text
     for path in cache.rglob("*"):
         assert path.is_dir() or b"very_secret" not in path.read_bytes()
@@ -404,6 +416,38 @@ def test_nobody_is_led_off_an_encrypted_connection(url, target, is_refused):
             hub._refuse_insecure(url, target)
     else:
         hub._refuse_insecure(url, target)
+
+
+@pytest.fixture
+def encrypted(data):
+    """A hub whose connections are encrypted, by a certificate of its own making."""
+    huggingface_hub.close_session()
+    with local_hub.running_hub(data / "certificate" / "localhost.pem") as running:
+        running.add(REPOSITORY, COMMIT, dict(FILES))
+        yield running
+    huggingface_hub.close_session()
+
+
+def test_a_certificate_that_is_not_trusted(encrypted, client, cache):
+    text = fails(Hub(encrypted.url, HASTE), cache, "the certificate of 127.0.0.1:")
+    assert "is not trusted" in text
+    assert "SSL_CERT_FILE" in text
+    assert not encrypted.requests
+
+
+def test_a_certificate_that_the_user_trusts(encrypted, client, cache, data, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(data / "certificate" / "localhost.pem"))
+    trusted = Hub(encrypted.url, HASTE)
+    unsafe = says(302, Location="http://localhost:9/")
+    encrypted.bodies.append(unsafe)
+    fails(trusted, cache, "localhost redirects from https to http, which is not followed")
+    assert_whole(fetched(trusted, cache))
+
+
+@pytest.mark.parametrize("named", ["absent.pem", "."])
+def test_certificates_that_cannot_be_read(encrypted, client, cache, tmp_path, monkeypatch, named):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / named))
+    fails(Hub(encrypted.url, HASTE), cache, "look at SSL_CERT_FILE")
 
 
 def test_no_network_is_one_line_at_once(server, cache, client):
@@ -580,6 +624,22 @@ def test_a_damaged_record_is_one_line(client, cache, text):
         fetched(client, cache)
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
+def test_only_a_file_of_ours_is_written_to(client, cache, tmp_path, kind):
+    partial, precious = partial_of(cache), tmp_path / "precious"
+    partial.parent.mkdir(parents=True)
+    if "link" in kind:
+        partial.symlink_to(precious)
+        if kind == "link":
+            precious.write_text("dear")
+    elif kind == "pipe":
+        os.mkfifo(partial)
+    else:
+        partial.mkdir()
+    fails(client, cache, f"{partial}: cannot write: ", OutputError)
+    assert not precious.exists() or precious.read_text() == "dear"
+
+
 def test_a_download_stops_where_it_is_interrupted(server, client, cache):
     class Interrupted:
         def __enter__(self):
@@ -612,8 +672,9 @@ def test_the_library_is_named_where_it_is_missing(monkeypatch):
     assert caught.value.exit_code == 1
 
 
-def test_local_hub_is_as_the_library_expects(server, client, tmp_path):
+def test_local_hub_is_as_the_library_expects(server, client, tmp_path, monkeypatch):
     """The library's own download works with it, so that the tests test what they should."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     path = huggingface_hub.hf_hub_download(
         REPOSITORY, "model.safetensors", revision="main", endpoint=server.url,
         cache_dir=tmp_path / "own", token=False,
