@@ -57,6 +57,12 @@ exchangeabilities_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+devices_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda or cuda:N; several share the work: cuda:0,cuda:1, or cuda:all.",
+)
 regions_option = functools.partial(click.option, "-r", "--regions", multiple=True, metavar="REGION")
 regions_file_option = functools.partial(click.option, "-R", "--regions-file", metavar="BED")
 

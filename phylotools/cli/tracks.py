@@ -58,7 +58,7 @@ _track_options = options.together(
 @options.work_option
 @options.force_option
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.summary_option
 @options.logging_options
@@ -99,13 +99,15 @@ def tracks_command(
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder
+    from phylotools.model.device import device_names
     from phylotools.model.registry import load_model
     from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
-    loaded = load_model(model, device)
+    devices = device_names(device)
+    loaded = load_model(model, devices[0])
     if sequence_only:
         loaded = loaded.from_sequence_alone()
     with Progress("positions") as progress:
@@ -113,6 +115,7 @@ def tracks_command(
             loaded,
             output,
             chosen,
+            devices=devices if len(devices) > 1 else (),
             fasta=fasta,
             work=work,
             assembly=assembly,
@@ -168,7 +171,7 @@ def tracks_init_command(
 @click.command(name="tracks-partition")
 @options.partition_arguments
 @options.threads_option(help="CPU threads [default: all].")
-@options.device_option
+@options.devices_option
 @options.batch_size_option
 @options.logging_options
 def tracks_partition_command(
@@ -179,15 +182,18 @@ def tracks_partition_command(
     batch_size: int | None,
 ) -> None:
     """Run partitions of a plan that `phylotools tracks-init` made; finished ones are left."""
+    from phylotools.model.device import device_names
     from phylotools.model.registry import load_model
     from phylotools.tracks.stages import run_tracks
 
+    devices = device_names(device)
     watch = options.Stopwatch()
     with Progress("positions") as progress:
         n_positions = run_tracks(
             work,
             indices,
-            lambda folder: load_model(folder, device),
+            lambda folder: load_model(folder, devices[0]),
+            devices=devices if len(devices) > 1 else (),
             threads=threads,
             batch_size=batch_size,
             on_positions=progress.update,

@@ -8,6 +8,7 @@ command ``phylotools VERB-partition WORK I`` run there instead.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -51,3 +52,40 @@ class InThreads:
             finally:
                 self.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def share_out(workers: Sequence[RunOne], partitions: Sequence[Partition]) -> None:
+    """Have workers, each with a device of its own, run the next partition that is left.
+
+    After a failure, or when the caller is interrupted, none begins another.
+
+    Raises
+    ------
+    Exception
+        The first that a worker raised.
+    """
+    left = deque(partitions)
+
+    def work(run_one: RunOne) -> None:
+        while True:
+            try:
+                partition = left.popleft()
+            except IndexError:
+                return
+            try:
+                run_one(partition)
+            except BaseException:
+                left.clear()
+                raise
+
+    if len(workers) == 1:
+        work(workers[0])
+        return
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="device") as pool:
+        try:
+            futures = [pool.submit(work, run_one) for run_one in workers]
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            left.clear()
+    for future in futures:
+        future.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from phylotools.errors import UsageError
 #: Arithmetic of a network's matrix products. `auto` is float32 wherever it runs: see
 #: `resolve_precision`.
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16", "auto")
+#: Stands for every GPU of a machine.
+ALL_GPUS = "cuda:all"
 #: Most positions that an automatic batch has, context included: 64 tiles of the published network,
 #: or 16 of 4,096 positions, which give every product more rows than a large GPU works on at once.
 LARGEST_AUTOMATIC_BATCH = 80_000
@@ -35,12 +38,39 @@ def resolve_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == ALL_GPUS or "," in name:
+        raise UsageError(
+            f"--device {name}: this computes on one device; phylotools tracks shares its "
+            "partitions out over several"
+        )
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"there is no device '{name}' here; try --device auto") from None
     return device
+
+
+def device_names(text: str) -> list[str]:
+    """The devices that a user named for work in parts: ``cuda:all``, ``cuda:0,cuda:2``, or one.
+
+    Raises
+    ------
+    UsageError
+        If there is no GPU, one is named twice, or one of several is none.
+    """
+    if text == ALL_GPUS:
+        if not torch.cuda.is_available():
+            raise UsageError(f"there is no GPU for --device {text} here; try --device auto")
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in text.split(",")]
+    if len(names) > 1 and not (
+        len(set(names)) == len(names) and all(re.fullmatch(r"cuda:\d{1,4}", name) for name in names)
+    ):
+        raise UsageError(
+            f"--device {text}: several devices are GPUs, as cuda:0,cuda:1, or cuda:all"
+        )
+    return names
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -18,7 +18,7 @@ from phylotools.io.bigwig.encoding import CELL, SignalBlocks, encode_signal
 from phylotools.io.bigwig.index import BLOCK
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.pipeline import in_order
+from phylotools.io.pipeline import Pipeline, in_order
 from phylotools.io.regions import Region
 from phylotools.io.spliced import ExonIndex, Places, SplicedGenome, transcript_contig
 from phylotools.jobs.job import Partition
@@ -27,6 +27,7 @@ from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.score_meaning import DEFAULT_SCORES
 from phylotools.scoring.neutral_sites import contexts_at
 from phylotools.scoring.reference import ReferenceLetters
+from phylotools.scoring.scorer import TILE_LENGTH
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.plan import Plan, cut_regions
 from phylotools.tracks.table import snv_lines
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from phylotools.model.calibration import Calibration
     from phylotools.phylogeny.substitution import SubstitutionModel
 
-#: Tiles that are computed together and then made into blocks by one thread: as many as a pass on
-#: an accelerator takes at most.
-_BATCH_TILES = 64
+#: Tiles that are computed together and then made into blocks by one thread; of long ones, which a
+#: GPU computes, as many as two passes have, so that one is computed while another's numbers come.
+_BATCH_TILES, _BATCH_LONG_TILES = 64, 32
 #: Index of the bigWig among those made, where its blocks begin, their bytes, their totals.
 ENTRY = np.dtype(
     [
@@ -105,6 +106,8 @@ class TrackMaker(Closing):
         That turn theta into blocks while the network computes the next.
     calibration : Calibration, optional
         For the calibrated score.
+    is_ahead : bool
+        Whether a thread of its own asks for theta, so that a GPU need not wait for what is written.
     """
 
     def __init__(
@@ -115,7 +118,10 @@ class TrackMaker(Closing):
         substitution: SubstitutionModel,
         threads: int,
         calibration: Calibration | None = None,
+        *,
+        is_ahead: bool = False,
     ) -> None:
+        self._is_ahead = is_ahead
         self._plan, self._scorer, self._genome = plan, scorer, genome
         self._spliced = genome if isinstance(genome, SplicedGenome) else None
         if self._spliced is not None:
@@ -171,11 +177,18 @@ class TrackMaker(Closing):
 
     def _finished(self, regions: Sequence[Region]) -> Iterator[_Finished]:
         """Batches in order, some of them in the making."""
+        is_long = self._scorer.tile_length > TILE_LENGTH
+        n_tiles = _BATCH_LONG_TILES if is_long else _BATCH_TILES
         batches = (
             (sum(map(len, batch)), [self._look_up(list(part)) for part in _by_contig(batch)])
-            for batch in cut_regions(regions, self._scorer.tile_length, _BATCH_TILES)
+            for batch in cut_regions(regions, self._scorer.tile_length, n_tiles)
         )
-        return in_order(self._threads, self._finish, batches, self._ahead)
+        if not self._is_ahead:
+            yield from in_order(self._threads, self._finish, batches, self._ahead)
+            return
+        with Pipeline() as pipeline:
+            computed = pipeline.stage(batches, "network", ahead=1)
+            yield from in_order(self._threads, self._finish, computed, self._ahead)
 
     def _look_up(self, regions: list[Region]) -> _Sites:
         """Positions of regions of one contig through the network."""

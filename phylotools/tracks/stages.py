@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from phylotools.io.files import refuse_existing_folder
 from phylotools.io.spliced import SplicedGenome
-from phylotools.jobs.runners import in_turn
+from phylotools.jobs.runners import RunOne, share_out
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.context import open_context
-from phylotools.scoring.scorer import CACHE_BYTES, Scorer
+from phylotools.scoring.scorer import CACHE_BYTES, TILE_LENGTH, Scorer, dense_tile_length
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
@@ -58,11 +61,14 @@ def run_tracks(
     indices: Sequence[int],
     load_model: LoadModel,
     *,
+    devices: Sequence[str] = (),
     threads: int | None = None,
     batch_size: int | None = None,
     on_positions: Callable[[int], None] = lambda n_positions: None,
 ) -> int:
     """Run some partitions of a plan; finished ones are left as they are.
+
+    `devices` are as for `make_tracks`.
 
     Returns
     -------
@@ -77,9 +83,8 @@ def run_tracks(
     plan = folder.read_plan()
     for index in indices:
         plan.partition(index)
-    return _run(
-        folder, plan, indices, load_model(plan.model["path"]), threads, batch_size, on_positions
-    )
+    model = load_model(plan.model["path"])
+    return _run(folder, plan, indices, model, devices, threads, batch_size, on_positions)
 
 
 def finalise_tracks(
@@ -111,6 +116,7 @@ def make_tracks(
     fasta: str | None = None,
     work: str | os.PathLike[str] | None = None,
     assembly: str | None = None,
+    devices: Sequence[str] = (),
     threads: int | None = None,
     batch_size: int | None = None,
     force: bool = False,
@@ -134,6 +140,9 @@ def make_tracks(
         Work folder; by default ``OUTPUT.work``. It is removed at the end.
     assembly, force :
         See `finalise`.
+    devices : sequence of str
+        Several that share the partitions out, each with the whole network; unless given the
+        model's own does them all.
     threads : int, optional
         Every core unless given; no result depends on them.
     batch_size : int, optional
@@ -152,7 +161,7 @@ def make_tracks(
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
     with folder.resuming(plan) as job:
         everything = range(job.n_partitions)
-        _run(folder, job, everything, model, threads, batch_size, on_positions)
+        _run(folder, job, everything, model, devices, threads, batch_size, on_positions)
         return finalise(
             folder, job, output, assembly=assembly, threads=threads or n_cores(), force=force
         )
@@ -163,6 +172,7 @@ def _run(
     plan: Plan,
     indices: Sequence[int],
     model: Model,
+    devices: Sequence[str],
     threads: int | None,
     batch_size: int | None,
     on_positions: Callable[[int], None],
@@ -173,22 +183,66 @@ def _run(
     model = plan.checked_model(model)
     if not pending:
         return 0
+    models = [dataclasses.replace(model, device_name=name) for name in devices] or [model]
+    _ = [one.device for one in models]  # There must be such.
+    # Those of one device run one after the other: each keeps the network and all threads busy.
+    each = max(1, (threads or n_cores()) // len(models))
+    lock = threading.Lock()
+
+    def count(n_positions: int) -> None:
+        with lock:
+            on_positions(n_positions)
+
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(_worker(folder, plan, one, threads, each, batch_size, count))
+            for one in models
+        ]
+        share_out(workers, pending)
+    return sum(len(region) for partition in pending for region in partition.extent)
+
+
+@contextlib.contextmanager
+def _worker(
+    folder: WorkFolder[Plan],
+    plan: Plan,
+    model: Model,
+    threads: int | None,
+    n_encoding: int,
+    batch_size: int | None,
+    on_positions: Callable[[int], None],
+) -> Iterator[RunOne]:
+    """What runs partitions on the device of a model, with its own reference, network and threads.
+
+    Parameters
+    ----------
+    threads : int, optional
+        That compute on a CPU.
+    n_encoding : int
+        Threads that turn numbers into blocks.
+    """
     with open_context(model, plan.fasta, plan.settings.transcripts) as genome:
+        is_spliced = isinstance(genome, SplicedGenome)
         scorer = Scorer(
             model,
             genome,
             threads=threads,
             batch_size=batch_size,
             precision=plan.settings.precision,
+            # Transcripts are short.
+            tile_length=TILE_LENGTH if is_spliced else dense_tile_length(model, plan.regions),
             # Every tile is asked for once, but those of transcripts, which share exons.
-            cache_bytes=CACHE_BYTES if isinstance(genome, SplicedGenome) else 0,
+            cache_bytes=CACHE_BYTES if is_spliced else 0,
         )
         facts = {"device": scorer.device.type, "precision": scorer.precision}
         calibration = model.calibration if CALIBRATED in plan.settings.scores else None
         with TrackMaker(
-            plan, scorer, genome, model.substitution, threads or n_cores(), calibration
+            plan,
+            scorer,
+            genome,
+            model.substitution,
+            n_encoding,
+            calibration,
+            is_ahead=scorer.device.type != "cpu",
         ) as maker:
-            run_one = functools.partial(maker.run, folder, facts, on_positions=on_positions)
-            # One after the other: each keeps the network and all threads busy.
-            in_turn(run_one, pending)
-    return sum(len(region) for partition in pending for region in partition.extent)
+            yield functools.partial(maker.run, folder, facts, on_positions=on_positions)

@@ -7,7 +7,12 @@ import torch
 
 from phylotools.errors import UsageError
 from phylotools.model import device as devices
-from phylotools.model.device import arithmetic, resolve_precision
+from phylotools.model.device import (
+    arithmetic,
+    device_names,
+    resolve_device,
+    resolve_precision,
+)
 
 CUDA = torch.device("cuda")
 
@@ -57,3 +62,27 @@ def test_what_old_gpus_lack(precision, capability, is_there, monkeypatch):
         return
     with pytest.raises(UsageError, match="choose --precision float16 or float32"):
         resolve_precision(precision, CUDA)
+
+
+def test_several_devices(monkeypatch):
+    assert device_names("auto") == ["auto"]
+    assert device_names("cuda:3") == ["cuda:3"]
+    assert device_names("cuda:0, cuda:12") == ["cuda:0", "cuda:12"]
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 3)
+    assert device_names("cuda:all") == ["cuda:0", "cuda:1", "cuda:2"]
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="there is no GPU for --device cuda:all here"):
+        device_names("cuda:all")
+
+
+@pytest.mark.parametrize("text", ["cuda:0,cuda:0", "cuda:0,cpu", "cuda,cuda:1", "cuda:0,", ","])
+def test_what_cannot_share(text):
+    with pytest.raises(UsageError, match="several devices are GPUs, as cuda:0,cuda:1"):
+        device_names(text)
+
+
+@pytest.mark.parametrize("text", ["cuda:all", "cuda:0,cuda:1"])
+def test_what_computes_on_one_device_says_so(text):
+    with pytest.raises(UsageError, match="this computes on one device; phylotools tracks shares"):
+        resolve_device(text)

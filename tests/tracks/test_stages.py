@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import itertools
 import json
 import math
 
@@ -16,7 +17,9 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.locks import lock_folder
 from phylotools.io.regions import Region
 from phylotools.scoring.scorer import Scorer
+from phylotools.tracks import stages
 from phylotools.tracks.catalogue import SIGNALS
+from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.stages import finalise_tracks, init_tracks, make_tracks, run_tracks
 
@@ -98,29 +101,75 @@ def test_regions_overlap_and_are_unsorted(model, fasta, tmp_path):
     assert record["regions"] == ["chr10:11-31", "chr2:1-5", "chr2:901-960"]
 
 
-def test_no_tile_is_computed_twice_and_none_without_bases(model, fasta, tmp_path, monkeypatch):
-    asked: list[tuple[str, int]] = []
-    compute = Scorer._tokens
+def test_no_position_is_computed_twice_and_none_without_bases(model, fasta, tmp_path, monkeypatch):
+    asked: list[tuple[str, int, int]] = []
+    tokens = Scorer.tokens
 
-    def counted(scorer, tile):
-        asked.append(tile)
-        return compute(scorer, tile)
+    def counted(scorer, contig, begin, end):
+        asked.append((contig, begin + scorer.half_window, end - scorer.half_window))
+        return tokens(scorer, contig, begin, end)
 
-    monkeypatch.setattr(Scorer, "_tokens", counted)
+    monkeypatch.setattr(Scorer, "tokens", counted)
     bed = tmp_path / "some.bed"
     bed.write_text("".join(f"chr10\t{at}\t{at + 7}\n" for at in range(0, 3200, 40)))
     settings = TrackSettings(("rate",), regions_file=str(bed))
     make_tracks(
         model, tmp_path / "out", settings, fasta=str(fasta), threads=1, partition_positions=512
     )
-    # chr10 has seven tiles, the third of them within a gap.
-    assert len(asked) == len(set(asked)) == 6
+    asked.sort()
+    assert all(one[2] <= two[1] for one, two in itertools.pairwise(asked))
+    assert len(asked) > 3
+    # The third tile of chr10 lies within a gap.
+    assert not any(start < 1536 and end > 1024 for _, start, end in asked)
     asked.clear()
     settings = TrackSettings(("rate",), regions=("chr10:601-1800", "n"))
     with pytest.raises(InputError, match="no position of the regions has A, C, G or T"):
         make_tracks(model, tmp_path / "none", settings, fasta=str(fasta))
     assert not asked
     assert not (tmp_path / "none.work").exists()
+
+
+def test_devices_that_share_the_partitions(model, fasta, tmp_path):
+    """Here two networks on one CPU: every partition is made once, whoever makes it."""
+    counts: list[int] = []
+    make_tracks(model, tmp_path / "one", TrackSettings(), fasta=str(fasta), partition_positions=512)
+    make_tracks(
+        model, tmp_path / "two", TrackSettings(), fasta=str(fasta), partition_positions=512,
+        devices=["cpu", "cpu"], on_positions=counts.append,
+    )  # fmt: skip
+    one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
+    table = "snv_scores.tsv.gz"
+    assert without_command(two.pop(table)) == without_command(one.pop(table))
+    assert two == one
+    assert sum(counts) == 4205
+    with pytest.raises(UsageError, match="there is no device 'cuda:9' here"):
+        make_tracks(
+            model, tmp_path / "three", TrackSettings(), fasta=str(fasta),
+            devices=["cpu", "cuda:9"],
+        )  # fmt: skip
+    assert not (tmp_path / "three").exists()
+
+
+def test_a_network_that_runs_ahead_makes_the_same(model, fasta, tmp_path, monkeypatch):
+    """As on a GPU: theta in a thread of its own, in long tiles."""
+    made = []
+
+    class Ahead(TrackMaker):
+        def __init__(self, *arguments, is_ahead, **options):
+            made.append(is_ahead)
+            super().__init__(*arguments, is_ahead=True, **options)
+
+    settings = TrackSettings(("rate", "llr_mean"), snv_table=False)
+    make_tracks(model, tmp_path / "one", settings, fasta=str(fasta))
+    monkeypatch.setattr(stages, "TrackMaker", Ahead)
+    monkeypatch.setattr(stages, "dense_tile_length", lambda model, regions: 2048)
+    make_tracks(model, tmp_path / "two", settings, fasta=str(fasta))
+    assert made == [False]
+    for name in ("rate.bw", "llr_mean.bw"):
+        one, two = (written(tmp_path / folder / name) for folder in ("one", "two"))
+        assert one.keys() == two.keys()
+        for place, value in one.items():
+            assert two[place] == pytest.approx(value, rel=1.3e-4, abs=1e-4)
 
 
 def test_stages_in_any_order(model, fasta, tmp_path):

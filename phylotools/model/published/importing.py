@@ -123,12 +123,13 @@ def import_published(
         If the folder exists and may not be replaced, or cannot be written.
     """
     weights, configuration = find_files(source)
-    files = {path.name: sha256_file(path) for path in (weights, configuration)}
     with open_tensors(weights) as tensors:
         found = find_layout(tensors.shapes, weights)
         norm = found.choose_norm(request.norm, weights)
         spec = read_configuration(configuration, norm)
         network = _network(tensors, found, spec)
+    # Not before: what is far larger than a network, or a pipe, has been refused by now.
+    files = {path.name: sha256_file(path) for path in (weights, configuration)}
     model = SiteModel(network).freeze()
     _check_output(model, weights)
     golden = table or GoldenTable.read()

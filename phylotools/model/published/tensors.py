@@ -29,6 +29,9 @@ _ZIP_END_SIZE = 22
 #: That of 83 million parameters has 60 kB.
 _LARGEST_HEADER = 4 << 20
 _LARGEST_PICKLE = 16 << 20
+#: A checkpoint is read whole to find it undamaged; one of 83 million parameters and its
+#: optimiser's state has 1 GB.
+_LARGEST_CHECKPOINT = 16 << 30
 #: Members of an archive that `torch.save` makes, below the folder that all share.
 _MEMBER = re.compile(
     r"[^/]+/(data\.pkl|data/\d+|byteorder|version|\.data/serialization_id"
@@ -160,6 +163,8 @@ def _check_archive(path: Path, size: int) -> None:
         is_whole = handle.read(_ZIP_END_SIZE).startswith(_ZIP_END)
     if not is_whole:
         raise InputError("the checkpoint is truncated or damaged", path=path, remedy=_AGAIN)
+    if size > _LARGEST_CHECKPOINT:
+        raise InputError("is far larger than the checkpoint of a published network", path=path)
     try:
         with zipfile.ZipFile(path) as archive:
             pickled = _checked_pickle(archive, size, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from stand_ins import EagerDevice, LazyDevice, OutOfMemory
 from phylotools.errors import InputError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.model.presets import PRESETS
 from phylotools.scoring import passes
-from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.scorer import Scorer, dense_tile_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,3 +91,22 @@ def test_a_receptive_field_that_is_not_the_networks(toy_model, genome, stand_in)
     toy_model.receptive_field, toy_model.device = 5, "cuda"
     with pytest.raises(InputError, match="its receptive field is not 5"):
         Scorer(toy_model, genome, batch_size=2).theta(Region("chr1", 0, 8))
+
+
+@pytest.mark.parametrize(
+    ("device", "norm", "regions", "expected"),
+    [
+        ("cuda", "layer", [(0, 1_000_000)], 4096),
+        ("cuda", "layer", [(100, 4_000), (9_000, 30_000)], 4096),
+        # Exons, a tile each at most: a long one would cost more than it saves.
+        ("cuda", "layer", [(k, k + 150) for k in range(0, 10**6, 20_000)], 512),
+        ("cuda", "group", [(0, 1_000_000)], 512),
+        ("cpu", "layer", [(0, 1_000_000)], 512),
+        ("cuda", "layer", [], 512),
+    ],
+)
+def test_tiles_of_whole_regions(random_model, device, norm, regions, expected):
+    spec = dataclasses.replace(PRESETS["phylogpn"], norm=norm)
+    model = SimpleNamespace(device=torch.device(device), spec=spec)
+    chosen = [Region("c", *region) for region in regions]
+    assert dense_tile_length(model, chosen) == expected
