@@ -144,7 +144,7 @@ def make_model_place(name: str) -> Path:
     Raises
     ------
     UsageError
-        If the name is none that a folder can have.
+        If the name is none that a folder can have, or that of a model that ships with phylotools.
     InputError
         As for `cache_folder`.
     OutputError
@@ -156,6 +156,8 @@ def make_model_place(name: str) -> Path:
             "begin with a letter or digit"
         )
     folder = models_folder()
+    if any((place / name).is_dir() for place in model_places() if place != folder):
+        raise UsageError(f"{name} is a model that ships with phylotools; choose another name")
     _make_folder(folder)
     return folder / name
 

@@ -186,7 +186,7 @@ def _brought(
         path.unlink()
     partial = path.with_name(path.name + PARTIAL)
     with writing(partial):
-        if not partial.exists():
+        if not os.path.lexists(partial):
             _take_cached(hub, file, partial)
         _receive(hub, file, partial, progress)
         try:
@@ -262,7 +262,7 @@ def _same(before: HubFile, now: HubFile) -> HubFile:
 
 def _append(hub: Hub, file: HubFile, partial: Path, advance: Advance) -> None:
     """Add to a file what one answer brings, never more than its length."""
-    with open(partial, "ab") as out:
+    with open(partial, "ab", opener=_open_own) as out:
         start = out.tell()
         if start == file.size:
             return
@@ -282,6 +282,11 @@ def _append(hub: Hub, file: HubFile, partial: Path, advance: Advance) -> None:
                 advance.update(len(chunk))
     if done < file.size:
         raise HubTrouble("the connection was closed")
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file of ours to write, never what a link leads to, nor a pipe, which would wait."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _accepted(partial: Path, file: HubFile, wanted: _Expected | None) -> FileRecord:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phylotools.errors import InputError, OutputError, UsageError, shown
+from phylotools.errors import InputError, OutputError, shown
 from phylotools.io.files import atomic_folder, refuse_existing_folder
 from phylotools.model.folder import model_files, open_model, read_model
 from phylotools.model.published.catalogue import KnownModel, find_known
@@ -17,12 +16,16 @@ from phylotools.model.published.download_folder import Download, DownloadFolder
 from phylotools.model.published.downloads import Progress, download, resolve, untold
 from phylotools.model.published.hub import Hub, is_commit
 from phylotools.model.reference_fasta import check_reference
-from phylotools.model.settings import cache_folder, model_key, models_folder, remember_reference
+from phylotools.model.settings import (
+    cache_folder,
+    make_model_place,
+    model_key,
+    remember_reference,
+)
 
 if TYPE_CHECKING:
     from phylotools.model.published.golden import GoldenTable
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 #: Of a commit, as git shortens it for large repositories.
 _SHORT_COMMIT = 12
 
@@ -156,11 +159,9 @@ def fetch_model(
     """
     known = find_known(request.model)
     name = request.name or known.name
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"'{shown(name)}' is no name of a model; take letters, digits, . _ and -")
     if request.fasta is not None:
         check_reference(name, {"assembly": known.assembly}, request.fasta)
-    folder = models_folder() / name
+    folder = make_model_place(name)
     is_there = os.path.lexists(folder)
     if is_there and force:
         refuse_existing_folder(folder, force, model_files())
@@ -206,7 +207,6 @@ def _published(
     from phylotools.model.published.importing import ImportRequest, import_published
 
     files = source.files(commit)
-    _make_parents(folder)
     request = ImportRequest(
         name=folder.name,
         revision=commit[:_SHORT_COMMIT],
@@ -230,11 +230,6 @@ def _published(
         except InputError:
             source.discard(commit)
             raise
+    if comparison.has_published_shape and not comparison.matching:
+        return ()  # and the import has warned of it
     return tuple(comparison.lines())
-
-
-def _make_parents(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write: {error.strerror}") from error

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXTRA = "pip install 'phylotools[hub]'"
-#: The library follows as many within the hub.
-_MOST_REDIRECTS = 20
+#: From where the hub says that the bytes are; one is usual for its newer storage.
+_MOST_REDIRECTS = 5
 #: Answers that may be others a moment later.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 SHA256_DIGITS, SHA1_DIGITS = 64, 40
@@ -185,6 +185,7 @@ class Hub:
                     url, token=False, headers=self._headers(), timeout=self.patience.silence
                 )
             )
+            location = urljoin(url, found.location)
         commit, checksum = found.commit_hash or "", found.etag or ""
         if not _is_hexadecimal(commit, SHA1_DIGITS) or not (
             _is_hexadecimal(checksum, SHA1_DIGITS) or _is_hexadecimal(checksum, SHA256_DIGITS)
@@ -197,7 +198,6 @@ class Hub:
             raise InputError(f"{self.host} answers with commit {commit} where {revision} is wanted")
         if found.size is None or found.size < 0:
             raise InputError(f"{self.host} does not say how long {name} is")
-        location = urljoin(url, found.location)
         return HubFile(name, repository, commit, location, found.size, checksum)
 
     @contextlib.contextmanager

@@ -307,6 +307,16 @@ BAD_PAGES = {
     "no answer": (local_hub.hang_up, "the connection was cut"),
     "slow head": (local_hub.slow_head, "did not answer within"),
     "redirect in a circle": (says(302, Location="/a/resolve/b/c"), "cannot be asked for"),
+    "redirect to no URL": (
+        says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
+             Location="http://[::1"),
+        "cannot be asked for",
+    ),
+    "redirect to no port": (
+        says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
+             Location="http://x:99999999/"),
+        "cannot be asked for",
+    ),
     "redirect to a file": (
         says(302, X_Repo_Commit=COMMIT, X_Linked_Etag=f'"{"c" * 64}"', X_Linked_Size=10,
              Location="file:///etc/passwd"),
@@ -578,6 +588,22 @@ def test_a_damaged_record_is_one_line(client, cache, text):
     record.write_text(text)
     with pytest.raises(InputError, match=r"a{40}\.json: is damaged.*; delete it"):
         fetched(client, cache)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
+def test_only_a_file_of_ours_is_written_to(client, cache, tmp_path, kind):
+    partial, precious = partial_of(cache), tmp_path / "precious"
+    partial.parent.mkdir(parents=True)
+    if "link" in kind:
+        partial.symlink_to(precious)
+        if kind == "link":
+            precious.write_text("dear")
+    elif kind == "pipe":
+        os.mkfifo(partial)
+    else:
+        partial.mkdir()
+    fails(client, cache, f"{partial}: cannot write: ", OutputError)
+    assert not precious.exists() or precious.read_text() == "dear"
 
 
 def test_a_download_stops_where_it_is_interrupted(server, client, cache):
