@@ -78,6 +78,10 @@ try model use --none
 try model list >models.txt
 try model info model >model.json
 try model verify model
+for layout in huggingface_layernorm huggingface_groupnorm github_groupnorm; do
+    try model import "$checkout/tests/data/published_layouts/$layout" -o $layout
+    try model verify $layout >generation.txt
+done
 try fit-sites columns.store -r chrM:10500-10600 -o sites.tsv.gz --bigwig sites
 try fit-sites columns.store -r chrM:10500-10600 --prior mammals671-mtdna -o with_prior.tsv
 for substitution in hky gtr mutation-selection; do

@@ -19,10 +19,10 @@ from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 
-#: Tiles between two looks at whether the run was given up. On a CPU a large network takes a second
-#: for each, so the first looks come soon; where tiles are cheap, the calls around a few of them
-#: cost more than they do. An accelerator wants many at once.
-_FEWEST_TILES, _MOST_TILES = 8, 256
+#: Tiles between two looks at whether the run was given up, on a CPU for each thread. A large
+#: network takes half a second for each, so the first looks come soon; where tiles are cheap, the
+#: calls around a few of them cost more than they do. An accelerator wants many at once.
+_FEWEST_TILES, _MOST_TILES = 4, 256
 #: A contig's number stands above its tiles'.
 _TILE_SHIFT = 40
 #: Seconds between two looks that are soon enough.
@@ -161,7 +161,7 @@ class AlleleScorer:
             return SiteNumbers.empty(0)
         if not self._n_tiles:
             is_cpu = self._scorer.device.type == "cpu"
-            self._n_tiles = _FEWEST_TILES if is_cpu else _MOST_TILES
+            self._n_tiles = _FEWEST_TILES * self._scorer.threads if is_cpu else _MOST_TILES
         # Those of all contigs one after the other: a contig may be one of many short transcripts.
         tiles = (contigs << _TILE_SHIFT) + positions // self._scorer.tile_length
         for rows in _parts(tiles, lambda: self._n_tiles):
@@ -169,7 +169,7 @@ class AlleleScorer:
             start = time.perf_counter()
             theta[rows] = self._scorer.theta_at_places(names, contigs[rows], positions[rows])
             if time.perf_counter() - start < _SOON:
-                self._n_tiles = min(2 * self._n_tiles, _MOST_TILES)
+                self._n_tiles = max(self._n_tiles, min(2 * self._n_tiles, _MOST_TILES))
         return site_numbers(self._scorer.model.substitution, theta)
 
 

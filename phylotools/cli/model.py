@@ -228,22 +228,21 @@ def import_command(
     from pathlib import Path
 
     from phylotools.io.files import refuse_existing_folder
-    from phylotools.io.genome import ReferenceGenome
-    from phylotools.model.folder import model_files, open_model
+    from phylotools.model.folder import model_files
     from phylotools.model.published.importing import ImportRequest, import_published
-    from phylotools.model.reference_fasta import set_reference
-    from phylotools.model.settings import make_model_place
+    from phylotools.model.reference_fasta import check_reference
+    from phylotools.model.settings import make_model_place, model_key, remember_reference
 
     if output is None and not name:
         raise click.UsageError("give the model a --name, or say with -o where it is to go")
     folder = Path(output) if output is not None else make_model_place(name)
     refuse_existing_folder(folder, force, model_files())
-    if fasta is not None:
-        ReferenceGenome.open(fasta).close()  # before the work
     request = ImportRequest(name or folder.resolve().name, revision, licence, assembly, norm)
+    if fasta is not None:
+        check_reference(request.name, {"assembly": assembly}, fasta)
     made = import_published(Path(source), folder, request, force=force)
     if fasta is not None:
-        set_reference(open_model(folder), fasta)
+        remember_reference(model_key(folder), Path(fasta))
     options.logger.info(
         "model %s written to %s: %s, %s parameters; %s",
         made.name, folder, made.layout, f"{made.n_parameters:,}",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -155,16 +153,3 @@ def largest_fitting_batch(length: int, needed: int, free: int) -> int:
     """`automatic_batch_size` where a window needs `needed` bytes and `free` are free."""
     fitting = int(_MEMORY_SHARE * free / max(1, needed))
     return 1 << (max(1, min(LARGEST_AUTOMATIC_BATCH // length, fitting)).bit_length() - 1)
-
-
-def fastest_thread_count(trial: Callable[[], object]) -> int:
-    """One CPU thread or all cores, whichever passes sooner: small networks lose by threads."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    seconds = {}
-    for n_threads in sorted({1, n_cores}):
-        torch.set_num_threads(n_threads)
-        trial()
-        start = time.perf_counter()
-        trial()
-        seconds[n_threads] = time.perf_counter() - start
-    return min(seconds, key=lambda n_threads: seconds[n_threads])

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import InputError
-from phylotools.model.device import arithmetic, automatic_batch_size, fastest_thread_count
-from phylotools.model.presets import PAD_TOKEN, ModelSpec
+from phylotools.model.device import arithmetic, automatic_batch_size
+from phylotools.model.presets import PAD_TOKEN
 from phylotools.scoring.gpu.device import CudaDevice
 from phylotools.scoring.gpu.passes import GpuPasses, no_room_for
 from phylotools.scoring.windows import WindowRule
@@ -35,12 +35,10 @@ logger = logging.getLogger("phylotools")
 #: on the CPU as for `ByteNet` (None: all), to floats (B, T - receptive_field + 1, C).
 Forward = Callable[[Any, Tensor, Tensor | None], Tensor]
 
-#: Tokens that each thread gets in a pass, if it gets more than one window: a large network computes
-#: some hundred windows of one position, or ten tiles, in a few seconds, after which a run can be
-#: ended; a small one does that in less than a tenth of a second, beside which a pass costs nothing.
+#: Tokens that each thread gets in a pass, if it gets more than one window: for them the largest
+#: networks take some seconds, after which a run can be ended, and small ones a tenth of a second,
+#: beside which a pass costs nothing.
 TOKENS_A_THREAD = 8192
-#: Windows that pay for a trial of threads.
-_WORTH_A_TRIAL = 5
 
 _is_forked_child = False
 
@@ -72,11 +70,10 @@ if hasattr(os, "register_at_fork"):
 class NetworkPasses:
     """Passes of windows through a network; for one thread at a time.
 
-    The compiled network computes every window apart from the others: a pass has windows of any
-    length, and shares them out over threads. Torch's products may round differently by the number
-    of rows. So on a CPU windows go through them one by one, and on an accelerator every pass of
-    windows of one length has as many, the last one filled up with copies; on a GPU of NVIDIA's see
-    `scoring/gpu`.
+    On a CPU a pass has windows of any length, which are shared out over threads and computed apart
+    from each other. The products of an accelerator may round differently by the number of rows, so
+    every pass of windows of one length has as many, the last one filled up with copies; on a GPU of
+    NVIDIA's see `scoring/gpu`.
 
     Parameters
     ----------
@@ -119,21 +116,17 @@ class NetworkPasses:
         self._largest_value = largest_value
         self._device = torch.device(model.device)
         self._is_cpu = self._device.type == "cpu"
-        self._is_compiled = self._is_cpu and _is_compiled(model.spec)
         self._precision = precision
-        self._threads = n_cores() if threads is None and self._is_compiled else threads
-        self._must_choose_threads = self._threads is None and self._is_cpu
-        self._batch_size = 1 if self._is_cpu else batch_size
+        self._threads = n_cores() if threads is None and self._is_cpu else threads
+        self._batch_size = batch_size
         self._gpu: GpuPasses | None = None
-        self.rule = WindowRule.LONE
+        self.rule = WindowRule.ANY if self._is_cpu else WindowRule.LONE
         if model.spec.norm == "group":
             self.rule = WindowRule.GRID
-        elif self._is_compiled:
-            self.rule = WindowRule.ANY
 
     @property
     def threads(self) -> int:
-        return (self._threads or 1) if self._is_compiled and not _is_forked_child else 1
+        return 1 if _is_forked_child or not self._is_cpu else self._threads or 1
 
     def values(
         self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
@@ -143,7 +136,7 @@ class NetworkPasses:
         Parameters
         ----------
         windows : sequence of uint8 arrays [T]
-            Tokens; of one length, unless the network is compiled.
+            Tokens; of one length, unless a CPU computes.
         place : callable
             Where a window is from, by its number, for messages.
 
@@ -159,11 +152,9 @@ class NetworkPasses:
         if self._device.type == "cuda" and len(windows):
             yield from self._by_gpu(windows, place)
             return
-        if len(windows) >= _WORTH_A_TRIAL:
-            self._choose_threads(windows[0])
         first = 0
         while first < len(windows):
-            if self._is_compiled:
+            if self._is_cpu:
                 last = self._end_of_shared(windows, first)
                 yield from self._ragged(windows[first:last], place(first))
             else:
@@ -220,17 +211,7 @@ class NetworkPasses:
                 lambda: self.run(row, 1), self._tile_tokens, self._device
             )
             logger.debug("batch size %d", self._batch_size)
-        if self._is_cpu:
-            return 1
         return max(1, self._batch_size * self._tile_tokens // len(window))
-
-    def _choose_threads(self, window: NDArray[np.uint8]) -> None:
-        """Find out by a trial, once, whether torch is faster with one thread or with all cores."""
-        if not self._must_choose_threads or _is_forked_child:
-            return
-        self._must_choose_threads = False
-        self._threads = fastest_thread_count(lambda: self.run(window[None], 1))
-        logger.debug("network threads: %d", self._threads)
 
     def run(
         self,
@@ -316,10 +297,3 @@ class NetworkPasses:
         if self._precision != "float32":
             remedy = "use precision float32"
         raise InputError(f"model {self._model.name} gives numbers {problem}{place}", remedy=remedy)
-
-
-def _is_compiled(spec: ModelSpec) -> bool:
-    """Whether the network, on a CPU, is computed by compiled code: see `ByteNet.forward`."""
-    from phylotools.model import halved  # a network on a GPU has no use for what it compiles
-
-    return halved.suits(spec)

@@ -214,6 +214,11 @@ class TiledNetwork:
         )
 
     @property
+    def threads(self) -> int:
+        """CPU threads that share the windows of a call."""
+        return self._passes.threads
+
+    @property
     def genome(self) -> ReferenceGenome:
         """The reference genome.
 
