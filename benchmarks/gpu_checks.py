@@ -19,7 +19,7 @@ from gpu_report import Recorder
 from torch import Tensor
 
 from phylotools.model.device import PRECISIONS, arithmetic
-from phylotools.model.fused import FusedNetwork
+from phylotools.model.fused import FusedNetwork, steps
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import PRESETS, ModelSpec
 from phylotools.phylogeny.likelihood import column_log_likelihood, make_plan
@@ -172,6 +172,11 @@ def network(recorder: Recorder, scale: Scale) -> None:
             recorder.check(f"theta: {name}, {precision}", check)
         check = partial(_layers_agree, made, exact, tokens, scale)
         recorder.check(f"hidden layers: {name}", check)
+        if norm == "layer":
+            # Triton's interpreter cannot multiply bfloat16.
+            kind = "float16" if scale.is_dry else "bfloat16"
+            gathered = partial(_gathered_agrees, made, tokens, wanted, kind, scale)
+            recorder.check(f"dilated products in one kernel: {name}, {kind}", gathered)
     recorder.check("a frozen network takes it, one in training does not", partial(_taken, scale))
 
 
@@ -203,6 +208,17 @@ def _network_agrees(
     assert ours < LARGEST_ERROR[precision], f"error {ours:.1e}, of the dense network {theirs:.1e}"
     assert ours < 2 * theirs + 1e-6, f"error {ours:.1e}, of the dense network {theirs:.1e}"
     return f"root mean square error / spread {ours:.1e} (dense {theirs:.1e})"
+
+
+def _gathered_agrees(
+    made: ByteNet, tokens: Tensor, wanted: Tensor, precision: str, scale: Scale
+) -> str:
+    before = steps.IS_GATHERED
+    steps.IS_GATHERED = True
+    try:
+        return _network_agrees(made, tokens, wanted, precision, scale)
+    finally:
+        steps.IS_GATHERED = before
 
 
 def _error(found: Tensor, wanted: Tensor) -> float:

@@ -70,6 +70,11 @@ def speed(recorder: Recorder, scale: Scale) -> None:
         partial(_throughput, made, "bfloat16", "halved", short, _batch(short), scale),
         needs=8,
     )
+    recorder.figure(
+        f"bfloat16, halved, dilated products gathered, windows of {long}",
+        partial(_gathered, made, long, _batch(long), scale),
+        needs=8,
+    )
     recorder.figure("batch sizes, bfloat16, halved", partial(_batches, made, scale), needs=12)
     recorder.figure("lone windows, bfloat16, halved", partial(_lone, made, scale), needs=5)
     for way in ("halved", "dense"):
@@ -101,6 +106,16 @@ def _throughput(
         reserved = torch.cuda.max_memory_reserved() / 2**30
         text += f", memory {allocated:.1f} GiB ({reserved:.1f} reserved), {used}"
     return text
+
+
+def _gathered(made: ByteNet, tile: int, batch: int, scale: Scale) -> str:
+    """With `steps.dilated_product`: the figure that decides about `steps.IS_GATHERED`."""
+    before = steps.IS_GATHERED
+    steps.IS_GATHERED = True
+    try:
+        return _throughput(made, "bfloat16", "halved", tile, batch, scale)
+    finally:
+        steps.IS_GATHERED = before
 
 
 def _positions_a_second(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -92,6 +93,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     hub: LocalHub
     is_storage: bool
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that hang up, or do not trust the certificate, are what tests are about."""
 
 
 #: What is done with a request, and with one of a file's bytes.
@@ -287,18 +291,29 @@ def slow_head(request: Request, *_: bytes) -> None:
 
 
 @contextlib.contextmanager
-def running_hub() -> Iterator[LocalHub]:
-    """A hub and its storage on two ports of this machine, as long as the context lasts."""
+def running_hub(certificate: Path | None = None) -> Iterator[LocalHub]:
+    """A hub and its storage on two ports of this machine, as long as the context lasts.
+
+    With a certificate (and its key, in one file) connections are encrypted.
+    """
     hub = LocalHub()
     servers = []
+    scheme = "http" if certificate is None else "https"
     for is_storage in (False, True):
         server = _Server(("127.0.0.1", 0), Request)
         server.hub, server.is_storage = hub, is_storage
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake belongs to the thread of a connection, not to the one that accepts.
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
     # Another name is another host, which must not be given the token.
-    hub.url = f"http://127.0.0.1:{servers[0].server_port}"
-    hub.storage = f"http://localhost:{servers[1].server_port}"
+    hub.url = f"{scheme}://127.0.0.1:{servers[0].server_port}"
+    hub.storage = f"{scheme}://localhost:{servers[1].server_port}"
     try:
         yield hub
     finally:

@@ -74,6 +74,8 @@ printf 'chrM\t3306\t4262\n' >neutral.bed
 try model calibrate mammals671-mtdna --neutral-regions neutral.bed -o calibrated
 try model export run -o model --name trained
 try model use model
+try model set-reference model --fasta "$data/chrM.fa"
+try annotate "$data/clinvar_20220525_chrM_snv.vcf.gz" -o by_default.vcf.gz
 try model use --none
 try model list >models.txt
 try model info model >model.json

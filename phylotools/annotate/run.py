@@ -167,6 +167,19 @@ def annotate_file(
     InputError, OutputError, UsageError
         No output is left behind.
     """
+    with open_variants(variants) as source:
+        return annotate_stream(model, source, output, settings, on_batch=on_batch)
+
+
+def annotate_stream(
+    model: Model,
+    source: VariantStream,
+    output: str,
+    settings: AnnotationSettings | None = None,
+    *,
+    on_batch: Callable[[int], None] = lambda n_records: None,
+) -> AnnotationSummary:
+    """`annotate_file` of variants that are open already."""
     settings = settings or AnnotationSettings()
     in_transcripts = settings.transcripts.applies_to(model)
     if in_transcripts and settings.scores is not None:
@@ -178,7 +191,7 @@ def annotate_file(
     fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores), in_transcripts)
     reference = settings.transcripts.reference(model, settings.fasta)
     inputs = [
-        variants,
+        source.path,
         reference,
         settings.regions_file,
         settings.scores,
@@ -186,7 +199,6 @@ def annotate_file(
     ]
     refuse_same_file(output, [name for name in inputs if name is not None])
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_variants(variants))
         _check_output(output, source, settings)
         genome = stack.enter_context(open_context(model, settings.fasta, settings.transcripts))
         scorer = Scorer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(name="annotate")
 @click.argument("variants", default="-", metavar="[IN.vcf.gz]")
-@options.model_option(help="Model [default: the one that ships with phylotools].")
+@options.chosen_model_option
 @options.fasta_option
 @options.output_option(default="-", help="Output [default: stdout].")
 @click.option(
@@ -115,34 +117,51 @@ def annotate_command(
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     stopwatch = options.Stopwatch()
     with options.importing():
-        from phylotools.annotate.run import AnnotationSettings, annotate_file
+        from phylotools.annotate.run import AnnotationSettings, annotate_stream
+        from phylotools.io.files import refuse_same_file
+        from phylotools.io.vcf.reader import open_variants
         from phylotools.model.folder import open_model, read_model
         from phylotools.model.registry import find_model
+        from phylotools.scoring.choice import model_folder
+        from phylotools.scoring.evidence import variant_evidence
 
-        # Who looks scores up may never need the network.
-        load = read_model if scores is None else open_model
-        loaded = load(find_model(model), device)
-    if sequence_only:
-        loaded = loaded.from_sequence_alone()
-    with Progress("records") as progress:
-        settings = AnnotationSettings(
-            fasta=fasta,
-            output_type=output_type,
-            write_index=write_index,
-            tag=tag,
-            on_ref_mismatch=on_ref_mismatch,
-            regions=regions,
-            regions_file=regions_file,
-            extra_scores=extra_scores,
-            scores=scores,
-            transcripts=transcripts,
-            score_indels=indels,
-            force=force,
-            threads=threads,
-            batch_size=batch_size,
-            precision=precision,
-        )
-        summary = annotate_file(loaded, variants, output, settings, on_batch=progress.update)
+    # Who looks scores up may never need the network.
+    load = read_model if scores is None else open_model
+    settings = AnnotationSettings(
+        fasta=fasta,
+        output_type=output_type,
+        write_index=write_index,
+        tag=tag,
+        on_ref_mismatch=on_ref_mismatch,
+        regions=regions,
+        regions_file=regions_file,
+        extra_scores=extra_scores,
+        scores=scores,
+        transcripts=transcripts,
+        score_indels=indels,
+        force=force,
+        threads=threads,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    refuse_same_file(output, [name for name in inputs if name is not None])
+    with contextlib.ExitStack() as stack:
+        with options.importing():
+            loaded = None if model is None else load(find_model(model), device)
+            source = stack.enter_context(open_variants(variants))
+            if loaded is None:
+                evidence = functools.partial(
+                    variant_evidence,
+                    source,
+                    fasta=fasta,
+                    regions=regions,
+                    regions_file=regions_file,
+                )
+                loaded = load(model_folder(None, evidence), device)
+        if sequence_only:
+            loaded = loaded.from_sequence_alone()
+        with Progress("records") as progress:
+            summary = annotate_stream(loaded, source, output, settings, on_batch=progress.update)
     _report(summary, loaded, variants, output, stopwatch.seconds, summary_json)
 
 

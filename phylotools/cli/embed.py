@@ -15,6 +15,7 @@ from phylotools.cli.progress import Progress
 if TYPE_CHECKING:
     from phylotools.embedding.run import EmbedSummary
     from phylotools.model.folder import Model
+    from phylotools.scoring.evidence import Evidence
 
 #: Named here so that --help imports no torch; a test compares them with the package's.
 POOLINGS = ("mean", "max", "centre", "none")
@@ -25,7 +26,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
 
 @click.command(name="embed")
 @click.argument("bed", required=False, metavar="[REGIONS.bed]")
-@options.model_option(help="Model [default: the one that ships with phylotools].")
+@options.chosen_model_option
 @options.fasta_option
 @options.output_option(
     help="Output [default: the BED's name with .embeddings.parquet, in this folder]."
@@ -130,9 +131,12 @@ def embed_command(
     options.check_summary(summary_json, force=force, inputs=check, output=output)
     options.check_apart({"-o": output, "--pca": components_path, "--summary-json": summary_json})
     with options.importing():
+        from phylotools.embedding.regions import BedFile
         from phylotools.embedding.run import EmbedOutputs, EmbedSettings, embed_file
         from phylotools.embedding.source import NetworkOptions
-        from phylotools.model.registry import load_model
+        from phylotools.model.folder import read_model
+        from phylotools.scoring.choice import model_folder
+        from phylotools.scoring.evidence import region_evidence, use_evidence
 
     outputs = EmbedOutputs(output, kind, components_path, force)
     outputs.refuse(check)
@@ -147,10 +151,17 @@ def embed_command(
         n_components=given["components"],
         network=NetworkOptions(given["threads"], given["batch_size"], given["precision"]),
     )
-    loaded = load_model(model, device)
+    source = None if bed is None else BedFile(bed)
+
+    def evidence() -> Evidence:
+        if source is None:
+            return region_evidence(regions, fasta=fasta)
+        return use_evidence(source.path, source.uses(), fasta=fasta)
+
+    loaded = read_model(model_folder(model, evidence), device)
     with Progress("regions") as progress:
         summary = embed_file(
-            loaded, bed, outputs, settings,
+            loaded, source, outputs, settings,
             regions=regions, fasta=fasta, on_done=progress.update,
         )  # fmt: skip
     _report(summary, loaded, bed, outputs.table, components_path, watch.seconds, summary_json)

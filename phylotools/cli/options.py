@@ -22,6 +22,10 @@ output_option = functools.partial(click.option, "-o", "--output", metavar="PATH"
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 fasta_option = click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence.")
 model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FOLDER")
+chosen_model_option = model_option(
+    help="Model [default: PHYLOTOOLS_MODEL, that of `phylotools model use`, or the one whose "
+    "sequence the input is on]."
+)
 sequence_only_option = click.option(
     "--sequence-only",
     is_flag=True,

@@ -60,7 +60,7 @@ def plot_command() -> None:
 @options.regions_option(
     multiple=False, required=True, help="contig:begin-end (1-based): 20 to 200 bases are best."
 )
-@options.model_option(help="Model [default: the one that ships with phylotools].")
+@options.chosen_model_option
 @options.fasta_option
 @options.contig_aliases_option
 @click.option(
@@ -111,15 +111,18 @@ def logo_command(
     watch = options.Stopwatch()
     files = _prepare(output, summary_json, force=force, inputs=[fasta, annotation, variants])
     from phylotools.io.genome import ReferenceGenome
-    from phylotools.model.registry import load_model
+    from phylotools.model.folder import read_model
     from phylotools.plots.features import features_within
     from phylotools.plots.logo import choose_region, logo_table, profile_sites
     from phylotools.plots.logo_drawing import LogoPicture, draw_logo
     from phylotools.plots.marks import marks_within
     from phylotools.plots.wording import footer_text
+    from phylotools.scoring.choice import model_folder
+    from phylotools.scoring.evidence import region_evidence
     from phylotools.scoring.scorer import Scorer
 
-    loaded = load_model(model, device)
+    folder = model_folder(model, lambda: region_evidence((regions,), fasta=fasta))
+    loaded = read_model(folder, device)
     path = loaded.choose_reference(fasta)
     with ReferenceGenome.open(path) as genome:
         region = choose_region(regions, genome)

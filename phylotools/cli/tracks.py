@@ -12,6 +12,7 @@ from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from phylotools.model.folder import Model
     from phylotools.tracks.finalise import TrackSummary
     from phylotools.tracks.plan import TrackSettings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 TRACKS = ("llr_mean", "llr_min", "rate", "entropy", "log_probability", "logo")
 
 _track_options = options.together(
-    options.model_option(help="Model [default: the one that ships with phylotools]."),
+    options.chosen_model_option,
     options.fasta_option,
     options.regions_option(
         help="Only contig or contig:begin-end (1-based); may be given again "
@@ -100,16 +101,13 @@ def tracks_command(
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder
     from phylotools.model.device import device_names
-    from phylotools.model.registry import load_model
     from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
     devices = device_names(device)
-    loaded = load_model(model, devices[0])
-    if sequence_only:
-        loaded = loaded.from_sequence_alone()
+    loaded = _load(model, sequence_only, fasta, chosen, devices[0])
     with Progress("positions") as progress:
         summary = make_tracks(
             loaded,
@@ -152,13 +150,11 @@ def tracks_init_command(
     once.
     """
     chosen = _settings(settings)
-    from phylotools.model.registry import load_model
     from phylotools.tracks.plan import PARTITION_POSITIONS
     from phylotools.tracks.stages import init_tracks
 
-    loaded = load_model(model, "cpu")
     plan = init_tracks(
-        loaded.from_sequence_alone() if sequence_only else loaded,
+        _load(model, sequence_only, fasta, chosen, "cpu"),
         work,
         chosen,
         fasta=fasta,
@@ -233,6 +229,21 @@ def tracks_finalise_command(
         work, output, assembly=assembly, threads=threads or n_cores(), force=force
     )
     _conclude(summary, output, watch.seconds, summary_json)
+
+
+def _load(
+    name: str | None, sequence_only: bool, fasta: str | None, settings: TrackSettings, device: str
+) -> Model:
+    """The model that is named, or the one that the regions are for."""
+    from phylotools.model.folder import read_model
+    from phylotools.scoring.choice import model_folder
+    from phylotools.scoring.evidence import region_evidence
+
+    folder = model_folder(
+        name, lambda: region_evidence(settings.regions, settings.regions_file, fasta=fasta)
+    )
+    model = read_model(folder, device)
+    return model.from_sequence_alone() if sequence_only else model
 
 
 def _conclude(summary: TrackSummary, output: str, seconds: float, summary_json: str | None) -> None:

@@ -6,6 +6,7 @@ import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,13 +97,39 @@ def read_regions(path: str, genome: ReferenceGenome, *, skip_outside: bool) -> R
     InputError
         If a line is no BED line, a region does not lie in the genome, or none is left.
     """
-    rows, lines = RegionRows(), array("q")
-    for region, fields, line in bed_rows(path):
-        name = fields[3] if len(fields) > 3 else ""
-        strand = fields[5] if len(fields) > 5 else "."
-        rows.append(region.contig, region.start, region.end, name, strand)
-        lines.append(line)
-    return _checked(rows.table(genome), lines, genome, path, skip_outside=skip_outside)
+    return BedFile(path).placed(genome, skip_outside=skip_outside)
+
+
+class BedFile:
+    """A BED file that is read once, when its regions are first asked for; ``-`` is stdin."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @cached_property
+    def _rows_and_lines(self) -> tuple[RegionRows, array[int]]:
+        rows, lines = RegionRows(), array("q")
+        for region, fields, line in bed_rows(self.path):
+            name = fields[3] if len(fields) > 3 else ""
+            strand = fields[5] if len(fields) > 5 else "."
+            rows.append(region.contig, region.start, region.end, name, strand)
+            lines.append(line)
+        return rows, lines
+
+    def uses(self) -> dict[str, tuple[int, int]]:
+        """Of each contig, how many regions there are, and the largest end.
+
+        Raises
+        ------
+        InputError
+            If a line is no BED line.
+        """
+        return self._rows_and_lines[0].uses()
+
+    def placed(self, genome: ReferenceGenome, *, skip_outside: bool) -> RegionTable:
+        """The regions in a genome, as for `read_regions`."""
+        rows, lines = self._rows_and_lines
+        return _checked(rows.table(genome), lines, genome, self.path, skip_outside=skip_outside)
 
 
 def named_regions(texts: Iterable[str], genome: ReferenceGenome) -> RegionTable:
@@ -135,6 +162,15 @@ class RegionRows:
         self._contig.append(self._index_of.setdefault(contig, len(self._index_of)))
         self._names.append(name)
         self._strand.append(ord(strand) if strand in ("+", "-") else UNSTRANDED)
+
+    def uses(self) -> dict[str, tuple[int, int]]:
+        """Of each contig, how many regions there are, and the largest end."""
+        contigs, ends = np.array(self._contig, np.int32), np.array(self._end, np.int64)
+        counts = np.bincount(contigs, minlength=len(self._index_of))
+        last = np.zeros(len(self._index_of), dtype=np.int64)
+        np.maximum.at(last, contigs, ends)
+        pairs = zip(counts.tolist(), last.tolist(), strict=True)
+        return dict(zip(self._index_of, pairs, strict=True))
 
     def table(self, genome: ReferenceGenome) -> RegionTable:
         """All regions, their contigs resolved in a genome; not checked against its lengths."""

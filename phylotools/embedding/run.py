@@ -14,7 +14,7 @@ import numpy as np
 
 from phylotools.embedding.components import Components, fit_components, write_component_track
 from phylotools.embedding.layers import find_layer
-from phylotools.embedding.regions import RegionTable, n_outside, named_regions, read_regions
+from phylotools.embedding.regions import BedFile, RegionTable, n_outside, named_regions
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.staging import StagedRows
 from phylotools.embedding.sweep import base_starts, row_starts, sweep
@@ -144,7 +144,7 @@ class EmbedOutputs:
 
 def embed_file(
     model: Model,
-    bed: str | None,
+    bed: str | BedFile | None,
     outputs: EmbedOutputs,
     settings: EmbedSettings | None = None,
     *,
@@ -157,7 +157,7 @@ def embed_file(
     Parameters
     ----------
     model : Model
-    bed : str or None
+    bed : str, BedFile or None
         ``-`` is stdin; without one, `regions` are embedded.
     outputs : EmbedOutputs
     settings : EmbedSettings, optional
@@ -176,14 +176,16 @@ def embed_file(
     settings = settings or EmbedSettings()
     layer = find_layer(settings.layer, model.spec)
     reference = model.choose_reference(fasta)
-    kind = outputs.refuse([reference, *([bed] if bed else [])])
+    if isinstance(bed, str):
+        bed = BedFile(bed)
+    kind = outputs.refuse([reference, *([bed.path] if bed else [])])
     is_piped = outputs.table == "-"
     folder = tempfile.gettempdir() if is_piped else str(Path(outputs.table).absolute().parent)
     with ReferenceGenome.open(reference) as genome:
         if bed is None:
             table = named_regions(regions, genome)
         else:
-            table = read_regions(bed, genome, skip_outside=settings.skip_outside)
+            table = bed.placed(genome, skip_outside=settings.skip_outside)
         n_foreign = _warn_of_training(table, model)
         source = EmbeddingSource(
             model, genome, layer, settings.network,

@@ -90,22 +90,6 @@ def recognise(lengths: Mapping[str, int | None]) -> Recognition | None:
     return best
 
 
-def could_be(assembly: Assembly, ends: Mapping[str, int]) -> bool:
-    """Whether positions of a file can lie in an assembly: on its chromosomes, within their ends.
-
-    Parameters
-    ----------
-    assembly : Assembly
-    ends : mapping of str to int
-        Contigs, and the largest position met on each. Contigs of no known chromosome are left out.
-    """
-    return all(
-        end <= assembly.lengths.get(contig_stem(name), end)
-        and assembly_of_accession(name) in (None, assembly.other_name)
-        for name, end in ends.items()
-    )
-
-
 def has_nuclear_chromosome(names: Iterable[str]) -> bool:
     """Whether a contig is named as a nuclear chromosome of a known assembly."""
     return any(contig_stem(name) in BY_NAME["hg38"].lengths for name in names)

@@ -14,7 +14,7 @@ _MOUSE_CHROMOSOMES = (*map(str, range(1, 20)), "X", "Y")
 HUMAN_MITOCHONDRION_LENGTH = 16569
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assembly:
     """A genome assembly whose chromosomes are known.
 

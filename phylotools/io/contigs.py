@@ -122,6 +122,12 @@ def contig_stem(name: str) -> str:
     return _accessions().get(name, (_stem(name), None))[0]
 
 
+def chromosome_stem(name: str) -> str:
+    """`contig_stem`, with plink's numbers as the human chromosomes that they stand for."""
+    stem = contig_stem(name)
+    return _PLINK_NUMBERS.get(stem, stem)
+
+
 def assembly_of_accession(name: str) -> str | None:
     """The assembly that a name of a human chromosome means: GRCh38 or GRCh37, for accessions."""
     return _accessions().get(name, (None, None))[1]

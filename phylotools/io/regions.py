@@ -181,6 +181,17 @@ def parse_region(text: str, contigs: Mapping[str, int] | None = None) -> Region:
     return Region(contig, begin - 1, end)
 
 
+def named_contig(text: str) -> tuple[str, int]:
+    """The contig that a text names as `parse_region` reads it, and the last position; 0 for none.
+
+    Nothing is checked: whether there is such a region, is for `resolve_region` to say.
+    """
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return text, 0
+    return match["contig"], _number(match["end"] or match["begin"]) or 0
+
+
 def resolve_region(text: str, contigs: Mapping[str, int]) -> Region:
     """`parse_region` where the contig may be spelled otherwise; by the contig's own name.
 

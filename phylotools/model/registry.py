@@ -116,7 +116,8 @@ def load_model(name_or_path: str | None = None, device: str = "cpu") -> Model:
     Parameters
     ----------
     name_or_path : str, optional
-        Default: the model that ships with phylotools.
+        Default: that of ``PHYLOTOOLS_MODEL``, else of ``phylotools model use``, else the first that
+        ships with phylotools.
     device : str
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
     """

@@ -83,14 +83,14 @@ def choose_tile_length(model: Model, wanted: int | None = None) -> int:
     return model.tile_length
 
 
-def dense_tile_length(model: Model, regions: Iterable[Region]) -> int:
+def dense_tile_length(model: Model, regions: Iterable[Region]) -> int | None:
     """Positions of the tiles in which all of some regions is computed soonest.
 
-    `TILE_LENGTH` on a CPU, where tiles are joined to windows of any length, and where the network's
-    norm is over positions, so that numbers depend on the tile.
+    None, for the usual ones, on a CPU, where tiles are joined to windows of any length, and where
+    the model's numbers depend on its tiles.
     """
-    if model.device.type == "cpu" or model.spec.norm == "group":
-        return TILE_LENGTH
+    if model.device.type == "cpu" or model.tile_length is not None:
+        return None
     context = context_cost(model.spec)
     bounds = np.array([(region.start, region.end) for region in regions]).reshape(-1, 2)
 
@@ -430,14 +430,18 @@ class TiledNetwork:
         whole, rule = self._whole(tile), self._passes.rule
         if wanted is None or rule is WindowRule.GRID:
             return [whole]
+        cost_of_tile = cost([whole], self._context)
         if rule is WindowRule.ANY:
             spans = spans_of(wanted, self._context)
+            cost_of_spans = cost(spans, self._context)
         else:
-            spans = [Span(position, position + 1) for position in wanted.tolist()]
-        cost_of_spans, cost_of_tile = cost(spans, self._context), cost([whole], self._context)
+            # By their number: of a whole genome hardly any are made.
+            cost_of_spans = len(wanted) * cost([Span(0, 1)], self._context)
         if self._cache.is_worth_keeping(tile, cost_of_spans, cost_of_tile):
             return [whole]
-        return spans
+        if rule is WindowRule.ANY:
+            return spans
+        return [Span(position, position + 1) for position in wanted.tolist()]
 
     def _computed(self, spans: Mapping[Tile, Sequence[Span]]) -> dict[Tile, NDArray[np.float32]]:
         """Numbers of tiles, [tile_length, C] each, right in some spans; whole ones are kept."""

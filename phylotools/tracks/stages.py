@@ -16,7 +16,7 @@ from phylotools.jobs.runners import RunOne, share_out
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.context import open_context
-from phylotools.scoring.scorer import CACHE_BYTES, TILE_LENGTH, Scorer, dense_tile_length
+from phylotools.scoring.scorer import CACHE_BYTES, Scorer, dense_tile_length
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
@@ -230,7 +230,7 @@ def _worker(
             batch_size=batch_size,
             precision=plan.settings.precision,
             # Transcripts are short.
-            tile_length=TILE_LENGTH if is_spliced else dense_tile_length(model, plan.regions),
+            tile_length=None if is_spliced else dense_tile_length(model, plan.regions),
             # Every tile is asked for once, but those of transcripts, which share exons.
             cache_bytes=CACHE_BYTES if is_spliced else 0,
         )

@@ -190,7 +190,7 @@ def test_the_summary_counts(bed) -> None:
     ("text", "words"),
     [
         ("chrM\t16000\t16570\n", [":1: chrM:16000-16570 runs past the end", "16569"]),
-        ("chrM\t1\t5\nchr7\t1\t2\n", [":2: ", "no contig 'chr7'", "--on-outside skip"]),
+        ("chrM\t1\t5\nchrM\t1\t6\nchr7\t1\t2\n", [":3: ", "no contig 'chr7'", "--on-outside skip"]),
         ("", ["no interval"]),
         ("# only\ntrack x\n", ["no interval"]),
         ("chrM\t5\t5\n", ["no interval"]),
@@ -212,8 +212,8 @@ def test_bad_beds_are_one_line(bed, capsys, text, words) -> None:
 def test_hostile_beds_give_right_rows_or_one_line(bed, capsys, path) -> None:
     letters = "".join(np.random.default_rng(1).choice(list("ACGTN"), size=3000))
     Path("g.fa").write_text("".join(f">{name}\n{letters}\n" for name in ("chr1", "chr2", "chrX")))
-    code = run(["embed", str(path), "-f", "g.fa", "-o", "v.tsv", "--on-outside", "skip", "--pca",
-                "pc.bed.gz"])  # fmt: skip
+    options = ["-m", "mammals671-mtdna", "-f", "g.fa", "--on-outside", "skip"]
+    code = run(["embed", str(path), *options, "-o", "v.tsv", "--pca", "pc.bed.gz"])
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert "internal error" not in error

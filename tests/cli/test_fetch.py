@@ -192,6 +192,16 @@ def test_the_extra_is_named_where_it_is_missing(environment, tmp_path):
     assert error_of(done).endswith("; install it: pip install 'phylotools[hub]'")
 
 
+def test_the_library_is_loaded_for_the_hub_alone():
+    """It takes longer than all else that starting takes."""
+    code = (
+        "import sys, phylotools.cli.model, phylotools.model.published.fetching; "
+        "print(*{'huggingface_hub', 'httpx2', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_token_is_not_shown(environment, server):
     environment["HF_TOKEN"] = "hf_very_secret"
     server.token = "hf_other"

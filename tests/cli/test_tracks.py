@@ -20,6 +20,8 @@ from phylotools.cli.main import run
 from phylotools.cli.tracks import TRACKS
 from phylotools.tracks.catalogue import TRACK_NAMES
 
+#: No model is made for the genomes that these tests make up.
+OF = ["-m", "mammals671-mtdna"]
 COMMAND = [sys.executable, "-m", "phylotools"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -128,7 +130,7 @@ def test_long_contigs_get_the_other_kind_of_index(workplace, monkeypatch):
 
 
 def test_stages(workplace, capsys):
-    base = ["--tracks", "rate,logo", "--no-snv-table", "-f", "g.fa"]
+    base = ["--tracks", "rate,logo", "--no-snv-table", "-f", "g.fa", *OF]
     assert run(["tracks-init", *base, "--work", "w", "--partition-size", "1"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "3\n"
@@ -180,7 +182,7 @@ def test_options_agree_with_the_catalogue():
     ],
 )
 def test_what_cannot_be_is_one_line(workplace, capsys, options, code, message):
-    assert run(["tracks", "-o", "out", "-f", "g.fa", "--device", "cpu", *options]) == code
+    assert run(["tracks", "-o", "out", *OF, "-f", "g.fa", "--device", "cpu", *options]) == code
     assert re.search(message, only_error(*capsys.readouterr(), among_others=True))
     assert {path.name for path in workplace.iterdir()} == {"g.fa"}
 
@@ -201,21 +203,21 @@ def test_what_cannot_be_is_one_line(workplace, capsys, options, code, message):
 )
 def test_region_files_that_cannot_be_are_one_line(workplace, capsys, bed, message):
     Path("x.bed").write_text(bed)
-    assert run(["tracks", "-o", "out", "-f", "g.fa", "-R", "x.bed"]) == 1
+    assert run(["tracks", "-o", "out", *OF, "-f", "g.fa", "-R", "x.bed"]) == 1
     assert message in only_error(*capsys.readouterr(), among_others=True)
     assert {path.name for path in workplace.iterdir()} == {"g.fa", "x.bed"}
 
 
 def test_regions_on_contigs_that_are_not_there_are_counted(workplace, capsys):
     Path("x.bed").write_text("chr1\t1\t3\nchr7\t1\t5\nchr8\t1\t5\n")
-    assert run(["tracks", "-o", "out", "-f", "g.fa", "-R", "x.bed"]) == 0
+    assert run(["tracks", "-o", "out", *OF, "-f", "g.fa", "-R", "x.bed"]) == 0
     assert "2 of 3 regions left out: they are on chr7, chr8" in capsys.readouterr().err
     assert positions("out/rate.bw") == [("chr1", 1, 3)]
 
 
 def test_regions_from_stdin_and_other_spellings(workplace):
     done = subprocess.run(
-        [*COMMAND, "tracks", "-o", "out", "-f", "g.fa", "-R", "-", "-r", "chrX:1:2-3", "-q"],
+        [*COMMAND, "tracks", "-o", "out", *OF, "-f", "g.fa", "-R", "-", "-r", "chrX:1:2-3", "-q"],
         input=b"\xef\xbb\xbf# regions\r\n2 3 6 name\r\nchr1\t8\t12\r\nchr1\t2\t9\r\n",
         capture_output=True,
         check=True,
@@ -245,7 +247,7 @@ def test_kinds_of_fasta(workplace, kind):
     else:
         Path("h.fa").write_bytes(plain.removesuffix(b"\n"))
     for name in ("g", "h"):
-        assert run(["tracks", "-f", f"{name}.fa", "-o", name, "-q"]) == 0
+        assert run(["tracks", *OF, "-f", f"{name}.fa", "-o", name, "-q"]) == 0
     one, other = (gzip.decompress(Path(n, "snv_scores.tsv.gz").read_bytes()) for n in "gh")
     assert one.split(b"\n")[1:] == other.split(b"\n")[1:]
     assert Path("g/rate.bw").read_bytes() == Path("h/rate.bw").read_bytes()
@@ -254,9 +256,9 @@ def test_kinds_of_fasta(workplace, kind):
 def test_outputs_of_others_are_left_alone(workplace, capsys):
     Path("out").mkdir()
     Path("out/thesis.tex").write_text("years of work")
-    assert run(["tracks", "-f", "g.fa", "-o", "out", "--force"]) == 1
+    assert run(["tracks", *OF, "-f", "g.fa", "-o", "out", "--force"]) == 1
     assert "thesis.tex" in only_error(*capsys.readouterr(), among_others=True)
-    assert run(["tracks", "-f", "g.fa", "-o", "absent/out"]) == 1
+    assert run(["tracks", *OF, "-f", "g.fa", "-o", "absent/out"]) == 1
     assert "create it first" in only_error(*capsys.readouterr(), among_others=True)
     assert Path("out/thesis.tex").read_text() == "years of work"
     assert {path.name for path in workplace.iterdir()} == {"g.fa", "out"}
@@ -265,7 +267,7 @@ def test_outputs_of_others_are_left_alone(workplace, capsys):
 def test_an_interrupt_keeps_what_is_finished(workplace):
     letters = "ACGT" * 400_000
     Path("long.fa").write_text(f">c\n{letters}\n")
-    arguments = [*COMMAND, "tracks", "-f", "long.fa", "-o", "out", "--tracks", "rate"]
+    arguments = [*COMMAND, "tracks", *OF, "-f", "long.fa", "-o", "out", "--tracks", "rate"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     while not list(Path().glob("out.work/pieces/.000000*/data.bin")):
         assert process.poll() is None
@@ -290,7 +292,9 @@ def test_help_imports_nothing_heavy():
 
 
 def test_inspect_describes_the_folder(workplace, capsys):
-    assert run(["tracks", "-o", "out", "-f", "g.fa", "--tracks", "rate", "--no-snv-table"]) == 0
+    assert (
+        run(["tracks", "-o", "out", *OF, "-f", "g.fa", "--tracks", "rate", "--no-snv-table"]) == 0
+    )
     capsys.readouterr()
     Path("out/rate.bw").unlink()
     assert run(["inspect", "out", "--json"]) == 0

@@ -4,7 +4,6 @@ import pytest
 
 from phylotools.io.assemblies import (
     assembly_of_text,
-    could_be,
     has_nuclear_chromosome,
     recognise,
 )
@@ -93,15 +92,6 @@ def test_accessions_name_their_assembly():
 def test_assemblies_in_words(text, name):
     found = assembly_of_text(text)
     assert (found and found.name) == name
-
-
-def test_positions_exclude():
-    hg38, hg19 = BY_NAME["hg38"], BY_NAME["hg19"]
-    assert could_be(hg38, {"chr1": 248956422, "other": 10**10})
-    assert not could_be(hg38, {"chr1": 248956423})
-    assert could_be(hg19, {"1": 248956423})
-    assert not could_be(hg19, {"NC_000001.11": 5})
-    assert could_be(hg38, {})
 
 
 def test_nuclear_names():

@@ -5,6 +5,7 @@ A table of variants (TSV, CSV, Parquet) is told from these here, and comes as li
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import itertools
@@ -53,6 +54,26 @@ _GIVE_VARIANTS = (
 )
 
 
+class BlockStream(Iterator[LineBlock]):
+    """Blocks of lines one after the other; the first can be looked at before they are taken."""
+
+    def __init__(self, blocks: Iterator[LineBlock]) -> None:
+        self._blocks = blocks
+        self._ahead: collections.deque[LineBlock] = collections.deque()
+
+    def __next__(self) -> LineBlock:
+        return self._ahead.popleft() if self._ahead else next(self._blocks)
+
+    def peek(self, n_bytes: int = BLOCK_BYTES) -> list[LineBlock]:
+        """The next blocks, with so many bytes in all if there are as many; they are not taken."""
+        while sum(len(block.text) for block in self._ahead) < n_bytes:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._ahead.append(block)
+        return list(self._ahead)
+
+
 @dataclass(frozen=True)
 class VariantStream:
     """Variants as text.
@@ -62,7 +83,7 @@ class VariantStream:
     path : str
         ``-`` for stdin.
     header : VcfHeader
-    blocks : iterator of LineBlock
+    blocks : BlockStream
         The lines below the header. Iterating raises `InputError` where the data are truncated or
         damaged.
     cancel : callable
@@ -73,7 +94,7 @@ class VariantStream:
 
     path: str
     header: VcfHeader
-    blocks: Iterator[LineBlock]
+    blocks: BlockStream
     cancel: Callable[[], None]
     rows: VariantRows | None = None
 
@@ -143,7 +164,7 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
         lines = _Lines(enumerate(_read_lines(text, name), start=1), name)
         table = _text_rows(lines, name) if rows is None else rows
         if isinstance(table, VariantRows):
-            yield VariantStream(name, HEADER, table.blocks(), source.cancel, table)
+            yield VariantStream(name, HEADER, BlockStream(table.blocks()), source.cancel, table)
             return
         header, n_lines = _read_header(lines.again(), name, table)
         ahead = lines.kept[n_lines:]  # the first record, where a table was tried
@@ -151,7 +172,7 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
         if ahead:
             records = LineBlock(b"".join(line for _, line in ahead), n_lines + 1)
             blocks = itertools.chain([records], blocks)
-        yield VariantStream(name, header, blocks, source.cancel)
+        yield VariantStream(name, header, BlockStream(blocks), source.cancel)
 
 
 class _Lines:

@@ -128,3 +128,46 @@ def pack(
     plane = n_rows.to(tl.int64) * (TAPS * half)
     tl.store(packed + place, (top + low).to(packed.dtype.element_ty), mask=inside)
     tl.store(packed + plane + place, (top - low).to(packed.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["n_rows", "n_source", "rows", "rows_source", "dilation"])
+def dilated_product(
+    source, weights, product, n_rows, n_source, rows, rows_source, dilation, half, columns,
+    TAPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """The dilated product without its taps ever lying in memory side by side.
+
+    Parameters
+    ----------
+    source : pointer to float, (2, n_source, half)
+        t and b.
+    weights : pointer to float, (2, TAPS * half, columns)
+    product : pointer to float, (2, n_rows, columns)
+    rows, rows_source : int
+        Of a window.
+    """
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    plane = tl.program_id(1)
+    column = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
+    sign = tl.where(plane == 0, 1.0, -1.0)
+    first = (row // rows) * rows_source + row % rows
+    low = source + n_source.to(tl.int64) * half
+    weights += plane * (TAPS * half * columns)
+    sums = tl.zeros([ROWS, COLUMNS], tl.float32)
+    for tap in range(TAPS):
+        ahead = (first + tap * dilation)[:, None] * half
+        behind = (first + (TAPS - 1 - tap) * dilation)[:, None] * half
+        for start in range(0, half, CHUNK):
+            k = start + tl.arange(0, CHUNK)
+            inside = (row < n_rows)[:, None] & (k < half)[None, :]
+            top = tl.load(source + ahead + k[None, :], mask=inside, other=0.0)
+            bottom = tl.load(low + behind + k[None, :], mask=inside, other=0.0)
+            taken = top.to(tl.float32) + sign * bottom.to(tl.float32)
+            place = (tap * half + k)[:, None] * columns + column[None, :]
+            there = (k < half)[:, None] & (column < columns)[None, :]
+            block = tl.load(weights + place, mask=there, other=0.0)
+            sums = tl.dot(taken.to(source.dtype.element_ty), block, sums)
+    to = row[:, None] * columns + column[None, :]
+    inside = (row < n_rows)[:, None] & (column < columns)[None, :]
+    to += plane * n_rows.to(tl.int64) * columns
+    tl.store(product + to, sums.to(product.dtype.element_ty), mask=inside)

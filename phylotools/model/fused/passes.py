@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phylotools.model.fused import steps
 from phylotools.model.fused.steps import Pending, Planes, activated, packed_taps
 from phylotools.model.fused.weights import BlockWeights, HalvedWeights, Product
 
@@ -83,7 +84,7 @@ class Walk:
         around, hidden = self._activated(around, pending, block.norm_in, is_summed=True)
         pending = self._times(hidden, block.conv_in)
         _, hidden = self._activated(None, pending, block.norm_mid, is_summed=False)
-        pending = self._times(packed_taps(hidden, self._taps, block.dilation), block.conv_mid)
+        pending = self._dilated(hidden, block)
         _, hidden = self._activated(None, pending, block.norm_out, is_summed=True)
         return around, self._times(hidden, block.conv_out)
 
@@ -98,6 +99,13 @@ class Walk:
             is_summed=is_summed,
             over_positions=self._over_positions,
         )
+
+    def _dilated(self, hidden: Planes, block: BlockWeights) -> Pending:
+        if steps.IS_GATHERED and self._kind != torch.float32:
+            by = block.conv_mid
+            product = steps.dilated_product(hidden, by.blocks, self._taps, block.dilation)
+            return Pending(product, by.bias)
+        return self._times(packed_taps(hidden, self._taps, block.dilation), block.conv_mid)
 
     @staticmethod
     def _times(hidden: Planes, by: Product) -> Pending:

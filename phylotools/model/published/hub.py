@@ -288,10 +288,16 @@ class Hub:
         timer.start()
         try:
             return ask()
-        except Exception:
+        except Exception as error:
             if is_late.is_set():
                 raise HubTrouble(
                     f"{self.host} did not answer within {self.patience.answer:.0f} s"
+                ) from None
+            # Of a file: what goes wrong with connections has no number of the system's here.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise InputError(
+                    f"{error.filename or 'a file of certificates'}: {error.strerror}",
+                    remedy="look at SSL_CERT_FILE, SSL_CERT_DIR, HF_HOME and HF_TOKEN_PATH",
                 ) from None
             raise
         finally:

@@ -20,6 +20,8 @@ if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+#: Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers.
+NARROW = [torch.bfloat16, torch.float16] if DEVICE == "cuda" else [torch.float16]
 COMPLEMENT = torch.tensor([3, 2, 1, 0, 4, 5])
 #: Halves that are and are not powers of two, one channel a half, narrow stages wider than wide
 #: ones, one tap to seven.
@@ -130,6 +132,44 @@ def test_narrow_products(kind, error):
     found = fused_theta(frozen(spec), tokens.to(DEVICE), kind).cpu().double()
     apart = (found - wanted).square().mean().sqrt() / wanted.std()
     assert error / 8 < apart < error * 4
+
+
+@pytest.mark.parametrize("spec", SHAPES, ids=lambda spec: f"{spec.channels}-{spec.kernel_size}")
+@pytest.mark.parametrize("kind", NARROW, ids=str)
+def test_the_dilated_product_in_one_kernel(spec, kind, monkeypatch):
+    """As the library's of the same taps, but for the last bit of what is rounded."""
+    from phylotools.model.fused import passes, steps
+
+    network, tokens = frozen(spec), random_tokens(3, 50, spec).to(DEVICE)
+    wanted = exact(spec).dense(tokens.cpu())
+    packed = fused_theta(network, tokens, kind).cpu()
+    monkeypatch.setattr(steps, "IS_GATHERED", True)
+    monkeypatch.setattr(passes, "packed_taps", None)  # It is not asked.
+    found = fused_theta(network, tokens, kind).cpu()
+    spread = wanted.std()
+    assert (found - packed).abs().max() < 8 * torch.finfo(kind).eps * spread
+    apart = [(theta - wanted).square().mean().sqrt() for theta in (found, packed)]
+    assert apart[0] < 1.5 * apart[1]
+
+
+def test_the_dilated_product_of_many_rows_and_columns(monkeypatch):
+    """More than a program has of either, and none of them a whole number of programs."""
+    from phylotools.model.fused import steps
+
+    monkeypatch.setattr(steps, "_PRODUCT_ROWS", 16)
+    generator = torch.Generator().manual_seed(7)
+    half, columns, taps, dilation, windows, rows = 40, 300, 3, 4, 2, 29
+    source = torch.randn(2, windows * rows, half, generator=generator)
+    weights = torch.randn(2, taps * half, columns, generator=generator)
+    planes = steps.Planes(source.to(DEVICE), rows)
+    product = steps.dilated_product(planes, weights.to(DEVICE), taps, dilation)
+    packed = steps.packed_taps(planes, taps, dilation)
+    assert product.rows == packed.rows == rows - (taps - 1) * dilation
+    wanted = torch.bmm(packed.values.cpu().double(), weights.double())
+    tolerance = 1e-5 if DEVICE == "cpu" else 2e-2  # on a GPU in TF32
+    torch.testing.assert_close(
+        product.values.cpu().double() / 10, wanted / 10, rtol=0, atol=tolerance
+    )
 
 
 def test_several_precisions_of_one_network():

@@ -52,7 +52,7 @@ def client(server, monkeypatch, tmp_path) -> Hub:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "library_cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("HF_"):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "SSL_CERT_")):
             monkeypatch.delenv(name)
     return Hub(server.url, HASTE)
 
@@ -414,6 +414,38 @@ def test_nobody_is_led_off_an_encrypted_connection(url, target, is_refused):
             hub._refuse_insecure(url, target)
     else:
         hub._refuse_insecure(url, target)
+
+
+@pytest.fixture
+def encrypted(data):
+    """A hub whose connections are encrypted, by a certificate of its own making."""
+    huggingface_hub.close_session()
+    with local_hub.running_hub(data / "certificate" / "localhost.pem") as running:
+        running.add(REPOSITORY, COMMIT, dict(FILES))
+        yield running
+    huggingface_hub.close_session()
+
+
+def test_a_certificate_that_is_not_trusted(encrypted, client, cache):
+    text = fails(Hub(encrypted.url, HASTE), cache, "the certificate of 127.0.0.1:")
+    assert "is not trusted" in text
+    assert "SSL_CERT_FILE" in text
+    assert not encrypted.requests
+
+
+def test_a_certificate_that_the_user_trusts(encrypted, client, cache, data, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(data / "certificate" / "localhost.pem"))
+    trusted = Hub(encrypted.url, HASTE)
+    unsafe = says(302, Location="http://localhost:9/")
+    encrypted.bodies.append(unsafe)
+    fails(trusted, cache, "localhost redirects from https to http, which is not followed")
+    assert_whole(fetched(trusted, cache))
+
+
+@pytest.mark.parametrize("named", ["absent.pem", "."])
+def test_certificates_that_cannot_be_read(encrypted, client, cache, tmp_path, monkeypatch, named):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / named))
+    fails(Hub(encrypted.url, HASTE), cache, "look at SSL_CERT_FILE")
 
 
 def test_no_network_is_one_line_at_once(server, cache, client):

@@ -100,13 +100,15 @@ def test_a_receptive_field_that_is_not_the_networks(toy_model, genome, stand_in)
         ("cuda", "layer", [(100, 4_000), (9_000, 30_000)], 4096),
         # Exons, a tile each at most: a long one would cost more than it saves.
         ("cuda", "layer", [(k, k + 150) for k in range(0, 10**6, 20_000)], 512),
-        ("cuda", "group", [(0, 1_000_000)], 512),
-        ("cpu", "layer", [(0, 1_000_000)], 512),
+        ("cuda", "group", [(0, 1_000_000)], None),
+        ("cpu", "layer", [(0, 1_000_000)], None),
         ("cuda", "layer", [], 512),
     ],
 )
 def test_tiles_of_whole_regions(random_model, device, norm, regions, expected):
-    spec = dataclasses.replace(PRESETS["phylogpn"], norm=norm)
-    model = SimpleNamespace(device=torch.device(device), spec=spec)
+    tiles = {"layer": None, "group": 512}[norm]
+    model = SimpleNamespace(
+        device=torch.device(device), spec=PRESETS["phylogpn"], tile_length=tiles
+    )
     chosen = [Region("c", *region) for region in regions]
     assert dense_tile_length(model, chosen) == expected
