@@ -61,6 +61,7 @@ class ConstantModel:
     training_regions: None = None
     transcripts: None = None
     site_fits: None = None
+    tile_length: None = None
     substitution: SubstitutionModel = field(default_factory=F81)
     identity: ModelIdentity = field(default_factory=lambda: IDENTITY)
     mutation_process: MutationProcess = field(default_factory=lambda: F81().mutation_process())

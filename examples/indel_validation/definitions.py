@@ -71,6 +71,7 @@ class CountingModel:
     name: str = "changed sites"
     device: str = "cpu"
     site_fits: None = None
+    tile_length: None = None
     substitution: SubstitutionModel = field(default_factory=lambda: make_substitution_model("f81"))
 
     @property

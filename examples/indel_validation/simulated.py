@@ -96,6 +96,7 @@ class SimulatedModel:
     name: str = "best-predictor"
     device: str = "cpu"
     site_fits: None = None
+    tile_length: None = None
     substitution: SubstitutionModel = field(
         default_factory=lambda: make_substitution_model(
             "mutation-selection", mutation_frequencies=[0.25] * 4

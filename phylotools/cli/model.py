@@ -28,11 +28,13 @@ def list_command() -> None:
     from phylotools.model.settings import default_model, model_key, read_settings
 
     references = read_settings().references
-    default, _ = default_model() or ("", "")
+    default, said_by = default_model() or ("", "")
+    has_name = False
     click.echo("name\trevision\tassembly\tcontigs\tdefault\treference\tfolder")
     for summary in list_models():
         contigs = ",".join(summary.contigs[:5]) + (",..." if len(summary.contigs) > 5 else "")
         is_default = default in (summary.name, model_key(summary.folder))
+        has_name |= is_default
         remembered = references.get(model_key(summary.folder))
         fields = (
             summary.name,
@@ -44,6 +46,8 @@ def list_command() -> None:
             str(summary.folder),
         )
         click.echo("\t".join(options.printable(field) for field in fields))
+    if default and not has_name:
+        options.logger.info("the default is %s: %s names it", default, said_by)
 
 
 @model_command.command(name="use")

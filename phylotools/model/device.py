@@ -26,7 +26,7 @@ _AMPERE = (8, 0)
 _DEFAULT_BATCH = 16
 
 
-def resolve_device(name: str = "auto") -> torch.device:
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
     """The device a user named; ``auto`` is the first GPU, else the CPU.
 
     Raises
@@ -34,9 +34,12 @@ def resolve_device(name: str = "auto") -> torch.device:
     UsageError
         If there is no such device on this machine.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == ALL_GPUS or "," in name:
+    # Python callers may give a torch.device.
+    if str(name) == ALL_GPUS or "," in str(name):
         raise UsageError(
             f"--device {name}: this computes on one device; phylotools tracks shares its "
             "partitions out over several"

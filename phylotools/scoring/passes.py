@@ -84,6 +84,8 @@ class NetworkPasses:
         C.
     tile_tokens : int
         T of a tile's window.
+    most_together : int
+        Tiles that are asked for at once, at most.
     largest_value : float
         Numbers beyond it, of either sign, are refused.
     threads, batch_size, precision
@@ -104,6 +106,7 @@ class NetworkPasses:
         n_channels: int,
         tile_tokens: int,
         *,
+        most_together: int,
         largest_value: float,
         threads: int | None,
         batch_size: int | None,
@@ -113,6 +116,7 @@ class NetworkPasses:
         self._forward = forward
         self._n_channels = n_channels
         self._tile_tokens = tile_tokens
+        self._most_together = most_together
         self._largest_value = largest_value
         self._device = torch.device(model.device)
         self._is_cpu = self._device.type == "cpu"
@@ -207,9 +211,11 @@ class NetworkPasses:
         """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""
         if self._batch_size is None:
             row = np.resize(window, (1, self._tile_tokens))
-            self._batch_size = automatic_batch_size(
+            fitting = automatic_batch_size(
                 lambda: self.run(row, 1), self._tile_tokens, self._device
             )
+            # Two passes at least, so that one's numbers come while the other is computed.
+            self._batch_size = max(1, min(fitting, self._most_together // 2))
             logger.debug("batch size %d", self._batch_size)
         return max(1, self._batch_size * self._tile_tokens // len(window))
 

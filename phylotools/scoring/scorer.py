@@ -32,6 +32,7 @@ from phylotools.scoring.windows import (
     context_cost,
     cost,
     joined,
+    longest_window,
     spans_of,
 )
 
@@ -50,8 +51,6 @@ TILE_LENGTH = 512
 #: Of tiles on a GPU where whole regions are wanted: the context of the published network costs 6 %
 #: of them, and 47 % of those of `TILE_LENGTH`. By count; not measured on a GPU.
 DENSE_TILE_LENGTH = 4096
-#: Positions of the longest window: the context of the widest network costs it 6 % more.
-_LONGEST_WINDOW = 4096
 #: Bound on the numbers in flight.
 _GROUP_BYTES = 32 << 20
 #: Bound on the numbers kept for later calls.
@@ -207,6 +206,7 @@ class TiledNetwork:
             self._forward,
             self.n_channels,
             self.tile_length + self.receptive_field - 1,
+            most_together=self._n_in_flight,
             largest_value=self._largest_value,
             threads=threads,
             batch_size=batch_size,
@@ -472,7 +472,7 @@ class TiledNetwork:
         if self._passes.rule is WindowRule.ANY:
             parts = [Region(tile[0], *span) for tile in sorted(spans) for span in spans[tile]]
             share = sum(map(len, parts)) // self._passes.threads
-            longest = min(max(share, self.tile_length), _LONGEST_WINDOW)
+            longest = min(max(share, self.tile_length), longest_window(self._context))
             return [joined(parts, self._context, longest)]
         tiles: list[Region] = []
         lone: list[Region] = []

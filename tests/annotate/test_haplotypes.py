@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phylotools.annotate import haplotypes
-from phylotools.annotate.haplotypes import FLANK, Change, HaplotypeScorer
+from phylotools.annotate.haplotypes import FLANK, Change, HaplotypeLayout, HaplotypeScorer
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
@@ -205,6 +206,26 @@ class Neutral(nn.Module):
 
     def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> Tensor:
         return torch.zeros(tokens.shape[0], tokens.shape[1] - 2, 4)
+
+
+def test_a_lone_change_is_computed_in_one_window_of_its_own(random_model, open_genome) -> None:
+    """It and `FLANK` sites beyond, on either side, not a tile."""
+    sequence = "".join(np.random.default_rng(8).choice(list("ACGT"), 3000))
+    lengths: list[int] = []
+
+    def spy(tokens: Tensor, wanted: Tensor) -> Tensor:
+        lengths.extend((wanted[:, 1] - wanted[:, 0]).tolist())
+        return random_model.site_model(tokens, wanted)
+
+    with open_genome(sequence) as genome:
+        network = Scorer(replace(random_model, site_model=spy), genome, threads=1)
+        scorer = HaplotypeScorer(network)
+        change = scorer.left_aligned(Change("c0", 1500, sequence[1500:1503].encode(), b""))
+        first, end = HaplotypeLayout(genome).reach(change)
+        scorer.scores([change], "llr")
+    assert len(lengths) == 1
+    assert lengths[0] <= end - first + 2 * FLANK
+    assert network.n_tiles_computed == 0
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 100, 1000])

@@ -92,7 +92,7 @@ def test_an_hg38_vcf_needs_no_option(workplace, cache, capsys, contigs, contig):
     assert without_command("chosen.vcf") == without_command("named.vcf")
 
 
-@pytest.mark.parametrize("kind", ["gzip", "bcf", "tsv", "csv", "parquet", "pipe"])
+@pytest.mark.parametrize("kind", ["gzip", "bcf", "gvcf", "tsv", "csv", "parquet", "pipe"])
 def test_every_form_of_input_is_told_and_loses_nothing(workplace, kind, monkeypatch):
     text = vcf(declared("hg38"))
     Path("in.vcf").write_text(text)
@@ -108,6 +108,13 @@ def test_every_form_of_input_is_told_and_loses_nothing(workplace, kind, monkeypa
         case "parquet":
             table = pa.table(dict(zip(columns, zip(*rows(), strict=True), strict=True)))
             pyarrow.parquet.write_table(table, "in.x")
+        case "gvcf":
+            block = "chr22\t{}\t.\t{}\t<NON_REF>\t.\t.\tEND={}\n"
+            header = text[: text.index("\nchr22") + 1]
+            lines = text[len(header) :].splitlines(keepends=True)
+            blocks = [block.format(p + 1, LETTERS[p - START], p + 96) for _, p, _, _ in rows()]
+            pairs = zip(lines, blocks, strict=True)
+            Path("in.x").write_text(header + "".join(line + each for line, each in pairs))
         case "pipe":
             Path("in.x").write_text(text)
         case _:
@@ -127,6 +134,16 @@ def test_every_form_of_input_is_told_and_loses_nothing(workplace, kind, monkeypa
     assert len([line for line in outputs[0] if b"chr22" in line and b"##" not in line]) >= 21 or (
         kind == "parquet"
     )
+
+
+@pytest.mark.parametrize("text", [HEAD.format(declared("hg38")), HEAD.format("")])
+def test_a_file_without_records_needs_no_model_of_its_own(workplace, monkeypatch, text):
+    Path("in.vcf").write_text(text)
+    assert run(["annotate", "in.vcf", "-o", "a.vcf", "-q"]) == 0
+    name = b"phylogpn" if "contig" in text else b"mammals671-mtdna"
+    assert b'Model="' + name in Path("a.vcf").read_bytes()
+    monkeypatch.setenv("PHYLOTOOLS_CACHE", str(workplace / "empty"))
+    assert run(["annotate", "in.vcf", "-o", "b.vcf", "-q"]) == 0
 
 
 def test_the_mitochondrion_keeps_its_model_in_a_large_pipe(workplace):

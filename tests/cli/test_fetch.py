@@ -107,8 +107,9 @@ def test_from_nothing_to_scores(environment, server, tmp_path):
     assert f"phylogpn\t{COMMIT[:12]}\thg38" in listed
     assert phylotools(environment, "model", "verify", "phylogpn").returncode == 0
     variants = str(write_variants(tmp_path, fasta))
-    scored = phylotools(environment, "annotate", variants, "-m", "phylogpn")
+    scored = phylotools(environment, "annotate", variants)
     assert scored.returncode == 0, scored.stderr
+    assert "model phylogpn" in scored.stderr
     records = [line for line in scored.stdout.splitlines() if not line.startswith("#")]
     assert len(records) == 10
     assert all("PHYLOGPN_STATUS=ok" in record for record in records)

@@ -63,6 +63,10 @@ def test_use_of_a_folder_holds_from_everywhere(cache, tmp_path, monkeypatch, cap
     (cache / "models" / "toy").rename(tmp_path / "mine")
     assert run(["model", "use", "mine"]) == 0
     monkeypatch.chdir("/")
+    assert "yes" not in listed(capsys, "default").values()
+    capsys.readouterr()
+    assert run(["model", "list"]) == 0
+    assert f"the default is {tmp_path / 'mine'}: `phylotools model use`" in capsys.readouterr().err
     assert run(["model", "info"]) == 0
     assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "mine")
 

@@ -7,7 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from published_layouts import LAYOUTS, dense_values, imported
+import torch
+from published_layouts import LAYOUTS, dense_values, imported, tile_windows, tokens_of
 
 import phylotools
 from phylotools.cli.main import run
@@ -170,8 +171,6 @@ def test_embed(case):
 
 def test_embed_with_the_context_of_phylogpn_x(case):
     """By torch's own pooling, as the authors write it, over contigs that end."""
-    import torch
-
     place, dense = case
     found = embedded(place, "--context-pooling")
     linear = torch.nn.Linear(32, 32, bias=False)
@@ -188,6 +187,27 @@ def test_embed_with_the_context_of_phylogpn_x(case):
         with torch.no_grad():
             pooled[contig] = (None, (own + linear(means)).numpy())
     np.testing.assert_allclose(found.rows.vector, rows_of(pooled, 1), rtol=0, atol=2e-5)
+
+
+def test_embed_on_the_other_strand(case, letters):
+    """The norms are no palindromes: the other strand is read for itself, in the same windows."""
+    place, _ = case
+    network = phylotools.load_model(str(place / "model")).network
+    windows = tile_windows(letters["chr1"], network.spec.receptive_field // 2)
+    complement = str.maketrans("ACGT", "TGCA")
+    found = []
+    for window in windows:
+        tokens = torch.from_numpy(tokens_of(window.translate(complement)[::-1]).astype(np.int64))
+        with torch.inference_mode():
+            found.append(network.dense_hidden(tokens, 6, True)[0].numpy()[::-1])
+    (place / "reverse.bed").write_text("chr1\t500\t1030\tb\t0\t-\n")
+    out = place / "reverse.parquet"
+    words = ["embed", place / "reverse.bed", "-m", place / "model", "-f", place / "genome.fa", "-o",
+             out, "--pool", "none", "--strand", "bed", "--force"]  # fmt: skip
+    assert run([str(word) for word in words]) == 0
+    vectors = read_vectors(str(out)).rows.vector
+    # Rows follow the region's strand.
+    np.testing.assert_allclose(vectors[::-1], np.concatenate(found)[500:1030], rtol=0, atol=1e-5)
 
 
 def test_plot_logo(case):

@@ -86,3 +86,7 @@ def test_what_cannot_share(text):
 def test_what_computes_on_one_device_says_so(text):
     with pytest.raises(UsageError, match="this computes on one device; phylotools tracks shares"):
         resolve_device(text)
+
+
+def test_a_device_of_torch_is_one():
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")

@@ -99,7 +99,7 @@ def test_no_bit_of_a_number_depends_on_its_company(
     )  # fmt: skip
     try:
         with (
-            mock.patch("phylotools.scoring.scorer._LONGEST_WINDOW", longest),
+            mock.patch("phylotools.scoring.scorer.longest_window", return_value=longest),
             mock.patch("phylotools.scoring.passes.TOKENS_A_THREAD", 4 * longest),
         ):
             for positions in calls:

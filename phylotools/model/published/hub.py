@@ -235,7 +235,9 @@ class Hub:
         url = file.location
         _refuse_insecure(self.endpoint, url)
         for _ in range(_MOST_REDIRECTS):
-            headers = self._headers() if _origin(url) == _origin(self.endpoint) else {}
+            headers = self._headers()
+            if _origin(url) != _origin(self.endpoint):
+                headers.pop("authorization", None)
             headers["Accept-Encoding"] = "identity"
             if start:
                 headers["Range"] = f"bytes={start}-"
@@ -266,7 +268,7 @@ class Hub:
                 since, n_bytes = time.monotonic(), 0
 
     def _headers(self) -> dict[str, str]:
-        """Headers with the user's token, for the hub alone."""
+        """Who asks, and the user's token, which is for the hub alone."""
         headers: dict[str, str] = self._library.utils.build_hf_headers(
             library_name="phylotools", library_version=__version__
         )

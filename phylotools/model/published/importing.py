@@ -136,7 +136,7 @@ def import_published(
     comparison = golden.compare(model)
     if comparison.has_published_shape and not comparison.matching:
         logger.warning(
-            "%s: %s; expect this of weights that the authors did not publish alone",
+            "%s: %s; if you did not train them, they are damaged or have another norm",
             weights, comparison.lines()[0],
         )  # fmt: skip
     revision = request.revision or files[weights.name][:12]

@@ -25,7 +25,9 @@ from phylotools.io.files import open_regular
 
 _AGAIN = "download it again"
 _ZIP_MAGIC, _ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
-_ZIP_END_SIZE = 22
+_ZIP64_END, _ZIP64_LOCATOR = b"PK\x06\x06", b"PK\x06\x07"
+#: Bytes of the records at the end of an archive, of which torch writes all three.
+_ZIP64_END_SIZE, _ZIP64_LOCATOR_SIZE, _ZIP_END_SIZE = 56, 20, 22
 #: That of 83 million parameters has 60 kB.
 _LARGEST_HEADER = 4 << 20
 _LARGEST_PICKLE = 16 << 20
@@ -157,22 +159,43 @@ def _of_checkpoint(path: Path, size: int) -> ForeignTensors:
 
 def _check_archive(path: Path, size: int) -> None:
     """Refuse an archive that is not as `torch.save` makes it."""
-    with open_regular(path) as handle:
-        handle.seek(max(0, size - _ZIP_END_SIZE))
-        # Without a comment there is one end, which all readers of zip files find.
-        is_whole = handle.read(_ZIP_END_SIZE).startswith(_ZIP_END)
-    if not is_whole:
+    directory = _directory_place(path, size)
+    if directory is None:
         raise InputError("the checkpoint is truncated or damaged", path=path, remedy=_AGAIN)
     if size > _LARGEST_CHECKPOINT:
         raise InputError("is far larger than the checkpoint of a published network", path=path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.start_dir != directory:
+                raise InputError("is more than one archive", path=path, remedy=_AGAIN)
             pickled = _checked_pickle(archive, size, path)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, OSError) as error:
         raise InputError(
             f"the checkpoint is damaged ({shown(str(error))})", path=path, remedy=_AGAIN
         ) from None
     _check_pickle(pickled, path)
+
+
+def _directory_place(path: Path, size: int) -> int | None:
+    """Where an archive says that its list of members begins; None if it has no proper end.
+
+    Readers of zip files look for that list in different ways. torch must find the one that is
+    checked here: so there is no comment, the records at the end stand where torch writes them, and
+    the list where they say.
+    """
+    with open_regular(path) as handle:
+        handle.seek(max(0, size - _ZIP64_END_SIZE - _ZIP64_LOCATOR_SIZE - _ZIP_END_SIZE))
+        tail = handle.read()
+    end = tail[-_ZIP_END_SIZE:]
+    locator = tail[-_ZIP_END_SIZE - _ZIP64_LOCATOR_SIZE : -_ZIP_END_SIZE]
+    if len(tail) < _ZIP_END_SIZE or not end.startswith(_ZIP_END) or end[-2:] != b"\0\0":
+        return None
+    if not locator.startswith(_ZIP64_LOCATOR):
+        return int.from_bytes(end[16:20], "little")
+    stated = int.from_bytes(locator[8:16], "little")
+    if not tail.startswith(_ZIP64_END) or stated != size - len(tail):
+        return None
+    return int.from_bytes(tail[48:56], "little")
 
 
 def _checked_pickle(archive: zipfile.ZipFile, size: int, path: Path) -> bytes:

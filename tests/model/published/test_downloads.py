@@ -385,6 +385,8 @@ def test_the_token_goes_to_the_hub_alone(server, client, cache, monkeypatch, cap
     assert {headers["Authorization"] for headers in on_hub} == {"Bearer hf_very_secret"}
     assert elsewhere
     assert not [headers for headers in elsewhere if "Authorization" in headers]
+    agents = {headers["User-Agent"].partition("/")[0] for _, _, headers in server.requests}
+    assert agents == {"phylotools"}
     assert "very_secret" not in caplog.text
     for path in cache.rglob("*"):
         assert path.is_dir() or b"very_secret" not in path.read_bytes()
@@ -670,8 +672,9 @@ def test_the_library_is_named_where_it_is_missing(monkeypatch):
     assert caught.value.exit_code == 1
 
 
-def test_local_hub_is_as_the_library_expects(server, client, tmp_path):
+def test_local_hub_is_as_the_library_expects(server, client, tmp_path, monkeypatch):
     """The library's own download works with it, so that the tests test what they should."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     path = huggingface_hub.hf_hub_download(
         REPOSITORY, "model.safetensors", revision="main", endpoint=server.url,
         cache_dir=tmp_path / "own", token=False,

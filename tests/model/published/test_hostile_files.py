@@ -550,6 +550,38 @@ def test_members_that_are_none_of_a_checkpoint(source):
 
 
 @github
+@pytest.mark.parametrize("writes_zip64", [False, True], ids=["zip", "zip64"])
+def test_two_archives_in_one_file(source, tmp_path, writes_zip64):
+    """Readers would find different ones: Python's the last, torch's what its offsets say."""
+    path = source / "checkpoint.pt"
+    clean = path.read_bytes()
+    if not writes_zip64:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        clean = path.read_bytes()
+        import_published(source, tmp_path / "model", ImportRequest("m"))
+        shutil.rmtree(tmp_path / "model")
+    with_pickle(path, pickle.dumps(Runs(tmp_path / "ran")))
+    path.write_bytes(path.read_bytes() + clean)
+    refused(source, "checkpoint.pt: ", "download it again")
+    assert not (tmp_path / "ran").exists()
+
+
+@github
+@pytest.mark.parametrize("place", ["locator", "record", "end"])
+def test_ends_that_point_elsewhere(source, place):
+    path = source / "checkpoint.pt"
+    data = bytearray(path.read_bytes())
+    at = {"locator": -42 + 8, "record": -98 + 48, "end": -2}[place]
+    data[at] ^= 1
+    path.write_bytes(data)
+    refused(source, "checkpoint.pt: ", "download it again")
+
+
+@github
 def test_a_member_that_is_there_twice(source):
     path = source / "checkpoint.pt"
     with (

@@ -15,7 +15,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.presets import PRESETS
 from phylotools.scoring import passes
-from phylotools.scoring.scorer import Scorer, dense_tile_length
+from phylotools.scoring.scorer import Scorer, TiledNetwork, dense_tile_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -112,3 +112,22 @@ def test_tiles_of_whole_regions(random_model, device, norm, regions, expected):
     )
     chosen = [Region("c", *region) for region in regions]
     assert dense_tile_length(model, chosen) == expected
+
+
+@pytest.mark.parametrize(("n_channels", "expected"), [(4, 64), (1024, 8), (4096, 2)])
+def test_an_automatic_batch_is_no_more_than_half_of_what_is_asked_for_at_once(
+    random_model, long_genome, stand_in, monkeypatch, n_channels, expected
+):
+    """Vectors of many channels come in small groups, which a batch must not be filled up beyond."""
+    monkeypatch.setattr(passes, "automatic_batch_size", lambda trial, length, device: 64)
+    model = dataclasses.replace(random_model, device="cuda")
+    asked = []
+
+    def forward(site_model, tokens, wanted):
+        asked.append(len(tokens))
+        n_positions = tokens.shape[1] - model.receptive_field + 1
+        return torch.zeros(len(tokens), n_positions, n_channels)
+
+    network = TiledNetwork(model, long_genome, forward, n_channels)
+    network.values(Region("c", 0, 3000))
+    assert set(asked) == {expected}
