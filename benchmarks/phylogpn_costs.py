@@ -2,9 +2,9 @@
 
     python benchmarks/phylogpn_costs.py [--positions 2000000] [--records 64] [--runs 3]
 
-1. `annotate` of one record, of isolated ones and of a stretch through 83 million random weights,
-   as processes of their own: seconds, and the most memory they held. Beside it `--help` and
-   `import torch`.
+1. `annotate` of one record, of isolated ones and of ones scattered as densely as those of a genome,
+   and `tracks` of a stretch, through 83 million random weights, as processes of their own: seconds,
+   and the most memory they held. Beside it `import torch`.
 2. Bytes a position of every track and of the table under the network's substitution model, with
    numbers at random in place of the network's: those that `annotate --scores` reads, then all.
 """
@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phylotools.io.bases import BASES
 from phylotools.model.folder import ModelDraft, write_model
@@ -28,6 +29,9 @@ from phylotools.model.registry import load_model
 from phylotools.tracks.plan import TrackSettings
 
 SPACING = 10_000
+#: Bases for each variant of a human genome: 4.5 million in 2.94 billion.
+GENOME_SPACING = 650
+STRETCH = 16_384
 #: What `annotate --scores` reads.
 LOOKED_UP = ("log_probability", "rate", "llr_mean")
 _HEADER = (
@@ -79,25 +83,15 @@ def write_random_model(path: Path, spec: ModelSpec) -> None:
 
 def processes(folder: Path, letters: str, n_records: int, runs: int) -> None:
     """Print seconds and memory of whole commands, in turn."""
-    isolated = SPACING * (1 + np.arange(min(n_records, len(letters) // SPACING - 1)))
-    inputs = {
-        "one record": isolated[:1],
-        f"{len(isolated)} isolated records": isolated,
-        "a stretch of 2,048 positions": len(letters) // 2 + np.arange(2048),
-    }
-    program = [sys.executable, "-m", "phylotools"]
-    ways = {
-        "import torch": [sys.executable, "-c", "import torch"],
-        "--help": [*program, "annotate", "--help"],
-    }
-    for number, (name, places) in enumerate(inputs.items()):
+    ways = {"import torch": [sys.executable, "-c", "import torch"]}
+    for number, (name, places) in enumerate(inputs(letters, n_records).items()):
         path = folder / f"{number}.vcf"
         path.write_text(_HEADER.format(len(letters)) + "".join(_records(letters, places)))
-        for threads in (1, 2):
-            ways[f"{name}, {threads} thread(s)"] = [
-                *program, "annotate", str(path), "-m", "model", "-f", "genome.fa", "-o", "out.vcf",
-                "--force", "-q", "-@", str(threads),
-            ]  # fmt: skip
+        ways |= both_ways(f"annotate {name}", ["annotate", str(path), "-o", "out.vcf"])
+    tracks = ["--tracks", ",".join(LOOKED_UP), "--no-snv-table", "-o", "tracks"]
+    ways |= both_ways(
+        f"tracks of {STRETCH:,} positions", ["tracks", "-r", f"chr1:1-{STRETCH}", *tracks]
+    )
     found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in ways}
     for _ in range(runs + 1):
         for way, command in ways.items():
@@ -105,14 +99,36 @@ def processes(folder: Path, letters: str, n_records: int, runs: int) -> None:
     print(f"whole processes, {runs} runs in turn: median [min, max]")
     for way, each in found.items():
         wall, cpu, memory = np.median(each[1:], axis=0)
-        walls = [row[0] for row in each[1:]]
+        walls, cpus = (sorted(row[column] for row in each[1:]) for column in (0, 1))
         print(
-            f"  {way:44s} {wall:6.2f} s [{min(walls):.2f}, {max(walls):.2f}], CPU {cpu:6.2f} s, "
-            f"{memory:5,.0f} MiB"
+            f"  {way:44s} {wall:6.2f} s [{walls[0]:.2f}, {walls[-1]:.2f}], "
+            f"CPU {cpu:6.2f} s [{cpus[0]:.2f}, {cpus[-1]:.2f}], {memory:5,.0f} MiB"
         )
 
 
-def _records(letters: str, places: np.ndarray) -> list[str]:
+def inputs(letters: str, n_records: int) -> dict[str, NDArray[np.int64]]:
+    """Places of variants."""
+    isolated = SPACING * (1 + np.arange(min(n_records, len(letters) // SPACING - 1)))
+    n_scattered = 4 * n_records
+    reach = n_scattered * GENOME_SPACING
+    scattered = np.unique(np.random.default_rng(2).integers(0, reach, n_scattered))
+    return {
+        "of one record": isolated[:1],
+        f"of {len(isolated)} isolated records": isolated,
+        f"of {len(scattered)} scattered records": scattered,
+    }
+
+
+def both_ways(name: str, arguments: list[str]) -> dict[str, list[str]]:
+    """A command with the random model on one thread and on two."""
+    program = [sys.executable, "-m", "phylotools", *arguments, "-m", "model", "-f", "genome.fa"]
+    return {
+        f"{name}, {threads} thread(s)": [*program, "--force", "-q", "-@", str(threads)]
+        for threads in (1, 2)
+    }
+
+
+def _records(letters: str, places: NDArray[np.int64]) -> list[str]:
     bases = [(place, letters[place]) for place in places.tolist()]
     return [
         f"chr1\t{place + 1}\t.\t{base}\t{BASES[BASES.index(base) - 1]}\t.\t.\t.\n"
