@@ -76,6 +76,13 @@ def test_another_shape_is_none_of_them(tmp_path):
     assert found.lines() == ["none of the published generations: the network has another shape"]
 
 
+def test_another_norm_is_none_of_them(tmp_path):
+    model = load_model(str(imported("huggingface_layernorm", tmp_path / "model")))
+    found = verify_published(model, GoldenTable(SMALL, {}, (golden_set("group", 2),)))
+    assert found.lines() == ["none of the published generations: they have another norm"]
+    assert found.generations == []
+
+
 def test_a_model_of_our_own_is_not_compared(tmp_path):
     assert verify_published(load_model("mammals671-mtdna")) is None
 
