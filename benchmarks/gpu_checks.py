@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gzip
 import io
 import subprocess
@@ -162,8 +163,8 @@ def network(recorder: Recorder, scale: Scale) -> None:
         norm, tied = layout
         spec = replace(scale.spec, norm=norm, tied_norm=tied)
         name = f"{norm} norm, {'tied' if tied else 'untied'}"
-        made = random_network(spec).to(scale.device)
-        exact = random_network(spec).to(scale.device).double().freeze()
+        made = random_network(spec, scale.device)
+        exact = copy.deepcopy(made).double().freeze()
         tokens = random_tokens(2, scale.positions, spec).to(scale.device)
         with torch.no_grad():
             wanted = exact.dense(tokens)
@@ -180,10 +181,11 @@ def network(recorder: Recorder, scale: Scale) -> None:
     recorder.check("a frozen network takes it, one in training does not", partial(_taken, scale))
 
 
-def random_network(spec: ModelSpec, seed: int = 0) -> ByteNet:
-    """Norm scales and shifts random too, nothing symmetric."""
+def random_network(spec: ModelSpec, device: torch.device, seed: int = 0) -> ByteNet:
+    """Norm scales and shifts random too, nothing symmetric; made on the device, which is faster."""
     torch.manual_seed(seed)
-    made = ByteNet(spec)
+    with device:
+        made = ByteNet(spec)
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.dim() < 3:
@@ -239,7 +241,7 @@ def _layers_agree(made: ByteNet, exact: ByteNet, tokens: Tensor, scale: Scale) -
 
 def _taken(scale: Scale) -> str:
     spec = ModelSpec(32, 16, 5, (1, 2))
-    made, tokens = random_network(spec).to(scale.device), random_tokens(1, 9, spec)
+    made, tokens = random_network(spec, scale.device), random_tokens(1, 9, spec)
     tokens = tokens.to(scale.device)
     assert torch.equal(made(tokens), made.dense(tokens)) or scale.is_dry
     made.freeze()(tokens)
@@ -253,7 +255,7 @@ def _taken(scale: Scale) -> str:
 
 
 def passes(recorder: Recorder, scale: Scale) -> None:
-    made = random_network(scale.spec).to(scale.device).freeze()
+    made = random_network(scale.spec, scale.device).freeze()
     generator = np.random.default_rng(2)
     length = scale.positions + scale.spec.receptive_field - 1
     windows = list(generator.integers(0, 5, (scale.n_windows, length)).astype(np.uint8))
@@ -345,25 +347,26 @@ def _runs_out(made: ByteNet, windows: list[np.ndarray], scale: Scale) -> str:
         before = torch.cuda.memory_reserved()
         compute(torch.from_numpy(windows[0][None]).to(scale.device))
         one = torch.cuda.max_memory_allocated() - torch.cuda.memory_allocated()
-        room = before + max(6 * one, 64 << 20)
+        # 128 MiB are for what the products' library keeps for a new stream.
+        room = before + 10 * one + (128 << 20)
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(
             room / torch.cuda.get_device_properties(scale.device).total_memory
         )
         gpu = _gpu_passes(compute, scale)
     try:
-        found = _through(gpu, windows, 32)
+        found = _through(gpu, windows, 128)
     finally:
         if not scale.is_dry:
             torch.cuda.set_per_process_memory_fraction(1.0)
     assert gpu.most_tokens is not None, "memory did not run out"
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
-    return f"batches of 32 became {gpu.most_tokens // len(windows[0])}"
+    return f"batches of 128 became {gpu.most_tokens // len(windows[0])}"
 
 
 def _unrecorded(windows: list[np.ndarray], scale: Scale) -> str:
     spec = scale.spec
-    made = random_network(replace(spec, dilations=spec.dilations[:2])).to(scale.device).freeze()
+    made = random_network(replace(spec, dilations=spec.dilations[:2]), scale.device).freeze()
     inner = computing(made, "float32", scale.device)
 
     def waits(tokens: Tensor) -> Tensor:
@@ -404,7 +407,7 @@ def _gradients_agree(substitution: SubstitutionModel, tree: Tree, scale: Scale) 
         (scale.device, "gpu", torch.float32),
         (torch.device("cpu"), "reference", torch.float64),
     ):
-        made = random_network(spec).to(device, dtype)
+        made = random_network(spec, torch.device("cpu")).to(device, dtype)
         shared = substitution.to(device, dtype)
         theta = made.dense(tokens.to(device)) if scale.is_dry else made(tokens.to(device))
         loss = column_log_likelihood(

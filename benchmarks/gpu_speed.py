@@ -59,7 +59,7 @@ class Scale:
 
 
 def speed(recorder: Recorder, scale: Scale) -> None:
-    made = random_network(scale.spec).to(scale.device).freeze()
+    made = random_network(scale.spec, scale.device).freeze()
     short, long = scale.tiles
     for precision in ("bfloat16", "tf32", "float32", "float16"):
         for way in ("halved", "dense"):
@@ -336,7 +336,7 @@ def _make_inputs(folder: Path, fasta: Path, scale: Scale) -> str:
         for start in range(0, scale.genome, 1 << 20):
             file.write(letters[start : start + (1 << 20)].tobytes())
         file.write(b"\n")
-    site_model = SiteModel(random_network(scale.spec))
+    site_model = SiteModel(random_network(scale.spec, torch.device("cpu")))
     write_model(ModelDraft("random", "r1", site_model, {}, {}, "Random.\n"), folder / "model")
     return f"{scale.genome:,} bases"
 
@@ -346,7 +346,8 @@ def _scorer(model_folder: Path, fasta: Path, precision: str, scale: Scale) -> st
     from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import Region
     from phylotools.model.registry import load_model
-    from phylotools.scoring.scorer import Scorer, dense_tile_length
+    from phylotools.scoring.scorer import Scorer
+    from phylotools.scoring.tiled_network import dense_tile_length
 
     model = load_model(str(model_folder), scale.device.type)
     with ReferenceGenome.open(fasta) as reference:

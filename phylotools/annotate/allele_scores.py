@@ -20,9 +20,9 @@ from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import SiteNumbers, site_numbers
 
 #: Tiles between two looks at whether the run was given up, on a CPU for each thread. A large
-#: network takes half a second for each, so the first looks come soon; where tiles are cheap, the
-#: calls around a few of them cost more than they do. An accelerator wants many at once.
-_FEWEST_TILES, _MOST_TILES = 4, 256
+#: network takes a third of a second for each, so the first looks come soon; where tiles are cheap,
+#: the calls around a few of them cost more than they do. An accelerator wants many at once.
+_FEWEST_TILES, _MOST_TILES = 8, 256
 #: A contig's number stands above its tiles'.
 _TILE_SHIFT = 40
 #: Seconds between two looks that are soon enough.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ LARGEST_AUTOMATIC_BATCH = 80_000
 _MEMORY_SHARE = 0.5
 #: First architecture with TF32 and bfloat16.
 _AMPERE = (8, 0)
+#: Held by who has set torch's arithmetic of float32, which all threads share; to launch a pass
+#: takes the interpreter's lock anyhow.
+_MATMUL_SETTING = threading.RLock()
 #: Without a way to ask for free memory.
 _DEFAULT_BATCH = 16
 
@@ -119,12 +123,13 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         with torch.autocast(device.type, dtype=getattr(torch, precision)):
             yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    with _MATMUL_SETTING:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def automatic_batch_size(trial: Callable[[], object], length: int, device: torch.device) -> int:

@@ -205,7 +205,9 @@ class NetworkPasses:
         while last < len(windows) and len(windows[last]) <= room:
             room -= len(windows[last])
             last += 1
-        return last
+        # As many for every thread, if there are more to come.
+        excess = (last - first) % self.threads if last < len(windows) else 0
+        return last - excess if last - first > self.threads else last
 
     def _n_alike(self, window: NDArray[np.uint8]) -> int:
         """Rows of a pass over windows of one length: as many tokens as a pass over tiles has."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -36,6 +40,24 @@ def test_products_of_float32_on_a_gpu(allowed, precision, within):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert torch.get_float32_matmul_precision() == allowed
+
+
+def test_threads_do_not_compute_in_each_others_arithmetic():
+    """As of two GPUs that share the partitions of a job."""
+    before, seen = torch.get_float32_matmul_precision(), []
+    begin = threading.Barrier(4)
+
+    def compute(precision: str) -> None:
+        begin.wait(timeout=20)
+        for _ in range(50):
+            with arithmetic(precision, CUDA):
+                time.sleep(1e-4)
+                seen.append((precision, torch.get_float32_matmul_precision()))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(compute, ["tf32", "float32"] * 2))
+    assert set(seen) == {("tf32", "high"), ("float32", "highest")}
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_narrow_products():

@@ -16,9 +16,14 @@ def shell_blocks(page: Path) -> list[str]:
 
 def install_program(folder: Path) -> None:
     """Put `phylotools` as a program into a folder's ``bin``."""
-    program = folder / "bin" / "phylotools"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m phylotools "$@"\n')
+    write_program(folder, "phylotools", f'exec {sys.executable} -m phylotools "$@"')
+
+
+def write_program(folder: Path, name: str, commands: str) -> None:
+    """Put a shell script into a folder's ``bin``."""
+    program = folder / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{commands}\n")
     program.chmod(0o755)
 
 

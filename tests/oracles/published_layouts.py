@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from phylotools.model.presets import VOCABULARY
+from phylotools.model.published.golden import GoldenSet
 from phylotools.model.published.importing import ImportRequest, import_published
 
 DATA = Path(__file__).parents[1] / "data" / "published_layouts"
@@ -20,12 +21,27 @@ LAYOUTS = {
     "huggingface_groupnorm": "group",
     "github_groupnorm": "group",
 }
+#: Shape of their networks.
+SMALL = {"channels": 32, "bottleneck": 16, "kernel_size": 5, "dilations": [1, 5] * 3}
 
 
 def imported(layout: str, folder: Path, **changes) -> Path:
     """The model folder that a layout becomes."""
     request = ImportRequest(**{"name": layout} | changes)
     return import_published(DATA / layout, folder, request).folder
+
+
+def golden_set(norm: str, number: int, **changes) -> GoldenSet:
+    """What the authors' code gives for a sequence, as if they had printed it."""
+    wanted = EXPECTED["layouts"][norm][number]["log_rates"][:4]
+    values = {
+        "id": f"small_{norm}", "title": "small", "source": "tests", "norm": norm,
+        "tolerance": 1e-5, "window": EXPECTED["sequences"][number],
+        "log_rates": wanted, "rates": np.exp(wanted).tolist(),
+        "probabilities": (np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)).tolist(),
+        "llr": {"position": 2, "ref": "C", "alt": "T", "value": wanted[2][3] - wanted[2][1]},
+    }  # fmt: skip
+    return GoldenSet(**values | changes)
 
 
 def tile_windows(text: str, half_window: int) -> list[str]:

@@ -151,6 +151,8 @@ class GoldenComparison:
         """What a user is told: which release it is, or that it is none."""
         if not self.has_published_shape:
             return ["none of the published generations: the network has another shape"]
+        if not self.differences:
+            return ["none of the published generations: they have another norm"]
         if not self.matching:
             nearest, difference = min(self.differences, key=lambda pair: pair[1])
             return [

@@ -10,10 +10,9 @@ import huggingface_hub.constants
 import local_hub
 import pytest
 import torch
-from published_layouts import DATA, EXPECTED, LAYOUTS, tokens_of
+from published_layouts import DATA, EXPECTED, LAYOUTS, SMALL, golden_set, tokens_of
 from safetensors.torch import load_file, save
 from sparse_genomes import write_sparse_fasta
-from test_golden import SMALL, golden_set
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageError
 from phylotools.io.chromosomes import BY_NAME

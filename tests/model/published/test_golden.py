@@ -7,35 +7,19 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from published_layouts import DATA, EXPECTED, imported, tokens_of
+from published_layouts import DATA, EXPECTED, SMALL, golden_set, imported, tokens_of
 from safetensors.torch import load_file, save_file
 
 from phylotools.cli.model import model_command
 from phylotools.errors import InputError
 from phylotools.model.presets import PRESETS
 from phylotools.model.published import golden
-from phylotools.model.published.golden import GoldenSet, GoldenTable, verify_published
+from phylotools.model.published.golden import GoldenTable, verify_published
 from phylotools.model.published.importing import ImportRequest, import_published
 from phylotools.model.registry import load_model
 from phylotools.provenance import sha256_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"channels": 32, "bottleneck": 16, "kernel_size": 5, "dilations": [1, 5] * 3}
-
-
-def golden_set(norm: str, number: int, **changes) -> GoldenSet:
-    """What the authors' code gives for a sequence, as if they had printed it."""
-    wanted = EXPECTED["layouts"][norm][number]["log_rates"][:4]
-    values = {
-        "id": f"small_{norm}", "title": "small", "source": "tests", "norm": norm,
-        "tolerance": 1e-5, "window": EXPECTED["sequences"][number],
-        "log_rates": wanted, "rates": np.exp(wanted).tolist(),
-        "probabilities": (np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)).tolist(),
-        "llr": {"position": 2, "ref": "C", "alt": "T", "value": wanted[2][3] - wanted[2][1]},
-    }  # fmt: skip
-    return GoldenSet(**values | changes)
-
-
 TABLE = GoldenTable(SMALL, {}, (golden_set("layer", 0), golden_set("group", 2)))
 ROWS = {"log_rates", "rates", "probabilities"}
 
@@ -90,6 +74,13 @@ def test_another_shape_is_none_of_them(tmp_path):
     model = load_model(str(imported("huggingface_layernorm", tmp_path / "model")))
     found = verify_published(model)
     assert found.lines() == ["none of the published generations: the network has another shape"]
+
+
+def test_another_norm_is_none_of_them(tmp_path):
+    model = load_model(str(imported("huggingface_layernorm", tmp_path / "model")))
+    found = verify_published(model, GoldenTable(SMALL, {}, (golden_set("group", 2),)))
+    assert found.lines() == ["none of the published generations: they have another norm"]
+    assert found.generations == []
 
 
 def test_a_model_of_our_own_is_not_compared(tmp_path):
