@@ -11,7 +11,7 @@ import click
 
 from phylotools.cli import options
 from phylotools.cli.options import logger
-from phylotools.cli.progress import Progress
+from phylotools.cli.progress import Progress, speed
 
 if TYPE_CHECKING:
     from phylotools.annotate.run import AnnotationSummary
@@ -64,10 +64,7 @@ if TYPE_CHECKING:
     help="Score insertions and deletions, which is experimental; without, their status is indel.",
 )
 @options.sequence_only_option
-@options.threads_option(
-    help="CPU threads that compute, and that compress [default: one or every core compute, "
-    "whichever a trial finds faster; every core compresses]."
-)
+@options.threads_option(help="CPU threads that compute, and that compress [default: every core].")
 @options.device_option
 @options.batch_size_option
 @options.precision_option
@@ -175,14 +172,14 @@ def _report(
 ) -> None:
     skipped = ", ".join(f"{count} {status}" for status, count in summary.skipped.items())
     logger.info(
-        "annotated %d records (%d of %d alleles scored%s%s) in %.1f s (%.0f records/s)",
+        "annotated %d records (%d of %d alleles scored%s%s) in %.1f s (%s)",
         summary.n_records,
         summary.n_scored,
         summary.n_alleles,
         f", {summary.n_looked_up} changes looked up" if summary.n_looked_up else "",
         f"; not scored: {skipped}" if skipped else "",
         seconds,
-        summary.n_records / max(seconds, 1e-9),
+        speed(summary.n_records, seconds, "records"),
     )
     facts: dict[str, Any] = {
         "input": variants,

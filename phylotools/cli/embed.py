@@ -10,7 +10,7 @@ import click
 
 from phylotools.cli import options
 from phylotools.cli.options import logger
-from phylotools.cli.progress import Progress
+from phylotools.cli.progress import Progress, speed
 
 if TYPE_CHECKING:
     from phylotools.embedding.run import EmbedSummary
@@ -95,7 +95,7 @@ _BED_SUFFIXES = (".gz", ".bgz", ".bed")
     help="A region that does not lie in the reference: stop, or leave it out and count it.",
 )
 @options.force_option
-@options.threads_option(help="CPU threads [default: one or every core, whichever is faster].")
+@options.threads_option(help="CPU threads [default: every core].")
 @options.device_option
 @options.batch_size_option
 @options.precision_option
@@ -220,7 +220,7 @@ def _report(
     )
     logger.info(
         "%s: embedded %d regions (%d bases) as %d vectors of %d numbers in %.1f s "
-        "(%.0f regions/s)",
+        "(%s)",
         output, summary.n_regions, summary.n_bases, summary.n_rows, summary.width, seconds,
-        summary.n_regions / max(seconds, 1e-9),
+        speed(summary.n_regions, seconds, "regions"),
     )  # fmt: skip

@@ -261,7 +261,9 @@ def import_command(
 @click.option("--revision", default="1", show_default=True, help="Which version of the model.")
 @click.option("--assembly", default="", help="Assembly of the sequence it was trained on, as hg38.")
 @click.option("--licence", default="", help="Licence of the weights.")
-@click.option("--card", type=click.Path(exists=True), help="Model card, Markdown.")
+@click.option(
+    "--card", type=click.Path(exists=True), help="Model card, Markdown  [default: made of the run]."
+)
 @options.fasta_option
 @click.option(
     "--training-regions", type=click.Path(exists=True),
@@ -275,7 +277,11 @@ def import_command(
     help="Bring theta fitted to the training columns, where the run has it.",
 )
 @options.transcript_file_options
-@click.option("--metrics", type=click.Path(exists=True), help="JSON of measured results.")
+@click.option(
+    "--metrics",
+    type=click.Path(exists=True),
+    help="JSON object of results that you measured, for the manifest.",
+)
 @options.force_option
 @options.logging_options
 def export_command(
@@ -333,7 +339,7 @@ def export_command(
 @options.output_option(required=True, help="Model folder to make.")
 @options.contig_aliases_option
 @options.force_option
-@options.threads_option(help="CPU threads [default: one or all, whichever a trial finds faster].")
+@options.threads_option(help="CPU threads [default: every core].")
 @options.device_option
 @options.logging_options
 def calibrate_command(

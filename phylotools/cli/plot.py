@@ -81,7 +81,7 @@ def plot_command() -> None:
 @click.option("--reverse-complement", is_flag=True, help="Show the other strand.")
 @_output_option
 @options.force_option
-@options.threads_option(help="CPU threads [default: chosen by a trial].")
+@options.threads_option(help="CPU threads [default: every core].")
 @options.device_option
 @options.summary_option
 @options.logging_options

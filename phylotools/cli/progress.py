@@ -12,6 +12,12 @@ from phylotools.cli.options import Stopwatch, logger
 _LOG_SECONDS = 60.0
 
 
+def speed(number: int, seconds: float, unit: str) -> str:
+    """How many a second: two digits of slow things, which would else be 0."""
+    rate = number / max(seconds, 1e-9)
+    return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
+
+
 class Progress:
     """Count what is done, on stderr.
 

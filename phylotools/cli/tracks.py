@@ -9,7 +9,7 @@ import click
 
 from phylotools.cli import options
 from phylotools.cli.options import logger
-from phylotools.cli.progress import Progress
+from phylotools.cli.progress import Progress, speed
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
@@ -271,9 +271,9 @@ def _conclude(summary: TrackSummary, output: str, seconds: float, summary_json: 
     )
     logger.info(
         "%s: %d files with %d of %d positions (the others have no A, C, G or T) in %.1f s "
-        "(%.0f positions/s)",
+        "(%s)",
         output, len(summary.files), summary.n_sites, summary.n_positions, seconds,
-        summary.n_positions / max(seconds, 1e-9),
+        speed(summary.n_positions, seconds, "positions"),
     )  # fmt: skip
 
 

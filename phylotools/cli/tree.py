@@ -57,7 +57,12 @@ def tree_command() -> None:
     show_default=True,
     help="Substitution model; mutation-selection: its neutral sites.",
 )
-@click.option("--kappa", type=_POSITIVE, metavar="X", help="hky: given, not learned.")
+@click.option(
+    "--kappa",
+    type=_POSITIVE,
+    metavar="X",
+    help="hky: transitions over transversions, given and not learned.",
+)
 @options.exchangeabilities_option
 @options.frequencies_option("--background", help="Base frequencies [default: of the columns].")
 @click.option(

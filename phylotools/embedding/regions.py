@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.bed import bed_rows
-from phylotools.io.contigs import resolve_contigs
+from phylotools.io.contigs import log_other_names, resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import covers
 from phylotools.io.regions import RegionSet, resolve_region
@@ -175,9 +175,7 @@ class RegionRows:
     def table(self, genome: ReferenceGenome) -> RegionTable:
         """All regions, their contigs resolved in a genome; not checked against its lengths."""
         found = resolve_contigs(self._index_of, genome.contigs)
-        for name, target in found.items():
-            if name != target:
-                logger.info("contig %s is %s of the reference", name, target)
+        log_other_names({name: target for name, target in found.items() if name != target})
         return RegionTable(
             contigs=list(self._index_of),
             targets=[found.get(name, "") for name in self._index_of],

@@ -23,6 +23,9 @@ from phylotools.io.files import numbered_lines, open_input
 
 logger = logging.getLogger("phylotools")
 
+#: Contigs whose other name is spelled out in one line of the log: chromosomes, X, Y and chrM.
+_MOST_SHOWN = 25
+
 _MITOCHONDRION = ("chrM", "MT", "M", "chrMT")
 #: Assemblies whose accessions are known here.
 _HUMAN_LENGTHS = {BY_NAME[name].other_name: BY_NAME[name].lengths for name in ("hg19", "hg38")}
@@ -277,3 +280,17 @@ def _human_lengths(chromosome: str | None, assemblies: Iterable[str | None]) -> 
         return {HUMAN_MITOCHONDRION_LENGTH}
     names = list(assemblies) or _HUMAN_LENGTHS
     return {_HUMAN_LENGTHS[name][chromosome] for name in names if name is not None}
+
+
+def log_other_names(names: Mapping[str, str]) -> None:
+    """Log, in one line, what contigs of a file are called in the reference.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        The file's name of each contig whose name differs -> the reference's.
+    """
+    pairs = [f"{shown(name)} is {shown(contig)}" for name, contig in names.items()]
+    if pairs:
+        more = f" and {len(pairs) - _MOST_SHOWN:,} more" if len(pairs) > _MOST_SHOWN else ""
+        logger.info("contigs in the reference: %s%s", ", ".join(pairs[:_MOST_SHOWN]), more)

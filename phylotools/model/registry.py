@@ -20,6 +20,7 @@ from phylotools.model.folder import (
     read_manifest,
     read_model,
 )
+from phylotools.model.published.catalogue import KNOWN
 from phylotools.model.settings import default_model, model_places
 
 DEFAULT_MODEL = "mammals671-mtdna"
@@ -106,7 +107,11 @@ def _find(wanted: str, said_by: str = "") -> Path:
     raise InputError(
         f"no model is called '{shown(wanted)}' and no such folder exists"
         + (f" ({said_by} names it)" if said_by else ""),
-        remedy=f"models at hand: {names}; train one with 'phylotools train'",
+        remedy=(
+            f"`phylotools model fetch {wanted}` downloads it"
+            if wanted in KNOWN
+            else f"models at hand: {names}; train one with 'phylotools train'"
+        ),
     )
 
 

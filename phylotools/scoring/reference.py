@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
 from phylotools.io.bases import BASES
-from phylotools.io.contigs import resolve_contigs, spellings
+from phylotools.io.contigs import log_other_names, resolve_contigs, spellings
 from phylotools.io.genome import UNKNOWN_LENGTH, ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
 from phylotools.model.presets import PAD_TOKEN
@@ -256,11 +256,13 @@ class ContigNames:
             if name not in self._declared_targets
         }
         found = resolve_contigs(names, free)
+        others = {}
         for name in names:
             contig = found.get(name)
             self._resolved[_encode(name)] = contig
             if contig is not None and contig in spellings(name)[1:]:
-                logger.info("contig %s is %s of the reference", name, contig)
+                others[name] = contig
+        log_other_names(others)
 
     def refuse_foreign(self, advice: str, *, is_complete: bool) -> None:
         """Raise `InputError` if records were seen, and none is on a contig of the reference.

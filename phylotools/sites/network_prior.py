@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import InputError
-from phylotools.io.contigs import resolve_contigs
+from phylotools.io.contigs import log_other_names, resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.intervals import contains
 from phylotools.io.regions import Region, RegionSet
@@ -64,9 +64,7 @@ class NetworkPrior:
         self._scorer = Scorer(model.from_sequence_alone(), genome, threads=threads)
         self._log_scale = math.log(neutral_scale)
         self._contigs = resolve_contigs(store.contigs, genome.contigs)
-        for name, contig in self._contigs.items():
-            if name != contig:
-                logger.info("contig %s is %s of the reference", name, contig)
+        log_other_names({name: found for name, found in self._contigs.items() if name != found})
         if not self._contigs:
             raise InputError(
                 f"has none of the store's contigs ({', '.join(list(store.contigs)[:5])})",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phylotools.errors import InputError
-from phylotools.io.contigs import contig_stem, resolve_contigs, use_aliases
+from phylotools.io.contigs import contig_stem, log_other_names, resolve_contigs, use_aliases
 
 HG38 = {"chr1": 248956422, "chr10": 133797422, "chrX": 156040895, "chrY": 57227415, "chrM": 16569}
 HG19 = {"1": 249250621, "10": 135534747, "X": 155270560, "Y": 59373566, "MT": 16569}
@@ -136,3 +136,13 @@ def test_a_table_that_makes_one_of_two_contigs(tmp_path: Path, caplog, text, bes
     assert resolve_contigs(["new", *beside], HG38) == dict(zip(beside, beside, strict=True))
     assert "by the table of aliases chr1 and chrX would be one contig (new)" in caplog.text
     assert resolve_contigs(["new"], ["chr1"]) == {"new": "chr1"}
+
+
+def test_other_names_are_one_line_however_many(caplog):
+    with caplog.at_level("INFO", "phylotools"):
+        log_other_names({"1": "chr1", "MT": "chrM"})
+        log_other_names({f"{number}": f"chr{number}" for number in range(100_000)})
+        log_other_names({})
+    first, second = caplog.messages
+    assert first == "contigs in the reference: 1 is chr1, MT is chrM"
+    assert second.endswith("24 is chr24 and 99,975 more")

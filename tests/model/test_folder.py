@@ -331,6 +331,11 @@ def test_unknown_names_list_the_models_at_hand(cache):
         load_model("nope")
 
 
+def test_a_published_model_that_was_not_fetched_is_to_be_fetched(cache):
+    with pytest.raises(InputError, match=r"'phylogpn'.*`phylotools model fetch phylogpn`"):
+        find_model("phylogpn")
+
+
 def test_listing_survives_hostile_neighbours(cache):
     write_model(draft(), cache / "good")
     for index, contigs in enumerate([5, None, {"a": 1}, [1, None], "chrM"]):

@@ -121,7 +121,7 @@ def commands_of(page: str) -> list[str]:
     """The blocks of a page that are run; what one of four machines does is done for all."""
     blocks = shell_blocks(PAGES[page])
     if page == "README.md":
-        return blocks[0].splitlines()[:3]
+        return blocks[0].splitlines()[1:4]  # behind the installation
     shares = "machine=0 machines=4"
     return [
         block.replace(shares, f"machine={number} machines=4")
