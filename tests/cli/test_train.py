@@ -307,7 +307,7 @@ def test_model_list(place, tmp_path, monkeypatch):
     ]
     folder = str(tmp_path / "models" / "toy")
     assert [row for row in rows if row[0] == "toy"] == [
-        ["toy", "1", "", "chrM", "no", "shipped", folder]
+        ["toy", "1", "", "chrM", "no", "", folder]
     ]
     assert verified.returncode == 0, verified.stderr
 
