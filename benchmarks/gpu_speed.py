@@ -346,7 +346,8 @@ def _scorer(model_folder: Path, fasta: Path, precision: str, scale: Scale) -> st
     from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import Region
     from phylotools.model.registry import load_model
-    from phylotools.scoring.scorer import Scorer, dense_tile_length
+    from phylotools.scoring.scorer import Scorer
+    from phylotools.scoring.tiled_network import dense_tile_length
 
     model = load_model(str(model_folder), scale.device.type)
     with ReferenceGenome.open(fasta) as reference:

@@ -26,7 +26,7 @@ from paired import compare
 
 from phylotools.io.bigwig.writer import open_bigwig
 from phylotools.model.registry import load_model
-from phylotools.scoring.scorer import TILE_LENGTH
+from phylotools.scoring.tiled_network import TILE_LENGTH
 from phylotools.tracks import stages
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.values import rounded

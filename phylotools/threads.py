@@ -6,6 +6,7 @@ They are Python's: numba's own would not bear calls from several threads at once
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,11 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _join_pool() -> None:
+    _of_thread.is_pooled = True
+
+
+_of_thread = threading.local()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _wanted = n_cores()
 if hasattr(os, "register_at_fork"):
@@ -40,6 +46,8 @@ def map_in_threads(
 ) -> None:
     """Call a function that releases the interpreter's lock for every argument.
 
+    A call from one of these threads does all itself: the others may wait for it.
+
     Parameters
     ----------
     function : callable
@@ -53,11 +61,13 @@ def map_in_threads(
         The first that a call raises.
     """
     threads = min(_wanted if threads is None else threads, len(arguments))
-    if threads < 2:
+    if threads < 2 or getattr(_of_thread, "is_pooled", False):
         for argument in arguments:
             function(argument)
         return
     if threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="compiled")
+        _pools[threads] = ThreadPoolExecutor(
+            threads, thread_name_prefix="compiled", initializer=_join_pool
+        )
     for _ in _pools[threads].map(function, arguments):
         pass

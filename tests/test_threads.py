@@ -43,6 +43,19 @@ def test_an_error_in_a_thread_comes_out(three_threads):
         threads.map_in_threads(fail, range(5))
 
 
+def test_a_call_within_a_call_does_not_wait_for_itself(three_threads):
+    seen = []
+
+    def nest(argument: int) -> None:
+        threads.map_in_threads(seen.append, range(4))
+
+    caller = threading.Thread(target=threads.map_in_threads, args=(nest, range(3)), daemon=True)
+    caller.start()
+    caller.join(timeout=60)
+    assert not caller.is_alive()
+    assert sorted(seen) == sorted([*range(4)] * 3)
+
+
 def test_one_thread_at_least():
     before = threads.get_threads()
     threads.set_threads(0)

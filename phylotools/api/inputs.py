@@ -22,7 +22,7 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.folder import Model
 from phylotools.scoring.context import TranscriptChoice, open_context
-from phylotools.scoring.scorer import choose_tile_length
+from phylotools.scoring.tiled_network import choose_tile_length
 
 T = TypeVar("T")
 #: A sequence, as text or as base codes (A=0, C=1, G=2, T=3, any other 4), uint8 [L].

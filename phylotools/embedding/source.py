@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phylotools.embedding.layers import Layer, is_equivariant, layer_forward
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.scoring.scorer import TiledNetwork, choose_tile_length
+from phylotools.scoring.tiled_network import TiledNetwork, choose_tile_length
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

@@ -27,7 +27,7 @@ from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.score_meaning import DEFAULT_SCORES
 from phylotools.scoring.neutral_sites import contexts_at
 from phylotools.scoring.reference import ReferenceLetters
-from phylotools.scoring.scorer import TILE_LENGTH
+from phylotools.scoring.tiled_network import TILE_LENGTH
 from phylotools.tracks.catalogue import signals_of
 from phylotools.tracks.plan import Plan, cut_regions
 from phylotools.tracks.table import snv_lines

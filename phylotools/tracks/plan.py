@@ -20,7 +20,7 @@ from phylotools.model.folder import ModelIdentity
 from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.context import TranscriptChoice, open_context
-from phylotools.scoring.scorer import TILE_LENGTH
+from phylotools.scoring.tiled_network import TILE_LENGTH
 from phylotools.tracks.catalogue import (
     ALL_TRACK_NAMES,
     TRACK_NAMES,

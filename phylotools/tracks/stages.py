@@ -16,7 +16,8 @@ from phylotools.jobs.runners import RunOne, share_out
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.context import open_context
-from phylotools.scoring.scorer import CACHE_BYTES, Scorer, dense_tile_length
+from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.tiled_network import CACHE_BYTES, dense_tile_length
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker

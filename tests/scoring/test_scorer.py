@@ -20,7 +20,8 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.device import largest_fitting_batch
 from phylotools.model.presets import ModelSpec
-from phylotools.scoring.scorer import Scorer, TiledNetwork
+from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.tiled_network import TiledNetwork
 from phylotools.scoring.windows import WindowRule, context_cost
 
 CHR1 = [0, 1, 2, 3, 3, 2, 1, 0, 4, 0, 1, 1, 2, 2, 3, 3, 3, 0, 1, 2, 0, 1, 2, 3, 3, 0, 1, 0, 3]
@@ -99,7 +100,7 @@ def test_no_bit_of_a_number_depends_on_its_company(
     )  # fmt: skip
     try:
         with (
-            mock.patch("phylotools.scoring.scorer.longest_window", return_value=longest),
+            mock.patch("phylotools.scoring.tiled_network.longest_window", return_value=longest),
             mock.patch("phylotools.scoring.passes.TOKENS_A_THREAD", 4 * longest),
         ):
             for positions in calls:

@@ -56,6 +56,28 @@ def test_export_is_the_trained_network(run, tmp_path, mammals_store):
     assert "973 columns" in card
 
 
+@pytest.mark.parametrize(("channels", "largest_difference"), [(64, 0), (8, 2e-6)])
+def test_a_training_step_computes_what_the_exported_model_does(
+    channels, largest_difference, config_of, mammals_store, tmp_path
+):
+    """To the bit where training takes the halved products, else to rounding."""
+    config = config_of(
+        mammals_store,
+        network={"channels": channels, "bottleneck": channels // 2},
+        optimiser={"steps": 5},
+        run={"select_by": "last"},
+    )
+    trainer = Trainer(config, tmp_path / "run", torch.device("cpu"))
+    trainer.run()
+    export_model(tmp_path / "run", tmp_path / "toy", REQUEST)
+    exported = load_model(str(tmp_path / "toy")).site_model
+    tokens = torch.randint(0, 6, (3, 150), generator=torch.Generator().manual_seed(1))
+    trained = trainer.model.train()(tokens)
+    assert trained.requires_grad
+    assert trained.std() > 0.01
+    assert (exported(tokens) - trained).abs().max() <= largest_difference
+
+
 def test_the_card_shows_the_learning_curves(run, tmp_path):
     export_model(run, tmp_path / "toy", REQUEST)
     folder = tmp_path / "toy"

@@ -14,6 +14,7 @@ from phylotools.phylogeny.kernels.cpu.lanes import (
     below,
     exp,
     fma,
+    largest,
     load,
     spread,
     store,
@@ -60,6 +61,36 @@ def normal(u):
     return where(below(u, zero), tail, one - tail), bell * spread(u, _PER_ROOT_2_PI)
 
 
+#: Numerator and denominator of `distribution`, by rising powers of u^2.
+_ABOVE = (
+    0.398942232131958, 0.03437630459666252, 0.004707267042249441, 0.00017385212413500994,
+    6.356485755532049e-06, 2.2144822864333946e-08,
+)  # fmt: skip
+_BELOW = (
+    1.0, 0.2528343200683594, 0.028940189629793167, 0.0019129863940179348, 7.510207069572061e-05,
+    1.180194090011355e-06,
+)  # fmt: skip
+#: Beyond, the distribution is 0 or 1 to 1e-8.
+_FAR = 5.6
+
+
+@jit
+def distribution(u):
+    """Distribution of the standard normal to 2e-7, in half the time of `normal`.
+
+    1/2 + u P(u^2) / Q(u^2), fitted by least squares with weights that make the largest error
+    small: 1e-8, and the rest is the rounding of float32. 0 far below, where GELU multiplies what
+    is left with a large number.
+    """
+    near = where(below(u, spread(u, _FAR)), largest(u, spread(u, -_FAR)), spread(u, _FAR))
+    square = near * near
+    p, q = spread(u, _ABOVE[5]), spread(u, _BELOW[5])
+    for power in range(4, -1, -1):
+        p, q = fma(p, square, spread(u, _ABOVE[power])), fma(q, square, spread(u, _BELOW[power]))
+    value = fma(near, p / q, spread(u, 0.5))
+    return where(below(u, spread(u, -_FAR)), spread(u, 0.0), value)
+
+
 @jit
 def measure(x, row, n, moments, moments_row):
     """Mean and reciprocal standard deviation of a position.
@@ -104,9 +135,7 @@ def activate(x, row, n, weights, scale, moments, moments_row, out, out_row, is_s
         w, shift = load(weights, scale + v), load(weights, scale + n + v)
         s, a = (load(x, row + v) - mean) * inverse, load(x, row + n + v) * inverse
         t, b = fma(s + a, w, shift), fma(s - a, w, shift)
-        below_t, _ = normal(t)
-        below_b, _ = normal(b)
-        t, b = t * below_t, b * below_b
+        t, b = t * distribution(t), b * distribution(b)
         if is_summed:
             t, b = t + b, t - b
         store(out, out_row + v, t)

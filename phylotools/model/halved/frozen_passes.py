@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.model.halved.activation import EPSILON, normal, total
+from phylotools.model.halved.activation import EPSILON, distribution, total
 from phylotools.model.halved.layout import LANES, SPARE_ROWS
 from phylotools.model.halved.products import panel_product
 from phylotools.model.halved.stages import DILATE, LEAVE, FrozenStage
@@ -197,9 +197,7 @@ def activate_rows(stage, weights, source, place, count, is_measured, moments, hi
             for v in range(n):
                 s, a = load(source, at + v), load(source, at + n + v)
                 t, b = normalised(s, a, mean, inverse, weights, scale + v, n)
-                below_t, _ = normal(t)
-                below_b, _ = normal(b)
-                t, b = t * below_t, b * below_b
+                t, b = t * distribution(t), b * distribution(b)
                 if stage.taps == 1:
                     t, b = t + b, t - b
                 store(hidden, out + v, t)

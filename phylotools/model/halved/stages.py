@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.model.halved.function import empty
 from phylotools.model.halved.layout import LANES
 from phylotools.model.halved.products import TILE_VECTORS
 
@@ -62,23 +63,30 @@ class FrozenStage(NamedTuple):
 
 def frozen_stages(network: ByteNet) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Stages of a network, one a row with the fields of `FrozenStage`, and all their weights."""
+    layers = list(_layers(network))
     stages: list[FrozenStage] = []
-    parts: list[NDArray[np.float32]] = []
     place = 0
-    for kind, lost, norm, convolution in _layers(network):
-        vectors = _norm_vectors(norm)
-        blocks, bias = _blocks(convolution)
-        taps, half, columns = blocks.shape[1:]
+    for kind, lost, norm, convolution in layers:
+        outputs, _, taps = convolution.weight.shape
+        half, columns = (filled_up(n // 2) for n in (len(norm.weight), outputs))
+        bias = place + 2 * taps * half * columns
         after = lost + (taps - 1) * convolution.dilation
         stages.append(
             FrozenStage(
                 kind, half, len(norm.weight), columns, taps, convolution.dilation, lost, after,
-                place, place + blocks.size, place + blocks.size + bias.size,
+                place, bias, bias + 2 * columns,
             )
         )  # fmt: skip
-        parts += [*_panels(blocks), bias, vectors]
-        place += blocks.size + bias.size + vectors.size
-    return np.array(stages, dtype=np.int64), np.concatenate(parts)
+        place = bias + 2 * columns + 4 * half + LANES
+    # A stage at a time: large networks have their weights in memory once more, not twice.
+    weights = empty(place)
+    for stage, (_, _, norm, convolution) in zip(stages, layers, strict=True):
+        blocks, bias_of_both = _blocks(convolution)
+        place = stage.block
+        for part in (*_panels(blocks), bias_of_both, _norm_vectors(norm)):
+            weights[place : place + part.size] = part
+            place += part.size
+    return np.array(stages, dtype=np.int64), weights
 
 
 def _layers(network: ByteNet) -> Iterator[tuple[int, int, PositionNorm, EquivariantConv]]:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from phylotools.model.halved.activation import normal, total
+from phylotools.model.halved.activation import distribution, normal, total
 from phylotools.model.halved.layout import LANES
 from phylotools.phylogeny.kernels.cpu.lanes import load, store
 
@@ -20,15 +20,45 @@ def distribution_and_density(u, below, density):
 
 
 @numba.njit
+def distributions(u, below):
+    for row in range(len(u)):
+        store(below, row, distribution(load(u, row)))
+
+
+@numba.njit
 def totals(rows, result):
     for row in range(len(rows)):
         result[row] = total(load(rows, row))
 
 
-def test_normal_distribution_and_density():
+def numbers() -> np.ndarray:
     edge = [0.0, -0.0, 1e-30, -1e-30, 12.0, -12.0, 14.0, -14.0, 1e4, -1e4, np.inf, -np.inf]
     values = np.concatenate([np.linspace(-9, 9, 4 * LANES * 500 - len(edge)), edge])
-    u = values.astype(np.float32).reshape(-1, LANES)
+    return values.astype(np.float32).reshape(-1, LANES)
+
+
+def test_distribution_and_the_gelu_that_it_gives():
+    u = numbers()
+    below = np.empty_like(u)
+    distributions(u, below)
+    exact, found = u.ravel().astype(float), below.ravel().astype(float)
+    wanted = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in exact])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-7)
+    finite = np.isfinite(exact)
+    gelu, wanted = (exact[finite] * each[finite] for each in (found, wanted))
+    np.testing.assert_allclose(gelu, wanted, rtol=2e-7, atol=1e-6)
+    assert (gelu[exact[finite] < -9] == 0).all()
+
+
+def test_gelu_of_nan_is_nan():
+    u = np.full((1, LANES), np.nan, dtype=np.float32)
+    below = np.empty_like(u)
+    distributions(u, below)
+    assert np.isnan(u * below).all()
+
+
+def test_normal_distribution_and_density():
+    u = numbers()
     below, density = np.empty_like(u), np.empty_like(u)
     distribution_and_density(u, below, density)
     exact = u.ravel().astype(float)

@@ -12,7 +12,8 @@ from phylotools.embedding.layers import LAST, find_layer, layer_forward
 from phylotools.errors import InputError
 from phylotools.model.published.importing import ImportRequest, import_published
 from phylotools.model.registry import load_model, verify_model
-from phylotools.scoring.scorer import Scorer, TiledNetwork
+from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.tiled_network import TiledNetwork
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,7 +15,8 @@ from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.presets import PRESETS
 from phylotools.scoring import passes
-from phylotools.scoring.scorer import Scorer, TiledNetwork, dense_tile_length
+from phylotools.scoring.scorer import Scorer
+from phylotools.scoring.tiled_network import TiledNetwork, dense_tile_length
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
