@@ -194,10 +194,11 @@ def test_a_cache_that_is_a_file(cache):
         use_model("m")
 
 
-def test_a_read_only_cache(cache):
-    cache.mkdir(mode=0o500)
-    if os.access(cache, os.W_OK):
-        pytest.skip("whoever runs this may write everywhere")
+def test_a_read_only_cache(tmp_path, monkeypatch):
+    (tmp_path / "cache").mkdir(mode=0o500)
+    # Root may write there. Nobody may write where there are no files.
+    is_root = os.access(tmp_path / "cache", os.W_OK)
+    monkeypatch.setenv("PHYLOTOOLS_CACHE", "/dev/fd" if is_root else str(tmp_path / "cache"))
     with pytest.raises(OutputError, match="cannot write"):
         use_model("m")
 
