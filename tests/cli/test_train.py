@@ -306,9 +306,7 @@ def test_model_list(place, tmp_path, monkeypatch):
         *("name", "revision", "assembly", "contigs", "default", "reference", "folder"),
     ]
     folder = str(tmp_path / "models" / "toy")
-    assert [row for row in rows if row[0] == "toy"] == [
-        ["toy", "1", "", "chrM", "no", "shipped", folder]
-    ]
+    assert [row for row in rows if row[0] == "toy"] == [["toy", "1", "", "chrM", "no", "", folder]]
     assert verified.returncode == 0, verified.stderr
 
 
