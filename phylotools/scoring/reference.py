@@ -209,7 +209,7 @@ class ContigNames:
         self._warn_of_lengths(declared)
 
     def _warn_of_lengths(self, declared: Mapping[str, int | None]) -> None:
-        """Say which lengths of the header are not the reference's, or of which assembly they are."""
+        """Say which lengths of the header the reference does not have, or whose they are."""
         here = {name: n for name, n in self._genome.contigs.items() if n != UNKNOWN_LENGTH}
         differing = {}
         for name, length in declared.items():
