@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from random_networks import random_network
 
 from phylotools.model.fused import FusedNetwork, suits
 from phylotools.model.network import ByteNet
@@ -32,18 +33,6 @@ SHAPES = [
     ModelSpec(20, 10, 1, (1, 1)),
 ]
 LAYOUTS = [("layer", True), ("layer", False), ("group", True), ("group", False)]
-
-
-def random_network(spec: ModelSpec, seed: int = 0) -> ByteNet:
-    """Norm scales and shifts random too, nothing symmetric; activations of about 1."""
-    torch.manual_seed(seed)
-    network = ByteNet(spec)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.dim() < 3:
-                parameter.add_(torch.randn_like(parameter) * 0.5)
-        network.output.weight.mul_(10)
-    return network
 
 
 def frozen(spec: ModelSpec, seed: int = 0) -> ByteNet:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_halved_network import COMPLEMENT, SPEC, SPECS, random_network, random_tokens
+from random_networks import random_network
+from test_halved_network import COMPLEMENT, SPEC, SPECS, random_tokens
 
 from phylotools.model.halved import frozen
 from phylotools.model.network import ByteNet

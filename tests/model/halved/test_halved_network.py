@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from random_networks import random_network
 
 from phylotools.model.halved import halved_theta, suits
 from phylotools.model.halved.layout import CHUNK
@@ -22,18 +23,6 @@ SPECS = [
     ModelSpec(64, 96, 1, (1, 1)),
     ModelSpec(128, 64, 5, (1, 3, 1, 9, 1, 9, 1, 24)),
 ]
-
-
-def random_network(spec: ModelSpec = SPEC, seed: int = 0) -> ByteNet:
-    """Norm scales and shifts random too, nothing symmetric; activations of about 1."""
-    torch.manual_seed(seed)
-    network = ByteNet(spec)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.dim() < 3:
-                parameter.add_(torch.randn_like(parameter) * 0.5)
-        network.output.weight.mul_(10)
-    return network
 
 
 def random_tokens(windows: int, positions: int, spec: ModelSpec = SPEC, seed: int = 1):
@@ -74,7 +63,7 @@ def test_value_and_gradients_are_those_of_the_dense_network(spec, positions):
 
 
 def test_gradient_along_a_direction_is_the_slope_of_the_exact_loss():
-    network, exact = random_network(), random_network().double()
+    network, exact = random_network(SPEC), random_network(SPEC).double()
     tokens = random_tokens(2, 40)
     _, gradients = value_and_gradients(network, lambda t: halved_theta(network, t), tokens)
     parameters = list(exact.parameters())
@@ -106,7 +95,7 @@ def test_reverse_complement_equivariance_to_the_bit(spec):
 
 
 def test_a_window_does_not_know_of_its_neighbours_nor_of_threads():
-    network, tokens = random_network(), random_tokens(5, 60)
+    network, tokens = random_network(SPEC), random_tokens(5, 60)
     theta = halved_theta(network, tokens)
     for window in range(5):
         assert torch.equal(halved_theta(network, tokens[window : window + 1])[0], theta[window])
@@ -124,7 +113,7 @@ def test_a_window_does_not_know_of_its_neighbours_nor_of_threads():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_not_wanted_is_zero_and_the_rest_the_same_bits(threads):
-    network, tokens = random_network(), random_tokens(5, 60)
+    network, tokens = random_network(SPEC), random_tokens(5, 60)
     spans = [[0, 60], [7, 30], [20, 20], [0, 0], [59, 60]]
     mask = torch.zeros(5, 60, 1)
     for row, (start, end) in enumerate(spans):
@@ -145,7 +134,7 @@ def test_what_is_not_wanted_is_zero_and_the_rest_the_same_bits(threads):
 
 
 def test_a_batch_of_which_nothing_is_wanted():
-    network, tokens = random_network(), random_tokens(2, 9)
+    network, tokens = random_network(SPEC), random_tokens(2, 9)
     theta, gradients = value_and_gradients(
         network, lambda t: halved_theta(network, t, torch.zeros(2, 2, dtype=torch.int64)), tokens
     )
@@ -154,7 +143,7 @@ def test_a_batch_of_which_nothing_is_wanted():
 
 
 def test_same_bits_without_a_gradient_and_again():
-    network, tokens = random_network(), random_tokens(3, 70)
+    network, tokens = random_network(SPEC), random_tokens(3, 70)
     theta, gradients = value_and_gradients(network, lambda t: halved_theta(network, t), tokens)
     with torch.no_grad():
         assert torch.equal(halved_theta(network, tokens), theta)
@@ -167,7 +156,7 @@ def test_same_bits_without_a_gradient_and_again():
 
 
 def test_batches_in_flight_do_not_share_memory():
-    network = random_network()
+    network = random_network(SPEC)
     tokens = [random_tokens(2, 30, seed=seed) for seed in range(3)]
     alone = [value_and_gradients(network, lambda t: halved_theta(network, t), t) for t in tokens]
     thetas = [halved_theta(network, t) for t in tokens]
@@ -179,7 +168,7 @@ def test_batches_in_flight_do_not_share_memory():
 
 
 def test_the_gradient_is_taken_once():
-    network = random_network()
+    network = random_network(SPEC)
     loss = halved_theta(network, random_tokens(1, 5)).sum()
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="once"):
@@ -191,11 +180,11 @@ def test_no_token_is_read_beyond_the_table(token):
     tokens = random_tokens(2, 5)
     tokens[1, 3] = token
     with pytest.raises(IndexError):
-        halved_theta(random_network(), tokens)
+        halved_theta(random_network(SPEC), tokens)
 
 
 def test_nan_reaches_its_own_window_alone():
-    network, tokens = random_network(), random_tokens(2, 20) % 4
+    network, tokens = random_network(SPEC), random_tokens(2, 20) % 4
     tokens[1] %= 2
     tokens[0, 5] = 4
     with torch.no_grad():
@@ -229,7 +218,7 @@ def test_training_takes_it_where_it_suits(spec):
 
 
 def test_other_numbers_and_double_gradients_take_the_dense_one():
-    network, tokens = random_network().double(), random_tokens(2, 9)
+    network, tokens = random_network(SPEC).double(), random_tokens(2, 9)
     assert torch.equal(network(tokens), network.dense(tokens))
 
 
@@ -237,7 +226,7 @@ def test_it_learns_what_the_dense_network_learns():
     tokens = random_tokens(4, 40)
     losses = []
     for way in ("dense", "forward"):
-        network = random_network()
+        network = random_network(SPEC)
         optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
         for _ in range(10):
             optimiser.zero_grad()
