@@ -382,8 +382,12 @@ def refuse_existing_folder(
 
     Raises
     ------
+    UsageError
+        If it is ``-``.
     OutputError
     """
+    if os.fspath(path) == "-":
+        raise UsageError("the output is a folder and cannot go to stdout; give it a name")
     refuse_existing(path, force)
     path = Path(path)
     if not os.path.lexists(path):

@@ -214,6 +214,13 @@ def read_settings() -> Settings:
         settings: Settings = decode(Settings, document)
     except ValueError:
         raise InputError("is damaged: these are no settings", path=path, remedy=_REMEDY) from None
+    default = settings.default_model
+    if default is not None and not _is_lasting(default):
+        raise InputError(
+            f"is damaged: '{shown(default)}' is neither the name of a model nor a whole path",
+            path=path,
+            remedy=_REMEDY,
+        )
     for reference in settings.references.values():
         if not os.path.isabs(reference.fasta) or "\0" in reference.fasta:
             raise InputError(
@@ -222,6 +229,11 @@ def read_settings() -> Settings:
                 remedy=_REMEDY,
             )
     return settings
+
+
+def _is_lasting(model: str) -> bool:
+    """Whether a name or path means the same from wherever a command is run."""
+    return bool(model) and "\0" not in model and (os.sep not in model or os.path.isabs(model))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from phylotools.errors import InputError, shown
 from phylotools.io.assemblies import assembly_of_text, has_nuclear_chromosome, recognise
-from phylotools.io.chromosomes import Assembly
+from phylotools.io.chromosomes import BY_NAME, Assembly
 from phylotools.io.contigs import assembly_of_accession, chromosome_stem
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import MAX_COORDINATE, Region
@@ -340,7 +340,7 @@ def _near_miss(evidence: Evidence, models: Sequence[Candidate]) -> str:
         for model in models:
             has = model.contigs.get(chromosome_stem(name))
             if has and evidence.lengths.get(name, has[0]) not in has:
-                return f", which model {model.name} has with {has[0]:,} bases"
+                return f": model {model.name} has {shown(name)} with {has[0]:,} bases"
     return ""
 
 
@@ -364,11 +364,12 @@ def _remedy(assembly: Assembly, models: Sequence[Candidate]) -> str:
 def _remedy_unknown(evidence: Evidence, models: Sequence[Candidate]) -> str:
     """What to do about an input of which only the names of contigs are known."""
     at_hand = ", ".join(shown(model.name) for model in models) or "none"
-    if has_nuclear_chromosome(evidence.uses):
-        way = f"if they are those of {_LIKELY}, {_fetch(_LIKELY)}"
-    else:
-        way = "where only the names differ, give --contig-aliases"
-    return f"{way}; else {_NAME_ONE} (at hand: {at_hand}) and its sequence with --fasta"
+    way = f"{_NAME_ONE} (at hand: {at_hand}) and its sequence with --fasta"
+    if not has_nuclear_chromosome(evidence.uses):
+        return f"where only the names differ, give --contig-aliases; else {way}"
+    if any(model.has_all_of(BY_NAME[_LIKELY]) for model in models):
+        return way
+    return f"if they are those of {_LIKELY}, {_fetch(_LIKELY)}; else {way}"
 
 
 def _fetch(assembly: str) -> str | None:

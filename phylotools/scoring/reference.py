@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, shown_path
+from phylotools.io.assemblies import recognise
 from phylotools.io.bases import BASES
 from phylotools.io.contigs import log_other_names, resolve_contigs, spellings
 from phylotools.io.genome import UNKNOWN_LENGTH, ReferenceGenome
@@ -205,19 +206,38 @@ class ContigNames:
         self.n_records_missing: dict[str, int] = {}
         self._add(list(declared))
         self._declared_targets = frozenset(filter(None, self._resolved.values()))
+        self._warn_of_lengths(declared)
+
+    def _warn_of_lengths(self, declared: Mapping[str, int | None]) -> None:
+        """Say which lengths of the header the reference does not have, or whose they are."""
+        here = {name: n for name, n in self._genome.contigs.items() if n != UNKNOWN_LENGTH}
+        differing = {}
         for name, length in declared.items():
-            contig = self._resolved[_encode(name)]
-            if contig is None or genome.contigs[contig] == UNKNOWN_LENGTH:
-                continue
-            if length not in (None, genome.contigs[contig]):
-                logger.warning(
-                    "%s: its header says that %s has %s bases, the reference has %d: is it "
-                    "another assembly?",
-                    shown_path(path),
-                    name,
-                    length,
-                    genome.contigs[contig],
-                )
+            there = here.get(self._resolved[_encode(name)] or "")
+            if None not in (length, there) and length != there:
+                differing[name] = length, there
+        if not differing:
+            return
+        path, own, others = shown_path(self._path), recognise(declared), recognise(here)
+        if own and others and own.assembly is not others.assembly:
+            logger.warning(
+                "%s: is on %s by the lengths in its header, and the reference %s is %s: lift the "
+                "file over to %s, or give %s with --fasta",
+                path, own.assembly, self._genome.path, others.assembly,
+                others.assembly.name, own.assembly.name,
+            )  # fmt: skip
+            return
+        for name in list(differing)[:_NAMES_SHOWN]:
+            logger.warning(
+                "%s: its header says that %s has %s bases, the reference has %s: is it another "
+                "assembly?",
+                path, name, *differing[name],
+            )  # fmt: skip
+        if len(differing) > _NAMES_SHOWN:
+            logger.warning(
+                "%s: %d more contigs of its header have other lengths",
+                path, len(differing) - _NAMES_SHOWN,
+            )  # fmt: skip
 
     def resolve(self, name: bytes) -> str | None:
         """The reference's name of a record's contig; None if it has none."""

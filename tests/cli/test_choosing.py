@@ -202,6 +202,43 @@ def test_another_assembly_is_one_line_that_names_it(workplace, capsys, assembly,
     assert not Path("out.vcf").exists()
 
 
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        (
+            declared("hg19"),
+            "in.vcf: is on hg19 (GRCh37) by the lengths in its header, and the reference {fasta} "
+            "is hg38 (GRCh38): lift the file over to hg38, or give hg19 with --fasta",
+        ),
+        (
+            "##contig=<ID=chr22,length=7>\n",
+            "in.vcf: its header says that chr22 has 7 bases, the reference has 50818468: is it "
+            "another assembly?",
+        ),
+    ],
+)
+def test_another_assembly_is_named_where_the_model_is_given(
+    workplace, cache, capsys, lengths, said
+):
+    Path("in.vcf").write_text(vcf(lengths))
+    assert run(["annotate", "in.vcf", "-m", "phylogpn", "-o", "out.vcf", "-q"]) == 0
+    fasta = cache / "hg38.fa"
+    assert capsys.readouterr().err == f"phylotools: warning: {said.format(fasta=fasta)}\n"
+
+
+def test_a_header_of_other_lengths_gets_few_warnings(workplace, capsys):
+    n_contigs = 12
+    lengths = "".join(f"##contig=<ID=c{k},length=7>\n" for k in range(n_contigs))
+    genome = "".join(f">c{k}\nACGTACGT\n" for k in range(n_contigs))
+    Path("genome.fa").write_text(genome)
+    Path("in.vcf").write_text(HEAD.format(lengths) + "c0\t1\t.\tA\tC\t.\t.\t.\n")
+    command = ["annotate", "in.vcf", "-m", "phylogpn", "-f", "genome.fa", "-o", "out.vcf", "-q"]
+    assert run(command) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 6
+    assert warnings[-1].endswith("in.vcf: 7 more contigs of its header have other lengths")
+
+
 def test_another_assembly_without_a_header_is_told_by_its_bases(workplace, capsys):
     shifted = [(c, p + 1, ref, alt) for c, p, ref, alt in rows()]
     lines = ["\t".join(map(str, row)) + "\n" for row in [("CHROM", "POS", "REF", "ALT"), *shifted]]

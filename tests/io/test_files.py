@@ -74,6 +74,13 @@ def test_a_folder_that_changed_meanwhile_stays(tmp_path: Path) -> None:
     assert entries(tmp_path) == {"report": "", "report/table": "theirs"}
 
 
+def test_a_folder_is_not_stdout(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot go to stdout"), atomic_folder("-"):
+        pass
+    assert entries(tmp_path) == {}
+
+
 @pytest.mark.parametrize("make_output", [atomic_folder, atomic_path])
 def test_a_full_disk_names_the_output(tmp_path: Path, make_output) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

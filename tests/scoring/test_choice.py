@@ -19,6 +19,8 @@ from phylotools.scoring.evidence import ContigUse, Evidence, RefAllele
 
 MTDNA = "mammals671-mtdna"
 FETCH = "`phylotools model fetch phylogpn --fasta hg38.fa` brings one"
+#: Who has the model for hg38 is not told to fetch it.
+NO_FETCH = "model phylogpn has chr1 with 248,956,422 bases; name a model with --model"
 LIFT = r"lift it over to hg38 first \(bcftools \+liftover, CrossMap or Picard LiftoverVcf\)"
 
 
@@ -91,18 +93,22 @@ def chosen(evidence: Evidence) -> str:
         ),
         # Another assembly is named, with what to do.
         (records(HG19, chr1=9), r"is on hg19 \(GRCh37\).*" + LIFT, LIFT),
-        (records(HG19, chrM=9), r"is on hg19 \(GRCh37\).*16,571.*has with 16,569", "hg19"),
+        (records(HG19, chrM=9), r"is on hg19 \(GRCh37\).*16,571.*has chrM with 16,569", "hg19"),
         (records(B37, **{"1": 9}), r"is on hg19 \(GRCh37\)", r"is on hg19 \(GRCh37\)"),
         (Evidence("x", "records", {"NC_000001.10": ContigUse(9, 9)}), "is on hg19", "is on hg19"),
         (records(lengths_of("hs1"), chr1=9), r"is on hs1 \(T2T-CHM13v2.0\).*" + LIFT, LIFT),
         (records(lengths_of("hg18"), chr1=9), r"is on hg18 \(NCBI36\).*" + LIFT, LIFT),
         (records(lengths_of("mm10"), chr1=9), r"is on mm10 \(GRCm38\).*train one", "is on mm10"),
-        (records({"chr1": 5000}, chr1=9), FETCH, "which model phylogpn has with 248,956,422 bases"),
+        (records({"chr1": 5000}, chr1=9), FETCH, NO_FETCH),
         # Other genomes.
         (records({"dengue_all": 10649}, dengue_all=9), "dengue1509", "dengue1509"),
         (records({}, dengue_all=9), "dengue1509", "dengue1509"),
         (records({}, scaffold_1=9), "--contig-aliases.*at hand: ", "--contig-aliases"),
-        (records({"chrM": 16299}, chrM=9), "has with 16,569 bases", "has with 16,569 bases"),
+        (
+            records({"chrM": 16299}, chrM=9),
+            "has chrM with 16,569 bases",
+            "has chrM with 16,569 bases",
+        ),
         # Nothing to go by.
         (Evidence("no region", "bases", {}), MTDNA, MTDNA),
     ],
