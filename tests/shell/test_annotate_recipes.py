@@ -228,7 +228,7 @@ def test_every_recipe_is_tested() -> None:
 
 
 def test_the_first_lines_of_the_readme_without_a_fetched_model(home: Path) -> None:
-    command = readme_blocks()[0].splitlines()[1]
+    command = readme_blocks()[0].splitlines()[2]
     assert command.startswith("phylotools annotate in.vcf.gz -o scored.vcf.gz")
     done = shell(command, home)
     assert done.returncode == 0, done.stderr
