@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from gpu_checks import NARROW, _device, computing, random_network, run_together
 from gpu_report import Recorder
+from likelihood_gpu import seconds
 from torch import Tensor
 
 from phylotools.model.fused import steps
@@ -288,23 +289,9 @@ def _bandwidth(scale: Scale) -> str:
         ),
     }
     return ", ".join(
-        f"{name}: {size / _seconds(call, device) / 1e12:.2f} TB/s"
+        f"{name}: {size / seconds(call, device) / 1e12:.2f} TB/s"
         for name, (call, size) in work.items()
     )
-
-
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Median time of a call."""
-    times = []
-    for _ in range(9):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        start = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
 
 
 # genome

@@ -127,8 +127,7 @@ batch_size_option = click.option(
     default="auto",
     show_default=True,
     metavar="N",
-    help="Tiles of 512 bases in one pass of an accelerator; auto: by its memory. A CPU takes one "
-    "at a time.",
+    help="Tiles of 512 bases in one pass of a GPU; auto: by its memory. A CPU does not heed it.",
 )
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 summary_option = click.option(
