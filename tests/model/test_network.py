@@ -178,6 +178,15 @@ def test_the_published_architecture():
     assert VOCABULARY == "ACGTN-"
 
 
+def test_what_is_public_of_phylogpn2():
+    spec = PRESETS["phylogpn2"]
+    assert spec.receptive_field == 1549
+    network = random_network(spec).freeze()
+    tokens = random_tokens(1, 3, spec) % 4
+    assert network(tokens).shape == (1, tokens.shape[1] - 1548, 4)
+    assert network.embed(tokens).shape == (1, 3, 256)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
