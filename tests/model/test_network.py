@@ -167,8 +167,8 @@ def test_every_base_of_the_receptive_field_is_read(name):
 def test_the_shapes_that_the_documentation_states():
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     for name, spec in PRESETS.items():
-        row = (spec.channels, len(spec.dilations), spec.receptive_field, f"{spec.n_parameters:,}")
-        assert f"| `{name}` | " + " | ".join(map(str, row)) + " |" in text
+        row = (spec.channels, len(spec.dilations), spec.receptive_field, spec.n_parameters)
+        assert f"| `{name}` | " + " | ".join(f"{n:,}" for n in row) + " |" in text
 
 
 def test_the_published_architecture():
