@@ -79,8 +79,10 @@ def _trainings(arms: Iterable[str]) -> Iterator[Job]:
                     yield Job(split, arm, seed)
 
 
-def configuration(job: Job, work: Path, preset: str, steps: int | None) -> Tables:
-    """Tables of the configuration of a training."""
+def configuration(
+    job: Job, work: Path, preset: str, steps: int | None, more: Tables | None = None
+) -> Tables:
+    """Tables of the configuration of a training; `more` is changed last."""
     changes, n_steps = settings(job.arm, job.split.steps if steps is None else steps)
     stores = [str(store.path.absolute()) for store in job.split.stores(work)]
     common: Tables = {
@@ -89,14 +91,16 @@ def configuration(job: Job, work: Path, preset: str, steps: int | None) -> Table
         "optimiser": {"steps": n_steps, "schedule": "cosine"},
         "run": {"seed": job.seed, "site_fits": False},
     }
-    return changed(common, job.split.tables or {}, changes)
+    return changed(common, job.split.tables or {}, changes, more or {})
 
 
-def train(job: Job, work: Path, preset: str, steps: int | None) -> Predictions:
+def train(
+    job: Job, work: Path, preset: str, steps: int | None, more: Tables | None = None
+) -> Predictions:
     """Train, or go on, and score the tested positions with the weights that are kept."""
     run = work / "runs" / job.split.name / f"{job.arm}-seed{job.seed}"
     run.parent.mkdir(parents=True, exist_ok=True)
-    tables = configuration(job, work, preset, steps)
+    tables = configuration(job, work, preset, steps, more)
     began, cpu = time.perf_counter(), time.process_time()
     trainer = Trainer(parsed(tables, HERE), run, torch.device("cpu"), resume=run.exists())
     progress = trainer.run()
@@ -160,7 +164,13 @@ def table(split: Split, work: Path) -> Predictions:
     return Predictions(tuple(regions), tuple(theta), fitted.substitution, facts)
 
 
-def run(job: Job, work: Path, preset: str = "small", steps: int | None = None) -> None:
+def run(
+    job: Job,
+    work: Path,
+    preset: str = "small",
+    steps: int | None = None,
+    more: Tables | None = None,
+) -> None:
     """Do a job, unless its result is there."""
     path = job.path(work)
     if path.exists():
@@ -170,7 +180,7 @@ def run(job: Job, work: Path, preset: str = "small", steps: int | None = None) -
     elif job.arm == "table":
         found = table(job.split, work)
     else:
-        found = train(job, work, preset, steps)
+        found = train(job, work, preset, steps, more)
     facts = {"split": job.split.name, "arm": job.arm, "seed": job.seed, "commit": commit()}
     found._replace(facts=facts | found.facts).write(path)
     print(time.strftime("%H:%M:%S"), job.split.name, job.arm, job.seed, found.facts, flush=True)

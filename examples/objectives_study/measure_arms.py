@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from areas import Comparison, Draws, areas_of, subsets
-from arms import ARMS, LONGER, is_masked
+from arms import ARMS, LONGER, TREES, is_masked
 from grid import BASELINES
 from measure import Labels
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ PAIRS = (
     ("f81-prior fixation", "f81-fixed fixation"),
     ("mutsel-any-row fixation", "mutsel fixation"),
     ("mlm-any-row llr", "mlm llr"),
+    ("gene-trees fixation", "one-tree fixation"),
     ("mutsel fixation", "site-fits fixation"),
     ("mutsel fixation", "table rate-to-alt"),
 )
@@ -107,7 +108,7 @@ def all_scores(
     found: dict[str, dict[int, NDArray[np.float64]]] = {
         name: {0: values} for name, values in baseline_scores(given, labels, work).items()
     }
-    for arm in (*ARMS, *LONGER, *BASELINES):
+    for arm in (*ARMS, *LONGER, *TREES, *BASELINES):
         for seed, parts in given.layers(work, arm).items():
             for name, values in predicted_scores(labels, parts, arm).items():
                 found.setdefault(f"{arm} {name}", {})[seed] = values
