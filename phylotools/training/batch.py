@@ -36,6 +36,8 @@ class Batch:
         The base in `tokens` at the column: the reference's, or that of the species read instead.
     weight : Tensor of float32, shape (C,)
     plan : PruningPlan
+    masked : Tensor of bool, shape (C,), optional
+        Whether `tokens` hides the base of each column, where an objective hides any.
     """
 
     tokens: Tensor
@@ -45,6 +47,16 @@ class Batch:
     reference: Tensor
     weight: Tensor
     plan: PruningPlan
+    masked: Tensor | None = None
+
+    def columns(self, chosen: Tensor) -> Batch:
+        """The same windows with some of their columns, by a mask (bool) or by their indices."""
+        names = ("site", "states", "held_out_states", "reference", "weight")
+        kept = {name: getattr(self, name)[chosen] for name in names}
+        if self.states is self.held_out_states:
+            kept["held_out_states"] = kept["states"]
+        masked = None if self.masked is None else self.masked[chosen]
+        return dataclasses.replace(self, **kept, masked=masked)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -52,6 +64,8 @@ class Batch:
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         if self.states is self.held_out_states:
             moved["held_out_states"] = moved["states"]
+        if self.masked is not None:
+            moved["masked"] = self.masked.to(device, non_blocking=True)
         return dataclasses.replace(self, **moved)
 
 
