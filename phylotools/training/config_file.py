@@ -215,6 +215,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
         "run.patience": run.patience,
+        "run.keep_checkpoints": run.keep_checkpoints,
     }
     # Far beyond any use, and where the arithmetic of a step still holds.
     limited = {
@@ -233,6 +234,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
         "objective.mask_fraction": (config.objective.mask_fraction, 1),
         "objective.masked_weight": (config.objective.masked_weight, 1000),
+        "run.keep_checkpoints": (run.keep_checkpoints, 10_000),
     }
     # None stands for a default.
     errors = [
