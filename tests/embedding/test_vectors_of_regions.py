@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slow_embeddings import contig_embeddings, pooled, reverse_complement, with_context
 
 from phylotools.api.vectors import embed
-from phylotools.embedding.layers import find_layer
+from phylotools.scoring.layers import find_layer
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions, context_matrix
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from published_layouts import dense_values, imported
 
-from phylotools.embedding.layers import LAST, find_layer
+from phylotools.scoring.layers import LAST, find_layer
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
