@@ -141,8 +141,10 @@ def draw_folds(
             remedy="evaluation within evaluation needs three groups that do not overlap",
         )
     kinds = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows].astype(int)
-    sizes = np.zeros((len(present), int(kinds.max()) + 1))
+    # By class, and all together: no fold stays empty.
+    sizes = np.zeros((len(present), 3))
     np.add.at(sizes, (of.ravel(), kinds), 1)
+    sizes[:, 2] = sizes.sum(axis=1)
     share = sizes / np.maximum(sizes.sum(axis=0), 1)
     ties = [sha256_text(f"{seed}:{clusters.names[int(c)]}") for c in present]
     order = sorted(range(len(present)), key=lambda c: (-share[c].sum(), ties[c]))
@@ -154,11 +156,7 @@ def draw_folds(
         fold_of[cluster] = int(np.argmin(heavier))
         load[fold_of[cluster]] += share[cluster]
     assigned = fold_of[of.ravel()]
-    folds = [
-        Fold(rows[assigned != fold], rows[assigned == fold])
-        for fold in range(n_folds)
-        if (assigned == fold).any()
-    ]
+    folds = [Fold(rows[assigned != fold], rows[assigned == fold]) for fold in range(n_folds)]
     for fold in folds:
         _require_both_classes(fold, clusters, labels)
     return folds
