@@ -188,6 +188,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
         "run.patience": run.patience,
+        "run.keep_checkpoints": run.keep_checkpoints,
     }
     # Far beyond any use, and where the arithmetic of a step still holds.
     limited = {
@@ -204,6 +205,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
         "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
+        "run.keep_checkpoints": (run.keep_checkpoints, 10_000),
     }
     # None stands for a default.
     errors = [
@@ -241,6 +243,13 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     if len(data.weights) != len(data.stores):
         errors.append("data.store_weights must have a number for each of data.stores")
+    if len(data.tables_of_trees) != len(data.stores):
+        errors.append("data.trees must be one table, or one for each of data.stores")
+    errors += [
+        f"data.trees: there is no {config.folder / table}"
+        for table in dict.fromkeys(data.tables_of_trees)
+        if table and not (config.folder / table).is_file()
+    ]
     if not all(0 < weight <= 1 for weight in data.weights):
         errors.append("data.store_weights must be above 0 and not exceed 1")
     choices = {
