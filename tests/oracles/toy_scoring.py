@@ -49,6 +49,7 @@ class ToyModel:
     site_fits: None = None
     masks_site: bool = False
     tile_length: int | None = None
+    tuned: None = None
 
     def __post_init__(self) -> None:
         self.receptive_field = self.spec.receptive_field
