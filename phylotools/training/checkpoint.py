@@ -43,8 +43,6 @@ class Progress:
     ----------
     step : int
         Steps done.
-    epoch, batch : int
-        The next batch to take.
     best_metric : float or None
         Best value of the selection metric so far.
     best_step : int
@@ -67,8 +65,6 @@ class Progress:
     """
 
     step: int = 0
-    epoch: int = 0
-    batch: int = 0
     best_metric: float | None = None
     best_step: int = 0
     stale: int = 0
