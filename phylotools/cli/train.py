@@ -85,17 +85,20 @@ def train_command(
         raise click.UsageError("--force excludes --resume and --extend")
 
     from phylotools.model.device import resolve_device
+    from phylotools.training.interruption import Interruption
     from phylotools.training.loop import Trainer, set_threads
 
     watch = options.Stopwatch()
     set_threads(threads)
     folder = Path(output)
-    trainer = Trainer(
-        settings, folder, resolve_device(device), resume=resume, extend=extend, force=force
-    )
-    first = trainer.progress.step
-    with Progress("steps", trainer.length, done=first) as shown:
-        progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"))
+    interruption = Interruption()
+    with interruption.listening():
+        trainer = Trainer(
+            settings, folder, resolve_device(device), resume=resume, extend=extend, force=force
+        )
+        first = trainer.progress.step
+        with Progress("steps", trainer.length, done=first) as shown:
+            progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"), interruption)
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "

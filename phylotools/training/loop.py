@@ -27,22 +27,22 @@ from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,
     optimiser_tensors,
-    read_checkpoint,
     restore_optimiser,
-    write_checkpoint,
 )
 from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures, doubts_of_substitution
 from phylotools.training.evaluation import evaluate_model, steps_between
+from phylotools.training.interruption import Interruption, Wish
+from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
 from phylotools.training.objective import loss_terms
 from phylotools.training.rate_prior import fit_rate_prior
+from phylotools.training.reporting import Report
 from phylotools.training.run_folder import (
     CHECKPOINT,
     HELD_OUT_REGIONS,
-    METRICS,
-    MetricsFile,
+    has_run,
     refuse_run,
     start_anew,
 )
@@ -118,8 +118,8 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
         self._origin: dict[str, str] | None = None
-        if resume and (folder / CHECKPOINT).exists():
-            self._restore(folder / CHECKPOINT, extend=extend)
+        if resume and has_run(folder):
+            self._restore(*checkpoint_to_resume(folder), extend=extend)
         elif extend:
             raise InputError(
                 "there is no run to extend here",
@@ -133,7 +133,7 @@ class Trainer:
         if not (folder / TRAINING_REGIONS).exists():
             write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
         self._held_out_facts = self._write_held_out()
-        self.metrics = MetricsFile(folder / METRICS, keep_until_step=self.progress.step)
+        self.report = Report(folder, config.run, device, keep_until_step=self.progress.step)
 
     def _write_held_out(self) -> dict[str, object]:
         """Write what is held out as BED; its checksum, and the regions where they are few."""
@@ -147,20 +147,33 @@ class Trainer:
             facts["held_out_regions"] = [str(region) for region in regions]
         return facts
 
-    def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
+    def run(
+        self,
+        on_step: Callable[[float], None] = lambda loss: None,
+        interruption: Interruption | None = None,
+    ) -> Progress:
         """Train until the length is reached or nothing improves any more.
 
         Parameters
         ----------
         on_step : callable
             Gets the loss of every step.
+        interruption : Interruption, optional
+            What signals ask for, looked at after every step.
+
+        Raises
+        ------
+        StoppedBySignal
+            If a signal asked for it; the checkpoint is that of the last step.
         """
+        interruption = interruption or Interruption()
         with self._lock:
             if not self._rate_is_known:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
-            progress = self._run(on_step)
+            with interruption.patience():
+                progress = self._run(on_step, interruption)
             self._fit_sites()
             return progress
 
@@ -188,7 +201,7 @@ class Trainer:
         if nulls is not None:
             self._advance(null_constants=nulls.constants, null_tree=nulls.tree)
 
-    def _run(self, on_step: Callable[[float], None]) -> Progress:
+    def _run(self, on_step: Callable[[float], None], interruption: Interruption) -> Progress:
         run = self.config.run
         logger.info(
             "training for %d steps at most, %d an epoch; an evaluation every %d",
@@ -199,22 +212,37 @@ class Trainer:
         steps = self.data.stream(self.progress.step, any_row_steps=any_row)
         with contextlib.closing(steps) as batches:
             while not self.progress.complete:
-                (batch,) = next(batches)
+                try:
+                    with self.report.waiting():
+                        (batch,) = next(batches)
+                except PhylotoolsError:
+                    # The signal may have reached the processes that read, too.
+                    if interruption.wanted is Wish.STOP:
+                        break
+                    raise
                 row = self._step(batch.to(self.device))
+                self.report.count(len(batch.site))
                 step = self.progress.step + 1
                 self._advance(step=step)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
                     start = time.monotonic()
-                    row |= self._evaluate(is_last)
+                    with self.report.evaluating():
+                        row |= self._evaluate(is_last)
                     evaluating += time.monotonic() - start
                 if evaluated or step % run.log_every == 0:
-                    self.metrics.write(step, row)
-                if step % run.checkpoint_every == 0 and not self.progress.complete:
-                    self._save()
+                    self.report.write(step, row)
                 on_step(row["loss"])
+                wish = interruption.wanted
+                if self.progress.complete or wish is Wish.STOP:
+                    break
+                if step % run.checkpoint_every == 0 or wish is Wish.SAVE:
+                    self._save()
+                    interruption.saved()
         self._save()
+        if interruption.wanted is Wish.STOP:
+            raise interruption.stopped(self.progress.step)
         self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
         return self.progress
 
@@ -342,12 +370,13 @@ class Trainer:
         moments = optimiser_tensors(self.model, self.optimiser)
         tensors |= {f"optimiser.{k}": v for k, v in moments.items()}
         # The metrics must reach the disk first: a resumed run cuts them back to the checkpoint.
-        self.metrics.flush()
-        write_checkpoint(
-            self.folder / CHECKPOINT,
+        self.report.flush()
+        save_checkpoint(
+            self.folder,
             Checkpoint(
                 self.progress, self.config.to_dict(), self.model.spec, self._facts(), tensors
             ),
+            keep=self.config.run.keep_checkpoints,
         )
 
     def _facts(self) -> dict[str, object]:
@@ -372,8 +401,7 @@ class Trainer:
             **({} if self._origin is None else {"init_from": self._origin}),
         }
 
-    def _restore(self, path: Path, *, extend: bool) -> None:
-        checkpoint = read_checkpoint(path)
+    def _restore(self, path: Path, checkpoint: Checkpoint, *, extend: bool) -> None:
         changed = set(changed_keys(checkpoint.config, self.config.to_dict()))
         if extend:
             changed -= LENGTH_KEYS
@@ -381,12 +409,16 @@ class Trainer:
             raise InputError(
                 f"the run here used another configuration ({', '.join(sorted(changed))} changed)",
                 path=path,
-                remedy="restore the configuration, or give --force to start anew",
+                remedy=_remedy(path, extend=extend),
             )
         try:
             stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
             if stored != [source.store.fingerprint for source in self.data.stores]:
-                raise InputError("the run here was trained on another column store", path=path)
+                raise InputError(
+                    "the run here was trained on another column store",
+                    path=path,
+                    remedy=_remedy(path, extend=extend),
+                )
             if checkpoint.spec.substitution != self.model.substitution.name:
                 raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
             if not self._rate_is_known:
@@ -412,6 +444,16 @@ class Trainer:
             self._advance(complete=False, stopped="", stale=0)
             (self.folder / SITE_FITS).unlink(missing_ok=True)
         logger.info("resuming after step %d", self.progress.step)
+
+
+def _remedy(checkpoint: Path, *, extend: bool) -> str:
+    """What to do where a run cannot go on as asked."""
+    if extend:
+        return (
+            "for other data, species or settings begin a run in another folder, with "
+            f'run.init_from = "{checkpoint.absolute()}"'
+        )
+    return "restore the configuration, or give --force to start anew"
 
 
 def _in_words(figure: str | None) -> str:
