@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Sequence
 
 from phylotools.errors import InputError
 from phylotools.io.regions import RegionSet
-from phylotools.store.read import open_store
 from phylotools.training.batch import Batch
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out_draw import held_out_columns
@@ -20,6 +19,7 @@ from phylotools.training.loader import Loader
 from phylotools.training.shuffle import EpochOrder
 from phylotools.training.store_windows import StoreWindows
 from phylotools.training.streams import Streams
+from phylotools.training.trees import open_training_stores
 
 logger = logging.getLogger("phylotools")
 
@@ -49,7 +49,7 @@ class TrainingData:
                 "(optimiser.parts, or the workers) cannot share equally",
                 remedy=f"make it a multiple of {parts}",
             )
-        stores = [open_store(path) for path in config.store_paths()]
+        stores = open_training_stores(config)
         held_out = held_out_columns(config, stores)
         #: What is held out of any store, by the stores' names of contigs.
         self.held_out = functools.reduce(

@@ -51,6 +51,7 @@ from phylotools.training.shared_prior import frequency_prior
 from phylotools.training.site_fits import write_site_fits
 from phylotools.training.start import fill_from_model, new_model
 from phylotools.training.trained_regions import write_regions, write_trained_regions
+from phylotools.training.trees import describe_trees, refuse_other_trees
 
 logger = logging.getLogger("phylotools")
 
@@ -390,6 +391,7 @@ class Trainer:
                     "held_out_species": [source.store.species[i] for i in source.held_out_species],
                     "training_columns": source.training.n_columns,
                     "held_out_columns": source.held_out.n_columns,
+                    **describe_trees(source.store),
                 }
                 for source in self.data.stores
             ],
@@ -419,6 +421,8 @@ class Trainer:
                     path=path,
                     remedy=_remedy(path, extend=extend),
                 )
+            stores = [source.store for source in self.data.stores]
+            refuse_other_trees(checkpoint.facts, stores, path)
             if checkpoint.spec.substitution != self.model.substitution.name:
                 raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
             if not self._rate_is_known:

@@ -9,10 +9,9 @@ import numpy as np
 
 from phylotools.io.regions import Region, RegionSet
 from phylotools.model.presets import PAD_TOKEN
-from phylotools.phylogeny.likelihood import make_plan
-from phylotools.phylogeny.tree import Tree
 from phylotools.store.read import ColumnStore
 from phylotools.store.tree_scale import warn_of_scale
+from phylotools.store.view import StorePlans
 from phylotools.training.any_row import RowChoice
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import TrainingConfig
@@ -27,10 +26,11 @@ class StoreWindows:
     Attributes
     ----------
     store : ColumnStore
+    plans : StorePlans
+        Of its trees, with the shortest branches lengthened.
     tree : Tree
-        With the shortest branches lengthened.
     plan : PruningPlan
-        Of that tree.
+        The store's own of them.
     training, held_out : ColumnTable
     held_out_species : int64 array
         Indices of the species that the loss does not see.
@@ -42,8 +42,8 @@ class StoreWindows:
         data = config.data
         self.store = store
         warn_of_scale(self.store)
-        self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
-        self.plan = make_plan(self.tree)
+        self.plans = StorePlans(self.store, data.minimum_branch_length)
+        self.tree, self.plan = self.plans.tree, self.plans.own
         self.held_out_species = _held_out_species(self.store, config)
         self.width = config.optimiser.window_length
         half_window = config.model_spec().receptive_field // 2
@@ -52,7 +52,7 @@ class StoreWindows:
             half_window,
             data.soft_mask_weight,
             self.held_out_species,
-            self.plan,
+            self.plans,
             len(self.store.species),
         )
         others = np.delete(np.arange(len(self.store.species)), self.store.reference_index)
