@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,6 +208,12 @@ class TiledNetwork:
             batch_size=batch_size,
             precision=self.precision,
         )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Threads, batch size and precision, for another network beside this one."""
+        threads, batch_size = self._options
+        return {"threads": threads, "batch_size": batch_size, "precision": self.precision}
 
     @property
     def threads(self) -> int:

@@ -48,6 +48,7 @@ class ToyModel:
     transcripts: None = None
     site_fits: None = None
     tile_length: int | None = None
+    tuned: None = None
 
     def __post_init__(self) -> None:
         self.receptive_field = self.spec.receptive_field
