@@ -16,6 +16,7 @@ from phylotools.training.batch import Batch
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out_draw import held_out_columns
 from phylotools.training.loader import Loader
+from phylotools.training.objectives import make_objective
 from phylotools.training.shuffle import EpochOrder
 from phylotools.training.store_windows import StoreWindows
 from phylotools.training.streams import Streams
@@ -84,7 +85,13 @@ class TrainingData:
         readers = [source.reader for source in self.stores]
         loader = Loader(readers, config.data.workers or 0, self._order.largest_group)
         self._streams = Streams(
-            self.stores, self._order, loader, self._per_batch, self.parts, self._seed
+            self.stores,
+            self._order,
+            loader,
+            make_objective(config),
+            self._per_batch,
+            self.parts,
+            self._seed,
         )
         logger.info(
             "stores: %d; training columns: %d; held out: %d columns, %d species",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from phylotools.training.batch import Batch
 from phylotools.training.loader import Loader, Reading, in_background
+from phylotools.training.objectives.base import Objective
 from phylotools.training.segments import Part, Segment
 from phylotools.training.shuffle import EpochOrder, Group
 from phylotools.training.store_windows import StoreWindows
@@ -40,6 +41,8 @@ class Streams:
     order : EpochOrder
     loader : Loader
         Of the stores' readers.
+    objective : Objective
+        It prepares what is cut.
     per_batch, parts : int
         Windows in a batch, and parts that it has.
     seed : int
@@ -50,12 +53,13 @@ class Streams:
         stores: Sequence[StoreWindows],
         order: EpochOrder,
         loader: Loader,
+        objective: Objective,
         per_batch: int,
         parts: int,
         seed: int,
     ) -> None:
         self._stores, self._order, self._loader = stores, order, loader
-        self._parts, self._seed = parts, seed
+        self._objective, self._parts, self._seed = objective, parts, seed
         self._per_cut = per_batch if order.is_one_group else per_batch // parts
 
     def epoch(self, number: int, first_batch: int = 0) -> Generator[Batch]:
@@ -175,28 +179,28 @@ class Streams:
             picked = _pick(tiled[store], chosen)
             place = group.epoch, group.first_batch + index
             may_be_other = next(any_row)
-            shares = self._shares(picked, parts) if self._order.is_one_group else [picked]
-            yield [
-                self._made(store, share, place, part, any_row=may_be_other)
-                for part, share in zip(parts, shares, strict=True)
-            ]
-
-    def _shares(self, picked: _Picked, parts: Sequence[int]) -> list[_Picked]:
-        """The windows of each part; as many in each but for an epoch's last batches."""
-        return [
-            picked[len(picked) * part // self._parts : len(picked) * (part + 1) // self._parts]
-            for part in parts
-        ]
+            yield [self._made(store, picked, place, part, any_row=may_be_other) for part in parts]
 
     def _made(
         self, store: int, picked: _Picked, place: Place, part: int, *, any_row: bool
     ) -> Batch:
-        source, rows = self._stores[store], None
+        """A part of a batch, or what was cut as one."""
+        source, rows, first = self._stores[store], None, 0
+        if self._order.is_one_group:
+            # As many in each part but for an epoch's last batches.
+            first, last = (len(picked) * edge // self._parts for edge in (part, part + 1))
+            picked = picked[first:last]
         if any_row and source.rows.weight:
-            # Each batch's own, and apart from the groups' random numbers.
-            own = () if self._parts == 1 else (part,)
-            rows = source.rows.draw(picked, np.random.default_rng((self._seed, *place, 2, *own)))
-        return source.maker.make(picked, rows)
+            rows = source.rows.draw(picked, self._generator(place, 2, part))
+        batch = source.maker.make(picked, rows)
+        # A whole batch's own: what is drawn of a window does not depend on the number of parts.
+        rng = self._generator(place, 3, 0 if self._order.is_one_group else part)
+        return self._objective.prepared(batch, rng, first)
+
+    def _generator(self, place: Place, use: int, part: int) -> np.random.Generator:
+        """Each batch's own, for each use, and apart from the groups' random numbers."""
+        own = () if part == 0 else (part,)
+        return np.random.default_rng((self._seed, *place, use, *own))
 
     def _shuffled(
         self, group: Group, segments: Sequence[Segment]
