@@ -25,7 +25,13 @@ from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.calibration import Calibration, read_calibration
-from phylotools.model.presets import GROUP_TILE_LENGTH, VOCABULARY, ModelSpec, model_tables
+from phylotools.model.presets import (
+    GROUP_TILE_LENGTH,
+    VOCABULARY,
+    ModelSpec,
+    masks_its_site,
+    model_tables,
+)
 from phylotools.model.settings import model_key, reference_of
 from phylotools.model.tuned_head import HEAD, TUNING, TunedHead, read_tuned_head
 from phylotools.phylogeny.change_scores import MutationProcess
@@ -40,7 +46,9 @@ if TYPE_CHECKING:
     from phylotools.model.site_model import RateAssumption, SiteModel
     from phylotools.phylogeny.substitution import SubstitutionModel
 
-MANIFEST_VERSION = 1
+#: The newest version that can be read, that of models that mask the position they predict. All
+#: others are written as version 1, which older phylotools read too.
+MANIFEST_VERSION = 2
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
 #: Theta fitted to the training columns: see `phylotools.model.site_fits`.
@@ -242,6 +250,12 @@ class Model:
         return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
 
     @cached_property
+    def masks_site(self) -> bool:
+        """Whether a position is predicted where it is masked; see `SiteModelSpec`. No torch."""
+        path = str(self.folder / CONFIG)
+        return masks_its_site(model_tables(self.config, path=path)["objective"], path=path)
+
+    @cached_property
     def calibration(self) -> Calibration:
         """LLRs to expect of neutral sites, which the calibrated score is relative to.
 
@@ -375,7 +389,7 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             ):
                 (folder / name).write_text(text, encoding="utf-8")
         manifest = {
-            "manifest_version": MANIFEST_VERSION,
+            "manifest_version": MANIFEST_VERSION if spec.masks_site else 1,
             "name": draft.name,
             "revision": draft.revision,
             "made_by": f"phylotools {__version__}",
@@ -561,7 +575,9 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
         config = tomllib.loads(read_small_text(config_path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"not valid TOML ({error})", path=config_path) from None
-    spec = ModelSpec.from_dict(model_tables(config, path=config_path)["network"], path=config_path)
+    tables = model_tables(config, path=config_path)
+    spec = ModelSpec.from_dict(tables["network"], path=config_path)
+    masks_its_site(tables["objective"], path=config_path)
     if manifest.get("receptive_field", spec.receptive_field) != spec.receptive_field:
         raise InputError(
             f"the receptive field is not the network's, {spec.receptive_field}",

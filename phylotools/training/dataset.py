@@ -25,6 +25,7 @@ from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out_draw import held_out_columns
 from phylotools.training.loader import Loader, in_background
+from phylotools.training.objectives import make_objective
 from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shuffle import (
     SEGMENTS_PER_BUFFER,
@@ -184,6 +185,7 @@ class TrainingData:
         ]
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
+        self._objective = make_objective(config)
         if config.data.names_columns:
             held_out.check([(source.store.contigs, source.reader.covers) for source in self.stores])
         _check_held_out_species(self.stores, config.data)
@@ -315,7 +317,9 @@ class TrainingData:
             if next(numbers) < any_row_batches and source.rows.weight:
                 # Each batch's own, and apart from the groups' random numbers.
                 rows = source.rows.draw(picked, np.random.default_rng((self._seed, *place, 2)))
-            yield place, source.maker.make(picked, rows)
+            batch = source.maker.make(picked, rows)
+            rng = np.random.default_rng((self._seed, *place, 3))
+            yield place, self._objective.prepared(batch, rng)
 
     def _tile(
         self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator

@@ -36,7 +36,7 @@ from phylotools.training.evaluation import evaluate_model, steps_between
 from phylotools.training.interruption import Interruption, Wish
 from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
-from phylotools.training.objective import loss_terms
+from phylotools.training.objectives import LossTerms, make_objective
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.reporting import Report
 from phylotools.training.run_folder import (
@@ -114,6 +114,7 @@ class Trainer:
         self.model = new_model(config).to(device)
         n_columns = sum(source.training.n_columns for source in self.data.stores)
         self._frequency_prior = frequency_prior(config, self.model, n_columns)
+        self.objective = make_objective(config)
         self.optimiser = _make_optimiser(self.model, config)
         self._rate_is_known = config.rate.assumption() is not None
         self.progress = Progress()
@@ -265,7 +266,10 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        terms = loss_terms(self.model, batch, self._frequency_prior)
+        terms = self.objective.terms(self.model, batch)
+        if self._frequency_prior is not None:
+            shared = self._frequency_prior.penalty(self.model.substitution)
+            terms = LossTerms(terms.log_likelihood, terms.penalty + shared)
         self._demand_finite("loss", terms.loss.isfinite())
         terms.loss.backward()
         norm = self._clip_gradients()
