@@ -210,13 +210,13 @@ class Trainer:
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
-        place = self.progress.epoch, self.progress.batch
-        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
-        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
+        any_row = round(self.config.data.any_row_until * self.length)
+        steps = self.data.stream(self.progress.step, any_row_steps=any_row)
+        with contextlib.closing(steps) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        (epoch, number), batch = next(batches)
+                        (batch,) = next(batches)
                 except PhylotoolsError:
                     # The signal may have reached the processes that read, too.
                     if interruption.wanted is Wish.STOP:
@@ -225,7 +225,7 @@ class Trainer:
                 row = self._step(batch.to(self.device))
                 self.report.count(len(batch.site))
                 step = self.progress.step + 1
-                self._advance(step=step, epoch=epoch, batch=number + 1)
+                self._advance(step=step)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
