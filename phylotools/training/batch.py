@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.phylogeny.likelihood import Plan
+from phylotools.phylogeny.likelihood import Plan, plan_of
 from phylotools.store import schema
 from phylotools.store.view import StorePlans
 from phylotools.training.any_row import REFERENCE, read_row
@@ -38,6 +38,8 @@ class Batch:
     weight : Tensor of float32, shape (C,)
     plan : PruningPlan or ColumnPlans
         The columns of a tree stand together where there are several.
+    masked : Tensor of bool, shape (C,), optional
+        Whether `tokens` hides the base of each column, where an objective hides any.
     """
 
     tokens: Tensor
@@ -47,6 +49,17 @@ class Batch:
     reference: Tensor
     weight: Tensor
     plan: Plan
+    masked: Tensor | None = None
+
+    def columns(self, chosen: Tensor) -> Batch:
+        """The same windows with some of their columns, by a mask (bool) or by their indices."""
+        names = ("site", "states", "held_out_states", "reference", "weight")
+        kept = {name: getattr(self, name)[chosen] for name in names}
+        if self.states is self.held_out_states:
+            kept["held_out_states"] = kept["states"]
+        masked = None if self.masked is None else self.masked[chosen]
+        plan = plan_of(self.plan, chosen)
+        return dataclasses.replace(self, **kept, plan=plan, masked=masked)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -54,6 +67,8 @@ class Batch:
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         if self.states is self.held_out_states:
             moved["held_out_states"] = moved["states"]
+        if self.masked is not None:
+            moved["masked"] = self.masked.to(device, non_blocking=True)
         return dataclasses.replace(self, **moved)
 
 
@@ -69,6 +84,7 @@ class BatchMaker:
     held_out_species : int64 array
         Indices of the species that are missing in `Batch.states`.
     plans : StorePlans
+    n_species : int
     """
 
     width: int
@@ -76,6 +92,7 @@ class BatchMaker:
     soft_mask_weight: float
     held_out_species: NDArray[np.int64]
     plans: StorePlans
+    n_species: int
 
     def make(
         self,
@@ -87,7 +104,7 @@ class BatchMaker:
         Parameters
         ----------
         picked : sequence of (Segment, Windows, int)
-            Each window by its segment, that one's windows and an index.
+            Each window by its segment, that one's windows and an index. There may be none.
         read_through : sequence of int, optional
             The species whose row each window is read through, or `REFERENCE`, as all are unless
             given. Only the columns in which that species has a base are in the batch.
@@ -98,9 +115,11 @@ class BatchMaker:
             self._read(*window, row, tokens)
             for window, row, tokens in zip(picked, species, around, strict=True)
         ]
-        site = np.concatenate([row * self.width + part.site for row, part in enumerate(found)])
+        nothing = _no_columns(self.n_species)
+        sites = (row * self.width + part.site for row, part in enumerate(found))
+        site = np.concatenate([nothing.site, *sites])
         own, bases, own_weight, tree = (
-            np.concatenate([getattr(part, name) for part in found])
+            np.concatenate([getattr(part, name) for part in (nothing, *found)])
             for name in ("own", "bases", "weight", "tree")
         )
         if self.plans.vary:
@@ -176,3 +195,13 @@ class _Columns(NamedTuple):
     bases: NDArray[np.uint8]
     weight: NDArray[np.float32]
     tree: NDArray[np.int64]
+
+
+def _no_columns(n_species: int) -> _Columns:
+    return _Columns(
+        np.empty(0, dtype=np.int64),
+        np.empty(0, dtype=np.uint8),
+        np.empty((0, n_species), dtype=np.uint8),
+        np.empty(0, dtype=np.float32),
+        np.empty(0, dtype=np.int64),
+    )

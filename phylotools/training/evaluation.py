@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from phylotools.errors import PhylotoolsError
 from phylotools.model.site_model import SiteModel
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
-from phylotools.training.objective import conditional_log_likelihoods
+from phylotools.training.objectives import make_objective
 
 #: Part of the training time that evaluations may take where an epoch is short.
 _SHARE = 0.1
@@ -29,11 +30,12 @@ class Evaluation:
     Attributes
     ----------
     training : float
-        Species in the loss at the training columns, given the reference base.
+        At the training columns: of the species in the loss given the reference base or, of a model
+        of masked bases, of the reference base given the sequence around it.
     held_out_species : float or None
-        Held-out species at the training columns, given all others.
+        Held-out species at the training columns, given all others. None of a model of masked bases.
     held_out_columns : float or None
-        Species in the loss at the held-out columns, given the reference base.
+        At the held-out columns, what `training` is at the training columns.
     """
 
     training: float
@@ -45,21 +47,26 @@ def evaluate_model(
     model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
 ) -> Evaluation:
     """Score fixed samples of training and held-out columns."""
+    objective = make_objective(config)
 
     def mean(held_out: bool, limit: int) -> tuple[float | None, float | None]:
         shown = hidden = 0.0
         columns = 0
         for batch in data.evaluation(held_out, limit):
-            a, b = conditional_log_likelihoods(model, batch.to(device))
-            shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
-            columns += len(a)
+            figures = objective.evaluate(model, batch.to(device))
+            shown += figures.shown.double().sum().item()
+            if figures.held_out is not None:
+                hidden += figures.held_out.double().sum().item()
+            columns += len(figures.shown)
         return (shown / columns, hidden / columns) if columns else (None, None)
 
     n_training, n_held_out = sample_sizes(data, config)
     training, hidden = mean(held_out=False, limit=n_training)
     columns, _ = mean(held_out=True, limit=n_held_out)
-    assert training is not None
-    return Evaluation(training, hidden if _holds_species(data) else None, columns)
+    if training is None:
+        raise PhylotoolsError("no column of the training sample has a reference base A, C, G or T")
+    predicts_species = _holds_species(data) and objective.predicts_species
+    return Evaluation(training, hidden if predicts_species else None, columns)
 
 
 def sample_sizes(data: TrainingData, config: TrainingConfig) -> tuple[int, int]:
@@ -83,7 +90,8 @@ def steps_between(data: TrainingData, config: TrainingConfig) -> int:
     n_training, n_held_out = sample_sizes(data, config)
     n_training = min(n_training, sum(source.training.n_columns for source in data.stores))
     per_step = optimiser.windows_per_batch * optimiser.window_length
-    cheap = math.ceil(_COST * (n_training + n_held_out) / (_SHARE * per_step))
+    cost = _COST * make_objective(config).n_passes
+    cheap = math.ceil(cost * (n_training + n_held_out) / (_SHARE * per_step))
     usual = min(max(data.steps_per_epoch // _PER_EPOCH, _FEWEST), _MOST)
     return max(usual, min(cheap, _MOST))
 

@@ -36,7 +36,7 @@ from phylotools.training.evaluation import evaluate_model, steps_between
 from phylotools.training.interruption import Interruption, Wish
 from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
-from phylotools.training.objective import loss_terms
+from phylotools.training.objectives import LossTerms, make_objective
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.reporting import Report
 from phylotools.training.run_folder import (
@@ -114,6 +114,7 @@ class Trainer:
         self.model = new_model(config).to(device)
         n_columns = sum(source.training.n_columns for source in self.data.stores)
         self._frequency_prior = frequency_prior(config, self.model, n_columns)
+        self.objective = make_objective(config)
         self.optimiser = _make_optimiser(self.model, config)
         self._rate_is_known = config.rate.assumption() is not None
         self.progress = Progress()
@@ -209,13 +210,13 @@ class Trainer:
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
-        place = self.progress.epoch, self.progress.batch
-        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
-        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
+        any_row = round(self.config.data.any_row_until * self.length)
+        steps = self.data.stream(self.progress.step, any_row_steps=any_row)
+        with contextlib.closing(steps) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        (epoch, number), batch = next(batches)
+                        (batch,) = next(batches)
                 except PhylotoolsError:
                     # The signal may have reached the processes that read, too.
                     if interruption.wanted is Wish.STOP:
@@ -224,7 +225,7 @@ class Trainer:
                 row = self._step(batch.to(self.device))
                 self.report.count(len(batch.site))
                 step = self.progress.step + 1
-                self._advance(step=step, epoch=epoch, batch=number + 1)
+                self._advance(step=step)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
@@ -265,7 +266,10 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        terms = loss_terms(self.model, batch, self._frequency_prior)
+        terms = self.objective.terms(self.model, batch)
+        if self._frequency_prior is not None:
+            shared = self._frequency_prior.penalty(self.model.substitution)
+            terms = LossTerms(terms.log_likelihood, terms.penalty + shared)
         self._demand_finite("loss", terms.loss.isfinite())
         terms.loss.backward()
         norm = self._clip_gradients()
