@@ -10,7 +10,6 @@ tree, with 95 % intervals by drawing genes and seeds. What it has made is kept.
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import subprocess
 import sys
@@ -24,12 +23,12 @@ from arms import LABELS, TREES
 from configurations import Tables
 from grid import SEEDS, Job, run, tested
 from likelihood_arms import TestedColumns, tested_columns
-from measure_arms import BySeed, difference, figures
+from measure_arms import BySeed, difference, figures, write_table
 from null_models import MINIMUM_BRANCH_LENGTH, conditional
 from numpy.typing import NDArray
 from predictions_file import Predictions, read_predictions
 from sets import REPLICATES
-from splits import SPLITS, Split
+from splits import GENES, Split
 
 from phylotools.phylogeny.likelihood import PruningPlan, make_plan
 from phylotools.phylogeny.tree import parse_newick
@@ -117,7 +116,7 @@ def tips(tables: list[Path]) -> dict[str, tuple[str, ...]]:
 
 def measured(work: Path, seeds: list[int]) -> Iterator[list[str]]:
     """Training, tree of the test, columns, nats a column, and less one tree in both."""
-    split = SPLITS["mammals"]
+    split = GENES
     tables = tables_of_trees(split, work)
     halves = second_halves(split, work)
     sizes = np.array([len(own.row) for _, _, own in halves])
@@ -160,17 +159,16 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     set_threads(1)
     set_likelihood_threads(1)
-    split = SPLITS["mammals"]
+    split = GENES
+    for seed in given.seeds:
+        run(Job(split, "mutsel", seed), given.work, given.preset, given.steps)
     for kind, tables in tables_of_trees(split, given.work).items():
         more: Tables = {"data": {"trees": [str(table.absolute()) for table in tables]}}
         for seed in given.seeds:
             run(Job(split, kind, seed), given.work, given.preset, given.steps, more)
     output = given.output or given.work / "results" / "gene_trees.tsv"
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w") as handle:
-        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-        writer.writerow([*FIELDS, *LESS])
-        writer.writerows(measured(given.work, given.seeds))
+    write_table(output, [*FIELDS, *LESS], list(measured(given.work, given.seeds)))
     print(output.read_text(), end="")
 
 

@@ -2,7 +2,7 @@
 
     python measure_arms.py WORK [--sets ...] -o FOLDER
 
-Writes areas.tsv and differences.tsv. A figure is the mean over seeds. Its interval is 95 %, of
+Writes areas.tsv and differences.tsv, in which sets that are not measured now stay. A figure is the mean over seeds. Its interval is 95 %, of
 replicates that draw genes or stretches, the same for all arms, and then seeds, the same for both
 sides of a difference. Beside it stand the figures of the single seeds.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from areas import Comparison, Draws, areas_of, subsets
-from arms import ARMS, LONGER, TREES, is_masked
+from arms import ARMS, LONGER, is_masked
 from grid import BASELINES
 from measure import Labels
 from numpy.typing import NDArray
@@ -52,7 +52,6 @@ PAIRS = (
     ("f81-prior fixation", "f81-fixed fixation"),
     ("mutsel-any-row fixation", "mutsel fixation"),
     ("mlm-any-row llr", "mlm llr"),
-    ("gene-trees fixation", "one-tree fixation"),
     ("mutsel fixation", "site-fits fixation"),
     ("mutsel fixation", "table rate-to-alt"),
 )
@@ -108,7 +107,7 @@ def all_scores(
     found: dict[str, dict[int, NDArray[np.float64]]] = {
         name: {0: values} for name, values in baseline_scores(given, labels, work).items()
     }
-    for arm in (*ARMS, *LONGER, *TREES, *BASELINES):
+    for arm in (*ARMS, *LONGER, *BASELINES):
         for seed, parts in given.layers(work, arm).items():
             for name, values in predicted_scores(labels, parts, arm).items():
                 found.setdefault(f"{arm} {name}", {})[seed] = values
@@ -202,10 +201,25 @@ def main() -> None:
         for table, line in rows(SETS[name], given.work, given.replicates):
             lines[table].append(line)
     for table, found in lines.items():
-        with (given.output / f"{table}.tsv").open("w") as handle:
-            writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-            writer.writerow([*FIELDS, *VALUES])
-            writer.writerows(found)
+        path = given.output / f"{table}.tsv"
+        write_table(path, [*FIELDS, *VALUES], [*kept_lines(path, given.sets), *found])
+
+
+def kept_lines(path: Path, sets: list[str]) -> list[list[str]]:
+    """Lines of a table that are of other sets than those that are measured now."""
+    if not path.exists():
+        return []
+    with path.open() as handle:
+        return [
+            line for line in csv.reader(handle, delimiter="\t") if line[0] not in (*sets, "set")
+        ]
+
+
+def write_table(path: Path, header: list[str], lines: list[list[str]]) -> None:
+    with path.open("w") as handle:
+        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
 
 
 if __name__ == "__main__":
