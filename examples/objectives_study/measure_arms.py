@@ -2,9 +2,10 @@
 
     python measure_arms.py WORK [--sets ...] -o FOLDER
 
-Writes areas.tsv and differences.tsv, in which sets that are not measured now stay. A figure is the mean over seeds. Its interval is 95 %, of
-replicates that draw genes or stretches, the same for all arms, and then seeds, the same for both
-sides of a difference. Beside it stand the figures of the single seeds.
+Writes areas.tsv and differences.tsv, in which sets that are not measured now stay. A figure is
+the mean over seeds. Its interval is 95 %, of replicates that draw genes or stretches, the same for
+all arms, and then seeds, the same for both sides of a difference. Beside it stand the figures of
+the single seeds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from phylotools.evaluate.metrics import INTERVAL
 
 #: Of arms that have a rate: the default, what masked ones have too, and the rate alone.
 SCORES = ("fixation", "llr", "site-rate")
+#: The same for all changes of a site.
+SITE_SCORE = "site-rate"
 MASKED_SCORES = ("llr",)
 #: What is told apart: the phylogenetic loss and masking, each with its own default score; both
 #: with the same one; and what the two together add.
@@ -128,6 +131,8 @@ def measured(
     ]
     found: dict[str, Measured] = {}
     for name, by_seed in scores.items():
+        if name.endswith(SITE_SCORE) and not is_of_sites:
+            continue
         for seed, values in by_seed.items():
             ranked = site_means(labels, values) if is_of_sites else values
             for subset, counts, areas in areas_of(comparison, ranked, parts, draws):
