@@ -156,7 +156,9 @@ def model_tables(config: dict[str, Any], *, path: str) -> dict[str, dict[str, An
 #: powers of 3 step from codon to codon and leave no hole. The wide ones come soon: what a valid
 #: convolution crops, later blocks need not compute. In the same time ``tiny``, ``small`` and
 #: ``medium`` predict exons of genes never seen 0.08, 0.16 and 0.11 nats a column better than with 1
-#: and 5 (docs/training.md).
+#: and 5 (docs/training.md). ``phylogpn2`` has the receptive field and the 256 features that the
+#: card of PhyloGPN2 states. What it leaves open, depth, bottleneck and dilations, is ours: hills
+#: of powers of 3, the widest first; about as deep as PhyloGPN.
 PRESETS = {
     "tiny": ModelSpec(channels=32, bottleneck=16, dilations=(1, 3, 9, 9, 3, 1)),
     "small": ModelSpec(channels=128, bottleneck=64, dilations=(1, 3, 9, 27, 9, 3, 1, 1)),
@@ -167,4 +169,14 @@ PRESETS = {
     ),
     "large": ModelSpec(channels=512, bottleneck=256, dilations=(1, 5) * 20),
     "phylogpn": ModelSpec(channels=960, bottleneck=480, dilations=(1, 5) * 20),
+    "phylogpn2": ModelSpec(
+        channels=256,
+        bottleneck=128,
+        dilations=(
+            *(1, 3, 9, 27, 81, 81, 27, 9, 3, 1),
+            *(1, 3, 9, 27, 9, 3, 1) * 2,
+            *(1, 3, 9, 3, 1) * 2,
+            *(1,) * 5,
+        ),
+    ),
 }

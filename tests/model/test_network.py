@@ -167,8 +167,8 @@ def test_every_base_of_the_receptive_field_is_read(name):
 def test_the_shapes_that_the_documentation_states():
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     for name, spec in PRESETS.items():
-        row = (spec.channels, len(spec.dilations), spec.receptive_field, f"{spec.n_parameters:,}")
-        assert f"| `{name}` | " + " | ".join(map(str, row)) + " |" in text
+        row = (spec.channels, len(spec.dilations), spec.receptive_field, spec.n_parameters)
+        assert f"| `{name}` | " + " | ".join(f"{n:,}" for n in row) + " |" in text
 
 
 def test_the_published_architecture():
@@ -176,6 +176,15 @@ def test_the_published_architecture():
     assert spec.n_parameters == 83_185_924
     assert spec.receptive_field == 481
     assert VOCABULARY == "ACGTN-"
+
+
+def test_what_is_public_of_phylogpn2():
+    spec = PRESETS["phylogpn2"]
+    assert spec.receptive_field == 1549
+    network = random_network(spec).freeze()
+    tokens = random_tokens(1, 3, spec) % 4
+    assert network(tokens).shape == (1, tokens.shape[1] - 1548, 4)
+    assert network.embed(tokens).shape == (1, 3, 256)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,21 @@ def test_reverse_complement_equivariance_to_the_bit(spec):
     assert torch.equal(back, theta)
 
 
+def test_a_deep_preset_whose_context_is_longer_than_its_window():
+    spec = PRESETS["phylogpn2"]
+    network, exact = random_network(spec), random_network(spec).double()
+    tokens = random_tokens(1, 5, spec)
+    theta, gradients = value_and_gradients(network, lambda t: halved_theta(network, t), tokens)
+    wanted, wanted_gradients = value_and_gradients(exact, exact.dense, tokens)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(theta.double(), wanted, rtol=0, atol=2e-5)
+    for found, expected in zip(gradients, wanted_gradients, strict=True):
+        assert (found.double() - expected).abs().max() < 5e-5 * expected.abs().max()
+    with torch.no_grad():
+        back = halved_theta(network, COMPLEMENT[tokens].flip(1)).flip(1, 2)
+    assert torch.equal(back, theta)
+
+
 def test_a_window_does_not_know_of_its_neighbours_nor_of_threads():
     network, tokens = random_network(SPEC), random_tokens(5, 60)
     theta = halved_theta(network, tokens)
@@ -200,6 +215,7 @@ def test_nan_reaches_its_own_window_alone():
         (PRESETS["small"], True),
         (PRESETS["medium"], True),
         (PRESETS["phylogpn"], True),
+        (PRESETS["phylogpn2"], True),
         (PRESETS["tiny"], False),
         (ModelSpec(64, 32, norm="group"), False),
         (ModelSpec(64, 32, tied_norm=False), False),
