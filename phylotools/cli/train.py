@@ -79,16 +79,19 @@ def train_command(
         raise click.UsageError("give the run's folder with -o")
     if force and goes_on:
         raise click.UsageError("--force excludes --resume and --extend")
-    from phylotools.training.workers import join_workers
+    from phylotools.training.workers import SaidElsewhere, join_workers
 
-    with join_workers() as workers:
-        if not workers.is_first:
-            # All would say the same.
-            options.logger.setLevel("ERROR")
-        _train(
-            config, output, device, threads, summary_json, workers,
-            resume=resume, extend=extend, force=force,
-        )  # fmt: skip
+    try:
+        with join_workers() as workers:
+            if not workers.is_first:
+                # All would say the same.
+                options.logger.setLevel("ERROR")
+            _train(
+                config, output, device, threads, summary_json, workers,
+                resume=resume, extend=extend, force=force,
+            )  # fmt: skip
+    except SaidElsewhere as error:
+        raise click.exceptions.Exit(error.exit_code) from None
 
 
 def _check(config: str) -> None:
@@ -117,22 +120,24 @@ def _train(
     from pathlib import Path
 
     from phylotools.training.config_file import read_config
+    from phylotools.training.interruption import Interruption
     from phylotools.training.loop import Trainer
     from phylotools.training.workers import set_threads
 
     settings = read_config(config)
     watch = options.Stopwatch()
     set_threads(threads, workers)
-    trainer = Trainer(
-        settings, Path(output), workers.device(device),
-        resume=resume, extend=extend, force=force, workers=workers,
-    )  # fmt: skip
-    first = trainer.progress.step
+    interruption = Interruption()
+    with interruption.listening():
+        trainer = Trainer(
+            settings, Path(output), workers.device(device),
+            resume=resume, extend=extend, force=force, workers=workers,
+        )  # fmt: skip
+        first = trainer.progress.step
+        with Progress("steps", trainer.length, done=first) as shown:
+            progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"), interruption)
     if not workers.is_first:
-        trainer.run()
         return
-    with Progress("steps", trainer.length, done=first) as shown:
-        progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"))
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "

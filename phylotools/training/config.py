@@ -25,6 +25,8 @@ PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
 SCHEDULES = ("plateau", "cosine")
+#: Tables and keys that decide nothing of the model, and with which a run may be resumed otherwise.
+HOW = (("data", "workers"), ("run", "keep_checkpoints"), ("run", "tensorboard"))
 #: Keys that may change when a run is extended.
 LENGTH_KEYS = frozenset({"optimiser.epochs", "optimiser.steps", "run.patience"})
 
@@ -285,6 +287,10 @@ class RunConfig:
     site_fits : bool
         When training has ended, fit theta to the training columns under a prior about the
         network's, for the model to score them by; see `phylotools.model.site_fits`.
+    keep_checkpoints : int
+        So many checkpoints before the newest stay in the run's folder.
+    tensorboard : bool
+        Write the figures for TensorBoard as well.
     """
 
     seed: int = 1
@@ -296,6 +302,8 @@ class RunConfig:
     patience: int | None = None
     init_from: str = ""
     site_fits: bool = True
+    keep_checkpoints: int = 0
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -321,11 +329,12 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Tables of plain values: what is trained, whoever does it.
 
-        Left out are the ``None`` that TOML cannot hold, the folder, and ``data.workers``, with
-        which a run may be resumed in another number.
+        Left out are the ``None`` that TOML cannot hold, the folder, and the keys of `HOW`.
         """
         tables = dataclasses.asdict(self)
-        del tables["folder"], tables["data"]["workers"]
+        del tables["folder"]
+        for table, key in HOW:
+            del tables[table][key]
         return {
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()
@@ -404,10 +413,19 @@ class TrainingConfig:
 
 
 def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """``table.key`` of every value that differs between two results of `to_dict`."""
+    """``table.key`` of every value that differs between two results of `to_dict`.
+
+    A key that one of them lacks has its default: an older version did not know it.
+    """
+    defaults = TrainingConfig(DataConfig([])).to_dict()
+
+    def value(config: dict[str, Any], table: str, key: str) -> Any:
+        default = defaults.get(table, {}).get(key)
+        return config.get(table, {}).get(key, default)
+
     return sorted(
         f"{table}.{key}"
         for table in before.keys() | after.keys()
         for key in before.get(table, {}).keys() | after.get(table, {}).keys()
-        if before.get(table, {}).get(key) != after.get(table, {}).get(key)
+        if value(before, table, key) != value(after, table, key)
     )

@@ -189,6 +189,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
         "run.patience": run.patience,
+        "run.keep_checkpoints": run.keep_checkpoints,
     }
     # Far beyond any use, and where the arithmetic of a step still holds.
     limited = {
@@ -205,6 +206,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
         "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
+        "run.keep_checkpoints": (run.keep_checkpoints, 10_000),
     }
     # None stands for a default.
     errors = [

@@ -27,16 +27,17 @@ from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,
     optimiser_tensors,
-    read_checkpoint,
-    write_checkpoint,
 )
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures, doubts_of_substitution
 from phylotools.training.evaluation import Evaluation, evaluate_model, steps_between
+from phylotools.training.interruption import Interruption, Wish
+from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
 from phylotools.training.objective import Objective
 from phylotools.training.rate_prior import fit_rate_prior
+from phylotools.training.reporting import Report, Silence
 from phylotools.training.resuming import (
     demand_same_run,
     facts_of_data,
@@ -47,8 +48,7 @@ from phylotools.training.resuming import (
 from phylotools.training.run_folder import (
     CHECKPOINT,
     HELD_OUT_REGIONS,
-    METRICS,
-    MetricsFile,
+    has_run,
     refuse_run,
     start_anew,
 )
@@ -124,9 +124,9 @@ class Trainer:
         resume = resume or extend
         refuse_run(folder, allowed=resume or force)
         self._lock = self._locked() if resume else contextlib.nullcontext()
-        checkpoint = None
-        if resume and (folder / CHECKPOINT).exists():
-            checkpoint = read_checkpoint(folder / CHECKPOINT)
+        path, checkpoint = folder / CHECKPOINT, None
+        if resume and has_run(folder):
+            path, checkpoint = checkpoint_to_resume(folder)
         elif extend:
             raise InputError(
                 "there is no run to extend here",
@@ -147,12 +147,11 @@ class Trainer:
         self.best: dict[str, torch.Tensor] = {}
         self._origin: dict[str, str] | None = None
         if checkpoint is not None:
-            self._restore(checkpoint, extend=extend)
+            self._restore(path, checkpoint, extend=extend)
         else:
             self._origin = fill_from_model(self.model, config)
         workers.demand_same(facts_of_worker(config, self.data, dataclasses.asdict(self.progress)))
-        if workers.is_first:
-            self._open_folder(force=force)
+        self.report = Silence() if not workers.is_first else self._opened_folder(force=force)
 
     def _locked(self) -> contextlib.AbstractContextManager[object]:
         """The folder, for this run alone."""
@@ -171,8 +170,7 @@ class Trainer:
         decay = config.optimiser.average
         self.average = Average(self.model, decay) if decay else None
 
-    def _restore(self, checkpoint: Checkpoint, *, extend: bool) -> None:
-        path = self.folder / CHECKPOINT
+    def _restore(self, path: Path, checkpoint: Checkpoint, *, extend: bool) -> None:
         demand_same_run(checkpoint, self.config, self.data, path, extend=extend)
         if not self._rate_is_known:
             self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
@@ -194,7 +192,7 @@ class Trainer:
                 (self.folder / SITE_FITS).unlink(missing_ok=True)
         logger.info("resuming after step %d", self.progress.step)
 
-    def _open_folder(self, *, force: bool) -> None:
+    def _opened_folder(self, *, force: bool) -> Report:
         """Write what is known of the data, and begin or go on with the figures."""
         if force:
             start_anew(self.folder)
@@ -203,22 +201,35 @@ class Trainer:
         if self.data.held_out:
             write_regions(self.data.held_out, self.folder / HELD_OUT_REGIONS)
         self._data_facts = facts_of_data(self.data, self.config, self.folder)
-        self.metrics = MetricsFile(self.folder / METRICS, keep_until_step=self.progress.step)
+        return Report(self.folder, self.config.run, self.device, self.progress.step)
 
-    def run(self, on_step: Callable[[float], None] = lambda loss: None) -> Progress:
+    def run(
+        self,
+        on_step: Callable[[float], None] = lambda loss: None,
+        interruption: Interruption | None = None,
+    ) -> Progress:
         """Train until the length is reached or nothing improves any more.
 
         Parameters
         ----------
         on_step : callable
             Gets the loss of every step.
+        interruption : Interruption, optional
+            What signals ask for, looked at after every step.
+
+        Raises
+        ------
+        StoppedBySignal
+            If a signal asked for it; the checkpoint is that of the last step.
         """
+        interruption = interruption or Interruption()
         with self._lock:
             if not self._rate_is_known:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
-            self._run(on_step)
+            with interruption.patience():
+                self._run(on_step, interruption)
             if self.workers.is_first:
                 self._fit_sites()
             self.workers.wait()
@@ -242,7 +253,7 @@ class Trainer:
         if not math.isnan(constants):
             self._advance(null_constants=constants, null_tree=tree)
 
-    def _run(self, on_step: Callable[[float], None]) -> None:
+    def _run(self, on_step: Callable[[float], None], interruption: Interruption) -> None:
         run = self.config.run
         logger.info(
             "training for %d steps at most, %d an epoch; an evaluation every %d",
@@ -251,23 +262,43 @@ class Trainer:
         began, evaluating = time.monotonic(), 0.0
         with contextlib.closing(self._batches()) as batches:
             while not self.progress.complete:
-                epoch, number, own = next(batches)
+                try:
+                    with self.report.waiting():
+                        epoch, number, own = next(batches)
+                except PhylotoolsError:
+                    if interruption.wanted is not Wish.STOP:
+                        raise
+                    # The signal has reached the processes that read, too.
+                    self._save()
+                    raise interruption.stopped(self.progress.step) from None
                 row = self._step(own)
+                self.report.count(round(row["columns"]))
                 step = self.progress.step + 1
                 self._advance(step=step, epoch=epoch, batch=number + 1)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
                     start = time.monotonic()
-                    row |= self._evaluate(is_last)
+                    with self.report.evaluating():
+                        row |= self._evaluate(is_last)
                     evaluating += time.monotonic() - start
-                if (evaluated or step % run.log_every == 0) and self.workers.is_first:
-                    self.metrics.write(step, row)
-                if step % run.checkpoint_every == 0 and not self.progress.complete:
-                    self._save()
+                if evaluated or step % run.log_every == 0:
+                    self.report.write(step, row)
                 on_step(row["loss"])
+                wish = self._agreed(interruption)
+                if self.progress.complete or wish is Wish.STOP:
+                    break
+                if step % run.checkpoint_every == 0 or wish is Wish.SAVE:
+                    self._save()
+                    interruption.saved()
         self._save()
+        if self._agreed(interruption) is Wish.STOP:
+            raise interruption.stopped(self.progress.step)
         self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
+
+    def _agreed(self, interruption: Interruption) -> Wish:
+        """What is asked of the run, by a signal to any of the workers."""
+        return Wish(self.workers.highest(interruption.wanted))
 
     def _batches(self) -> Generator[tuple[int, int, list[Batch]]]:
         """Epoch and number of each batch from the run's place on, and this worker's parts of it."""
@@ -404,10 +435,11 @@ class Trainer:
         if self._origin is not None:
             facts["init_from"] = self._origin
         # The metrics must reach the disk first: a resumed run cuts them back to the checkpoint.
-        self.metrics.flush()
-        write_checkpoint(
-            self.folder / CHECKPOINT,
+        self.report.flush()
+        save_checkpoint(
+            self.folder,
             Checkpoint(self.progress, self.config.to_dict(), self.model.spec, facts, tensors),
+            keep=self.config.run.keep_checkpoints,
         )
 
     def _fit_sites(self) -> None:

@@ -80,11 +80,25 @@ def demand_same_run(
         raise InputError(
             f"the run here used another configuration ({', '.join(sorted(changed))} changed)",
             path=path,
-            remedy="restore the configuration, or give --force to start anew",
+            remedy=_remedy(path, extend=extend),
         )
     stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
     if stored != [source.store.fingerprint for source in data.stores]:
-        raise InputError("the run here was trained on another column store", path=path)
+        raise InputError(
+            "the run here was trained on another column store",
+            path=path,
+            remedy=_remedy(path, extend=extend),
+        )
+
+
+def _remedy(checkpoint: Path, *, extend: bool) -> str:
+    """What to do where a run cannot go on as asked."""
+    if extend:
+        return (
+            "for other data, species or settings begin a run in another folder, with "
+            f'run.init_from = "{checkpoint.absolute()}"'
+        )
+    return "restore the configuration, or give --force to start anew"
 
 
 def fill_from_checkpoint(

@@ -72,24 +72,26 @@ class Update:
         dict of str to float
             ``loss`` and ``log_likelihood``, means over the columns of the whole batch;
             ``gradient_norm`` and ``shared_gradient_norm``, before clipping, of the network and of
-            what all sites share; ``weight_norm``.
+            what all sites share; ``weight_norm``; ``columns``, how many the whole batch has.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        loss, log_likelihood = self._gradient(own, self._whole_weight(own))
+        weight, columns = self._whole(own)
+        loss, log_likelihood = self._gradient(own, weight)
         norms = self._clipped()
         self.optimiser.step()
         weights = torch.nn.utils.get_total_norm(self._model.parameters())
         # Together: on a GPU each look waits for all that came before.
         figures = torch.stack([loss, log_likelihood, *norms, weights]).tolist()
-        return dict(zip(FIGURES, figures, strict=True))
+        return dict(zip(FIGURES, figures, strict=True)) | {"columns": columns}
 
-    def _whole_weight(self, own: Sequence[Batch]) -> float:
-        """Weight of the whole batch, of which the gradients of the parts are means."""
-        rows = torch.tensor([[self._objective.weight(part)] for part in own], dtype=torch.float64)
-        weights = self._workers.gather(rows.reshape(len(own), 1), self._parts)
-        return float(sum_in_order(weights).item())
+    def _whole(self, own: Sequence[Batch]) -> tuple[float, float]:
+        """Weight of the whole batch, by which every part's sums are divided, and its columns."""
+        rows = [[self._objective.weight(part), float(len(part.site))] for part in own]
+        found = self._workers.gather(torch.tensor(rows, dtype=torch.float64), self._parts)
+        weight, columns = sum_in_order(found).tolist()
+        return weight, columns
 
     def _gradient(self, own: Sequence[Batch], weight: float) -> Tensor:
         """Leave the gradient of the whole batch with the parameters; loss and log-likelihood."""

@@ -41,7 +41,29 @@ class LostWorker(PhylotoolsError):
 
 
 class SaidElsewhere(PhylotoolsError):
-    """An error of all workers that another one reports."""
+    """An end of all workers that another one reports.
+
+    Parameters
+    ----------
+    error : BaseException
+        This worker's own.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        code = getattr(error, "exit_code", getattr(error, "code", None))
+        self.exit_code = code if isinstance(code, int) else 1
+
+
+class Terminated(PhylotoolsError):
+    """A signal ended this worker while nothing could be saved."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(
+            "ended by a signal, which torchrun also sends where another worker has ended; a run "
+            "that has a checkpoint goes on with --resume"
+        )
+        self.exit_code = code if isinstance(code, int) else 1
 
 
 @dataclass(frozen=True)
@@ -169,6 +191,15 @@ class Workers:
             dist.broadcast(sent, 0)
         return sent.tolist()
 
+    def highest(self, number: int) -> int:
+        """The largest of all workers' numbers."""
+        if self.size == 1:
+            return number
+        found = torch.tensor([number])
+        with _noticing_loss(self):
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found.item())
+
     def wait(self) -> None:
         """Wait for all others, however long."""
         self.from_first([0.0])
@@ -222,13 +253,17 @@ def sum_in_order(rows: Tensor) -> Tensor:
 def join_workers() -> Iterator[Workers]:
     """Be one of the workers that ``torchrun`` started, or alone where it did not.
 
-    An error that ends the context is raised by the worker that has it first, and as `SaidElsewhere`
-    by the others.
+    Of several workers the first that ends by an error raises it, and reports it that way; the
+    others raise `SaidElsewhere`.
 
     Raises
     ------
     UsageError
         If the environment names a worker by halves.
+    LostWorker
+        If the others are not found, or one of them is gone.
+    Terminated
+        By a signal.
     """
     workers = _workers_of_environment()
     if workers.size == 1:
@@ -237,10 +272,12 @@ def join_workers() -> Iterator[Workers]:
     try:
         _begin(workers)
         yield workers
-    except PhylotoolsError as error:
-        if _claim():
-            raise
-        raise SaidElsewhere(str(error)) from None
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if not _claim():
+            raise SaidElsewhere(error) from None
+        if isinstance(error, SystemExit):
+            raise Terminated(error.code) from None
+        raise
     finally:
         _end()
 
