@@ -28,6 +28,7 @@ from phylotools.io.delimited import VariantColumns, parse_variant
 from phylotools.io.transcripts import CODING
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
+from phylotools.model.tuned_head import variant_head
 from phylotools.phylogeny.score_meaning import LLR, score_key
 from phylotools.scoring.context import TranscriptChoice
 from phylotools.scoring.scorer import Scorer
@@ -133,7 +134,12 @@ def score_variants(
     """
     require_model(model)
     asked = (scores,) if isinstance(scores, str) else tuple(scores)
-    fields = InfoFields(substitution=model.mutation_process.substitution, asked=asked)
+    tuned = variant_head(model)
+    fields = InfoFields(
+        substitution=model.mutation_process.substitution,
+        asked=asked,
+        tuned=None if tuned is None else tuned.description,
+    )
     choice = TranscriptChoice(
         None if transcripts in (None, False) else os.fspath(transcripts),  # type: ignore[arg-type]
         transcript_part,

@@ -25,6 +25,7 @@ from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out_draw import held_out_columns
 from phylotools.training.loader import Loader, in_background
+from phylotools.training.objectives import make_objective
 from phylotools.training.segments import Part, Segment, SegmentReader
 from phylotools.training.shuffle import (
     SEGMENTS_PER_BUFFER,
@@ -190,6 +191,7 @@ class TrainingData:
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
         self._n_parts = config.optimiser.parts or 1
+        self._objective = make_objective(config)
         if config.data.names_columns:
             held_out.check([(source.store.contigs, source.reader.covers) for source in self.stores])
         _check_held_out_species(self.stores, config.data)
@@ -333,14 +335,14 @@ class TrainingData:
             if next(numbers) < any_row_batches and source.rows.weight:
                 # Each batch's own, and apart from the groups' random numbers.
                 rows = source.rows.draw(picked, np.random.default_rng((self._seed, *place, 2)))
-            shares = [slice(None)] if parts is None else self._shares(len(picked), parts)
-            yield (
-                place,
-                [
-                    source.maker.make(picked[share], None if rows is None else rows[share])
-                    for share in shares
-                ],
-            )
+            whole = [slice(None)]
+            shares = whole if parts is None else self._shares(len(picked), parts)
+            found = []
+            for share in shares:
+                batch = source.maker.make(picked[share], None if rows is None else rows[share])
+                rng = np.random.default_rng((self._seed, *place, 3))
+                found.append(self._objective.prepared(batch, rng, share.start or 0))
+            yield place, found
 
     def _shares(self, n_windows: int, parts: Sequence[int]) -> list[slice]:
         """The windows of each part of a batch."""
