@@ -100,13 +100,14 @@ class AdaptedNetwork:
         costs[:n_scores] = SCORE_PENALTY
         target = self._data.target
         unit = 1.0 if target.has_classes else float(target.labels[rows].var()) or 1.0
-        weight_of = dict(zip(rows.tolist(), (target.weights(rows) * len(rows)), strict=True))
+        row_weights = np.zeros(len(target.labels))
+        row_weights[rows] = target.weights(rows) * len(rows)
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         for epoch in range(1, n_epochs + 1):
             order = np.random.default_rng([seed, epoch]).permutation(rows)
             for begin in range(0, len(order), _BATCH):
                 chosen = order[begin : begin + _BATCH]
-                weights = self._tensor(np.array([weight_of[row] for row in chosen.tolist()]))
+                weights = self._tensor(row_weights[chosen])
                 losses = self._losses(self._scores(chosen), chosen)
                 loss = (weights * losses).mean() / unit
                 loss = loss + 0.5 * (costs * self._weights**2).sum() / unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.staging import StagedRows
 from phylotools.embedding.sweep import sweep
 from phylotools.errors import InputError
-from phylotools.finetuning.features import FeatureTable, RowFile
+from phylotools.finetuning.features import FeatureTable
 from phylotools.finetuning.items import LabelledItems
 from phylotools.finetuning.variants import ItemFeatures, NetworkSettings
 from phylotools.io.contigs import resolve_contigs
@@ -83,12 +84,12 @@ def region_features(
         layer = find_layer(LAST, model.spec)
         embeddings = EmbeddingSource(model, genome, layer, options, with_reverse=True)
         sites = _SiteSource(model, genome, settings)
-        folder = settings.folder
-        vectors = stack.enter_context(StagedRows(folder, width, path))
-        numbers = stack.enter_context(StagedRows(folder, sites.n_channels, path))
+        staged = partial(StagedRows, settings.folder, output=settings.output)
+        vectors = stack.enter_context(staged(width=width))
+        numbers = stack.enter_context(staged(width=sites.n_channels))
         sweep(embeddings, regions, genome, vectors.write, strand="invariant", on_done=on_done)
         sweep(sites, regions, genome, numbers.write)
-        table = stack.enter_context(RowFile(folder, (sites.n_channels + width,), np.float32, path))
+        table = stack.enter_context(settings.row_file((sites.n_channels + width,), np.float32))
         for begin, block in vectors.blocks(len(items), _BLOCK_BYTES):
             own = numbers.read(begin, begin + len(block))
             table.append(np.concatenate([own, block], axis=1))

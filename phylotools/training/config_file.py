@@ -258,8 +258,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.held_out_species_fraction": data.held_out_species_fraction,
         "optimiser.average": optimiser.average,
     }
-    if optimiser.parts is not None and optimiser.parts > optimiser.windows_per_batch:
-        errors.append("optimiser.parts must not exceed optimiser.windows_per_batch")
+    if optimiser.parts and optimiser.windows_per_batch % optimiser.parts:
+        errors.append("optimiser.windows_per_batch must be a multiple of optimiser.parts")
     errors += [
         f"{key} must be at least 0 and below 1"
         for key, value in fractions.items()

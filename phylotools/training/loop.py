@@ -135,7 +135,7 @@ class Trainer:
             )
         self.parts = parts_of_run(config, checkpoint, workers)
         self.config = config = config.with_parts(self.parts)
-        self.data = TrainingData(config)
+        self.data = TrainingData(config, self.parts)
         self.length = config.optimiser.length(self.data.steps_per_epoch)
         self._evaluate_every = steps_between(self.data, config)
         if not resume:
@@ -261,14 +261,14 @@ class Trainer:
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
-        place, own = (self.progress.epoch, self.progress.batch), self.workers.share(self.parts)
-        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
-        stream = self.data.stream(*place, own, any_row_batches=any_row)
-        with contextlib.closing(stream) as batches:
+        own = self.workers.share(self.parts)
+        any_row = round(self.config.data.any_row_until * self.length)
+        steps = self.data.stream(self.progress.step, own, any_row_steps=any_row)
+        with contextlib.closing(steps) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        (epoch, number), parts = next(batches)
+                        parts = next(batches)
                 except PhylotoolsError:
                     if interruption.wanted is not Wish.STOP:
                         raise
@@ -278,7 +278,7 @@ class Trainer:
                 row = self._step(parts)
                 self.report.count(round(row["columns"]))
                 step = self.progress.step + 1
-                self._advance(step=step, epoch=epoch, batch=number + 1)
+                self._advance(step=step)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
