@@ -49,7 +49,8 @@ class VariantScores:
     Attributes
     ----------
     scores : dict of str to float64 array [K]
-        By name: ``llr``, the model's default score, and those asked for. NaN where there is none.
+        By name: ``llr``, the model's default score, those asked for, and ``tuned`` where the model
+        has a head that was fitted to labels. NaN where there is none.
     status : list of str
         Why, in the words of docs/annotate.md; ``ok`` where all is well.
     rate, entropy : float64 array [K]

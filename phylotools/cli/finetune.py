@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ from phylotools.errors import UsageError
 if TYPE_CHECKING:
     from phylotools.finetuning.items import LabelQuestion
     from phylotools.finetuning.run import Tuning, TuningSettings
+    from phylotools.finetuning.variants import NetworkSettings
     from phylotools.model.folder import Model
     from phylotools.scoring.context import TranscriptChoice
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options.chosen_model_option
 @options.fasta_option
 @options.output_option(required=True, help="Folder to make: a model with a head.")
-@click.option("--label-column", required=True, metavar="NAME", help="Column of the labels.")
+@click.option("--label-column", metavar="NAME", help="Column of the labels.")
 @click.option(
     "--positive", multiple=True, metavar="V[,V]", help="Labels of the positives; without, numbers."
 )
@@ -83,6 +83,13 @@ if TYPE_CHECKING:
 @options.regions_file_option(help="Only what begins in these regions.")
 @options.contig_aliases_option
 @click.option("--where", multiple=True, metavar="COLUMN=V[,V]", help="Only what has such a value.")
+@click.option(
+    "--apply",
+    "apply_folder",
+    metavar="FOLDER",
+    help="Fit nothing: write the scores that the head of this folder gives the regions of a BED, "
+    "as TSV. Those of variants `annotate -m FOLDER` writes.",
+)
 @options.transcript_options
 @options.sequence_only_option
 @click.option(
@@ -110,6 +117,7 @@ def finetune_command(
     device: str,
     sequence_only: bool,
     transcripts: TranscriptChoice,
+    apply_folder: str | None,
     force: bool,
     summary_json: str | None,
     **given: Any,
@@ -125,6 +133,7 @@ def finetune_command(
         --negative common --group-by GENE -o tuned/
     phylotools annotate -m tuned/ in.vcf.gz -o scored.vcf.gz       # adds PHYLOGPN_TUNED
     phylotools finetune peaks.bed --label-column 5 --group-by contig -o tuned/
+    phylotools finetune --apply tuned/ other.bed -o scores.tsv
 
     Variants of one gene, or whatever the groups are, are never on both sides of a split, and
     within each outer fold inner ones choose all that is to be chosen. The folder holds the model
@@ -137,6 +146,12 @@ def finetune_command(
     options.check_apart({"-o": output, "--summary-json": summary_json})
     if given["seed"] < 0:
         raise UsageError("--seed must not be negative")
+    if apply_folder is not None:
+        network = _network(given, fasta, transcripts, output)
+        _apply(apply_folder, model, labelled, output, device, network, force, summary_json, given)
+        return
+    if given["label_column"] is None:
+        raise UsageError("--label-column is needed: the INFO field or column of the labels")
     with options.importing():
         from phylotools.finetuning.outputs import tuned_files, write_tuned
         from phylotools.finetuning.reading import is_bed
@@ -223,20 +238,62 @@ def _settings(
 ) -> TuningSettings:
     from phylotools.finetuning.nested import FitSettings
     from phylotools.finetuning.run import TuningSettings
-    from phylotools.finetuning.variants import NetworkSettings
 
     fit = FitSettings(
         given["folds"], given["inner_folds"], given["adapters"], given["epochs"], given["seed"]
     )
-    network = NetworkSettings(
+    network = _network(given, fasta, transcripts, output)
+    return TuningSettings(fit, network, given["types"], given["bootstrap"])
+
+
+def _network(
+    given: dict[str, Any], fasta: str | None, transcripts: TranscriptChoice, output: str
+) -> NetworkSettings:
+    from phylotools.finetuning.variants import NetworkSettings
+
+    return NetworkSettings(
         fasta,
         transcripts,
         given["threads"],
         given["batch_size"],
         given["precision"],
-        str(Path(output).absolute().parent),
+        output,
     )
-    return TuningSettings(fit, network, given["types"], given["bootstrap"])
+
+
+def _apply(
+    folder: str,
+    model: str | None,
+    bed: str,
+    output: str,
+    device: str,
+    network: NetworkSettings,
+    force: bool,
+    summary_json: str | None,
+    given: dict[str, Any],
+) -> None:
+    """Write the scores of regions."""
+    from phylotools.finetuning.applying import score_regions
+    from phylotools.io.files import refuse_existing_file, refuse_same_file
+    from phylotools.model.folder import read_model
+    from phylotools.model.registry import find_model
+
+    said = [name for name in ("label_column", "groups", "group_by", "held_out") if given[name]]
+    if model is not None or said:
+        option = "model" if model is not None else said[0].replace("_", "-")
+        raise UsageError(f"--apply fits nothing: leave out --{option}")
+    watch = options.Stopwatch()
+    if output != "-":
+        refuse_same_file(output, [bed])
+        refuse_existing_file(output, force)
+    loaded = read_model(find_model(folder), device)
+    with Progress("regions") as progress:
+        n_regions = score_regions(
+            loaded, bed, output, network, force=force, on_done=progress.update
+        )
+    logger.info("scored %s regions in %.1f s: %s", f"{n_regions:,}", watch.seconds, output)
+    facts = {"verb": "finetune", "input": bed, "output": output, **loaded.identity.facts()}
+    options.write_summary(summary_json, {**facts, "regions": n_regions})
 
 
 def _record(question: LabelQuestion, given: dict[str, Any]) -> Any:

@@ -50,18 +50,25 @@ class RowFile(Closing):
     """
 
     def __init__(self, folder: str, shape: tuple[int, ...], kind: DTypeLike, output: str) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        # Without a buffer, which closing would try to write to a full disk.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         self._shape, self._kind, self._output = shape, np.dtype(kind), output
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Add rows, [K, *shape]."""
+        """Add rows, [K, *shape].
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        data = np.ascontiguousarray(rows, dtype=self._kind).data.cast("B")
         with naming_output(self._output):
-            self._file.write(np.ascontiguousarray(rows, dtype=self._kind).data.cast("B"))
+            while data:
+                data = data[os.write(self._file.fileno(), data) :]
 
     def rows(self) -> NDArray[Any]:
         """All rows, [N, *shape]: read from the disk where they are looked at."""
-        with naming_output(self._output):
-            self._file.flush()
         size = os.fstat(self._file.fileno()).st_size
         n_rows = size // (self._kind.itemsize * int(np.prod(self._shape)))
         if not n_rows:

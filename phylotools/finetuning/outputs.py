@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from phylotools.model.folder import Model
 
 PREDICTIONS, REPORT_PAGE = "predictions.tsv", "report.md"
-_DIGITS = 6
 
 
 def tuned_files() -> tuple[str, ...]:
@@ -131,11 +130,11 @@ def predictions_tsv(tuning: Tuning) -> Iterator[str]:
     rows = (
         [
             *_place(tuning, row),
-            _number(items.labels[row]),
+            float(items.labels[row]),
             tuning.clusters.names[tuning.clusters.of[row]],
             names[row],
-            int(held_out.fold[row]) or "",
-            *(_number(values[row]) for values in scores.values()),
+            int(held_out.fold[row]) or None,
+            *(float(values[row]) for values in scores.values()),
         ]
         for row in range(len(items))
     )
@@ -154,17 +153,13 @@ def _has_adapters(tuning: Tuning) -> bool:
     return any(choice.epochs for choice in tuning.held_out.choices)
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.{_DIGITS}g}"
-
-
 def write_worth(folder: Path, tuning: Tuning, record: RunRecord) -> None:
     """Write ``metrics.tsv``, ``metrics.json`` and, of classes, the curves."""
     if isinstance(tuning.worth, Evaluation):
         write_report(folder, tuning.worth, record)
         return
     records = agreement_records(tuning.worth)
-    rows = (["NA" if value != value else value for value in each.values()] for each in records)
+    rows = (each.values() for each in records)
     (folder / REPORT[0]).write_text("".join(tsv_lines(records[0], rows)), encoding="utf-8")
     document = {
         "format": "phylotools agreement 1",

@@ -7,10 +7,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from phylotools.annotate.allele_scores import BatchScores
 from phylotools.annotate.fields import InfoFields
@@ -49,8 +50,8 @@ class ItemFeatures:
     zero_shot : dict of str to float64 array [N]
         The model's own scores by name, the one to beat first; low where ALT is less viable, or the
         region conserved.
-    windows : uint8 array [N, 2, receptive_field] or None
-        Sequence with REF and with ALT, where it is to be read again.
+    windows : uint8 array or None
+        Sequences, as in `LabelledWindows`, where they are to be read again.
     reference : str
     in_transcripts : bool
     """
@@ -73,8 +74,8 @@ class NetworkSettings:
     transcripts : TranscriptChoice
     threads, batch_size, precision
         As for `Scorer`.
-    folder : str
-        For temporary files.
+    output : str
+        What is to be made: beside it temporary files lie, for it a full disk is reported.
     """
 
     fasta: str | None = None
@@ -82,7 +83,16 @@ class NetworkSettings:
     threads: int | None = None
     batch_size: int | None = None
     precision: str = "auto"
-    folder: str = "."
+    output: str = "tuned"
+
+    def row_file(self, shape: tuple[int, ...], kind: DTypeLike) -> RowFile:
+        """A temporary file of rows."""
+        return RowFile(self.folder, shape, kind, self.output)
+
+    @property
+    def folder(self) -> str:
+        """Where temporary files lie."""
+        return str(Path(self.output).absolute().parent)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -137,9 +147,8 @@ def variant_features(
             scores_outside=settings.transcripts.scores_outside(model),
         )
         changes = ChangeFeatures(model, genome, **settings.options)
-        table = stack.enter_context(RowFile(settings.folder, (width,), np.float32, path))
-        shape = (2, model.receptive_field)
-        windows = stack.enter_context(RowFile(settings.folder, shape, np.uint8, path))
+        table = stack.enter_context(settings.row_file((width,), np.float32))
+        windows = stack.enter_context(settings.row_file((2, model.receptive_field), np.uint8))
         statuses: Counter[str] = Counter()
         kept = np.zeros(len(items), dtype=bool)
         for begin in range(0, len(items), _BATCH):

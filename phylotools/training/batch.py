@@ -84,6 +84,7 @@ class BatchMaker:
     held_out_species : int64 array
         Indices of the species that are missing in `Batch.states`.
     plans : StorePlans
+    n_species : int
     """
 
     width: int
@@ -91,6 +92,7 @@ class BatchMaker:
     soft_mask_weight: float
     held_out_species: NDArray[np.int64]
     plans: StorePlans
+    n_species: int
 
     def make(
         self,
@@ -102,7 +104,7 @@ class BatchMaker:
         Parameters
         ----------
         picked : sequence of (Segment, Windows, int)
-            Each window by its segment, that one's windows and an index.
+            Each window by its segment, that one's windows and an index. There may be none.
         read_through : sequence of int, optional
             The species whose row each window is read through, or `REFERENCE`, as all are unless
             given. Only the columns in which that species has a base are in the batch.
@@ -113,9 +115,11 @@ class BatchMaker:
             self._read(*window, row, tokens)
             for window, row, tokens in zip(picked, species, around, strict=True)
         ]
-        site = np.concatenate([row * self.width + part.site for row, part in enumerate(found)])
+        nothing = _no_columns(self.n_species)
+        sites = (row * self.width + part.site for row, part in enumerate(found))
+        site = np.concatenate([nothing.site, *sites])
         own, bases, own_weight, tree = (
-            np.concatenate([getattr(part, name) for part in found])
+            np.concatenate([getattr(part, name) for part in (nothing, *found)])
             for name in ("own", "bases", "weight", "tree")
         )
         if self.plans.vary:
@@ -191,3 +195,13 @@ class _Columns(NamedTuple):
     bases: NDArray[np.uint8]
     weight: NDArray[np.float32]
     tree: NDArray[np.int64]
+
+
+def _no_columns(n_species: int) -> _Columns:
+    return _Columns(
+        np.empty(0, dtype=np.int64),
+        np.empty(0, dtype=np.uint8),
+        np.empty((0, n_species), dtype=np.uint8),
+        np.empty(0, dtype=np.float32),
+        np.empty(0, dtype=np.int64),
+    )

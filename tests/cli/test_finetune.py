@@ -67,7 +67,7 @@ def planted(model, tmp_path_factory) -> Path:
                   folder / "draft.vcf")  # fmt: skip
     question = LabelQuestion(str(path), "L", frozenset(["bad"]), frozenset(["good"]), group_by="G")
     items = read_labels(question, are_regions=False)
-    settings = NetworkSettings(threads=1, folder=str(folder))
+    settings = NetworkSettings(threads=1, output=str(folder / "o"))
     with variant_features(
         load_model(model), items, str(path), settings, keeps_windows=False
     ) as found:
@@ -84,7 +84,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def auroc(folder: Path) -> float:
-    rows = [row for row in table(folder / "predictions.tsv") if row["tuned"]]
+    rows = [row for row in table(folder / "predictions.tsv") if row["tuned"] != "NA"]
     return roc_auc_score([float(r["label"]) for r in rows], [float(r["tuned"]) for r in rows])
 
 
@@ -159,7 +159,7 @@ def test_annotate_writes_what_the_head_says(tuned, planted, tmp_path):
     items = read_labels(question, are_regions=False)
     own = load_model(str(tuned))
     with variant_features(
-        own, items, str(planted), NetworkSettings(threads=1, folder=str(tmp_path)),
+        own, items, str(planted), NetworkSettings(threads=1, output=str(tmp_path / "o")),
         keeps_windows=False,
     ) as found:  # fmt: skip
         expected = own.tuned.head.score(found.table.values)
@@ -205,7 +205,7 @@ def test_numbers_and_a_held_out_gene(model, planted, tmp_path, capsys):
     assert run([*arguments, "--held-out", "G=g3,g5"]) == 0
     assert "Spearman" in capsys.readouterr().out
     found = table(output / "predictions.tsv")
-    assert {row["group"] for row in found if row["tuned"]} == {"g3", "g5"}
+    assert {row["group"] for row in found if row["tuned"] != "NA"} == {"g3", "g5"}
     held = sum(row["group"] in ("g3", "g5") for row in found)
     # What is held out stays so: the final fit has not seen it.
     assert load_model(str(output)).tuned.facts["fitted_to"] == len(found) - held
@@ -227,6 +227,48 @@ def test_regions(model, tmp_path):
     assert auroc(output) > 0.75
     metrics = table(output / "metrics.tsv")
     assert {row["score"] for row in metrics} == {"log_rate", "tuned"}
+    scores = tmp_path / "scores.tsv"
+    assert run(["finetune", "--apply", str(output), str(path), "-o", str(scores), "-q"]) == 0
+    found = table(scores)
+    assert [row["name"] for row in found] == [gene_of(start) for start in starts]
+    # The final fit has seen these regions.
+    labels = [line.strip().endswith("gc") for line in lines]
+    assert roc_auc_score(labels, [float(row["tuned"]) for row in found]) > auroc(output) - 0.01
+    # annotate has no use for a head of regions.
+    vcf = vcf_of(variants(3), ["bad"] * 3, tmp_path / "in.vcf")
+    assert run(["annotate", str(vcf), "-m", str(output), "-o", str(tmp_path / "o.vcf"), "-q"]) == 0
+    assert "TUNED" not in (tmp_path / "o.vcf").read_text()
+
+
+def test_adapters_of_regions(model, tmp_path, capsys):
+    lines = [
+        f"chrM\t{start}\t{start + 3}\t{gene_of(start)}\t{start % 7}\n"
+        for start in range(600, 3600, 25)
+    ]
+    path = tmp_path / "regions.bed"
+    path.write_text("".join(lines))
+    arguments = ["finetune", str(path), "-m", model, "--label-column", "score", "--group-by", "4"]
+    arguments += ["--bootstrap", "0", "--adapters", "1", "--epochs", "1", "-q"]
+    few = ["--folds", "2", "--inner-folds", "2", "-o", str(tmp_path / "o")]
+    assert run([*arguments, *few]) == 0
+    assert {row["score"] for row in table(tmp_path / "o" / "metrics.tsv")} == {
+        *("log_rate", "head", "tuned")
+    }
+    path.write_text("".join([*lines, "chrM\t5000\t6500\tlong\t3\n"]))
+    assert run([*arguments, "-o", str(tmp_path / "p")]) == 2
+    assert "regions may have 1024 bases, the longest here has 1,500" in capsys.readouterr().err
+
+
+def test_apply_needs_a_head_for_regions(model, tuned, tmp_path, capsys):
+    bed = tmp_path / "in.bed"
+    bed.write_text("chrM\t700\t710\n")
+    for folder, message in ((model, "has no head"), (str(tuned), "has a head for variants")):
+        output = str(tmp_path / "o.tsv")
+        assert run(["finetune", "--apply", folder, str(bed), "-o", output, "-q"]) == 2
+        assert message in capsys.readouterr().err
+    arguments = ["finetune", "--apply", str(tuned), str(bed), "-o", str(tmp_path / "o.tsv"), "-q"]
+    assert run([*arguments, "--label-column", "L"]) == 2
+    assert "--apply fits nothing: leave out --label-column" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -346,3 +388,63 @@ def test_scores_that_the_head_was_not_fitted_beside_are_refused(tuned, planted, 
     arguments = ["annotate", str(planted), "-m", str(other), "-o", str(tmp_path / "o.vcf"), "-q"]
     assert run(arguments) == 2
     assert "was fitted to scores in transcripts" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    model, planted, tmp_path, capsys, file_size_limit
+):
+    arguments = ["finetune", str(planted), "-m", model, *BY_GENE, "-o", str(tmp_path / "o")]
+    with file_size_limit(8000):
+        assert run(arguments) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path}/o: cannot write" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_stopped_leaves_nothing(model, planted, tmp_path, monkeypatch):
+    from phylotools.finetuning import outputs
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "write_worth", stop)
+    arguments = ["finetune", str(planted), "-m", model, *BY_GENE, "-o", str(tmp_path / "o")]
+    assert run(arguments) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_labels_in_another_order_give_the_same_scores(model, planted, tuned, tmp_path):
+    lines = planted.read_text().splitlines(keepends=True)
+    header = [line for line in lines if line[0] == "#"]
+    rows = [line for line in lines if line[0] != "#"]
+    order = np.random.default_rng(1).permutation(len(rows))
+    path = tmp_path / "shuffled.vcf"
+    path.write_text("".join([*header, *(rows[k] for k in order)]))
+    output = tmp_path / "again"
+    assert run(["finetune", str(path), "-m", model, *BY_GENE, "-o", str(output)]) == 0
+
+    def scores(folder: Path) -> dict:
+        found = table(folder / "predictions.tsv")
+        return {(r["pos"], r["alt"]): (r["fold"], float(r["tuned"])) for r in found}
+
+    before, after = scores(tuned), scores(output)
+    assert before.keys() == after.keys()
+    assert all(before[key][0] == after[key][0] for key in before)
+    assert all(before[key][1] == pytest.approx(after[key][1], abs=1e-4) for key in before)
+
+
+def test_groups_of_a_bed_that_overlap_are_one(model, planted, tmp_path):
+    genes = tmp_path / "genes.bed"
+    lines = [f"MT\t{599 + 400 * k}\t{999 + 400 * k}\tgene{k}\n" for k in range(GENES)]
+    lines.append("MT\t1000\t1500\tacross\n")
+    genes.write_text("".join(lines))
+    question = LabelQuestion(
+        str(planted), "L", frozenset(["bad"]), frozenset(["good"]), groups=str(genes)
+    )
+    items = read_labels(question, are_regions=False)
+    from phylotools.finetuning.folds import join_groups
+
+    clusters = join_groups(items)
+    # `across` lies in genes 1 and 2; whoever was first named has its variants.
+    assert set(clusters.names) == {"gene0", "gene1+gene2"} | {f"gene{k}" for k in range(3, GENES)}
