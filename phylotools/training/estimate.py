@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -282,44 +283,76 @@ class _Trial:
         }
 
     def evaluation_seconds(self) -> float:
-        """Of one evaluation, from smaller ones."""
-        run = self._config.run
+        """Of one evaluation, from those of one batch and of two."""
+        config, optimiser = self._config, self._config.optimiser
 
-        def small(columns: int) -> TrainingConfig:
-            few = min(columns, run.evaluation_columns)
-            return dataclasses.replace(
-                self._config, run=dataclasses.replace(run, evaluation_columns=few)
-            )
+        def smaller(limit: int) -> TrainingConfig:
+            run = dataclasses.replace(config.run, evaluation_columns=limit)
+            return dataclasses.replace(config, run=run)
 
-        def evaluate(config: TrainingConfig) -> tuple[int, float]:
-            def call() -> None:
-                evaluate_model(self._model, self._data, config, self._device)
+        @functools.cache
+        def columns(limit: int) -> int:
+            limits = zip((False, True), sample_sizes(self._data, smaller(limit)), strict=True)
+            batches = (self._data.evaluation(*one) for one in limits if one[1])
+            return sum(len(batch.site) for found in batches for batch in found)
 
-            columns = sum(sample_sizes(self._data, config))
-            return columns, _median_seconds(call, most=1)
+        def evaluate(limit: int) -> int:
+            evaluate_model(self._model, self._data, smaller(limit), self._device)
+            return columns(limit)
 
-        evaluate(small(1))  # compiles
-        few, more = evaluate(small(_COLUMNS // 4)), evaluate(small(_COLUMNS))
-        each = max(more[1] - few[1], 0) / max(more[0] - few[0], 1)
-        return more[1] + each * (sum(sample_sizes(self._data, self._config)) - more[0])
+        whole = sum(
+            min(size, sum(source.table(held_out).n_columns for source in self._data.stores))
+            for held_out, size in zip((False, True), sample_sizes(self._data, config), strict=True)
+        )
+        sizes = 1, optimiser.windows_per_batch * optimiser.window_length + 1
+        for limit in sizes:
+            columns(limit)  # counted apart
+        return _extrapolated(evaluate, sizes, whole)
 
     def site_fit_seconds(self) -> float:
         """Of all site fits, from those of some columns; 0 where there are none."""
         stores = self._data.stores
         if not self._config.run.site_fits or not can_be_fitted(stores):
             return 0.0
-        parts, room = [], _COLUMNS
-        for region in stores[0].regions():
-            parts.append(Region(region.contig, region.start, min(region.end, region.start + room)))
-            room -= len(parts[-1])
-            if not room:
-                break
         model = copy.deepcopy(self._model).freeze()
-        seconds = _median_seconds(
-            lambda: fit_regions(model, stores[0], parts, self._device), most=1
-        )
-        n_columns = sum(source.training.n_columns for source in stores)
-        return seconds * n_columns / sum(map(len, parts))
+
+        def fit(columns: int) -> int:
+            parts, room = [], columns
+            for region in stores[0].regions():
+                end = min(region.end, region.start + room)
+                parts.append(Region(region.contig, region.start, end))
+                room -= len(parts[-1])
+                if not room:
+                    break
+            fit_regions(model, stores[0], parts, self._device)
+            return columns - room
+
+        whole = sum(source.training.n_columns for source in stores)
+        return _extrapolated(fit, (_COLUMNS // 4, _COLUMNS), whole)
+
+
+def _extrapolated(call: Callable[[int], int], sizes: tuple[int, int], whole: int) -> float:
+    """Seconds of a whole, from two parts: work and waste that does not grow with it.
+
+    Parameters
+    ----------
+    call : callable
+        Does a part of about so large a size, and says how large it was.
+    sizes : (int, int)
+    whole : int
+    """
+    call(sizes[0])  # compiles
+    small, large = (_clocked(call, size) for size in sizes)
+    if large[0] <= small[0]:
+        return large[1] * whole / max(large[0], 1)
+    each = max(large[1] - small[1], 0) / (large[0] - small[0])
+    return max(large[1] + each * (whole - large[0]), 0)
+
+
+def _clocked(call: Callable[[int], int], size: int) -> tuple[int, float]:
+    start = time.monotonic()
+    done = call(size)
+    return done, time.monotonic() - start
 
 
 def _median_seconds(call: Callable[[], object], most: int) -> float:
