@@ -78,7 +78,7 @@ def epoch_of(config: TrainingConfig, threads: int) -> Callable[[], None]:
     next(stream)
 
     def run() -> None:
-        for _, batch in itertools.islice(stream, n_batches):
+        for _, (batch,) in itertools.islice(stream, n_batches):
             assert len(batch.states)
 
     return run

@@ -56,6 +56,13 @@ class DataConfig:
         a model that scores its own training genome is selected.
     held_out_species_fraction : float
         Share of the other species to hold out as well, drawn with the seed; never the reference.
+    clade : list of str
+        The species to train on, of each store's tree: an inner node's name, two species (the clade
+        of their last common ancestor), or a list of more. The others are left out as if the store
+        had them not. All species unless given.
+    trees : str or list of str
+        A table with the trees of contigs or regions in it, for all stores, or one for each (an
+        empty text for none); where it gives none, the store's tree holds.
     minimum_species : int
         A column with fewer species (reference included) is not trained on.
     minimum_branch_length : float
@@ -83,6 +90,8 @@ class DataConfig:
     held_out_regions_file: str = ""
     held_out_species: list[str] = field(default_factory=list)
     held_out_species_fraction: float = 0.0
+    clade: list[str] = field(default_factory=list)
+    trees: str | list[str] = ""
     minimum_species: int = 2
     minimum_branch_length: float = 1e-6
     soft_mask_weight: float = 1.0
@@ -95,6 +104,11 @@ class DataConfig:
     def weights(self) -> list[float]:
         """Of each store."""
         return self.store_weights or [1.0] * len(self.stores)
+
+    @property
+    def tables_of_trees(self) -> list[str]:
+        """Of each store; empty where it has none."""
+        return [self.trees] * len(self.stores) if isinstance(self.trees, str) else self.trees
 
     @property
     def buffer(self) -> int:

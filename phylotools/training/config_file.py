@@ -247,6 +247,13 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     if len(data.weights) != len(data.stores):
         errors.append("data.store_weights must have a number for each of data.stores")
+    if len(data.tables_of_trees) != len(data.stores):
+        errors.append("data.trees must be one table, or one for each of data.stores")
+    errors += [
+        f"data.trees: there is no {config.folder / table}"
+        for table in dict.fromkeys(data.tables_of_trees)
+        if table and not (config.folder / table).is_file()
+    ]
     if not all(0 < weight <= 1 for weight in data.weights):
         errors.append("data.store_weights must be above 0 and not exceed 1")
     choices = {

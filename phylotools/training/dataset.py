@@ -17,10 +17,9 @@ import numpy as np
 from phylotools.errors import InputError
 from phylotools.io.regions import Region, RegionSet
 from phylotools.model.presets import PAD_TOKEN
-from phylotools.phylogeny.likelihood import make_plan
-from phylotools.phylogeny.tree import Tree
-from phylotools.store.read import ColumnStore, open_store
+from phylotools.store.read import ColumnStore
 from phylotools.store.tree_scale import warn_of_scale
+from phylotools.store.view import StorePlans
 from phylotools.training.any_row import RowChoice
 from phylotools.training.batch import Batch, BatchMaker
 from phylotools.training.config import DataConfig, TrainingConfig
@@ -34,6 +33,7 @@ from phylotools.training.shuffle import (
     Group,
     scan,
 )
+from phylotools.training.trees import open_training_stores
 from phylotools.training.windows import Windows, regular_phase, tile
 
 logger = logging.getLogger("phylotools")
@@ -49,10 +49,11 @@ class StoreWindows:
     Attributes
     ----------
     store : ColumnStore
+    plans : StorePlans
+        Of its trees, with the shortest branches lengthened.
     tree : Tree
-        With the shortest branches lengthened.
     plan : PruningPlan
-        Of that tree.
+        The store's own of them.
     training, held_out : ColumnTable
     held_out_species : int64 array
         Indices of the species that the loss does not see.
@@ -64,13 +65,18 @@ class StoreWindows:
         data = config.data
         self.store = store
         warn_of_scale(self.store)
-        self.tree: Tree = self.store.tree.with_minimum_branch_length(data.minimum_branch_length)
-        self.plan = make_plan(self.tree)
+        self.plans = StorePlans(self.store, data.minimum_branch_length)
+        self.tree, self.plan = self.plans.tree, self.plans.own
         self.held_out_species = _held_out_species(self.store, config)
         self.width = config.optimiser.window_length
         half_window = config.model_spec().receptive_field // 2
         self.maker = BatchMaker(
-            self.width, half_window, data.soft_mask_weight, self.held_out_species, self.plan
+            self.width,
+            half_window,
+            data.soft_mask_weight,
+            self.held_out_species,
+            self.plans,
+            len(self.store.species),
         )
         others = np.delete(np.arange(len(self.store.species)), self.store.reference_index)
         self.rows = RowChoice(data.any_row_weight, np.setdiff1d(others, self.held_out_species))
@@ -172,7 +178,7 @@ class TrainingData:
     """
 
     def __init__(self, config: TrainingConfig) -> None:
-        stores = [open_store(path) for path in config.store_paths()]
+        stores = open_training_stores(config)
         held_out = held_out_columns(config, stores)
         #: What is held out of any store, by the stores' names of contigs.
         self.held_out = functools.reduce(
@@ -183,6 +189,7 @@ class TrainingData:
         ]
         self._per_batch = config.optimiser.windows_per_batch
         self._seed = config.run.seed
+        self._n_parts = config.optimiser.parts or 1
         if config.data.names_columns:
             held_out.check([(source.store.contigs, source.reader.covers) for source in self.stores])
         _check_held_out_species(self.stores, config.data)
@@ -245,35 +252,46 @@ class TrainingData:
             Batches to leave out, when a run resumes within an epoch; they are not read.
         """
         with contextlib.closing(self._batches(self._order.groups(number, first_batch))) as found:
-            for _, batch in found:
+            for _, (batch,) in found:
                 yield batch
 
     def stream(
-        self, epoch: int, first_batch: int = 0, *, any_row_batches: float = math.inf
-    ) -> Generator[tuple[Place, Batch]]:
+        self,
+        epoch: int,
+        first_batch: int = 0,
+        parts: Sequence[int] | None = None,
+        *,
+        any_row_batches: float = math.inf,
+    ) -> Generator[tuple[Place, list[Batch]]]:
         """The batches of one epoch after the other, without end, from one batch on.
 
         The next epoch is read while one ends.
 
         Parameters
         ----------
+        parts : sequence of int, optional
+            Those of the ``optimiser.parts`` parts of each batch that are wanted; the whole batch
+            unless given.
         any_row_batches : int
             So many of them may be read through any species; the others are the reference's.
         """
         first = self._order.groups(epoch, first_batch)
         later = (self._order.groups(number) for number in itertools.count(epoch + 1))
         groups = itertools.chain(first, itertools.chain.from_iterable(later))
-        return self._batches(groups, any_row_batches)
+        return self._batches(groups, any_row_batches, parts)
 
     def _batches(
-        self, groups: Iterable[Group], any_row_batches: float = math.inf
-    ) -> Generator[tuple[Place, Batch]]:
-        def make(stopped: threading.Event) -> Generator[tuple[Place, Batch]]:
+        self,
+        groups: Iterable[Group],
+        any_row_batches: float = math.inf,
+        parts: Sequence[int] | None = None,
+    ) -> Generator[tuple[Place, list[Batch]]]:
+        def make(stopped: threading.Event) -> Generator[tuple[Place, list[Batch]]]:
             planned = ((group, self._parts(group)) for group in groups)
             numbers = itertools.count()
             with contextlib.closing(self._loader.read(planned, stopped)) as found:
                 for group, segments in found:
-                    yield from self._cut(group, segments, numbers, any_row_batches)
+                    yield from self._cut(group, segments, numbers, any_row_batches, parts)
                     del segments  # before the next ones come
 
         return in_background(make)
@@ -293,7 +311,8 @@ class TrainingData:
         segments: list[Segment],
         numbers: Iterator[int],
         any_row_batches: float,
-    ) -> Iterator[tuple[Place, Batch]]:
+        parts: Sequence[int] | None,
+    ) -> Iterator[tuple[Place, list[Batch]]]:
         """Shuffle the windows of a group, and the batches cut from them."""
         rng = group.generator(self._seed)
         batches: list[tuple[int, np.ndarray]] = []
@@ -314,7 +333,19 @@ class TrainingData:
             if next(numbers) < any_row_batches and source.rows.weight:
                 # Each batch's own, and apart from the groups' random numbers.
                 rows = source.rows.draw(picked, np.random.default_rng((self._seed, *place, 2)))
-            yield place, source.maker.make(picked, rows)
+            shares = [slice(None)] if parts is None else self._shares(len(picked), parts)
+            yield (
+                place,
+                [
+                    source.maker.make(picked[share], None if rows is None else rows[share])
+                    for share in shares
+                ],
+            )
+
+    def _shares(self, n_windows: int, parts: Sequence[int]) -> list[slice]:
+        """The windows of each part of a batch."""
+        n = self._n_parts
+        return [slice(n_windows * part // n, n_windows * (part + 1) // n) for part in parts]
 
     def _tile(
         self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator

@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -260,18 +260,21 @@ class Trainer:
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
-        with contextlib.closing(self._batches()) as batches:
+        place, own = (self.progress.epoch, self.progress.batch), self.workers.share(self.parts)
+        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
+        stream = self.data.stream(*place, own, any_row_batches=any_row)
+        with contextlib.closing(stream) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        epoch, number, own = next(batches)
+                        (epoch, number), parts = next(batches)
                 except PhylotoolsError:
                     if interruption.wanted is not Wish.STOP:
                         raise
                     # The signal has reached the processes that read, too.
                     self._save()
                     raise interruption.stopped(self.progress.step) from None
-                row = self._step(own)
+                row = self._step(parts)
                 self.report.count(round(row["columns"]))
                 step = self.progress.step + 1
                 self._advance(step=step, epoch=epoch, batch=number + 1)
@@ -299,15 +302,6 @@ class Trainer:
     def _agreed(self, interruption: Interruption) -> Wish:
         """What is asked of the run, by a signal to any of the workers."""
         return Wish(self.workers.highest(interruption.wanted))
-
-    def _batches(self) -> Generator[tuple[int, int, list[Batch]]]:
-        """Epoch and number of each batch from the run's place on, and this worker's parts of it."""
-        place = self.progress.epoch, self.progress.batch
-        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
-        own, width = self.workers.share(self.parts), self.config.optimiser.window_length
-        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
-            for (epoch, number), batch in batches:
-                yield epoch, number, batch.split(self.parts, width)[own.start : own.stop]
 
     def _say_end(self, share: float) -> None:
         progress = self.progress

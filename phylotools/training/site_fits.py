@@ -100,10 +100,13 @@ def fit_regions(
     states[:, source.held_out_species] = schema.NO_BLOCK
     bases = np.concatenate([source.store.reference(part) for part in parts]) & schema.CODE_MASK
     bases = bases.astype(np.uint8)
+    tree = np.concatenate([
+        source.plans.index(part.contig, np.arange(part.start, part.end)) for part in parts
+    ])  # fmt: skip
     theta = fit_sites(
         torch.from_numpy(states).to(device),
         torch.from_numpy(bases).to(device),
-        source.plan,
+        source.plans.of(tree),
         PRIOR,
         model.substitution,
         torch.cat([_predicted(model, source, part, device) for part in parts]),

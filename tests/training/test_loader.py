@@ -96,7 +96,7 @@ def test_the_stream_goes_from_epoch_to_epoch(small, config_of, many_segments):
         wanted = [((e, i), b) for e, batches in enumerate(epochs) for i, b in enumerate(batches)]
         first = len(epochs[0]) - 2
         found = list(islice(data.stream(0, first), len(epochs[1]) + 5))
-        for (place, batch), (its_place, its_batch) in zip(found, wanted[first:], strict=False):
+        for (place, (batch,)), (its_place, its_batch) in zip(found, wanted[first:], strict=False):
             assert place == its_place
             assert same(batch, its_batch)
 
