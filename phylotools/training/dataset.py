@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import itertools
@@ -254,6 +255,12 @@ class TrainingData:
         with contextlib.closing(self._batches(self._order.groups(number, first_batch))) as found:
             for _, (batch,) in found:
                 yield batch
+
+    def in_parts(self, parts: int) -> TrainingData:
+        """The same data, whose batches come in so many parts."""
+        other = copy.copy(self)
+        other._n_parts = parts
+        return other
 
     def stream(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +37,8 @@ _COLUMNS = 2000
 _SHARE = 0.8
 #: Copies of its tensors that a checkpoint takes in memory while it is written.
 _COPIES = 2
+#: Batches that are looked at for a whole one.
+_LOOK = 4
 _HOUR = 3600
 
 
@@ -169,11 +173,7 @@ def estimate_run(
     data = TrainingData(config)
     trial = _Trial(config, data, device)
     # The last worker has as many as any.
-    share = Workers(workers - 1, workers).share(parts)
-    # One of each store; most species cost most.
-    batches = data.evaluation(False, optimiser.windows_per_batch * len(data.stores))
-    batch = max(batches, key=lambda batch: batch.states.shape[1])
-    own = batch.split(parts, optimiser.window_length)[share.start : share.stop]
+    own = _parts(data, parts, Workers(workers - 1, workers).share(parts))
     steps = trial.measure(own)
     n_steps = optimiser.length(data.steps_per_epoch)
     return Estimate(
@@ -234,16 +234,13 @@ class _Trial:
                 f"MiB, of which {self.free >> 20:,} are free on {self._device}; ask where there "
                 "is more"
             )
-        largest = max(own, key=lambda part: len(part.tokens))
-        n_windows, width = len(largest.tokens), self._config.optimiser.window_length
-        alone = largest.split(n_windows, width)[:1]
+        n_windows, whole = len(own[-1].tokens), self._config.optimiser.windows_per_batch
+        alone = _parts(self._data, whole, [0])
         self._step(alone)  # compiles, and makes the moments
         self._update.optimiser.zero_grad(set_to_none=True)
         self._between = self._use.now()
         one = self._measured(alone, most=1)
-        if n_windows == 1 and len(own) == 1:
-            return self._measured(own)
-        some = self._measured(largest.split(max(n_windows // 2, 1), width)[-1:], most=1)
+        some = self._measured(_parts(self._data, -(-2 * whole // n_windows), [-1]), most=1)
         extra = max(some.windows - one.windows, 1)
         bytes_each = max(some.bytes - one.bytes, 0) / extra
         expected = round(one.bytes + bytes_each * (n_windows - 1))
@@ -329,6 +326,15 @@ class _Trial:
 
         whole = sum(source.training.n_columns for source in stores)
         return _extrapolated(fit, (_COLUMNS // 4, _COLUMNS), whole)
+
+
+def _parts(data: TrainingData, n_parts: int, wanted: Sequence[int]) -> list[Batch]:
+    """Some parts of a batch: the largest of the first few, which may be short ones."""
+    wanted = [part % n_parts for part in wanted]
+    with contextlib.closing(data.in_parts(n_parts).stream(0, parts=wanted)) as batches:
+        found = [own for _, own in itertools.islice(batches, _LOOK)]
+    # Of several stores, that of most species.
+    return max(found, key=lambda own: (_n_windows(own), own[0].states.shape[1]))
 
 
 def _extrapolated(call: Callable[[int], int], sizes: tuple[int, int], whole: int) -> float:
