@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.phylogeny.likelihood import Plan
+from phylotools.phylogeny.likelihood import Plan, plan_of
 from phylotools.store import schema
 from phylotools.store.view import StorePlans
 from phylotools.training.any_row import REFERENCE, read_row
@@ -38,6 +38,8 @@ class Batch:
     weight : Tensor of float32, shape (C,)
     plan : PruningPlan or ColumnPlans
         The columns of a tree stand together where there are several.
+    masked : Tensor of bool, shape (C,), optional
+        Whether `tokens` hides the base of each column, where an objective hides any.
     """
 
     tokens: Tensor
@@ -47,6 +49,17 @@ class Batch:
     reference: Tensor
     weight: Tensor
     plan: Plan
+    masked: Tensor | None = None
+
+    def columns(self, chosen: Tensor) -> Batch:
+        """The same windows with some of their columns, by a mask (bool) or by their indices."""
+        names = ("site", "states", "held_out_states", "reference", "weight")
+        kept = {name: getattr(self, name)[chosen] for name in names}
+        if self.states is self.held_out_states:
+            kept["held_out_states"] = kept["states"]
+        masked = None if self.masked is None else self.masked[chosen]
+        plan = plan_of(self.plan, chosen)
+        return dataclasses.replace(self, **kept, plan=plan, masked=masked)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -54,6 +67,8 @@ class Batch:
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         if self.states is self.held_out_states:
             moved["held_out_states"] = moved["states"]
+        if self.masked is not None:
+            moved["masked"] = self.masked.to(device, non_blocking=True)
         return dataclasses.replace(self, **moved)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import functools
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.evaluation import evaluate_model, sample_sizes, steps_between
 from phylotools.training.memory_use import MemoryUse
-from phylotools.training.objective import Objective
+from phylotools.training.objectives import make_objective
 from phylotools.training.shared_prior import frequency_prior
 from phylotools.training.site_fits import can_be_fitted, fit_regions
 from phylotools.training.start import new_model
@@ -37,8 +36,6 @@ _COLUMNS = 2000
 _SHARE = 0.8
 #: Copies of its tensors that a checkpoint takes in memory while it is written.
 _COPIES = 2
-#: Batches that are looked at for a whole one.
-_LOOK = 4
 _HOUR = 3600
 
 
@@ -170,11 +167,11 @@ def estimate_run(
             f"{parts} parts"
         )
     config = config.with_parts(parts)
-    data = TrainingData(config)
+    data = TrainingData(config, parts)
     trial = _Trial(config, data, device)
     # The last worker has as many as any.
-    own = _parts(data, parts, Workers(workers - 1, workers).share(parts))
-    steps = trial.measure(own)
+    n_own = len(Workers(workers - 1, workers).share(parts))
+    steps = trial.measure(n_own, optimiser.windows_per_batch // parts)
     n_steps = optimiser.length(data.steps_per_epoch)
     return Estimate(
         device=str(device),
@@ -189,7 +186,7 @@ def estimate_run(
         step_seconds=steps.seconds,
         evaluation_seconds=trial.evaluation_seconds() / workers,
         site_fit_seconds=trial.site_fit_seconds(),
-        own_windows=_n_windows(own),
+        own_windows=n_own * (optimiser.windows_per_batch // parts),
         measured_windows=steps.windows,
     )
 
@@ -213,7 +210,8 @@ class _Trial:
         self._model = new_model(config).to(device)
         n_columns = sum(source.training.n_columns for source in data.stores)
         prior = frequency_prior(config, self._model, n_columns)
-        self._update = Update(self._model, Objective(), prior, config, ALONE, 1)
+        self._objective = make_objective(config)
+        self._update = Update(self._model, self._objective, prior, config, ALONE, 1)
         weights = _bytes(self._model.state_dict().values())
         learned = _bytes(p for p in self._model.parameters() if p.requires_grad)
         self._state = {
@@ -226,29 +224,34 @@ class _Trial:
         self.checkpoint = sum(self._state.values()) - learned
         self._between = 0
 
-    def measure(self, own: Sequence[Batch]) -> _Steps:
-        """Steps of a worker's parts; extrapolated from small ones where memory is short."""
+    def measure(self, n_parts: int, n_windows: int) -> _Steps:
+        """Steps of so many parts of so many windows; extrapolated where memory is short."""
         if sum(self._state.values()) > _SHARE * self.free:
             raise PhylotoolsError(
                 f"weights, gradients and moments alone take {sum(self._state.values()) >> 20:,} "
                 f"MiB, of which {self.free >> 20:,} are free on {self._device}; ask where there "
                 "is more"
             )
-        n_windows, whole = len(own[-1].tokens), self._config.optimiser.windows_per_batch
-        alone = _parts(self._data, whole, [0])
+        alone = [self._part(1)]
         self._step(alone)  # compiles, and makes the moments
         self._update.optimiser.zero_grad(set_to_none=True)
         self._between = self._use.now()
-        one = self._measured(alone, most=1)
-        some = self._measured(_parts(self._data, -(-2 * whole // n_windows), [-1]), most=1)
+        one, some = (self._measured([self._part(n)], most=1) for n in (1, max(n_windows // 2, 1)))
         extra = max(some.windows - one.windows, 1)
         bytes_each = max(some.bytes - one.bytes, 0) / extra
         expected = round(one.bytes + bytes_each * (n_windows - 1))
         if expected < _SHARE * self._use.free():
-            return self._measured(own)
+            return self._measured([self._part(n_windows)] * n_parts)
         seconds_each = max((some.seconds - one.seconds) / extra, one.seconds / 10)
-        seconds = one.seconds + seconds_each * (_n_windows(own) - 1)
+        seconds = one.seconds + seconds_each * (n_parts * n_windows - 1)
         return _Steps(some.windows, seconds, expected)
+
+    def _part(self, n_windows: int) -> Batch:
+        """So many training windows, or all, of the store with most species."""
+        source = max(self._data.stores, key=lambda source: len(source.store.species))
+        width = self._config.optimiser.window_length
+        batch = next(source.sample(n_windows * width, self._config.run.seed, n_windows))
+        return self._objective.prepared(batch, np.random.default_rng(self._config.run.seed))
 
     def _measured(self, parts: Sequence[Batch], most: int = _STEPS) -> _Steps:
         self._use.begin()
@@ -326,15 +329,6 @@ class _Trial:
 
         whole = sum(source.training.n_columns for source in stores)
         return _extrapolated(fit, (_COLUMNS // 4, _COLUMNS), whole)
-
-
-def _parts(data: TrainingData, n_parts: int, wanted: Sequence[int]) -> list[Batch]:
-    """Some parts of a batch: the largest of the first few, which may be short ones."""
-    wanted = [part % n_parts for part in wanted]
-    with contextlib.closing(data.in_parts(n_parts).stream(0, parts=wanted)) as batches:
-        found = [own for _, own in itertools.islice(batches, _LOOK)]
-    # Of several stores, that of most species.
-    return max(found, key=lambda own: (_n_windows(own), own[0].states.shape[1]))
 
 
 def _extrapolated(call: Callable[[int], int], sizes: tuple[int, int], whole: int) -> float:

@@ -12,7 +12,8 @@ from phylotools.phylogeny.likelihood import joined_plans
 from phylotools.phylogeny.site_fit import fit_prior_widths
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.training.config import TrainingConfig
-from phylotools.training.dataset import StoreWindows, TrainingData
+from phylotools.training.dataset import TrainingData
+from phylotools.training.store_windows import StoreWindows
 
 logger = logging.getLogger("phylotools")
 

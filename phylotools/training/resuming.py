@@ -30,7 +30,7 @@ def parts_of_run(config: TrainingConfig, checkpoint: Checkpoint | None, workers:
     Raises
     ------
     UsageError
-        If there are more workers than parts, or more parts than windows.
+        If there are more workers than parts.
     """
     recorded = None if checkpoint is None else _recorded(checkpoint)["optimiser"]["parts"]
     parts: int = config.optimiser.parts or recorded or workers.size
@@ -39,12 +39,6 @@ def parts_of_run(config: TrainingConfig, checkpoint: Checkpoint | None, workers:
         raise UsageError(
             f"the batches {known} in {counted(parts, 'part')} (optimiser.parts), for as many "
             f"workers at most: start no more of them than that, not {workers.size}"
-        )
-    if parts > config.optimiser.windows_per_batch:
-        raise UsageError(
-            f"{workers.size} workers cannot share a batch of "
-            f"{counted(config.optimiser.windows_per_batch, 'window')}; raise "
-            "optimiser.windows_per_batch"
         )
     return parts
 

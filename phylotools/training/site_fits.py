@@ -18,7 +18,7 @@ from phylotools.model.site_fits import MOST_SITES, FittedRun, SiteFits
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.site_fit.fit import SitePrior, fit_sites
 from phylotools.store import schema
-from phylotools.training.dataset import StoreWindows
+from phylotools.training.store_windows import StoreWindows
 
 logger = logging.getLogger("phylotools")
 

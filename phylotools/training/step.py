@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from phylotools.model.site_model import SiteModel
 from phylotools.training.batch import Batch
 from phylotools.training.config import TrainingConfig
-from phylotools.training.objective import Objective
+from phylotools.training.objectives import Objective
 from phylotools.training.shared_prior import FrequencyPrior
 from phylotools.training.workers import Workers, sum_in_order
 

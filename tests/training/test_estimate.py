@@ -79,8 +79,10 @@ def test_steps_and_evaluations_grow_with_the_work(config, config_of, mammals_sto
     """By count, not by a clock: windows of a worker, and nothing where nothing is fitted."""
     two = estimate_run(config, CPU, workers=2)
     assert (two.workers, two.own_windows, two.measured_windows) == (2, 2, 2)
-    three = estimate_run(config, CPU, workers=3)
+    shared = config_of(mammals_store, data=HELD_OUT, optimiser={"parts": 4})
+    three = estimate_run(shared, CPU, workers=3)
     assert three.own_windows == 2  # of 4: one worker has two, and is waited for
+    assert estimate_run(shared, CPU).workers == 4
     assert estimate_run(config, CPU).own_windows == 4
     no_fits = config_of(mammals_store, run={"site_fits": False, "select_by": "last"})
     found = estimate_run(no_fits, CPU)

@@ -28,7 +28,7 @@ from phylotools.training.dataset import TrainingData
 from phylotools.training.evaluation import evaluate_model
 from phylotools.training.loop import Trainer, new_model
 from phylotools.training.null_models import null_models
-from phylotools.training.objective import column_theta, conditional_log_likelihoods
+from phylotools.training.objectives import PhylogeneticObjective, column_theta
 from phylotools.training.run_folder import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,7 +99,7 @@ def test_a_batch_is_each_column_alone_with_its_tree(small, many_segments, table,
     species, width = source.store.species, source.width
     seen = collections.Counter()
     for batch in itertools.islice(data.epoch(0), 0, None, 4):
-        shown, _ = conditional_log_likelihoods(model, batch)
+        shown, _ = PhylogeneticObjective().evaluate(model, batch)
         theta = column_theta(model, batch).detach().double().numpy()
         assert (np.diff(batch.plan.of_column) >= 0).all()
         for column in range(0, len(batch.site), 17):
@@ -297,7 +297,7 @@ def test_held_out_species_by_each_columns_tree(config_of, birds_store, gene_tree
     data = TrainingData(config)
     model = new_model(config)
     for batch in data.epoch(0):
-        _, hidden = conditional_log_likelihoods(model, batch)
+        _, hidden = PhylogeneticObjective().evaluate(model, batch)
         theta = column_theta(model, batch)
         for number in np.unique(batch.plan.of_column).tolist():
             rows = torch.from_numpy(np.flatnonzero(batch.plan.of_column == number))
@@ -326,9 +326,9 @@ def test_bad_configurations(many_segments, data, problem):
 
 
 def test_bad_clades_and_tables(small, many_segments, tmp_path):
-    with pytest.raises(InputError, match=r"data.clade: the tree has no inner node 'apes'"):
+    with pytest.raises(InputError, match=r"the clade: the tree has no inner node 'apes'"):
         TrainingData(small(many_segments, clade=["apes"]))
-    with pytest.raises(InputError, match=r"data.clade: the clade of c, d lacks the reference, a"):
+    with pytest.raises(InputError, match=r"the clade: that of c, d lacks the reference, a"):
         TrainingData(small(many_segments, clade=["c", "d"]))
     (tmp_path / "bad.tsv").write_text("one\t(a:1,x:1);\n")
     with pytest.raises(InputError, match=r"bad.tsv:1: the tree has x, the store has not"):
