@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from phylotools.cli.main import main as phylotools
@@ -167,9 +166,10 @@ def killed_after(pid: int, number: signal.Signals, seconds: float) -> bool:
         time.sleep(0.002)
     if is_over(pid):
         return False
-    send: Callable[[int, int], None] = os.killpg if number == signal.SIGKILL else os.kill
-    with contextlib.suppress(ProcessLookupError):
-        send(pid, number)
+    try:
+        (os.killpg if number == signal.SIGKILL else os.kill)(pid, number)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(pid, number)
     return True
 
 
