@@ -29,6 +29,7 @@ from phylotools.training.checkpoint import (
     optimiser_tensors,
     restore_optimiser,
 )
+from phylotools.training.column_weights import refuse_other_weights
 from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures, doubts_of_substitution
@@ -402,6 +403,7 @@ class Trainer:
             "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
             "held_out_contigs": self.config.data.held_out_contigs,
             **self._held_out_facts,
+            **self.data.weight_facts,
             "steps_per_epoch": self.data.steps_per_epoch,
             "length": self.length,
             **({} if self._origin is None else {"init_from": self._origin}),
@@ -427,6 +429,7 @@ class Trainer:
                 )
             stores = [source.store for source in self.data.stores]
             refuse_other_trees(checkpoint.facts, stores, path)
+            refuse_other_weights(checkpoint.facts, self.data.weight_facts, path)
             if checkpoint.spec.substitution != self.model.substitution.name:
                 raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
             if not self._rate_is_known:
