@@ -26,7 +26,8 @@ import torch
 
 from phylotools.model.presets import PRESETS
 from phylotools.training.config_file import read_config
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
+from phylotools.training.workers import set_threads
 
 TREE = Path(__file__).parents[1] / "tests" / "data" / "birds53" / "53birds.nh"
 POSITIONS = 4096

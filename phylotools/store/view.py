@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,8 +17,9 @@ from phylotools.phylogeny.clades import clade_tips
 from phylotools.phylogeny.kernels.plan import ColumnPlans, PruningPlan, make_plan
 from phylotools.phylogeny.tree import Tree
 from phylotools.store import schema
+from phylotools.store.columns import Columns
 from phylotools.store.read import ColumnStore, _open_store
-from phylotools.store.region_trees import RegionTrees
+from phylotools.store.region_trees import RegionTrees, read_region_trees
 
 logger = logging.getLogger("phylotools")
 
@@ -148,14 +150,42 @@ def clade_of(store: ColumnStore, names: Sequence[str]) -> tuple[str, ...]:
     try:
         species = clade_tips(store.tree, names)
     except InputError as error:
-        raise InputError(error.problem, path=store.path, remedy=error.remedy) from None
+        raise _clade_error(store, error.problem, error.remedy) from None
     if store.reference_species not in species:
-        raise InputError(
-            f"the clade of {', '.join(names[:3])} lacks the reference, {store.reference_species}",
-            path=store.path,
-            remedy="name a clade that holds it: every column stands at a position of its genome",
+        raise _clade_error(
+            store,
+            f"that of {', '.join(names[:3])} lacks the reference, {store.reference_species}",
+            "name one that holds it: every column stands at a position of its genome",
         )
     return species
+
+
+def _clade_error(store: ColumnStore, problem: str, remedy: str | None) -> InputError:
+    return InputError(f"the clade: {problem}", path=store.path, remedy=remedy)
+
+
+def viewed(
+    store: ColumnStore, clade: Sequence[str] = (), trees: str | os.PathLike[str] | None = None
+) -> ColumnStore:
+    """A store of a clade's species and with the trees of a table; itself where neither is given.
+
+    Parameters
+    ----------
+    store : ColumnStore
+    clade : sequence of str
+        See `clade_of`.
+    trees : str or PathLike, optional
+        See `read_region_trees`.
+
+    Raises
+    ------
+    InputError
+    """
+    if not clade and trees is None:
+        return store
+    species = clade_of(store, clade) if clade else None
+    table = None if trees is None else read_region_trees(trees, store, species)
+    return StoreView(store, species, table)
 
 
 class StorePlans:
@@ -216,6 +246,11 @@ class StorePlans:
     def of(self, index: NDArray[np.int64]) -> PruningPlan | ColumnPlans:
         """The plan of columns, or those of each, by what `index` gave; shape [C]."""
         return ColumnPlans(tuple(self._plans), index) if self.vary else self.own
+
+    def of_columns(self, pieces: Sequence[Columns]) -> PruningPlan | ColumnPlans:
+        """The plan of columns in several pieces, one after the other."""
+        index = [self.index(piece.contig, piece.position) for piece in pieces]
+        return self.of(np.concatenate(index))
 
 
 def _is_same(one: Tree, other: Tree) -> bool:

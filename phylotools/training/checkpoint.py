@@ -104,8 +104,8 @@ class Checkpoint:
     facts : dict
         What the model's manifest will say of its training data.
     tensors : dict of str to Tensor
-        ``model.*``, ``best.*`` (the selected weights, when they are not the last) and
-        ``optimiser.*``.
+        ``model.*``, ``average.*`` (of the weights, where a run has one), ``best.*`` (the selected
+        weights, when they are not the last) and ``optimiser.*``.
     """
 
     progress: Progress
@@ -120,8 +120,11 @@ class Checkpoint:
 
     def selected_model(self, path: Path) -> SiteModel:
         """The model that the run's selection rule chose, frozen."""
-        tensors = self.part("best.") or self.part("model.")
-        return build_site_model(self.spec, tensors, path).freeze()
+        return build_site_model(self.spec, self.selected_tensors(), path).freeze()
+
+    def selected_tensors(self) -> dict[str, Tensor]:
+        """The weights of `selected_model`, by their names in it."""
+        return self.part("best.") or self.part("average.") or self.part("model.")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

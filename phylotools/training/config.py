@@ -292,6 +292,13 @@ class OptimiserConfig:
         would fall below it, training stops.
     gradient_clip : float
         Largest norm of the gradient.
+    parts : int, optional
+        Equal parts of a batch, whose gradients are computed apart and summed in order: by one
+        process, or shared out over as many workers at most. As many as there are workers when a run
+        begins, unless given.
+    average : float
+        Share of an exponential moving average of the weights that stays at each step; evaluated and
+        kept are then the averages. 0 for none.
     """
 
     epochs: float | None = None
@@ -304,6 +311,8 @@ class OptimiserConfig:
     warmup_steps: int = 50
     final_fraction: float = 0.01
     gradient_clip: float = 1.0
+    parts: int | None = None
+    average: float = 0.0
 
     def length(self, steps_per_epoch: int) -> int:
         """Steps of the whole run, at most."""
@@ -393,6 +402,10 @@ class TrainingConfig:
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()
         }
+
+    def with_parts(self, parts: int) -> TrainingConfig:
+        """The same with so many parts of a batch."""
+        return dataclasses.replace(self, optimiser=dataclasses.replace(self.optimiser, parts=parts))
 
     def model_spec(self) -> ModelSpec:
         """The network's shape: its preset with the given changes."""

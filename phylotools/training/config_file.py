@@ -206,6 +206,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.window_length": optimiser.window_length,
         "optimiser.learning_rate": optimiser.learning_rate,
         "optimiser.gradient_clip": optimiser.gradient_clip,
+        "optimiser.parts": optimiser.parts,
         "substitution.learning_rate": config.substitution.learning_rate,
         "substitution.frequency_prior_sd": config.substitution.frequency_prior_sd,
         "objective.mask_fraction": config.objective.mask_fraction,
@@ -266,7 +267,10 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     fractions = {
         "data.held_out_fraction": data.drawn_fraction,
         "data.held_out_species_fraction": data.held_out_species_fraction,
+        "optimiser.average": optimiser.average,
     }
+    if optimiser.parts and optimiser.windows_per_batch % optimiser.parts:
+        errors.append("optimiser.windows_per_batch must be a multiple of optimiser.parts")
     errors += [
         f"{key} must be at least 0 and below 1"
         for key, value in fractions.items()

@@ -8,8 +8,7 @@ from typing import Any
 
 from phylotools.errors import InputError
 from phylotools.store.read import ColumnStore, open_store
-from phylotools.store.region_trees import read_region_trees
-from phylotools.store.view import StoreView, clade_of
+from phylotools.store.view import StoreView, viewed
 from phylotools.training.config import TrainingConfig
 
 
@@ -22,22 +21,10 @@ def open_training_stores(config: TrainingConfig) -> list[ColumnStore]:
         If a store or a table of trees cannot be read, or a store's tree has no such clade.
     """
     data = config.data
-    found = []
-    for path, table in zip(config.store_paths(), data.tables_of_trees, strict=True):
-        store = open_store(path)
-        species = _clade(store, data.clade) if data.clade else None
-        trees = read_region_trees(config.folder / table, store, species) if table else None
-        plain = species is None and trees is None
-        found.append(store if plain else StoreView(store, species, trees))
-    return found
-
-
-def _clade(store: ColumnStore, names: list[str]) -> tuple[str, ...]:
-    try:
-        return clade_of(store, names)
-    except InputError as error:
-        problem = f"data.clade: {error.problem}"
-        raise InputError(problem, path=store.path, remedy=error.remedy) from None
+    return [
+        viewed(open_store(path), data.clade, config.folder / table if table else None)
+        for path, table in zip(config.store_paths(), data.tables_of_trees, strict=True)
+    ]
 
 
 def describe_trees(store: ColumnStore) -> dict[str, object]:

@@ -103,9 +103,9 @@ def test_clades_by_name(stores):
     store: ColumnStore = stores["neither"][1]
     assert clade_of(store, ["ab"]) == ("a", "b")
     assert clade_of(store, ["a", "d"]) == ("a", "b", "c", "d", "e")
-    with pytest.raises(InputError, match="lacks the reference, a; name a clade that holds it"):
+    with pytest.raises(InputError, match="the clade: that of cd lacks the reference, a; name one"):
         clade_of(store, ["cd"])
-    with pytest.raises(InputError, match="store: the tree has no inner node 'apes'"):
+    with pytest.raises(InputError, match="store: the clade: the tree has no inner node 'apes'"):
         clade_of(store, ["apes"])
 
 

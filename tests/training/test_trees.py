@@ -326,9 +326,9 @@ def test_bad_configurations(many_segments, data, problem):
 
 
 def test_bad_clades_and_tables(small, many_segments, tmp_path):
-    with pytest.raises(InputError, match=r"data.clade: the tree has no inner node 'apes'"):
+    with pytest.raises(InputError, match=r"the clade: the tree has no inner node 'apes'"):
         TrainingData(small(many_segments, clade=["apes"]))
-    with pytest.raises(InputError, match=r"data.clade: the clade of c, d lacks the reference, a"):
+    with pytest.raises(InputError, match=r"the clade: that of c, d lacks the reference, a"):
         TrainingData(small(many_segments, clade=["c", "d"]))
     (tmp_path / "bad.tsv").write_text("one\t(a:1,x:1);\n")
     with pytest.raises(InputError, match=r"bad.tsv:1: the tree has x, the store has not"):
