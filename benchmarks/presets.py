@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from simulated_store import simulated_store
 
 from phylotools.model.presets import PRESETS
 from phylotools.training.config_file import read_config
 from phylotools.training.loop import Trainer, set_threads
 
-TREE = Path(__file__).parents[1] / "tests" / "data" / "birds53" / "53birds.nh"
 POSITIONS = 4096
 #: Of each measurement, after a first call that compiles.
 SECONDS, MOST_CALLS = 4.0, 15
@@ -52,17 +52,6 @@ def main() -> None:
             command = [sys.executable, __file__, str(store), "--preset", preset, "--alone"]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             print(done.stdout, end="", flush=True)
-
-
-def simulated_store(folder: Path) -> Path:
-    """Windows without holes: what a position costs, whatever of an alignment is missing."""
-    alignment, store = folder / "simulated.maf.gz", folder / "simulated.store"
-    for arguments in (
-        ("simulate", TREE, "--length", "40000", "-o", alignment),
-        ("preprocess", alignment, "--tree", TREE, "-o", store),
-    ):
-        subprocess.run([sys.executable, "-m", "phylotools", *arguments, "-q"], check=True)
-    return store
 
 
 def measured(store: Path, preset: str) -> str:
