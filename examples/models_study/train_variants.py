@@ -20,8 +20,9 @@ import torch
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
+from phylotools.training.workers import set_threads
 
 Tables = dict[str, dict[str, Any]]
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from phylotools.cli import options
 from phylotools.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from phylotools.training.workers import Workers
 
 
 @click.command(name="train")
@@ -59,10 +64,6 @@ def train_command(
     phylotools train --init columns.store > model.toml
     phylotools train model.toml -o run/
     """
-    from pathlib import Path
-
-    from phylotools.training.config_file import read_config
-
     if is_init:
         if check or resume or extend:
             raise click.UsageError("--init excludes --check, --resume and --extend")
@@ -71,31 +72,72 @@ def train_command(
     config = _only_configuration(inputs)
     goes_on = resume or extend
     options.check_summary(summary_json, force=force or goes_on, inputs=[config], output=output)
-    settings = read_config(config)
     if check:
-        from phylotools.training.dataset import TrainingData
-
-        for source in TrainingData(settings).stores:
-            source.store.verify()
-        click.echo(f"{config}: no errors", err=True)
+        _check(config)
         return
     if output is None:
         raise click.UsageError("give the run's folder with -o")
     if force and goes_on:
         raise click.UsageError("--force excludes --resume and --extend")
+    from phylotools.training.workers import SaidElsewhere, join_workers
 
-    from phylotools.model.device import resolve_device
-    from phylotools.training.loop import Trainer, set_threads
+    try:
+        with join_workers() as workers:
+            if not workers.is_first:
+                # All would say the same.
+                options.logger.setLevel("ERROR")
+            _train(
+                config, output, device, threads, summary_json, workers,
+                resume=resume, extend=extend, force=force,
+            )  # fmt: skip
+    except SaidElsewhere as error:
+        raise click.exceptions.Exit(error.exit_code) from None
 
+
+def _check(config: str) -> None:
+    """Check a configuration and its stores."""
+    from phylotools.training.config_file import read_config
+    from phylotools.training.dataset import TrainingData
+
+    for source in TrainingData(read_config(config)).stores:
+        source.store.verify()
+    click.echo(f"{config}: no errors", err=True)
+
+
+def _train(
+    config: str,
+    output: str,
+    device: str,
+    threads: int | None,
+    summary_json: str | None,
+    workers: Workers,
+    *,
+    resume: bool,
+    extend: bool,
+    force: bool,
+) -> None:
+    """Train as one of the workers of a run."""
+    from pathlib import Path
+
+    from phylotools.training.config_file import read_config
+    from phylotools.training.interruption import Interruption
+    from phylotools.training.loop import Trainer
+    from phylotools.training.workers import set_threads
+
+    settings = read_config(config)
     watch = options.Stopwatch()
-    set_threads(threads)
-    folder = Path(output)
-    trainer = Trainer(
-        settings, folder, resolve_device(device), resume=resume, extend=extend, force=force
-    )
-    first = trainer.progress.step
-    with Progress("steps", trainer.length, done=first) as shown:
-        progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"))
+    set_threads(threads, workers)
+    interruption = Interruption()
+    with interruption.listening():
+        trainer = Trainer(
+            settings, Path(output), workers.device(device),
+            resume=resume, extend=extend, force=force, workers=workers,
+        )  # fmt: skip
+        first = trainer.progress.step
+        with Progress("steps", trainer.length, done=first) as shown:
+            progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"), interruption)
+    if not workers.is_first:
+        return
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "
@@ -149,7 +191,7 @@ def _write_configuration(
 
     from phylotools.io.files import open_text_output, refuse_existing_file, refuse_same_file
     from phylotools.proposal.document import propose_configuration
-    from phylotools.training.loop import set_threads
+    from phylotools.training.workers import set_threads
 
     watch = options.Stopwatch()
     if output != "-":

@@ -46,6 +46,33 @@ class Batch:
     weight: Tensor
     plan: PruningPlan
 
+    def split(self, parts: int, width: int) -> list[Batch]:
+        """Equal parts of the batch, by windows: some have one more where they cannot be equal.
+
+        Parameters
+        ----------
+        parts : int
+        width : int
+            Predicted positions of a window.
+        """
+        if parts == 1:
+            return [self]
+        n_windows = len(self.tokens)
+        windows = [n_windows * part // parts for part in range(parts + 1)]
+        # Columns lie in the order of the windows.
+        columns = torch.searchsorted(self.site, torch.tensor(windows) * width).tolist()
+        found = []
+        for part in range(parts):
+            first, own = windows[part], slice(columns[part], columns[part + 1])
+            names = ("states", "held_out_states", "reference", "weight")
+            changes = {name: getattr(self, name)[own] for name in names}
+            if self.states is self.held_out_states:
+                changes["held_out_states"] = changes["states"]
+            tokens = self.tokens[first : windows[part + 1]]
+            site = self.site[own] - first * width
+            found.append(dataclasses.replace(self, tokens=tokens, site=site, **changes))
+        return found
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         names = ("tokens", "site", "states", "held_out_states", "reference", "weight")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import tomli_w
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from phylotools.model.weights import (
 from phylotools.provenance import RunRecord
 
 FORMAT = "phylotools checkpoint 3"
+_CHECKSUM = "crc32c"
 
 #: Facts of every training store.
 _STORE_FACTS = {
@@ -33,6 +36,10 @@ _STORE_FACTS = {
     "training_columns": int,
     "reference_species": str,
 }
+
+
+class DamagedCheckpoint(InputError):
+    """A checkpoint that is not as it was written: truncated, altered or gone."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,8 @@ class Checkpoint:
     facts : dict
         What the model's manifest will say of its training data.
     tensors : dict of str to Tensor
-        ``model.*``, ``best.*`` (the selected weights, when they are not the last) and
-        ``optimiser.*``.
+        ``model.*``, ``average.*`` (of the weights, where a run has one), ``best.*`` (the selected
+        weights, when they are not the last) and ``optimiser.*``.
     """
 
     progress: Progress
@@ -117,8 +124,11 @@ class Checkpoint:
 
     def selected_model(self, path: Path) -> SiteModel:
         """The model that the run's selection rule chose, frozen."""
-        tensors = self.part("best.") or self.part("model.")
-        return build_site_model(self.spec, tensors, path).freeze()
+        return build_site_model(self.spec, self.selected_tensors(), path).freeze()
+
+    def selected_tensors(self) -> dict[str, Tensor]:
+        """The weights of `selected_model`, by their names in it."""
+        return self.part("best.") or self.part("average.") or self.part("model.")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -131,8 +141,21 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "facts": json.dumps(checkpoint.facts),
         "run": json.dumps(RunRecord().to_dict()),
     }
+    tensors = {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()}
+    metadata[_CHECKSUM] = str(_checksum(metadata, tensors))
     with atomic_path(path, force=True) as temporary:
-        save_tensors(temporary, checkpoint.tensors, metadata)
+        save_tensors(temporary, tensors, metadata)
+
+
+def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32C of all that a checkpoint holds. Its file has none, and a flipped bit is a number."""
+    texts = {key: text for key, text in metadata.items() if key != _CHECKSUM}
+    found = google_crc32c.value(json.dumps(texts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        found = google_crc32c.extend(found, name.encode())
+        content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy()
+        found = google_crc32c.extend(found, content)
+    return int(found)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -140,12 +163,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises
     ------
+    DamagedCheckpoint
+        If it is not whole.
     InputError
-        If it is damaged or no checkpoint.
+        If it is no checkpoint, or another version's.
     """
-    tensors, metadata = load_tensors(path)
+    try:
+        tensors, metadata = load_tensors(path)
+    except InputError as error:
+        raise DamagedCheckpoint(error.problem, path=path, remedy=error.remedy) from None
     _check_format(path, metadata)
     try:
+        # Older ones have no checksum.
+        if metadata.get(_CHECKSUM) not in (None, str(_checksum(metadata, tensors))):
+            raise ValueError("the checksum is another")
         return Checkpoint(
             _parse_progress(_parse_table("progress", metadata["progress"])),
             _parse_config(metadata["config"]),
@@ -181,8 +212,8 @@ def _check_format(path: Path, metadata: dict[str, str]) -> None:
         raise InputError("not a phylotools checkpoint", path=path)
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"the checkpoint's metadata are damaged ({error})", path=path)
+def _damaged(path: Path, error: Exception) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"the checkpoint is damaged ({error})", path=path)
 
 
 def _parse_table(name: str, text: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
 SCHEDULES = ("plateau", "cosine")
+#: Tables and keys that decide nothing of the model, and with which a run may be resumed otherwise.
+HOW = (("data", "workers"), ("run", "keep_checkpoints"), ("run", "tensorboard"))
 #: Keys that may change when a run is extended.
 LENGTH_KEYS = frozenset({"optimiser.epochs", "optimiser.steps", "run.patience"})
 
@@ -231,6 +233,13 @@ class OptimiserConfig:
         would fall below it, training stops.
     gradient_clip : float
         Largest norm of the gradient.
+    parts : int, optional
+        Equal parts of a batch, whose gradients are computed apart and summed in order: by one
+        process, or shared out over as many workers at most. As many as there are workers when a run
+        begins, unless given.
+    average : float
+        Share of an exponential moving average of the weights that stays at each step; evaluated and
+        kept are then the averages. 0 for none.
     """
 
     epochs: float | None = None
@@ -243,6 +252,8 @@ class OptimiserConfig:
     warmup_steps: int = 50
     final_fraction: float = 0.01
     gradient_clip: float = 1.0
+    parts: int | None = None
+    average: float = 0.0
 
     def length(self, steps_per_epoch: int) -> int:
         """Steps of the whole run, at most."""
@@ -276,6 +287,10 @@ class RunConfig:
     site_fits : bool
         When training has ended, fit theta to the training columns under a prior about the
         network's, for the model to score them by; see `phylotools.model.site_fits`.
+    keep_checkpoints : int
+        So many checkpoints before the newest stay in the run's folder.
+    tensorboard : bool
+        Write the figures for TensorBoard as well.
     """
 
     seed: int = 1
@@ -287,6 +302,8 @@ class RunConfig:
     patience: int | None = None
     init_from: str = ""
     site_fits: bool = True
+    keep_checkpoints: int = 0
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -312,15 +329,20 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Tables of plain values: what is trained, whoever does it.
 
-        Left out are the ``None`` that TOML cannot hold, the folder, and ``data.workers``, with
-        which a run may be resumed in another number.
+        Left out are the ``None`` that TOML cannot hold, the folder, and the keys of `HOW`.
         """
         tables = dataclasses.asdict(self)
-        del tables["folder"], tables["data"]["workers"]
+        del tables["folder"]
+        for table, key in HOW:
+            del tables[table][key]
         return {
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()
         }
+
+    def with_parts(self, parts: int) -> TrainingConfig:
+        """The same with so many parts of a batch."""
+        return dataclasses.replace(self, optimiser=dataclasses.replace(self.optimiser, parts=parts))
 
     def model_spec(self) -> ModelSpec:
         """The network's shape: its preset with the given changes."""
@@ -391,10 +413,19 @@ class TrainingConfig:
 
 
 def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """``table.key`` of every value that differs between two results of `to_dict`."""
+    """``table.key`` of every value that differs between two results of `to_dict`.
+
+    A key that one of them lacks has its default: an older version did not know it.
+    """
+    defaults = TrainingConfig(DataConfig([])).to_dict()
+
+    def value(config: dict[str, Any], table: str, key: str) -> Any:
+        default = defaults.get(table, {}).get(key)
+        return config.get(table, {}).get(key, default)
+
     return sorted(
         f"{table}.{key}"
         for table in before.keys() | after.keys()
         for key in before.get(table, {}).keys() | after.get(table, {}).keys()
-        if before.get(table, {}).get(key) != after.get(table, {}).get(key)
+        if value(before, table, key) != value(after, table, key)
     )

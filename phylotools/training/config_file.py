@@ -170,6 +170,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.window_length": optimiser.window_length,
         "optimiser.learning_rate": optimiser.learning_rate,
         "optimiser.gradient_clip": optimiser.gradient_clip,
+        "optimiser.parts": optimiser.parts,
         "substitution.learning_rate": config.substitution.learning_rate,
         "substitution.frequency_prior_sd": config.substitution.frequency_prior_sd,
         "run.log_every": run.log_every,
@@ -188,6 +189,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.final_fraction": optimiser.final_fraction,
         "run.seed": run.seed,
         "run.patience": run.patience,
+        "run.keep_checkpoints": run.keep_checkpoints,
     }
     # Far beyond any use, and where the arithmetic of a step still holds.
     limited = {
@@ -204,6 +206,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
         "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
+        "run.keep_checkpoints": (run.keep_checkpoints, 10_000),
     }
     # None stands for a default.
     errors = [
@@ -224,7 +227,10 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     fractions = {
         "data.held_out_fraction": data.drawn_fraction,
         "data.held_out_species_fraction": data.held_out_species_fraction,
+        "optimiser.average": optimiser.average,
     }
+    if optimiser.parts is not None and optimiser.parts > optimiser.windows_per_batch:
+        errors.append("optimiser.parts must not exceed optimiser.windows_per_batch")
     errors += [
         f"{key} must be at least 0 and below 1"
         for key, value in fractions.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from phylotools.model.site_model import SiteModel
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.objective import conditional_log_likelihoods
+from phylotools.training.workers import ALONE, Workers
 
 #: Part of the training time that evaluations may take where an epoch is short.
 _SHARE = 0.1
@@ -40,20 +42,35 @@ class Evaluation:
     held_out_species: float | None
     held_out_columns: float | None
 
+    def figures(self) -> dict[str, float]:
+        """Those that there are."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value is not None}
+
 
 def evaluate_model(
-    model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
+    model: SiteModel,
+    data: TrainingData,
+    config: TrainingConfig,
+    device: torch.device,
+    workers: Workers = ALONE,
 ) -> Evaluation:
-    """Score fixed samples of training and held-out columns."""
+    """Score fixed samples of training and held-out columns.
+
+    The batches are dealt out to the workers, and their sums added in the order of the batches: no
+    figure depends on how many workers there are.
+    """
 
     def mean(held_out: bool, limit: int) -> tuple[float | None, float | None]:
-        shown = hidden = 0.0
-        columns = 0
-        for batch in data.evaluation(held_out, limit):
-            a, b = conditional_log_likelihoods(model, batch.to(device))
-            shown, hidden = shown + a.double().sum().item(), hidden + b.double().sum().item()
-            columns += len(a)
-        return (shown / columns, hidden / columns) if columns else (None, None)
+        rows = []
+        for number, batch in enumerate(data.evaluation(held_out, limit)):
+            row = (0.0, 0.0, 0)
+            if number % workers.size == workers.rank:
+                shown, hidden = conditional_log_likelihoods(model, batch.to(device))
+                row = shown.double().sum().item(), hidden.double().sum().item(), len(shown)
+            rows.append(row)
+        sums = [sum(column) for column in zip(*workers.sum_rows(rows), strict=True)]
+        return (sums[0] / sums[2], sums[1] / sums[2]) if sums and sums[2] else (None, None)
 
     n_training, n_held_out = sample_sizes(data, config)
     training, hidden = mean(held_out=False, limit=n_training)

@@ -24,7 +24,8 @@ from phylotools.training.card import plain_card
 from phylotools.training.checkpoint import Checkpoint, read_checkpoint
 from phylotools.training.curves import LearningCurves, read_curves
 from phylotools.training.curves_drawing import draw_learning_curves
-from phylotools.training.run_folder import CHECKPOINT, METRICS
+from phylotools.training.keeping import read_newest
+from phylotools.training.run_folder import CHECKPOINT, METRICS, has_run
 from phylotools.version import __version__
 
 logger = logging.getLogger("phylotools")
@@ -94,9 +95,9 @@ def export_model(
         If transcripts have no sequence.
     """
     path = source / CHECKPOINT if source.is_dir() else source
-    if not path.is_file():
+    if not (has_run(source) if source.is_dir() else path.is_file()):
         raise InputError("there is no run here", path=source, remedy=f"a run holds {CHECKPOINT}")
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_newest(source) if source.is_dir() else read_checkpoint(source)
     if source.is_dir() and not checkpoint.progress.complete:
         raise InputError(
             f"the run has done {checkpoint.progress.step} steps and is not complete",

@@ -165,12 +165,13 @@ def _as_for_children() -> Iterator[None]:
     """Environment and signals that processes started meanwhile inherit.
 
     Their libraries use one thread each, as the environment says. The terminal sends an interruption
-    to every process: they keep it from the first, for this process ends them.
+    to every process: they keep it from the first, for this process ends them. So they do with what
+    asks a run to save.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONSAFEPATH")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGUSR1])
     try:
         yield
     finally:

@@ -33,6 +33,18 @@ class LossTerms:
         return self.penalty - self.log_likelihood
 
 
+@dataclass(frozen=True)
+class LossSums:
+    """Weighted sums over the columns of a batch, or of a part of one, as those of `LossTerms`."""
+
+    log_likelihood: Tensor
+    penalty: Tensor
+
+    def over(self, weight: float) -> LossTerms:
+        """Divided by a weight, that of all parts of a batch: what the parts' terms add up to."""
+        return LossTerms(self.log_likelihood / weight, self.penalty / weight)
+
+
 def column_theta(model: SiteModel, batch: Batch) -> Tensor:
     """Theta at every column of a batch, shape (C, A)."""
     theta: Tensor = model(batch.tokens, spans_of_columns(batch, model.receptive_field))
@@ -53,32 +65,45 @@ def spans_of_columns(batch: Batch, receptive_field: int) -> Tensor:
     return torch.stack([first, last + 1], dim=1)
 
 
+class Objective:
+    """The negative conditional log-likelihood and the penalty of the prior on the rate.
+
+    ``-mean[log P(column | theta) - log pi_reference] + mean[(log R - mean)^2 / (2 sd^2)]``:
+    the maximum a posteriori estimate with one draw of log R for each site.
+    """
+
+    def weight(self, batch: Batch) -> float:
+        """What `sums` are divided by; of a batch in parts, the sum of the parts' weights."""
+        return max(batch.weight.sum().item(), 1e-12)
+
+    def sums(self, model: SiteModel, batch: Batch) -> LossSums:
+        """The loss of a batch as weighted sums over its columns."""
+        theta = column_theta(model, batch)
+        substitution = model.substitution
+        conditional = column_log_likelihood(
+            batch.states, theta, batch.plan, substitution
+        ) - log_reference_frequency(batch.reference, theta, substitution)
+        total = (conditional * batch.weight).sum()
+        penalty = torch.zeros_like(total)
+        rate = model.rate
+        if rate.treatment == "prior":
+            assert rate.mean is not None
+            assert rate.sd is not None
+            distance = (substitution.log_rate(theta) - rate.mean) / rate.sd
+            penalty = (distance.square() / 2 * batch.weight).sum()
+        return LossSums(total, penalty)
+
+
 def loss_terms(
     model: SiteModel, batch: Batch, frequency_prior: FrequencyPrior | None = None
 ) -> LossTerms:
-    """The negative conditional log-likelihood and the penalties of the priors.
-
-    ``-mean[log P(column | theta) - log pi_reference] + mean[(log R - mean)^2 / (2 sd^2)]``:
-    the maximum a posteriori estimate with one draw of log R for each site, and one of the mutation
-    frequencies for all where they have a prior.
-    """
-    theta = column_theta(model, batch)
-    substitution = model.substitution
-    conditional = column_log_likelihood(
-        batch.states, theta, batch.plan, substitution
-    ) - log_reference_frequency(batch.reference, theta, substitution)
-    total = batch.weight.sum().clamp(min=1e-12)
-    mean = (conditional * batch.weight).sum() / total
-    penalty = torch.zeros_like(mean)
-    rate = model.rate
-    if rate.treatment == "prior":
-        assert rate.mean is not None
-        assert rate.sd is not None
-        distance = (substitution.log_rate(theta) - rate.mean) / rate.sd
-        penalty = (distance.square() / 2 * batch.weight).sum() / total
-    if frequency_prior is not None:
-        penalty = penalty + frequency_prior.penalty(substitution)
-    return LossTerms(mean, penalty)
+    """The loss of a whole batch, with the prior on the mutation frequencies."""
+    objective = Objective()
+    terms = objective.sums(model, batch).over(objective.weight(batch))
+    if frequency_prior is None:
+        return terms
+    penalty = terms.penalty + frequency_prior.penalty(model.substitution)
+    return LossTerms(terms.log_likelihood, penalty)
 
 
 @torch.no_grad()
