@@ -27,7 +27,8 @@ from simulated_store import simulated_store
 
 from phylotools.model.presets import PRESETS
 from phylotools.training.config_file import read_config
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
+from phylotools.training.workers import set_threads
 
 POSITIONS = 4096
 #: Of each measurement, after a first call that compiles.
@@ -67,8 +68,8 @@ def measured(store: Path, preset: str) -> str:
         before = most_memory()
         trainer = Trainer(read_config(config), folder / "run", torch.device("cpu"))
         batches = list(islice(trainer.data.epoch(0), 4))
-        columns = cycle(batches)
-        rates = rates_of(lambda: trainer._step(next(columns)))
+        again = cycle(batches)
+        rates = rates_of(lambda: trainer._step([next(again)]))
         memory = most_memory() - before
         optimiser = trainer.config.optimiser
         training = np.median(rates) * optimiser.windows_per_batch * optimiser.window_length
