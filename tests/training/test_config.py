@@ -392,7 +392,8 @@ def keys_of_the_page() -> list[str]:
     found = []
     for row in rows:
         first, *others = re.findall(r"`([^`]+)`", row.split("|")[1])
-        found += [first, *(f"{first.partition('.')[0]}.{name}" for name in others)]
+        table = first.partition(".")[0]
+        found += [first, *(name if "." in name else f"{table}.{name}" for name in others)]
     return found
 
 

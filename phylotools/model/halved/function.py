@@ -71,7 +71,16 @@ def token_table(network: ByteNet) -> Tensor:
 
 def stored_parameters(network: ByteNet) -> list[Tensor]:
     """All but the embedding's, in the order of `Layout`."""
-    return [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
+    # By name: to walk through all modules takes a tenth of the time of a small step.
+    parts = [
+        part
+        for block in network.blocks
+        for part in (
+            block.norm_in, block.conv_in, block.norm_mid, block.conv_mid, block.norm_out,
+            block.conv_out,
+        )
+    ]  # fmt: skip
+    return [p for part in (*parts, network.norm, network.output) for p in (part.weight, part.bias)]
 
 
 def flatten(stored: Sequence[Tensor]) -> NDArray[np.float32]:
