@@ -24,7 +24,7 @@ from phylotools.io.regions import Region
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore, open_store
 from phylotools.threads import set_threads
-from phylotools.training import dataset
+from phylotools.training import store_windows
 from phylotools.training.config import (
     DEFAULT_BUFFER,
     DataConfig,
@@ -36,7 +36,7 @@ from phylotools.training.dataset import TrainingData
 #: Groups of segments in an epoch. What is read ahead of a timed call is at most one of them.
 GROUPS = 16
 #: Bytes of a segment by default.
-SEGMENT = DEFAULT_BUFFER // 2 // dataset.SEGMENTS_PER_BUFFER
+SEGMENT = DEFAULT_BUFFER // 2 // store_windows.SEGMENTS_PER_BUFFER
 PER_BATCH = 8
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     columns, n_species = data.stores[0].training.n_columns, len(store.species)
     buffer = columns * n_species // GROUPS * 2
     # Segments as long as by default, though of a smaller buffer: fewer share it.
-    dataset.SEGMENTS_PER_BUFFER = max(buffer // 2 // SEGMENT, 1)
+    store_windows.SEGMENTS_PER_BUFFER = max(buffer // 2 // SEGMENT, 1)
     print(f"{columns} columns of {n_species} species, {sum(store.contigs.values())} positions")
     with tempfile.TemporaryDirectory() as folder:
         mapped = memory_map(data, Path(folder) / "columns.u8")
@@ -74,11 +74,11 @@ def epoch_of(config: TrainingConfig, threads: int) -> Callable[[], None]:
     data = TrainingData(config)
     set_threads(threads)
     n_batches = sum(1 for _ in data.epoch(0))
-    stream = data.stream(0)
+    stream = data.stream()
     next(stream)
 
     def run() -> None:
-        for _, batch in itertools.islice(stream, n_batches):
+        for (batch,) in itertools.islice(stream, n_batches):
             assert len(batch.states)
 
     return run

@@ -109,6 +109,9 @@ try annotate scored.bcf -r chrM:3307-4262 --tag AGAIN -o again.vcf
 try annotate "$data/labelled_snvs.vcf.gz" -o labelled.vcf.gz
 try evaluate labelled.vcf.gz --label-column LABEL --positive pathogenic --negative common \
     --score PHYLOGPN_LLR:low -o evaluation
+try finetune "$data/labelled_snvs.vcf.gz" -r chrM:3300-10300 --label-column LABEL \
+    --positive pathogenic --negative common --groups "$data/genes.bed" -o tuned
+try annotate "$data/clinvar_20220525_chrM_snv.vcf.gz" -r chrM:3307-4262 -m tuned -o tuned.vcf.gz
 for format in parquet npz zarr tsv; do
     try embed "$data/genes.bed" -o genes.$format --pca genes.$format.bed.gz
 done

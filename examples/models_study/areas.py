@@ -13,6 +13,7 @@ from phylotools.evaluate.metrics import INTERVAL, Estimate, rank_variants
 
 #: A subset with fewer variants of either kind is left out.
 FEWEST = 5
+WITHIN_TYPES = "within types"
 
 
 class Comparison(NamedTuple):
@@ -151,25 +152,37 @@ def measure(
     """
     first: dict[str, NDArray[np.float64]] = {}
     for name, values in scores.items():
-        within, weights, counts = [], [], np.zeros(2, int)
-        for subset, chosen in parts:
-            rows, positive = comparison.rows[chosen], comparison.positive[chosen]
-            n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-            if min(n_positive, n_negative) < FEWEST:
-                continue
-            found = draws.areas(values[rows], rows, positive)
-            if ">" in subset:
-                within.append(found)
-                weights.append(n_positive)
-                counts += (n_positive, n_negative)
-            area = (comparison.name, subset, name, n_positive, n_negative)
+        for subset, counts, found in areas_of(comparison, values, parts, draws):
+            area = (comparison.name, subset, name, *counts)
             yield Area(*area, *_estimates(found, first.setdefault(subset, found)))
-        if within:
-            # A replicate that lacks a type says nothing of it.
-            found = np.ma.average(np.ma.masked_invalid(within), axis=0, weights=weights)
-            found = found.filled(np.nan)
-            area = (comparison.name, "within types", name, *counts.tolist())
-            yield Area(*area, *_estimates(found, first.setdefault("within types", found)))
+
+
+def areas_of(
+    comparison: Comparison,
+    values: NDArray[np.float64],
+    parts: list[tuple[str, NDArray[np.bool_]]],
+    draws: Draws,
+) -> Iterator[tuple[str, tuple[int, int], NDArray[np.float64]]]:
+    """Subset, positives and negatives, and AUROC of the set and of every replicate.
+
+    Last comes the mean within types of change. Parameters as for `measure`, of one score.
+    """
+    within, weights, counts = [], [], np.zeros(2, int)
+    for subset, chosen in parts:
+        rows, positive = comparison.rows[chosen], comparison.positive[chosen]
+        n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+        if min(n_positive, n_negative) < FEWEST:
+            continue
+        found = draws.areas(values[rows], rows, positive)
+        if ">" in subset:
+            within.append(found)
+            weights.append(n_positive)
+            counts += (n_positive, n_negative)
+        yield subset, (n_positive, n_negative), found
+    if within:
+        # A replicate that lacks a type says nothing of it.
+        mean = np.ma.average(np.ma.masked_invalid(within), axis=0, weights=weights)
+        yield WITHIN_TYPES, (int(counts[0]), int(counts[1])), mean.filled(np.nan)
 
 
 def _estimates(found: NDArray[np.float64], first: NDArray[np.float64]) -> tuple[Estimate, Estimate]:

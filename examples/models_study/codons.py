@@ -17,6 +17,17 @@ CONSEQUENCES = ("synonymous", "missense", "nonsense")
 NO_CONSEQUENCE = -1
 #: Of a position that lies in no whole codon.
 NO_CODON = 64
+#: Composition, polarity and volume of the side chains (Grantham, Science 185:862, 1974).
+_SIDE_CHAINS = {
+    "S": (1.42, 9.2, 32), "R": (0.65, 10.5, 124), "L": (0, 4.9, 111), "P": (0.39, 8.0, 32.5),
+    "T": (0.71, 8.6, 61), "A": (0, 8.1, 31), "V": (0, 5.9, 84), "G": (0.74, 9.0, 3),
+    "I": (0, 5.2, 111), "F": (0, 5.2, 132), "Y": (0.20, 6.2, 136), "C": (2.75, 5.5, 55),
+    "H": (0.58, 10.4, 96), "Q": (0.89, 10.5, 85), "N": (1.33, 11.6, 56), "K": (0.33, 11.3, 119),
+    "D": (1.38, 13.0, 54), "E": (0.92, 12.3, 83), "M": (0, 5.7, 105), "W": (0.13, 5.4, 170),
+}  # fmt: skip
+_GRANTHAM_WEIGHTS = (1.833, 0.1018, 0.000399)
+#: His distances have a mean of 100.
+_GRANTHAM_SCALE = 50.723
 
 
 def codon_indices(bases: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -111,4 +122,38 @@ def consequences(
             changed = amino_acids[own + (base - here) * weight]
             kind = np.where(changed == amino_acids[own], 0, np.where(changed == stop, 2, 1))
             found[positions, base] = np.where(here == base, NO_CONSEQUENCE, kind)
+    return found
+
+
+def grantham_distance(one: str, other: str) -> float:
+    """How unlike two amino acids are, 5 (Leu, Ile) to 215 (Cys, Trp), by Grantham's formula."""
+    pairs = zip(_SIDE_CHAINS[one], _SIDE_CHAINS[other], strict=True)
+    parts = (w * (a - b) ** 2 for w, (a, b) in zip(_GRANTHAM_WEIGHTS, pairs, strict=True))
+    return float(_GRANTHAM_SCALE * np.sqrt(sum(parts)))
+
+
+def missense_distances(
+    bases: NDArray[np.uint8], frame: int, code: str = STANDARD
+) -> NDArray[np.float64]:
+    """Distance between the amino acids before and after each change, float64 [L, 4].
+
+    NaN where the change is none, is synonymous, or has to do with a stop or an unknown codon.
+
+    Parameters
+    ----------
+    bases : uint8 array [L]
+    frame : int
+    code : str
+    """
+    found = np.full((len(bases), 4), np.nan)
+    table = {(a, b): grantham_distance(a, b) for a in _SIDE_CHAINS for b in _SIDE_CHAINS if a != b}
+    placed = codons_by_position(bases, frame).tolist()
+    for position, (codon, place) in enumerate(placed):
+        if codon == NO_CODON:
+            continue
+        weight = (16, 4, 1)[place]
+        first = codon - codon // weight % 4 * weight
+        for base in range(4):
+            pair = code[codon], code[first + base * weight]
+            found[position, base] = table.get(pair, np.nan)
     return found

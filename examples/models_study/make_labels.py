@@ -12,6 +12,8 @@ One line a variant, in the letters of the store's reference:
 - ``label``: mammals and dengue ``seen`` in at least 3 rows of the alignment, or ``unseen`` in all
   of them, 40 or more; mtdna ``pathogenic`` or ``common``; else ``.``
 - ``phylop``: UCSC's 100-way, mtdna only
+- ``severity``: of a missense change, ``radical`` or ``conservative`` by Grantham's distance of the
+  amino acids (above 100; at most 50), ``.`` between the two
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from codons import CONSEQUENCES, STANDARD, VERTEBRATE_MITOCHONDRIAL, consequences
+from codons import (
+    CONSEQUENCES,
+    STANDARD,
+    VERTEBRATE_MITOCHONDRIAL,
+    consequences,
+    missense_distances,
+)
 from genes import Coding, base_counts, codings, reference_bases
 
 from phylotools.io.bases import BASES
@@ -33,7 +41,10 @@ from phylotools.store.read import ColumnStore, open_store
 FIELDS = (
     *("chrom", "pos", "ref", "alt", "gene", "consequence", "codon_place"),
     *("type", "transition", "cpg", "label", "phylop"),
+    "severity",
 )
+#: Of Grantham's distance; classes of Li, Wu and Luo, J. Mol. Evol. 21:58 (1984).
+MOST_CONSERVATIVE, LEAST_RADICAL = 50, 100
 #: Fewer may be errors of sequencing, which are often written once or twice.
 FEWEST_CARRIERS = 3
 #: In fewer rows it means little that a base is not there.
@@ -48,6 +59,13 @@ def change_type(ref: int, alt: int, *, strands_apart: bool = False) -> str:
     return f"{BASES[3 - ref]}>{BASES[3 - alt]}"
 
 
+def severity(distance: float) -> str:
+    """Class of the distance of two amino acids."""
+    if distance > LEAST_RADICAL:
+        return "radical"
+    return "conservative" if distance <= MOST_CONSERVATIVE else "."
+
+
 def variants(
     store: ColumnStore, coding: Coding, code: str, *, strands_apart: bool = False
 ) -> Iterator[dict[str, object]]:
@@ -58,9 +76,10 @@ def variants(
     is_cpg = ((bases == C) & (flanked[2:] == G)) | ((bases == G) & (flanked[:-2] == C))
     read = np.where(bases < 4, 3 - bases, bases)[::-1] if coding.is_reverse else bases
     kinds = consequences(read, coding.frame, code, has_start=coding.has_start)
+    distances = missense_distances(read, coding.frame, code)
     places = (np.arange(len(bases)) - coding.frame) % 3
     if coding.is_reverse:
-        kinds, places = kinds[::-1, ::-1], places[::-1]
+        kinds, distances, places = kinds[::-1, ::-1], distances[::-1, ::-1], places[::-1]
     for offset in np.flatnonzero(bases < 4).tolist():
         ref = int(bases[offset])
         for alt in range(4):
@@ -80,6 +99,7 @@ def variants(
                 "cpg": int(is_cpg[offset]),
                 "label": ".",
                 "phylop": ".",
+                "severity": severity(distances[offset, alt]) if kind >= 0 else ".",
             }
 
 

@@ -3,10 +3,11 @@
     python measure.py LABELS.tsv STORE... --models name=FOLDER... -o areas.tsv
         [--nulls nulls.npz] [--genes FILE] [--within BED] [--stretch N] [--cut-every N]
 
-Comparisons, as far as the labels allow: missense and nonsense against synonymous; pathogenic
-against common, and bases that no row of the alignment has against those that some have, both over
-all and within missense. Each over all variants, within transitions, transversions and CpG
-transitions, and within types of change, whose mean (weighted by positives) is ``within types``.
+Comparisons, as far as the labels allow: missense and nonsense against synonymous; radical against
+conservative changes of amino acids; pathogenic against common, and bases that no row of the
+alignment has against those that some have, both over all and within missense. Each over all
+variants, within transitions, transversions and CpG transitions, and within types of change, whose
+mean (weighted by positives) is ``within types``.
 Intervals are 95 %, by drawing whole genes, or stretches of N positions where there are few genes;
 differences are from the first score, from the same draws.
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,12 @@ from phylotools.io.regions import Region
 from phylotools.store.read import ColumnStore, open_store
 
 Labels = dict[str, NDArray[Any]]
+Wanted = tuple[str, tuple[tuple[str, str, bool], ...], str, str, str]
 #: Name, columns that must have or must not have a value, and what is to rank low against what.
-COMPARISONS = (
+COMPARISONS: tuple[Wanted, ...] = (
     ("missense", (), "consequence", "missense", "synonymous"),
     ("nonsense", (), "consequence", "nonsense", "synonymous"),
+    ("radical", (), "severity", "radical", "conservative"),
     ("pathogenic", (), "label", "pathogenic", "common"),
     ("pathogenic outside CYB", (("gene", "CytB", False),), "label", "pathogenic", "common"),
     ("pathogenic missense", (("consequence", "missense", True),), "label", "pathogenic", "common"),
@@ -66,7 +69,7 @@ def read_labels(path: Path, within: str | None) -> Labels:
         path, parse_options=pyarrow.csv.ParseOptions(delimiter="\t"), convert_options=text
     )
     labels = {name: table[name].to_numpy() for name in table.column_names}
-    for name in ("chrom", "ref", "alt", "gene", "consequence", "type", "label"):
+    for name in ("chrom", "ref", "alt", "gene", "consequence", "type", "label", "severity"):
         labels[name] = labels[name].astype(str)
     for name in ("ref", "alt"):
         labels[name] = np.array([BASES.index(base) for base in labels[name]])
@@ -81,9 +84,9 @@ def read_labels(path: Path, within: str | None) -> Labels:
     return {name: values[kept] for name, values in labels.items()}
 
 
-def comparisons(labels: Labels) -> Iterator[Comparison]:
+def comparisons(labels: Labels, wanted: Iterable[Wanted] = COMPARISONS) -> Iterator[Comparison]:
     """Those that the labels allow."""
-    for name, where, column, low, high in COMPARISONS:
+    for name, where, column, low, high in wanted:
         used = np.isin(labels[column], (low, high))
         for key, value, is_wanted in where:
             used &= (labels[key] == value) == is_wanted

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from configurations import Tables, changed, parsed
 
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.config import TrainingConfig
-from phylotools.training.config_file import parse_config
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
 from phylotools.training.workers import set_threads
-
-Tables = dict[str, dict[str, Any]]
 
 
 def _model(name: str, **settings: Any) -> Tables:
@@ -59,23 +57,9 @@ def configuration(
     tables: Tables, folder: Path, name: str, seed: int, epochs: float | None
 ) -> TrainingConfig:
     """A variation as a configuration; relative paths start at `folder`."""
-    changes = VARIATIONS[name]
-    changed = {
-        table: {
-            key: value
-            for key, value in {**tables.get(table, {}), **changes.get(table, {})}.items()
-            if value is not None
-        }
-        for table in tables.keys() | changes.keys() | {"run", "optimiser"}
-    }
-    changed["run"]["seed"] = seed
-    if epochs is not None:
-        changed["optimiser"].pop("steps", None)
-        changed["optimiser"]["epochs"] = epochs
-    config, errors = parse_config(changed, folder)
-    if config is None:
-        raise SystemExit(f"{name}: " + "; ".join(errors))
-    return config
+    length = {} if epochs is None else {"steps": None, "epochs": epochs}
+    run = {"run": {"seed": seed}, "optimiser": length}
+    return parsed(changed(tables, VARIATIONS[name], run), folder)
 
 
 def is_complete(run: Path) -> bool:

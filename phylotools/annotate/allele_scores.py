@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.annotate.fields import TUNED
 from phylotools.annotate.judged_batch import JudgedBatch
 from phylotools.annotate.lookup import ScoreTracks
 from phylotools.phylogeny.change_scores import SiteTerms
-from phylotools.phylogeny.score_meaning import CALIBRATED
+from phylotools.phylogeny.score_meaning import CALIBRATED, DEFAULT_SCORES, LLR
 from phylotools.scoring.neutral_sites import contexts_at
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.scorer import Scorer
@@ -55,7 +56,8 @@ class AlleleScorer:
     scorer : Scorer
         Has nothing to compute, and loads no network, while the tracks have every site.
     names : tuple of str
-        The scores; the calibrated one only of a model that has its table.
+        The scores; the calibrated one only of a model that has its table, the tuned one, which is
+        the last, only of one that has a head.
     tracks : ScoreTracks, optional
         Asked first.
 
@@ -69,7 +71,13 @@ class AlleleScorer:
         self, scorer: Scorer, names: tuple[str, ...], tracks: ScoreTracks | None = None
     ) -> None:
         self._scorer = scorer
-        self._names = names
+        self._names = tuple(name for name in names if name != TUNED)
+        self._tuned = None
+        if TUNED in names:
+            # Imports torch, which who looks scores up may do without.
+            from phylotools.annotate.tuned import TunedScores
+
+            self._tuned = TunedScores(scorer)
         self._letters = ReferenceLetters(scorer.genome)
         self._tracks = tracks
         self._n_tiles = 0
@@ -101,6 +109,11 @@ class AlleleScorer:
         )
         if len(indels):
             scores[:, batch.indel_rows] = self._of_changes(sites, expected, indels.terms(n_sites))
+        if self._tuned is not None:
+            default = DEFAULT_SCORES[self._scorer.model.mutation_process.substitution]
+            found = {name: scores[self._names.index(name)] for name in (default, LLR)}
+            tuned = self._tuned.score(batch, found[default], found[LLR], sites.rate, sites.entropy)
+            scores = np.concatenate([scores, tuned[None]])
         return BatchScores(scores, sites.rate[:n_sites], sites.entropy[:n_sites])
 
     def _of_changes(

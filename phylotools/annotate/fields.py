@@ -19,6 +19,8 @@ from phylotools.phylogeny.score_meaning import (
 )
 
 DEFAULT_TAG = "PHYLOGPN"
+#: The score of a head that was fitted to a user's labels.
+TUNED = "tuned"
 _TAG = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
 _KINDS: dict[type, str] = {float: "Float", str: "String"}
 
@@ -44,6 +46,8 @@ class InfoFields:
         Scores to write beside the LLR and the model's default one.
     in_transcripts : bool
         Whether alleles are scored in transcripts, so that there is one that names it.
+    tuned : str, optional
+        What the score of the model's own head is, where it brings one.
 
     Raises
     ------
@@ -55,6 +59,7 @@ class InfoFields:
     substitution: str = "f81"
     asked: tuple[str, ...] = ()
     in_transcripts: bool = False
+    tuned: str | None = None
 
     def __post_init__(self) -> None:
         if not _TAG.fullmatch(self.tag):
@@ -66,7 +71,8 @@ class InfoFields:
     @cached_property
     def scores(self) -> tuple[str, ...]:
         """The scores that are written, the LLR first."""
-        return written_scores(self.substitution, self.asked)
+        tuned = () if self.tuned is None else (TUNED,)
+        return (*written_scores(self.substitution, self.asked), *tuned)
 
     @property
     def default_score(self) -> str:
@@ -92,7 +98,7 @@ class InfoFields:
     @property
     def replaced_keys(self) -> frozenset[str]:
         """Keys that an earlier run under this tag may have written, whatever its scores."""
-        scores = InfoFields(self.tag, self.substitution, SCORE_NAMES).keys
+        scores = InfoFields(self.tag, self.substitution, SCORE_NAMES, tuned="").keys
         return frozenset((*scores, self.transcript_key))
 
     def header_lines(self) -> list[bytes]:
@@ -111,7 +117,8 @@ class InfoFields:
 
     def _fields(self) -> list[_Field]:
         def of_score(score: str) -> _Field:
-            text = score_meaning(self.substitution, score)
+            is_tuned = score == TUNED and self.tuned is not None
+            text = self.tuned or "" if is_tuned else score_meaning(self.substitution, score)
             if score == self.default_score:
                 text += "; the default score of the model"
             return _Field(f"{self.tag}_{score_key(score).upper()}", "A", float, text)

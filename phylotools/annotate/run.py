@@ -32,6 +32,7 @@ from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.regions import RegionFilter, indexed_blocks
 from phylotools.io.vcf.text import VcfHeader, quote
 from phylotools.io.vcf.writer import VariantSink, choose_output_type, open_variant_output
+from phylotools.model.tuned_head import HEAD, variant_head
 from phylotools.provenance import command_line
 from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.scoring.scorer import Scorer
@@ -188,7 +189,14 @@ def annotate_stream(
             "score in the genome (--no-transcripts)"
         )
     substitution = model.mutation_process.substitution
-    fields = InfoFields(settings.tag, substitution, tuple(settings.extra_scores), in_transcripts)
+    tuned = variant_head(model)
+    fields = InfoFields(
+        settings.tag,
+        substitution,
+        tuple(settings.extra_scores),
+        in_transcripts,
+        None if tuned is None else tuned.description,
+    )
     reference = settings.transcripts.reference(model, settings.fasta)
     inputs = [
         source.path,
@@ -337,6 +345,7 @@ def _provenance_line(scorer: Scorer, reference: str, fields: InfoFields) -> byte
         "Reference": Path(reference).name,
         "DefaultScore": fields.default_score,
         **spliced,
+        **({} if fields.tuned is None else {"Tuned": model.manifest["sha256"][HEAD]}),
         "Precision": scorer.precision,
         "Command": command_line(),
     }

@@ -28,6 +28,7 @@ from phylotools.io.delimited import VariantColumns, parse_variant
 from phylotools.io.transcripts import CODING
 from phylotools.io.vcf.records import LineBlock
 from phylotools.io.vcf.text import VcfHeader
+from phylotools.model.tuned_head import variant_head
 from phylotools.phylogeny.score_meaning import LLR, score_key
 from phylotools.scoring.context import TranscriptChoice
 from phylotools.scoring.scorer import Scorer
@@ -48,7 +49,8 @@ class VariantScores:
     Attributes
     ----------
     scores : dict of str to float64 array [K]
-        By name: ``llr``, the model's default score, and those asked for. NaN where there is none.
+        By name: ``llr``, the model's default score, those asked for, and ``tuned`` where the model
+        has a head that was fitted to labels. NaN where there is none.
     status : list of str
         Why, in the words of docs/annotate.md; ``ok`` where all is well.
     rate, entropy : float64 array [K]
@@ -133,7 +135,12 @@ def score_variants(
     """
     require_model(model)
     asked = (scores,) if isinstance(scores, str) else tuple(scores)
-    fields = InfoFields(substitution=model.mutation_process.substitution, asked=asked)
+    tuned = variant_head(model)
+    fields = InfoFields(
+        substitution=model.mutation_process.substitution,
+        asked=asked,
+        tuned=None if tuned is None else tuned.description,
+    )
     choice = TranscriptChoice(
         None if transcripts in (None, False) else os.fspath(transcripts),  # type: ignore[arg-type]
         transcript_part,

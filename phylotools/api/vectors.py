@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.api.inputs import Reference, SequenceLike, compute_each, require_model
-from phylotools.embedding.layers import find_layer
 from phylotools.embedding.regions import RegionTable
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.sweep import POOLINGS, STRANDS, row_starts, sweep
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
+from phylotools.scoring.layers import find_layer
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model

@@ -115,8 +115,8 @@ def evaluate_command(
         scored,
         labels,
         label_column,
-        _split(positive),
-        _split(negative),
+        split_values(positive),
+        split_values(negative),
         tuple(parse_score(text) for text in scores),
         class_column,
         tuple(parse_where(text) for text in where),
@@ -131,7 +131,8 @@ def evaluate_command(
     _conclude(evaluation, output, watch, summary_json)
 
 
-def _split(texts: Iterable[str]) -> frozenset[str]:
+def split_values(texts: Iterable[str]) -> frozenset[str]:
+    """Values of an option that takes several, with commas between or given again."""
     return frozenset(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 

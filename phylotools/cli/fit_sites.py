@@ -31,6 +31,17 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Also write PREFIX.conservation.bw, PREFIX.rate.bw and PREFIX.llr_mean.bw.",
 )
 @click.option("--per-allele", is_flag=True, help="A line for every alternative allele.")
+@click.option(
+    "--clade",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Only the species of a clade: an inner node of the tree, or two species in it.",
+)
+@click.option(
+    "--trees",
+    metavar="FILE",
+    help="Trees of contigs or regions: a table of `phylotools tree fit --by-contig`.",
+)
 @options.regions_option(help="Only contig or contig:begin-end (1-based); may be given again.")
 @options.regions_file_option(help="Only these regions.")
 @options.contig_aliases_option
@@ -117,6 +128,8 @@ def fit_sites_command(
     output: str,
     bigwig: str | None,
     per_allele: bool,
+    clade: tuple[str, ...],
+    trees: str | None,
     regions: tuple[str, ...],
     regions_file: str | None,
     prior_model: str | None,
@@ -149,14 +162,16 @@ def fit_sites_command(
     from phylotools.sites.preparation import prepare
     from phylotools.sites.run import FitOutputs, fit_store, wanted_contigs
     from phylotools.store.read import open_store
+    from phylotools.store.view import viewed
 
-    inputs = [name for name in (fasta, regions_file) if name is not None]
+    inputs = [name for name in (fasta, regions_file, trees) if name is not None]
     outputs = FitOutputs(output, bigwig, per_allele, force)
     outputs.refuse(inputs)
     options.check_summary(summary_json, force=force, inputs=inputs, output=output)
     watch = options.Stopwatch()
     _set_threads(threads)
-    columns = open_store(store)
+    names = [part.strip() for text in clade for part in text.split(",")]
+    columns = viewed(open_store(store), names, trees)
     tracks = {f"track {name}": path for name, path in outputs.tracks.items()}
     options.check_apart({"STORE": store, "-o": output, "--summary-json": summary_json, **tracks})
     chosen = choose_regions(regions, regions_file, columns.contigs, path=store)

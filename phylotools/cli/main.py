@@ -31,6 +31,7 @@ VERBS = {
     "tracks-finalise": "The same in parts: put the tracks together.",
     "embed": "Regions to embedding vectors: Parquet, npz, zarr or text.",
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
+    "finetune": "Fit a head, or adapters, to labels; judged on genes or contigs never seen.",
     "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
     "plot": "Logos, embeddings, scores, learning curves: SVG, PNG and TSV.",
     "model": "Fetch, list, describe, verify and export models.",

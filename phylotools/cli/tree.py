@@ -10,6 +10,7 @@ from phylotools.cli import options
 from phylotools.cli.options import logger
 
 if TYPE_CHECKING:
+    from phylotools.tree_fit.regions import RegionFits
     from phylotools.tree_fit.run import TreeFit, TreeFitSettings
 
 _POSITIVE = click.FloatRange(0, min_open=True)
@@ -22,7 +23,9 @@ def tree_command() -> None:
 
 @tree_command.command(name="fit")
 @click.argument("store", metavar="STORE")
-@options.output_option(default="-", help="The fitted tree, Newick [default: stdout].")
+@options.output_option(
+    default="-", help="The fitted tree, Newick, or the table of trees [default: stdout]."
+)
 @click.option(
     "--lengths/--scale",
     "all_lengths",
@@ -35,6 +38,17 @@ def tree_command() -> None:
     "tree_path",
     metavar="TREE.nh",
     help="Another tree of the store's species, with or without lengths [default: the store's].",
+)
+@click.option(
+    "--by-contig",
+    is_flag=True,
+    help="A tree for each contig: a table for data.trees of a training configuration.",
+)
+@click.option(
+    "--by-regions",
+    "places_file",
+    metavar="FILE.bed",
+    help="Likewise a tree for each region of a BED file.",
 )
 @click.option("--branches", metavar="FILE", help="Table of the branches before and after (TSV).")
 @click.option(
@@ -99,6 +113,8 @@ def fit_command(
     store: str,
     output: str,
     tree_path: str | None,
+    by_contig: bool,
+    places_file: str | None,
     branches: str | None,
     into: str | None,
     regions: tuple[str, ...],
@@ -119,6 +135,7 @@ def fit_command(
     phylotools tree fit columns.store -o fitted.nh
     phylotools tree fit columns.store --scale -R fourfold_sites.bed -o neutral.nh
     phylotools tree fit columns.store -o fitted.nh --branches branches.tsv --into fitted.store
+    phylotools tree fit genes.store --by-contig -o trees.tsv --into fitted.store
     """
     from phylotools.errors import UsageError
     from phylotools.io.files import refuse_existing_file, refuse_existing_folder, refuse_same_file
@@ -130,8 +147,10 @@ def fit_command(
 
     if given["seed"] < 0:
         raise UsageError("--seed must not be negative")
+    if by_contig and places_file is not None:
+        raise UsageError("give --by-contig or --by-regions, not both")
     settings = _settings(given)
-    inputs = [name for name in (tree_path, regions_file) if name is not None]
+    inputs = [name for name in (tree_path, regions_file, places_file) if name is not None]
     for path in (output, branches):
         if path is not None and path != "-":
             refuse_same_file(path, inputs)
@@ -155,6 +174,12 @@ def fit_command(
             "not; give the fitted tree to `phylotools preprocess`"
         )
     chosen = choose_regions(regions, regions_file, columns.contigs, path=store)
+    if by_contig or places_file is not None:
+        several = _fit_regions(columns, settings, tree, chosen, places_file)
+        _write(several.genome, columns, None, branches, into, force)
+        _write_table(several, output, force, by_contig=by_contig)
+        _conclude(store, output, several.genome, watch, summary_json, several)
+        return
     found = fit_tree(columns, settings, tree, chosen, on_stage=lambda stage: logger.info(stage))
     _write(found, columns, output, branches, into, force)
     _conclude(store, output, found, watch, summary_json)
@@ -192,8 +217,32 @@ def _set_threads(threads: int | None) -> None:
     set_threads(threads or n_cores())
 
 
+def _fit_regions(
+    store: Any, settings: TreeFitSettings, tree: Any, chosen: Any, places_file: str | None
+) -> RegionFits:
+    from phylotools.tree_fit.regions import bed_regions, fit_region_trees, whole_contigs
+
+    places = whole_contigs(store) if places_file is None else bed_regions(places_file, store)
+    return fit_region_trees(
+        store, places, settings, tree, chosen, on_stage=lambda stage: logger.info(stage)
+    )
+
+
+def _write_table(found: RegionFits, output: str, force: bool, *, by_contig: bool) -> None:
+    from phylotools.io.files import open_text_output
+    from phylotools.tree_fit.regions import table_lines
+
+    with open_text_output(output, force=force) as handle:
+        handle.writelines(line.encode() for line in table_lines(found, by_contig=by_contig))
+
+
 def _write(
-    found: TreeFit, store: Any, output: str, branches: str | None, into: str | None, force: bool
+    found: TreeFit,
+    store: Any,
+    output: str | None,
+    branches: str | None,
+    into: str | None,
+    force: bool,
 ) -> None:
     from phylotools.io.delimited import tsv_lines
     from phylotools.io.files import open_text_output
@@ -207,19 +256,36 @@ def _write(
             )
     if into is not None:
         write_with_tree(store, found.tree, into, force=force)
+    if output is None:
+        return
     with open_text_output(output, force=force) as handle:
         handle.write((found.tree.to_newick() + "\n").encode())
 
 
 def _conclude(
-    store: str, output: str, found: TreeFit, watch: options.Stopwatch, summary_json: str | None
+    store: str,
+    output: str,
+    found: TreeFit,
+    watch: options.Stopwatch,
+    summary_json: str | None,
+    several: RegionFits | None = None,
 ) -> None:
+    from phylotools.tree_fit.regions import (
+        describe_region_fits,
+        region_report_lines,
+        region_warnings,
+    )
     from phylotools.tree_fit.report import describe_fit, report_lines, warnings_of
 
     for line in report_lines(found):
         logger.info("%s", line)
     for warning in warnings_of(found):
         logger.warning("%s", warning)
+    if several is not None:
+        for line in region_report_lines(several):
+            logger.info("%s", line)
+        for warning in region_warnings(several):
+            logger.warning("%s", warning)
     seconds = watch.seconds
     options.write_summary(
         summary_json,
@@ -228,9 +294,14 @@ def _conclude(
             "store": store,
             "output": output,
             **describe_fit(found),
+            **({} if several is None else describe_region_fits(several)),
             "seconds": round(seconds, 3),
         },
     )
+    if several is not None:
+        shown = "<stdout>" if output == "-" else output
+        logger.info("%s: %d trees in %.1f s", shown, len(several.regions), seconds)
+        return
     logger.info(
         "%s: %d branches fitted to %d columns in %.1f s (%d evaluations of the likelihood)",
         "<stdout>" if output == "-" else output, len(found.tree.names) - 1, found.n_columns,

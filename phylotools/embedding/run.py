@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phylotools.embedding.components import Components, fit_components, write_component_track
-from phylotools.embedding.layers import find_layer
 from phylotools.embedding.regions import BedFile, RegionTable, n_outside, named_regions
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.staging import StagedRows
@@ -30,6 +29,7 @@ from phylotools.io.vector_table import (
     refuse_terminal,
 )
 from phylotools.provenance import command_line
+from phylotools.scoring.layers import find_layer
 from phylotools.version import __version__
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.embedding.layers import Layer, is_equivariant, layer_forward
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
+from phylotools.scoring.layers import Layer, is_equivariant, layer_forward
 from phylotools.scoring.tiled_network import TiledNetwork, choose_tile_length
 
 if TYPE_CHECKING:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.embedding.regions import REVERSE, RegionTable, by_contig
-from phylotools.embedding.source import EmbeddingSource
 from phylotools.io.genome import ReferenceGenome
+from phylotools.scoring.layers import strand_invariant
 
 #: What `--strand` may say.
 STRANDS = ("forward", "bed", "invariant")
@@ -22,6 +23,23 @@ Emit = Callable[[NDArray[np.int64], NDArray[np.float32]], None]
 POOLINGS = ("mean", "max", "centre", "none")
 
 
+class TileSource(Protocol):
+    """Numbers of single bases, a tile at a time, as `EmbeddingSource` has them.
+
+    Attributes
+    ----------
+    n_channels, tile_length : int
+    """
+
+    n_channels: int
+    tile_length: int
+
+    def tiles(
+        self, contig: str, indices: Iterable[int]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield tiles of a contig, float32 [tile_length, C], by their rising indices."""
+
+
 def orient(
     values: NDArray[np.float32], strand: str, is_reverse: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
@@ -32,9 +50,7 @@ def orient(
     values : float32 array [K, H] or [K, 2 H]
         Of the forward strand; of the reverse strand beside them unless `strand` is ``forward``.
     strand : {'forward', 'bed', 'invariant'}
-        ``bed`` chooses by `is_reverse`; ``invariant`` gives half the channels of the strands'
-        mean, then half the channels of half their absolute difference: the same for a region and
-        its reverse complement.
+        ``bed`` chooses by `is_reverse`; ``invariant`` is `strand_invariant`.
     is_reverse : bool array [K]
 
     Returns
@@ -47,10 +63,7 @@ def orient(
     forward, reverse = values[:, :width], values[:, width:]
     if strand == "bed":
         return np.where(is_reverse[:, None], reverse, forward)
-    # Channel c of one strand is channel H - 1 - c of the other: half of them say everything.
-    half = width // 2
-    a, b = forward[:, :half], reverse[:, :half]
-    return np.concatenate([(a + b) / 2, np.abs(a - b) / 2], axis=1)
+    return strand_invariant(forward, reverse)
 
 
 class MeanPool:
@@ -138,7 +151,7 @@ def base_starts(
 
 
 def sweep(
-    source: EmbeddingSource,
+    source: TileSource,
     table: RegionTable,
     genome: ReferenceGenome,
     emit: Emit,
@@ -174,7 +187,7 @@ def sweep(
 
 
 def _pooled(
-    source: EmbeddingSource,
+    source: TileSource,
     table: RegionTable,
     contig: str,
     indices: NDArray[np.int64],
@@ -211,7 +224,7 @@ def _pooled(
 
 
 def _every_base(
-    source: EmbeddingSource,
+    source: TileSource,
     table: RegionTable,
     contig: str,
     indices: NDArray[np.int64],
@@ -246,7 +259,7 @@ def _every_base(
 
 
 def _walk(
-    source: EmbeddingSource, contig: str, start: NDArray[np.int64], end: NDArray[np.int64]
+    source: TileSource, contig: str, start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
     """Yield the tiles that sorted regions touch, once each.
 

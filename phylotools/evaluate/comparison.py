@@ -53,6 +53,7 @@ class Evaluation:
     lacking: dict[str, int]
     replicates: int
     seed: int
+    resampled: str = "sites, within strata of their labels"
 
 
 def evaluate(

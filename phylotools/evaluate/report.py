@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +39,10 @@ def table_rows(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str,
             row.side or "",
             f"{row.comparison.n_positive:,}",
             f"{row.comparison.n_negative:,}",
-            _estimate_text(row.metrics.auroc),
-            "" if row.level == "within" else _estimate_text(row.metrics.auprc),
+            estimate_text(row.metrics.auroc),
+            "" if row.level == "within" else estimate_text(row.metrics.auprc),
             _number_text(row.comparison.prevalence),
-            _estimate_text(row.metrics.auroc_difference, signed=True),
+            estimate_text(row.metrics.auroc_difference, signed=True),
         )
         for row in _rows(evaluation)
     ]
@@ -52,6 +52,11 @@ def table_rows(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str,
 def plain_table(evaluation: Evaluation) -> str:
     """The table in aligned columns, two blanks apart."""
     header, rows = table_rows(evaluation)
+    return aligned(header, rows)
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells in columns, two blanks apart."""
     # A class name is a file's text: a line break in it would break the table.
     cells = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
@@ -85,7 +90,7 @@ def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
             "replicates": evaluation.replicates,
             "seed": evaluation.seed,
             "interval": 0.95,
-            "resampled": "sites, within strata of their labels",
+            "resampled": evaluation.resampled,
         },
         "metrics": json_ready(_records(evaluation)),
         "run": record.to_dict(),
@@ -170,16 +175,17 @@ def _records(evaluation: Evaluation) -> list[dict[str, Any]]:
             "n_positive_sites": row.comparison.n_positive_sites,
             "n_negative_sites": row.comparison.n_negative_sites,
             "prevalence": row.comparison.prevalence,
-            **_named("auroc", row.metrics.auroc),
-            **_named("auprc", row.metrics.auprc),
-            **_named("auroc_difference", row.metrics.auroc_difference),
-            **_named("auprc_difference", row.metrics.auprc_difference),
+            **estimate_columns("auroc", row.metrics.auroc),
+            **estimate_columns("auprc", row.metrics.auprc),
+            **estimate_columns("auroc_difference", row.metrics.auroc_difference),
+            **estimate_columns("auprc_difference", row.metrics.auprc_difference),
         }
         for row in _rows(evaluation)
     ]
 
 
-def _named(name: str, estimate: Estimate | None) -> dict[str, float]:
+def estimate_columns(name: str, estimate: Estimate | None) -> dict[str, float]:
+    """An estimate and the ends of its interval, by the names of columns."""
     estimate = estimate or Estimate(math.nan)
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
@@ -190,7 +196,8 @@ def _number_text(value: float, signed: bool = False) -> str:
     return f"{value:+.3f}" if signed else f"{value:.3f}"
 
 
-def _estimate_text(estimate: Estimate | None, signed: bool = False) -> str:
+def estimate_text(estimate: Estimate | None, signed: bool = False) -> str:
+    """An estimate with its interval, as tables for people have it; empty for none."""
     if estimate is None:
         return ""
     text = _number_text(estimate.value, signed)

@@ -12,6 +12,7 @@ import json
 import shlex
 import shutil
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,15 @@ from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
 from phylotools.model.calibration import Calibration, read_calibration
-from phylotools.model.presets import GROUP_TILE_LENGTH, VOCABULARY, ModelSpec, model_tables
+from phylotools.model.presets import (
+    GROUP_TILE_LENGTH,
+    VOCABULARY,
+    ModelSpec,
+    masks_its_site,
+    model_tables,
+)
 from phylotools.model.settings import model_key, reference_of
+from phylotools.model.tuned_head import HEAD, TUNING, TunedHead, read_tuned_head
 from phylotools.phylogeny.change_scores import MutationProcess
 from phylotools.provenance import sha256_file, sha256_text
 from phylotools.version import __version__
@@ -38,7 +46,9 @@ if TYPE_CHECKING:
     from phylotools.model.site_model import RateAssumption, SiteModel
     from phylotools.phylogeny.substitution import SubstitutionModel
 
-MANIFEST_VERSION = 1
+#: The newest version that can be read, that of models that mask the position they predict. All
+#: others are written as version 1, which older phylotools read too.
+MANIFEST_VERSION = 2
 CONFIG, MANIFEST, WEIGHTS, CARD = "config.toml", "manifest.json", "weights.safetensors", "card.md"
 REFERENCE, TRAINING_REGIONS = "reference.fa", "training_regions.bed"
 #: Theta fitted to the training columns: see `phylotools.model.site_fits`.
@@ -50,6 +60,7 @@ CALIBRATION = "calibration.tsv"
 _HASHED = (
     *(CONFIG, WEIGHTS, CARD, REFERENCE, TRAINING_REGIONS, SITE_FITS, PICTURE, CALIBRATION),
     *(TRANSCRIPTS, TRANSCRIPT_SEQUENCES),
+    *(HEAD, TUNING),
 )
 _REQUIRED = (CONFIG, MANIFEST, WEIGHTS, CARD)
 
@@ -164,6 +175,40 @@ class Model:
         spec = SiteModelSpec.from_dict(self.config, path=str(self.folder / CONFIG))
         return load_site_model(self.folder / WEIGHTS, spec, self.device)
 
+    def trainable_site_model(self) -> SiteModel:
+        """The same once more, not frozen: to be trained or changed.
+
+        Raises
+        ------
+        InputError
+            As for `site_model`.
+        """
+        from phylotools.model.site_model import SiteModelSpec
+        from phylotools.model.weights import load_unfrozen
+
+        spec = SiteModelSpec.from_dict(self.config, path=str(self.folder / CONFIG))
+        return load_unfrozen(self.folder / WEIGHTS, spec).to(self.device)
+
+    def with_site_model(self, site_model: SiteModel) -> Model:
+        """The same facts, and another network in place of the folder's."""
+        changed = replace(self)
+        # Where `cached_property` would put it.
+        changed.__dict__["site_model"] = site_model
+        return changed
+
+    @cached_property
+    def tuned(self) -> TunedHead | None:
+        """The head that was fitted to a user's labels, where the folder has one.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        if not (self.folder / HEAD).is_file():
+            return None
+        return read_tuned_head(self.folder, self)
+
     @cached_property
     def site_fits(self) -> SiteFits | None:
         """Theta of the training columns, where the folder brings it and it is to be used.
@@ -203,6 +248,12 @@ class Model:
         """Mutation as the substitution model has it: what scores are relative to. No torch."""
         path = str(self.folder / CONFIG)
         return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
+
+    @cached_property
+    def masks_site(self) -> bool:
+        """Whether a position is predicted where it is masked; see `SiteModelSpec`. No torch."""
+        path = str(self.folder / CONFIG)
+        return masks_its_site(model_tables(self.config, path=path)["objective"], path=path)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -338,7 +389,7 @@ def write_model(draft: ModelDraft, path: str | Path, *, force: bool = False) -> 
             ):
                 (folder / name).write_text(text, encoding="utf-8")
         manifest = {
-            "manifest_version": MANIFEST_VERSION,
+            "manifest_version": MANIFEST_VERSION if spec.masks_site else 1,
             "name": draft.name,
             "revision": draft.revision,
             "made_by": f"phylotools {__version__}",
@@ -380,14 +431,34 @@ def write_calibrated(
     force : bool
         Replace an existing model folder.
     """
+    changed = {CALIBRATION: lines.encode()}
     with atomic_folder(path, force=force, contents=model_files()) as folder:
-        for name in _HASHED:
-            if (model.folder / name).is_file() and name != CALIBRATION:
-                shutil.copyfile(model.folder / name, folder / name)
-        (folder / CALIBRATION).write_text(lines, encoding="utf-8")
-        hashes = model.manifest["sha256"] | {CALIBRATION: sha256_file(folder / CALIBRATION)}
-        manifest = {**model.manifest, "calibration": facts, "sha256": hashes}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        write_changed(folder, model, changed, {"calibration": facts})
+
+
+def write_changed(
+    folder: Path, model: Model, changed: Mapping[str, bytes], facts: dict[str, Any]
+) -> None:
+    """Put the files of a model into a folder, some of them new or other than they were.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    model : Model
+    changed : mapping of str to bytes
+        Files of the folder by name.
+    facts : dict
+        Entries of the manifest, new or changed.
+    """
+    for name in _HASHED:
+        if name in changed:
+            (folder / name).write_bytes(changed[name])
+        elif (model.folder / name).is_file():
+            shutil.copyfile(model.folder / name, folder / name)
+    hashes = model.manifest["sha256"] | {name: sha256_file(folder / name) for name in changed}
+    manifest = {**model.manifest, **facts, "sha256": hashes}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def check_values(model: SiteModel, sequence: str) -> list[list[float]]:
@@ -456,15 +527,16 @@ def verify_checksums(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
-def _require_both_of_transcripts(folder: Path) -> None:
-    names = (TRANSCRIPTS, TRANSCRIPT_SEQUENCES)
-    missing = [name for name in names if not (folder / name).is_file()]
-    if len(missing) == 1:
-        raise InputError(
-            f"{missing[0]} is missing, without which the other file of its transcripts is no use",
-            path=folder,
-            remedy="fetch or export the model again",
-        )
+def _require_pairs(folder: Path) -> None:
+    for names in ((TRANSCRIPTS, TRANSCRIPT_SEQUENCES), (HEAD, TUNING)):
+        missing = [name for name in names if not (folder / name).is_file()]
+        if len(missing) == 1:
+            (other,) = set(names) - set(missing)
+            raise InputError(
+                f"{missing[0]} is missing, without which {other} is no use",
+                path=folder,
+                remedy="fetch or export the model again",
+            )
 
 
 def _tile_length(manifest: dict[str, Any], spec: ModelSpec, folder: Path) -> int | None:
@@ -497,13 +569,15 @@ def open_model(folder: Path, device: str = "cpu") -> Model:
     """
     manifest = read_manifest(folder)
     verify_checksums(folder, manifest)
-    _require_both_of_transcripts(folder)
+    _require_pairs(folder)
     config_path = str(folder / CONFIG)
     try:
         config = tomllib.loads(read_small_text(config_path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"not valid TOML ({error})", path=config_path) from None
-    spec = ModelSpec.from_dict(model_tables(config, path=config_path)["network"], path=config_path)
+    tables = model_tables(config, path=config_path)
+    spec = ModelSpec.from_dict(tables["network"], path=config_path)
+    masks_its_site(tables["objective"], path=config_path)
     if manifest.get("receptive_field", spec.receptive_field) != spec.receptive_field:
         raise InputError(
             f"the receptive field is not the network's, {spec.receptive_field}",

@@ -12,6 +12,8 @@ from phylotools.errors import InputError, UsageError
 VOCABULARY = "ACGTN-"
 N_TOKENS = len(VOCABULARY)
 PAD_TOKEN = VOCABULARY.index("-")
+#: What hides a base: that of a base that is not known, which is its own complement.
+MASK_TOKEN = VOCABULARY.index("N")
 #: Far beyond any use; a size read from a file must not ask for unbounded memory.
 _LARGEST_RECEPTIVE_FIELD = 1_000_001
 _MOST_PARAMETERS = 1_000_000_000
@@ -23,6 +25,10 @@ GROUP_TILE_LENGTH = 512
 LARGEST_LOG_RATE = 50.0
 #: Theta beyond it is that of damaged weights.
 LARGEST_THETA = 1000.0
+
+
+#: Of a model's table ``objective``, ``input``: see `masks_its_site`.
+MASKED_INPUT = "masked"
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,22 @@ def check_types(
             raise InputError(f"{table}.{key} must be of type {kind}", path=path)
 
 
+def masks_its_site(objective: Mapping[str, Any], *, path: str) -> bool:
+    """Whether a model of this table ``objective`` predicts a position from all but its own base.
+
+    Raises
+    ------
+    InputError
+        If it says neither that nor nothing.
+    """
+    check_types("objective", dict(objective), {"input": (str,)}, path)
+    if objective.get("input", MASKED_INPUT) != MASKED_INPUT:
+        raise InputError(f"objective.input must be '{MASKED_INPUT}' or left out", path=path)
+    return "input" in objective
+
+
 def model_tables(config: dict[str, Any], *, path: str) -> dict[str, dict[str, Any]]:
-    """The tables ``network``, ``substitution`` and ``rate`` of a model's configuration.
+    """The tables of a model's configuration: network, substitution, rate and objective.
 
     A model without the table ``substitution`` was made when there was F81 alone. Its rate, if
     fixed, is then the network's ``fixed_log_rate``.
@@ -141,11 +161,12 @@ def model_tables(config: dict[str, Any], *, path: str) -> dict[str, dict[str, An
     InputError
         If one is missing or no table.
     """
-    found = {"substitution": {}, "rate": {}} | config
-    for name in ("network", "substitution", "rate"):
+    names = ("network", "substitution", "rate", "objective")
+    found = {"substitution": {}, "rate": {}, "objective": {}} | config
+    for name in names:
         if not isinstance(found.get(name), dict):
             raise InputError(f"the table [{name}] is missing or no table", path=path)
-    tables = {name: dict(found[name]) for name in ("network", "substitution", "rate")}
+    tables = {name: dict(found[name]) for name in names}
     if "fixed_log_rate" in tables["network"]:
         tables["rate"] = {"treatment": "fixed", "mean": tables["network"].pop("fixed_log_rate")}
     tables["substitution"].setdefault("model", "f81")

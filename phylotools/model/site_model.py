@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from phylotools.errors import InputError, UsageError
 from phylotools.model.network import ByteNet
-from phylotools.model.presets import LARGEST_LOG_RATE, ModelSpec, check_types, model_tables
+from phylotools.model.presets import (
+    LARGEST_LOG_RATE,
+    MASKED_INPUT,
+    ModelSpec,
+    check_types,
+    masks_its_site,
+    model_tables,
+)
 from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 
 #: What may be assumed of log R.
@@ -71,24 +78,28 @@ class SiteModelSpec:
     settings : dict
         Its shared parameters, as `make_substitution_model` takes them.
     rate : RateAssumption
+    masks_site : bool
+        What it predicts of a position is meant to be read where that position is masked.
     """
 
     network: ModelSpec
     substitution: str = "f81"
     settings: dict[str, Any] = field(default_factory=dict)
     rate: RateAssumption = field(default_factory=RateAssumption)
+    masks_site: bool = False
 
     def build(self) -> SiteModel:
         """A model of this shape with new weights."""
         model = make_substitution_model(self.substitution, **self.settings)
-        return SiteModel(ByteNet(self.network), model, self.rate)
+        return SiteModel(ByteNet(self.network), model, self.rate, masks_site=self.masks_site)
 
     def to_dict(self) -> dict[str, Any]:
-        """The tables ``network``, ``substitution`` and ``rate`` of a model's configuration."""
+        """The tables of a model's configuration; ``objective`` where there is anything to say."""
         return {
             "network": self.network.to_dict(),
             "substitution": {"model": self.substitution, **self.settings},
             "rate": self.rate.to_dict(),
+            **({"objective": {"input": MASKED_INPUT}} if self.masks_site else {}),
         }
 
     @classmethod
@@ -100,13 +111,19 @@ class SiteModelSpec:
         InputError
             If a table or key is missing, unknown or of the wrong type.
         """
-        network, settings, rate = model_tables(tables, path=path).values()
+        network, settings, rate, objective = model_tables(tables, path=path).values()
         name = settings.pop("model")
         try:
             make_substitution_model(str(name), **settings)
         except InputError as error:
             raise InputError(f"substitution: {error}", path=path) from None
-        return cls(ModelSpec.from_dict(network, path=path), name, settings, _parse_rate(rate, path))
+        return cls(
+            ModelSpec.from_dict(network, path=path),
+            name,
+            settings,
+            _parse_rate(rate, path),
+            masks_its_site(objective, path=path),
+        )
 
 
 def _parse_rate(values: dict[str, Any], path: str) -> RateAssumption:
@@ -131,6 +148,8 @@ class SiteModel(nn.Module):
     rate : RateAssumption, optional
         Free unless given. A fixed one is imposed here, where the substitution model that measures
         log R is known.
+    masks_site : bool
+        As for `SiteModelSpec`. Who asks for theta masks the position.
 
     Attributes
     ----------
@@ -146,8 +165,11 @@ class SiteModel(nn.Module):
         network: ByteNet,
         substitution: SubstitutionModel | None = None,
         rate: RateAssumption | None = None,
+        *,
+        masks_site: bool = False,
     ) -> None:
         super().__init__()
+        self.masks_site = masks_site
         self.network = network
         self.substitution = substitution or make_substitution_model("f81")
         self._rate = RateAssumption()
@@ -187,6 +209,7 @@ class SiteModel(nn.Module):
             self.substitution.name,
             self.substitution.settings(),
             self.rate,
+            self.masks_site,
         )
 
     @property

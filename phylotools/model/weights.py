@@ -131,12 +131,17 @@ def load_site_model(path: Path, spec: SiteModelSpec, device: torch.device) -> Si
     InputError
         If the tensors are not exactly those of `spec`.
     """
+    return load_unfrozen(path, spec).to(device).freeze()
+
+
+def load_unfrozen(path: Path, spec: SiteModelSpec) -> SiteModel:
+    """As `load_site_model`, on the CPU and not frozen."""
     tensors = load_folder_tensors(path)
     if spec.rate.treatment == "fixed":
         tensors[_FIXED_RATE] = torch.tensor(spec.rate.mean, dtype=torch.float32)
     model = build_site_model(spec, tensors, path)
     _check_settings(spec, model, path)
-    return model.to(device).freeze()
+    return model
 
 
 def build_site_model(spec: SiteModelSpec, tensors: Mapping[str, Tensor], path: Path) -> SiteModel:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.kernels import cpu, gpu, reference
-from phylotools.phylogeny.kernels.plan import PruningPlan, make_plan
+from phylotools.phylogeny.kernels.plan import ColumnPlans, PruningPlan, make_plan
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
 from phylotools.phylogeny.tree import Tree
 
-__all__ = ["PruningPlan", "column_log_likelihood", "log_reference_frequency", "make_plan"]
+__all__ = [
+    "ColumnPlans",
+    "Plan",
+    "PruningPlan",
+    "column_log_likelihood",
+    "joined_plans",
+    "log_reference_frequency",
+    "make_plan",
+    "plan_of",
+]
+
+#: One for all columns, or one for each.
+Plan = PruningPlan | ColumnPlans
 
 
 def column_log_likelihood(
     states: Tensor,
     theta: Tensor,
-    tree: Tree | PruningPlan,
+    tree: Tree | Plan,
     model: SubstitutionModel | None = None,
     *,
     kernel: str = "auto",
@@ -31,11 +46,13 @@ def column_log_likelihood(
     Parameters
     ----------
     states : Tensor of uint8, shape (C, S)
-        Base codes in tip order: 0..3 are A, C, G, T; anything else is missing.
+        Base codes in tip order, or in that of the species a plan was made for: 0..3 are A, C, G,
+        T; anything else is missing.
     theta : Tensor of float32 or float64, shape (C, A)
         Of each column's site, as the model reads it.
-    tree : Tree or PruningPlan
-        A plan, made once by `make_plan`, saves laying out the tree at each call.
+    tree : Tree, PruningPlan or ColumnPlans
+        A plan, made once by `make_plan`, saves laying out the tree at each call. Several are one
+        for each column.
     model : SubstitutionModel, optional
         F81 unless given.
     kernel : {'auto', 'cpu', 'gpu', 'reference'}
@@ -55,6 +72,10 @@ def column_log_likelihood(
     """
     plan = make_plan(tree) if isinstance(tree, Tree) else tree
     model = model or F81()
+    if isinstance(plan, ColumnPlans):
+        return _by_tree(states, theta, plan, model, kernel)
+    if plan.species is not None:
+        states = states[:, torch.from_numpy(plan.species).to(states.device)]
     if states.dtype != torch.uint8 or states.dim() != 2 or theta.shape != (len(states), 4):
         raise PhylotoolsError(
             f"states must be uint8 (C, S) and theta (C, 4), not {tuple(states.shape)} "
@@ -81,6 +102,45 @@ def column_log_likelihood(
     if kernel not in _KERNELS:
         raise PhylotoolsError(f"no likelihood kernel is called {kernel!r}")
     return _computed(kernel, states, theta, plan, model)
+
+
+def plan_of(plan: Plan, columns: Tensor | slice) -> Plan:
+    """The plan of some of the columns, given by their indices."""
+    if isinstance(plan, PruningPlan):
+        return plan
+    chosen = columns if isinstance(columns, slice) else columns.cpu().numpy()
+    return ColumnPlans(plan.plans, plan.of_column[chosen])
+
+
+def joined_plans(plans: Sequence[Plan]) -> Plan:
+    """The plan of the columns of several batches of one store, one batch after the other."""
+    first = plans[0]
+    if isinstance(first, PruningPlan):
+        return first
+    several = [plan for plan in plans if isinstance(plan, ColumnPlans)]
+    return ColumnPlans(first.plans, np.concatenate([plan.of_column for plan in several]))
+
+
+def _by_tree(
+    states: Tensor, theta: Tensor, plans: ColumnPlans, model: SubstitutionModel, kernel: str
+) -> Tensor:
+    """Each column's with its own tree: the columns of a tree together."""
+    if len(states) != len(plans.of_column):
+        raise PhylotoolsError(f"{len(states)} columns, but trees of {len(plans.of_column)}")
+    groups, order = plans.groups
+    if len(groups) < 2:
+        plan = groups[0][0] if groups else plans.plans[0]
+        return column_log_likelihood(states, theta, plan, model, kernel=kernel)
+    index = None if order is None else torch.from_numpy(order).to(states.device)
+    if index is not None:
+        states, theta = states[index], theta[index]
+    sizes = [count for _, count in groups]
+    parts = zip(states.split(sizes), theta.split(sizes), groups, strict=True)
+    value = torch.cat([
+        column_log_likelihood(own, site, plan, model, kernel=kernel)
+        for own, site, (plan, _) in parts
+    ])  # fmt: skip
+    return value if index is None else value[torch.argsort(index)]
 
 
 _KERNELS = {

@@ -165,6 +165,10 @@ class Tree:
         length[0] = 0.0
         return Tree(self.names, self.parent, length, self.postorder)
 
+    def scaled(self, factor: float) -> Tree:
+        """The same tree with every branch length multiplied."""
+        return Tree(self.names, self.parent, self.branch_length * factor, self.postorder)
+
 
 def _renumbered(
     root: int, children: dict[int, list[int]], names: tuple[str, ...], length: np.ndarray

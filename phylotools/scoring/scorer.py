@@ -27,7 +27,8 @@ class Scorer(TiledNetwork):
     """Theta of sites of a reference genome, or of given sequences.
 
     At positions of a genome it is the model's site fits' where there are such, unless the model is
-    taken `Model.from_sequence_alone`. Given sequences have no position: theirs is the network's.
+    taken `Model.from_sequence_alone`. Given sequences have no position: theirs is the network's. A
+    model of masked bases is asked about each position where that position is masked.
 
     Parameters
     ----------
@@ -43,7 +44,15 @@ class Scorer(TiledNetwork):
         genome: ReferenceGenome | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(model, genome, _theta, 4, largest_value=LARGEST_THETA, **options)
+        super().__init__(
+            model,
+            genome,
+            _theta,
+            4,
+            largest_value=LARGEST_THETA,
+            masks_site=model.masks_site,
+            **options,
+        )
 
     def _corrected(
         self, window: Region, bases: NDArray[np.uint8], values: NDArray[np.float32]

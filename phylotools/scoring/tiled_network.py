@@ -10,9 +10,10 @@ it is computed alone or with others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
-from phylotools.model.presets import PAD_TOKEN
+from phylotools.model.presets import MASK_TOKEN, PAD_TOKEN
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.tile_cache import Tile, TileCache
 from phylotools.scoring.windows import (
@@ -127,6 +128,8 @@ class TiledNetwork:
         Bound on a temporary file for further ones, made where tiles are asked for again and again.
     largest_value : float
         Numbers beyond it, of either sign, are refused.
+    masks_site : bool
+        Compute every position in a window of its own, in which it is masked.
 
     Attributes
     ----------
@@ -159,8 +162,10 @@ class TiledNetwork:
         cache_bytes: int = CACHE_BYTES,
         disk_bytes: int = 0,
         largest_value: float = _LARGEST_FLOAT,
+        masks_site: bool = False,
     ) -> None:
         self.model = model
+        self._masks_site = masks_site
         self.n_channels = n_channels
         self.tile_length = choose_tile_length(model, tile_length)
         self.receptive_field = model.receptive_field
@@ -174,6 +179,9 @@ class TiledNetwork:
         self._context = context_cost(model.spec)
         tile_bytes = self.tile_length * n_channels * 4
         n_kept = max(1, cache_bytes // tile_bytes)
+        if masks_site:
+            # Its tokens: a row for each position.
+            tile_bytes += self.tile_length * self.receptive_field
         self._n_in_flight = max(1, _GROUP_BYTES // tile_bytes)
         self._cache = TileCache(n_kept, (self.tile_length, n_channels), disk_bytes)
         self._lock = threading.RLock()
@@ -208,6 +216,12 @@ class TiledNetwork:
             batch_size=batch_size,
             precision=self.precision,
         )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Threads, batch size and precision, for another network beside this one."""
+        threads, batch_size = self._options
+        return {"threads": threads, "batch_size": batch_size, "precision": self.precision}
 
     @property
     def threads(self) -> int:
@@ -250,7 +264,7 @@ class TiledNetwork:
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
         with self._lock:
             # Of numbers that agree to rounding, all verbs take the grid's where many are wanted.
-            is_exact = self._passes.rule is WindowRule.ANY
+            is_exact = self._masks_site or self._passes.rule is WindowRule.ANY
             places, wanted = {}, {}
             for tile, there, here in self._shares(region):
                 places[tile] = there, here
@@ -386,9 +400,23 @@ class TiledNetwork:
         if n_rows and tokens.max() > PAD_TOKEN:
             raise UsageError(f"a token is {tokens.max()}; the largest is {PAD_TOKEN}")
         with self._lock:
-            for row, found in enumerate(self._passes.values(list(tokens)) if n_rows else ()):
+            for row, found in enumerate(self._network_values(list(tokens)) if n_rows else ()):
                 values[row] = found
         return values
+
+    def _network_values(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
+    ) -> Iterator[NDArray[np.float32]]:
+        """`NetworkPasses.values`, of each position where it is masked if that is asked for."""
+        if not self._masks_site:
+            yield from self._passes.values(windows, place)
+            return
+        rows = [row for window in windows for row in masked_one_by_one(window, self.half_window)]
+        counts = [len(window) - 2 * self.half_window for window in windows]
+        window_of_row = np.repeat(np.arange(len(windows)), counts)
+        found = self._passes.values(rows, lambda row: place(int(window_of_row[row])))
+        for count in counts:
+            yield np.concatenate(list(islice(found, count)))
 
     def _require_inside(self, contig: str, first: int, last: int) -> None:
         length = self.genome.contigs.get(contig, 0)
@@ -424,8 +452,10 @@ class TiledNetwork:
     def _spans(self, tile: Tile, wanted: NDArray[np.int64] | None) -> list[Span]:
         """What is computed of a tile: all of it, or what is wanted where that costs less."""
         whole, rule = self._whole(tile), self._passes.rule
-        if wanted is None or rule is WindowRule.GRID:
+        if wanted is None or (rule is WindowRule.GRID and not self._masks_site):
             return [whole]
+        if self._masks_site:
+            return self._lone_spans(tile, wanted)
         cost_of_tile = cost([whole], self._context)
         if rule is WindowRule.ANY:
             spans = spans_of(wanted, self._context)
@@ -439,6 +469,17 @@ class TiledNetwork:
             return spans
         return [Span(position, position + 1) for position in wanted.tolist()]
 
+    def _lone_spans(self, tile: Tile, wanted: NDArray[np.int64]) -> list[Span]:
+        """What is computed of a tile whose every position costs the same, with others or without.
+
+        It is kept once it is computed whole: where its positions were asked for as often as it has
+        any.
+        """
+        whole = self._whole(tile)
+        if self._cache.is_worth_keeping(tile, len(wanted), whole.end - whole.start):
+            return [whole]
+        return spans_of(wanted, 1)
+
     def _computed(self, spans: Mapping[Tile, Sequence[Span]]) -> dict[Tile, NDArray[np.float32]]:
         """Numbers of tiles, [tile_length, C] each, right in some spans; whole ones are kept."""
         shape = self.tile_length, self.n_channels
@@ -448,7 +489,7 @@ class TiledNetwork:
                 self.tokens(w.contig, w.start - self.half_window, w.end + self.half_window)
                 for w in windows
             ]
-            computed = self._passes.values(tokens, partial(_place, windows))
+            computed = self._network_values(tokens, partial(_place, windows))
             for window, own, values in zip(windows, tokens, computed, strict=True):
                 bases = own[self.half_window : self.half_window + len(values)]
                 values = self._corrected(window, bases, values)
@@ -465,6 +506,8 @@ class TiledNetwork:
 
     def _windows(self, spans: Mapping[Tile, Sequence[Span]]) -> list[list[Region]]:
         """The windows that spans of tiles are computed in; those of a list can share a pass."""
+        if self._masks_site:
+            return [[Region(tile[0], *span) for tile, own in spans.items() for span in own]]
         if self._passes.rule is WindowRule.ANY:
             parts = [Region(tile[0], *span) for tile in sorted(spans) for span in spans[tile]]
             share = sum(map(len, parts)) // self._passes.threads
@@ -504,6 +547,23 @@ class TiledNetwork:
         uint8 array [end - begin]
         """
         return reference_tokens(self.genome, contig, begin, end)
+
+
+def masked_one_by_one(tokens: NDArray[np.uint8], half_window: int) -> NDArray[np.uint8]:
+    """For each position whose context the tokens hold, that context with the position masked.
+
+    Parameters
+    ----------
+    tokens : uint8 array [L + 2 half_window]
+    half_window : int
+
+    Returns
+    -------
+    uint8 array [L, 2 half_window + 1]
+    """
+    rows = np.lib.stride_tricks.sliding_window_view(tokens, 2 * half_window + 1).copy()
+    rows[:, half_window] = MASK_TOKEN
+    return rows
 
 
 def _groups(tiles: Sequence[Tile], size: int) -> Iterator[Sequence[Tile]]:

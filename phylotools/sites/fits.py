@@ -19,6 +19,7 @@ from phylotools.sites.preparation import Preparation
 from phylotools.store import schema
 from phylotools.store.columns import Columns
 from phylotools.store.read import ColumnStore
+from phylotools.store.view import StoreView
 from phylotools.version import __version__
 
 _MISSING = "."
@@ -90,7 +91,8 @@ def fit_columns(batch: Sequence[Columns], prepared: Preparation) -> list[SiteFit
     all_states = np.concatenate([columns.states for columns in batch])
     states = torch.from_numpy(all_states).to(device)
     reference = torch.from_numpy(np.concatenate([c.reference for c in batch])).to(device)
-    network, plan, model = prepared.network, prepared.plan, prepared.model
+    network, model = prepared.network, prepared.model
+    plan = prepared.plans.of_columns(batch)
     centre = None
     if network is not None:
         centre = torch.cat([network.theta(columns) for columns in batch]).to(device)
@@ -146,6 +148,10 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
         f"frequency_sd={prior.log_frequency_sd:g}",
         "background": _plain(prepared.background),
     }
+    if isinstance(store, StoreView) and store.region_trees is not None:
+        facts["trees"] = f"{store.region_trees.path} {store.region_trees.sha256}"
+    if isinstance(store, StoreView):
+        facts["species"] = ",".join(store.species)
     if prepared.network is not None:
         model = prepared.network.model
         facts["prior_model"] = f"{model.name} {model.revision} {model.sha256}"

@@ -6,7 +6,6 @@ of a position do not depend on which other positions were asked for.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from phylotools.errors import UsageError
-from phylotools.phylogeny.likelihood import PruningPlan, make_plan
+from phylotools.phylogeny.likelihood import Plan
 from phylotools.phylogeny.site_fit import (
     WIDTH_OF_SCORES,
     SitePrior,
@@ -37,6 +36,7 @@ from phylotools.store import schema
 from phylotools.store.columns import Columns, sample_columns
 from phylotools.store.read import ColumnStore
 from phylotools.store.tree_scale import warn_of_scale
+from phylotools.store.view import StorePlans
 
 logger = logging.getLogger("phylotools")
 
@@ -115,7 +115,7 @@ class Preparation:
 
     Attributes
     ----------
-    plan : PruningPlan
+    plans : StorePlans
         Branch lengths in neutral substitutions.
     model : SubstitutionModel
     prior : SitePrior
@@ -136,7 +136,7 @@ class Preparation:
         Priors that were tried, and how they predict the held-out species.
     """
 
-    plan: PruningPlan
+    plans: StorePlans
     model: SubstitutionModel
     prior: SitePrior
     network: NetworkPrior | None
@@ -153,6 +153,7 @@ class _Sample:
     states: Tensor
     reference: Tensor
     centre: Tensor | None
+    plan: Plan
 
 
 def prepare(
@@ -171,15 +172,14 @@ def prepare(
     """
     place = device or torch.device("cpu")
     held_out = _held_out_species(store, settings, network).to(place)
-    length = store.tree.branch_length * settings.neutral_scale
-    tree = dataclasses.replace(store.tree, branch_length=length)
-    warn_of_scale(store, tree=tree)
-    plan = make_plan(tree.with_minimum_branch_length(_SHORTEST_BRANCH))
+    warn_of_scale(store, tree=store.tree.scaled(settings.neutral_scale))
+    plans = StorePlans(store, _SHORTEST_BRANCH, scale=settings.neutral_scale)
     columns = sample_columns(store, settings.sample, settings.seed)
     if network is not None:
         columns = [piece for piece in columns if network.has_contig(piece.contig)]
         network.check_assembly(columns)
-    sample = _tensors(columns, network, place)
+    sample = _tensors(columns, network, plans, place)
+    plan = sample.plan
     n_sample = len(sample.states)
     background = _background(settings, sample.reference)
     model = _substitution(settings, background) if network is None else network.model.substitution
@@ -206,7 +206,7 @@ def prepare(
         values = held_out_log_likelihood(sample.states, theta, plan, model, held_out)
         quality = values.mean().item()
     return Preparation(
-        plan=plan,
+        plans=plans,
         model=model,
         prior=prior,
         network=network,
@@ -248,7 +248,12 @@ def _drawn_species(store: ColumnStore, settings: FitSettings) -> list[str]:
     return [others[i] for i in rng.choice(len(others), size=n_drawn, replace=False)]
 
 
-def _tensors(columns: list[Columns], network: NetworkPrior | None, device: torch.device) -> _Sample:
+def _tensors(
+    columns: list[Columns],
+    network: NetworkPrior | None,
+    plans: StorePlans,
+    device: torch.device,
+) -> _Sample:
     states = np.concatenate([piece.states for piece in columns])
     reference = np.concatenate([piece.reference for piece in columns])
     centre = None
@@ -256,7 +261,10 @@ def _tensors(columns: list[Columns], network: NetworkPrior | None, device: torch
         centre = torch.cat([network.theta(piece) for piece in columns]).to(device)
         network.n_outside_training = 0
     return _Sample(
-        torch.from_numpy(states).to(device), torch.from_numpy(reference).to(device), centre
+        torch.from_numpy(states).to(device),
+        torch.from_numpy(reference).to(device),
+        centre,
+        plans.of_columns(columns),
     )
 
 

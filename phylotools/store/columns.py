@@ -108,7 +108,9 @@ def sample_columns(
     InputError
         If no column there has two species.
     """
-    contigs = sorted(store.contigs)
+    # Of contigs without regions nothing need be known: a store may have a million.
+    named = store.contigs if regions is None else regions.contigs
+    contigs = [contig for contig in sorted(named) if contig in store.contigs]
     runs_of_contig = [covered(store, contig, regions) for contig in contigs]
     starts, ends = (np.concatenate([own[:, side] for own in runs_of_contig]) for side in (0, 1))
     owner = np.repeat(np.arange(len(contigs)), [len(own) for own in runs_of_contig])

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phylotools.phylogeny.likelihood import PruningPlan
+from phylotools.phylogeny.likelihood import Plan, plan_of
 from phylotools.store import schema
+from phylotools.store.view import StorePlans
 from phylotools.training.any_row import REFERENCE, read_row
 from phylotools.training.segments import Segment
 from phylotools.training.windows import Windows, fill_sites
@@ -35,7 +36,10 @@ class Batch:
     reference : Tensor of uint8, shape (C,)
         The base in `tokens` at the column: the reference's, or that of the species read instead.
     weight : Tensor of float32, shape (C,)
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
+        The columns of a tree stand together where there are several.
+    masked : Tensor of bool, shape (C,), optional
+        Whether `tokens` hides the base of each column, where an objective hides any.
     """
 
     tokens: Tensor
@@ -44,34 +48,18 @@ class Batch:
     held_out_states: Tensor
     reference: Tensor
     weight: Tensor
-    plan: PruningPlan
+    plan: Plan
+    masked: Tensor | None = None
 
-    def split(self, parts: int, width: int) -> list[Batch]:
-        """Equal parts of the batch, by windows: some have one more where they cannot be equal.
-
-        Parameters
-        ----------
-        parts : int
-        width : int
-            Predicted positions of a window.
-        """
-        if parts == 1:
-            return [self]
-        n_windows = len(self.tokens)
-        windows = [n_windows * part // parts for part in range(parts + 1)]
-        # Columns lie in the order of the windows.
-        columns = torch.searchsorted(self.site, torch.tensor(windows) * width).tolist()
-        found = []
-        for part in range(parts):
-            first, own = windows[part], slice(columns[part], columns[part + 1])
-            names = ("states", "held_out_states", "reference", "weight")
-            changes = {name: getattr(self, name)[own] for name in names}
-            if self.states is self.held_out_states:
-                changes["held_out_states"] = changes["states"]
-            tokens = self.tokens[first : windows[part + 1]]
-            site = self.site[own] - first * width
-            found.append(dataclasses.replace(self, tokens=tokens, site=site, **changes))
-        return found
+    def columns(self, chosen: Tensor) -> Batch:
+        """The same windows with some of their columns, by a mask (bool) or by their indices."""
+        names = ("site", "states", "held_out_states", "reference", "weight")
+        kept = {name: getattr(self, name)[chosen] for name in names}
+        if self.states is self.held_out_states:
+            kept["held_out_states"] = kept["states"]
+        masked = None if self.masked is None else self.masked[chosen]
+        plan = plan_of(self.plan, chosen)
+        return dataclasses.replace(self, **kept, plan=plan, masked=masked)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -79,6 +67,8 @@ class Batch:
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         if self.states is self.held_out_states:
             moved["held_out_states"] = moved["states"]
+        if self.masked is not None:
+            moved["masked"] = self.masked.to(device, non_blocking=True)
         return dataclasses.replace(self, **moved)
 
 
@@ -93,14 +83,16 @@ class BatchMaker:
     soft_mask_weight : float
     held_out_species : int64 array
         Indices of the species that are missing in `Batch.states`.
-    plan : PruningPlan
+    plans : StorePlans
+    n_species : int
     """
 
     width: int
     half_window: int
     soft_mask_weight: float
     held_out_species: NDArray[np.int64]
-    plan: PruningPlan
+    plans: StorePlans
+    n_species: int
 
     def make(
         self,
@@ -112,7 +104,7 @@ class BatchMaker:
         Parameters
         ----------
         picked : sequence of (Segment, Windows, int)
-            Each window by its segment, that one's windows and an index.
+            Each window by its segment, that one's windows and an index. There may be none.
         read_through : sequence of int, optional
             The species whose row each window is read through, or `REFERENCE`, as all are unless
             given. Only the columns in which that species has a base are in the batch.
@@ -123,11 +115,18 @@ class BatchMaker:
             self._read(*window, row, tokens)
             for window, row, tokens in zip(picked, species, around, strict=True)
         ]
-        site = np.concatenate([row * self.width + part.site for row, part in enumerate(found)])
-        own, bases, own_weight = (
-            np.concatenate([getattr(part, name) for part in found])
-            for name in ("own", "bases", "weight")
+        nothing = _no_columns(self.n_species)
+        sites = (row * self.width + part.site for row, part in enumerate(found))
+        site = np.concatenate([nothing.site, *sites])
+        own, bases, own_weight, tree = (
+            np.concatenate([getattr(part, name) for part in (nothing, *found)])
+            for name in ("own", "bases", "weight", "tree")
         )
+        if self.plans.vary:
+            order = np.argsort(tree, kind="stable")
+            site, own, bases, own_weight, tree = (
+                values[order] for values in (site, own, bases, own_weight, tree)
+            )
         masked = (own & schema.SOFT_MASK) != 0
         weight = np.where(masked, self.soft_mask_weight, 1.0).astype(np.float32) * own_weight
         everything = shown = torch.from_numpy(bases)
@@ -142,7 +141,7 @@ class BatchMaker:
             everything,
             torch.from_numpy(own & schema.CODE_MASK),
             torch.from_numpy(weight),
-            self.plan,
+            self.plans.of(tree),
         )
 
     def _read(
@@ -165,12 +164,14 @@ class BatchMaker:
         weight = np.ones(len(site), np.float32)
         if segment.weight is not None:
             weight = segment.weight[begin:end]
+        contig = self.plans.contigs[int(segment.runs[run, 0])]
+        tree = self.plans.index(contig, start + site)
         if species == REFERENCE:
-            return _Columns(site, own, bases, weight)
+            return _Columns(site, own, bases, weight, tree)
         site, column = read_row(segment, windows, index, species, tokens)
         kept = column - begin
         masked = own[kept] & schema.SOFT_MASK
-        return _Columns(site, bases[kept, species] | masked, bases[kept], weight[kept])
+        return _Columns(site, bases[kept, species] | masked, bases[kept], weight[kept], tree[kept])
 
 
 class _Columns(NamedTuple):
@@ -185,9 +186,22 @@ class _Columns(NamedTuple):
     bases : uint8 array [C, S]
     weight : float32 array [C]
         The store's.
+    tree : int64 array [C]
+        Number of the plan, by the column's position in the reference.
     """
 
     site: NDArray[np.int64]
     own: NDArray[np.uint8]
     bases: NDArray[np.uint8]
     weight: NDArray[np.float32]
+    tree: NDArray[np.int64]
+
+
+def _no_columns(n_species: int) -> _Columns:
+    return _Columns(
+        np.empty(0, dtype=np.int64),
+        np.empty(0, dtype=np.uint8),
+        np.empty((0, n_species), dtype=np.uint8),
+        np.empty(0, dtype=np.float32),
+        np.empty(0, dtype=np.int64),
+    )

@@ -50,8 +50,6 @@ class Progress:
     ----------
     step : int
         Steps done.
-    epoch, batch : int
-        The next batch to take.
     best_metric : float or None
         Best value of the selection metric so far.
     best_step : int
@@ -74,8 +72,6 @@ class Progress:
     """
 
     step: int = 0
-    epoch: int = 0
-    batch: int = 0
     best_metric: float | None = None
     best_step: int = 0
     stale: int = 0

@@ -25,6 +25,10 @@ PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
 SCHEDULES = ("plateau", "cosine")
+#: What may be maximised; see `phylotools.training.objectives`.
+OBJECTIVES = ("phylogenetic", "masked", "both")
+#: Share of the columns that is masked where nothing is said.
+MASK_FRACTION = 0.15
 #: Tables and keys that decide nothing of the model, and with which a run may be resumed otherwise.
 HOW = (("data", "workers"), ("run", "keep_checkpoints"), ("run", "tensorboard"))
 #: Keys that may change when a run is extended.
@@ -56,6 +60,13 @@ class DataConfig:
         a model that scores its own training genome is selected.
     held_out_species_fraction : float
         Share of the other species to hold out as well, drawn with the seed; never the reference.
+    clade : list of str
+        The species to train on, of each store's tree: an inner node's name, two species (the clade
+        of their last common ancestor), or a list of more. The others are left out as if the store
+        had them not. All species unless given.
+    trees : str or list of str
+        A table with the trees of contigs or regions in it, for all stores, or one for each (an
+        empty text for none); where it gives none, the store's tree holds.
     minimum_species : int
         A column with fewer species (reference included) is not trained on.
     minimum_branch_length : float
@@ -83,6 +94,8 @@ class DataConfig:
     held_out_regions_file: str = ""
     held_out_species: list[str] = field(default_factory=list)
     held_out_species_fraction: float = 0.0
+    clade: list[str] = field(default_factory=list)
+    trees: str | list[str] = ""
     minimum_species: int = 2
     minimum_branch_length: float = 1e-6
     soft_mask_weight: float = 1.0
@@ -95,6 +108,11 @@ class DataConfig:
     def weights(self) -> list[float]:
         """Of each store."""
         return self.store_weights or [1.0] * len(self.stores)
+
+    @property
+    def tables_of_trees(self) -> list[str]:
+        """Of each store; empty where it has none."""
+        return [self.trees] * len(self.stores) if isinstance(self.trees, str) else self.trees
 
     @property
     def buffer(self) -> int:
@@ -211,6 +229,36 @@ class RateConfig:
 
 
 @dataclass(frozen=True)
+class ObjectiveConfig:
+    """The table ``objective``: what is maximised; see the method page.
+
+    Attributes
+    ----------
+    kind : {'phylogenetic', 'masked', 'both'}
+        The other species of each column given the base that is read; masked language modelling,
+        the bases of the sequence alone; or both in one pass.
+    mask_fraction : float, optional
+        Share of each window's columns whose base is hidden. `MASK_FRACTION` unless given.
+    masked_weight : float, optional
+        Of both: what a masked base counts, in columns. 1 unless given.
+    """
+
+    kind: str = "phylogenetic"
+    mask_fraction: float | None = None
+    masked_weight: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Share of each window's columns whose base is hidden."""
+        return MASK_FRACTION if self.mask_fraction is None else self.mask_fraction
+
+    @property
+    def weight(self) -> float:
+        """Of both: what a masked base counts."""
+        return 1.0 if self.masked_weight is None else self.masked_weight
+
+
+@dataclass(frozen=True)
 class OptimiserConfig:
     """AdamW with warm-up, a falling learning rate and clipped gradients.
 
@@ -312,7 +360,7 @@ class TrainingConfig:
 
     Attributes
     ----------
-    data, network, substitution, rate, optimiser, run
+    data, network, objective, substitution, rate, optimiser, run
         One table each.
     folder : Path
         Where relative paths start.
@@ -320,6 +368,7 @@ class TrainingConfig:
 
     data: DataConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     substitution: SubstitutionConfig = field(default_factory=SubstitutionConfig)
     rate: RateConfig = field(default_factory=RateConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -329,12 +378,15 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Tables of plain values: what is trained, whoever does it.
 
-        Left out are the ``None`` that TOML cannot hold, the folder, and the keys of `HOW`.
+        Left out are the ``None`` that TOML cannot hold, the folder, the keys of `HOW`, and the
+        objective that there was before others.
         """
         tables = dataclasses.asdict(self)
         del tables["folder"]
         for table, key in HOW:
             del tables[table][key]
+        if self.objective == ObjectiveConfig():
+            del tables["objective"]
         return {
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()
@@ -357,7 +409,11 @@ class TrainingConfig:
         """Network, substitution model and rate; the rate is free while yet to be fitted."""
         rate = self.rate.assumption() or RateAssumption("free")
         return SiteModelSpec(
-            self.model_spec(), self.substitution.model, self.substitution.settings(), rate
+            self.model_spec(),
+            self.substitution.model,
+            self.substitution.settings(),
+            rate,
+            masks_site=self.objective.kind == "masked",
         )
 
     def with_defaults(self) -> TrainingConfig:

@@ -19,9 +19,11 @@ from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
 from phylotools.phylogeny.substitution.catalogue import parameters_of, setting_problems
 from phylotools.training.config import (
     LEARNED,
+    OBJECTIVES,
     SCHEDULES,
     DataConfig,
     NetworkConfig,
+    ObjectiveConfig,
     OptimiserConfig,
     RateConfig,
     RunConfig,
@@ -32,6 +34,7 @@ from phylotools.training.config import (
 _TABLES = {
     "data": DataConfig,
     "network": NetworkConfig,
+    "objective": ObjectiveConfig,
     "substitution": SubstitutionConfig,
     "rate": RateConfig,
     "optimiser": OptimiserConfig,
@@ -65,6 +68,7 @@ def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig |
     """Check every table and key; the configuration, defaults filled in, or ``None`` and errors."""
     errors: list[str] = []
     tables: dict[str, Any] = {}
+    values = _with_settings_of_masked(values)
     for name in values:
         if name not in _TABLES:
             errors.append(_unknown("table", f"[{name}]", name, list(_TABLES)))
@@ -77,6 +81,26 @@ def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig |
     config = TrainingConfig(**tables, folder=folder)
     errors += check_values(config)
     return (None, errors) if errors else (config.with_defaults(), [])
+
+
+#: What a model of masked bases is: its pi is their distribution, and it knows no rate.
+_OF_MASKED = {
+    "substitution": {"model": "f81"},
+    "rate": {"treatment": "fixed"},
+    "run": {"site_fits": False},
+}
+
+
+def _with_settings_of_masked(values: dict[str, Any]) -> dict[str, Any]:
+    """The file's values, with those that masked language modelling asks for where they are open."""
+    objective = values.get("objective")
+    if not isinstance(objective, dict) or objective.get("kind") != "masked":
+        return values
+    tables = {name: values.get(name, {}) for name in _OF_MASKED}
+    return values | {
+        name: own | tables[name] if isinstance(tables[name], dict) else tables[name]
+        for name, own in _OF_MASKED.items()
+    }
 
 
 def _unknown(what: str, shown: str, given: str, known: list[str]) -> str:
@@ -153,6 +177,7 @@ def check_values(config: TrainingConfig) -> list[str]:
     return [
         *_check_ranges(config),
         *_check_choices(config),
+        *_check_objective(config),
         *_check_substitution(config),
         *_check_rate(config),
         *_check_network(config),
@@ -173,6 +198,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.parts": optimiser.parts,
         "substitution.learning_rate": config.substitution.learning_rate,
         "substitution.frequency_prior_sd": config.substitution.frequency_prior_sd,
+        "objective.mask_fraction": config.objective.mask_fraction,
+        "objective.masked_weight": config.objective.masked_weight,
         "run.log_every": run.log_every,
         "run.evaluate_every": run.evaluate_every,
         "run.checkpoint_every": run.checkpoint_every,
@@ -206,6 +233,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.weight_decay": (optimiser.weight_decay, 10),
         "substitution.learning_rate": (config.substitution.learning_rate, 1),
         "optimiser.final_fraction": (optimiser.final_fraction, 1),
+        "objective.mask_fraction": (config.objective.mask_fraction, 1),
+        "objective.masked_weight": (config.objective.masked_weight, 1000),
         "run.keep_checkpoints": (run.keep_checkpoints, 10_000),
     }
     # None stands for a default.
@@ -229,8 +258,8 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "data.held_out_species_fraction": data.held_out_species_fraction,
         "optimiser.average": optimiser.average,
     }
-    if optimiser.parts is not None and optimiser.parts > optimiser.windows_per_batch:
-        errors.append("optimiser.parts must not exceed optimiser.windows_per_batch")
+    if optimiser.parts and optimiser.windows_per_batch % optimiser.parts:
+        errors.append("optimiser.windows_per_batch must be a multiple of optimiser.parts")
     errors += [
         f"{key} must be at least 0 and below 1"
         for key, value in fractions.items()
@@ -247,10 +276,18 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     if len(data.weights) != len(data.stores):
         errors.append("data.store_weights must have a number for each of data.stores")
+    if len(data.tables_of_trees) != len(data.stores):
+        errors.append("data.trees must be one table, or one for each of data.stores")
+    errors += [
+        f"data.trees: there is no {config.folder / table}"
+        for table in dict.fromkeys(data.tables_of_trees)
+        if table and not (config.folder / table).is_file()
+    ]
     if not all(0 < weight <= 1 for weight in data.weights):
         errors.append("data.store_weights must be above 0 and not exceed 1")
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
+        "objective.kind": (config.objective.kind, OBJECTIVES),
         "substitution.model": (config.substitution.model, tuple(SUBSTITUTION_MODELS)),
         "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
         "substitution.learn": (config.substitution.learn, (*LEARNED, True, False)),
@@ -287,6 +324,27 @@ def _check_held_out(config: TrainingConfig) -> list[str]:
         )
     if is_last and run.patience:
         errors.append("run.patience needs a held-out figure, but run.select_by is last")
+    return errors
+
+
+def _check_objective(config: TrainingConfig) -> list[str]:
+    objective = config.objective
+    errors = []
+    if objective.kind == "phylogenetic" and objective.mask_fraction is not None:
+        errors.append("objective.mask_fraction has no effect where objective.kind is phylogenetic")
+    if objective.kind in ("phylogenetic", "masked") and objective.masked_weight is not None:
+        errors.append(f"objective.masked_weight has no effect where kind is {objective.kind}")
+    if objective.kind != "masked":
+        return errors
+    asked = "objective.kind is masked, which predicts bases and no substitution: "
+    if config.substitution.model != "f81":
+        errors.append(f"{asked}substitution.model must be f81, or left out")
+    if config.rate.treatment != "fixed" or config.rate.learn:
+        errors.append(f"{asked}rate.treatment must be fixed, and not learned, or left out")
+    if config.run.site_fits:
+        errors.append(f"{asked}run.site_fits must be false, or left out")
+    if config.run.select_by == "held_out_species":
+        errors.append(f"{asked}run.select_by cannot be held_out_species")
     return errors
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from phylotools.errors import PhylotoolsError
 from phylotools.model.site_model import SiteModel
+from phylotools.training.batch import Batch
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
-from phylotools.training.objective import conditional_log_likelihoods
+from phylotools.training.objectives import make_objective
 from phylotools.training.workers import ALONE, Workers
 
 #: Part of the training time that evaluations may take where an epoch is short.
@@ -31,11 +33,12 @@ class Evaluation:
     Attributes
     ----------
     training : float
-        Species in the loss at the training columns, given the reference base.
+        At the training columns: of the species in the loss given the reference base or, of a model
+        of masked bases, of the reference base given the sequence around it.
     held_out_species : float or None
-        Held-out species at the training columns, given all others.
+        Held-out species at the training columns, given all others. None of a model of masked bases.
     held_out_columns : float or None
-        Species in the loss at the held-out columns, given the reference base.
+        At the held-out columns, what `training` is at the training columns.
     """
 
     training: float
@@ -60,23 +63,28 @@ def evaluate_model(
     The batches are dealt out to the workers, and their sums added in the order of the batches: no
     figure depends on how many workers there are.
     """
+    objective = make_objective(config)
+
+    def sums(batch: Batch) -> tuple[float, float, int]:
+        shown, hidden = objective.evaluate(model, batch.to(device))
+        of_hidden = 0.0 if hidden is None else hidden.double().sum().item()
+        return shown.double().sum().item(), of_hidden, len(shown)
 
     def mean(held_out: bool, limit: int) -> tuple[float | None, float | None]:
-        rows = []
-        for number, batch in enumerate(data.evaluation(held_out, limit)):
-            row = (0.0, 0.0, 0)
-            if number % workers.size == workers.rank:
-                shown, hidden = conditional_log_likelihoods(model, batch.to(device))
-                row = shown.double().sum().item(), hidden.double().sum().item(), len(shown)
-            rows.append(row)
-        sums = [sum(column) for column in zip(*workers.sum_rows(rows), strict=True)]
-        return (sums[0] / sums[2], sums[1] / sums[2]) if sums and sums[2] else (None, None)
+        rows = [
+            sums(batch) if number % workers.size == workers.rank else (0.0, 0.0, 0)
+            for number, batch in enumerate(data.evaluation(held_out, limit))
+        ]
+        shown, hidden, columns = map(sum, zip((0.0, 0.0, 0), *workers.sum_rows(rows), strict=True))
+        return (shown / columns, hidden / columns) if columns else (None, None)
 
     n_training, n_held_out = sample_sizes(data, config)
     training, hidden = mean(held_out=False, limit=n_training)
     columns, _ = mean(held_out=True, limit=n_held_out)
-    assert training is not None
-    return Evaluation(training, hidden if _holds_species(data) else None, columns)
+    if training is None:
+        raise PhylotoolsError("no column of the training sample has a reference base A, C, G or T")
+    predicts_species = _holds_species(data) and objective.predicts_species
+    return Evaluation(training, hidden if predicts_species else None, columns)
 
 
 def sample_sizes(data: TrainingData, config: TrainingConfig) -> tuple[int, int]:
@@ -100,7 +108,8 @@ def steps_between(data: TrainingData, config: TrainingConfig) -> int:
     n_training, n_held_out = sample_sizes(data, config)
     n_training = min(n_training, sum(source.training.n_columns for source in data.stores))
     per_step = optimiser.windows_per_batch * optimiser.window_length
-    cheap = math.ceil(_COST * (n_training + n_held_out) / (_SHARE * per_step))
+    cost = _COST * make_objective(config).n_passes
+    cheap = math.ceil(cost * (n_training + n_held_out) / (_SHARE * per_step))
     usual = min(max(data.steps_per_epoch // _PER_EPOCH, _FEWEST), _MOST)
     return max(usual, min(cheap, _MOST))
 

@@ -55,8 +55,46 @@ class Loader:
         self._workers = workers
         self._group_bytes = group_bytes
 
-    def read(
-        self, groups: Iterable[tuple[T, Sequence[Part]]], stopped: threading.Event
+    @contextlib.contextmanager
+    def start(self, n_streams: int, stopped: threading.Event) -> Iterator[Reading]:
+        """Read so many streams of groups, until this context is left.
+
+        Parameters
+        ----------
+        n_streams : int
+        stopped : Event
+            Set by another thread to end this soon.
+        """
+        reading = Reading(lambda: self._pool(n_streams), stopped)
+        try:
+            yield reading
+        finally:
+            reading.end()
+
+    def _pool(self, n_streams: int) -> _Threads | _Processes:
+        if self._workers == 0:
+            return _Threads(self._readers)
+        return _Processes(self._readers, self._workers, self._group_bytes, n_streams)
+
+
+class Reading:
+    """Streams of groups that are read by the same threads or processes.
+
+    Parameters
+    ----------
+    make_pool : callable
+        Starts these, when the first segment is to be read.
+    stopped : Event
+    """
+
+    def __init__(
+        self, make_pool: Callable[[], _Threads | _Processes], stopped: threading.Event
+    ) -> None:
+        self._make_pool, self._stopped = make_pool, stopped
+        self._pool: _Threads | _Processes | None = None
+
+    def segments(
+        self, groups: Iterable[tuple[T, Sequence[Part]]], stream: int = 0
     ) -> Generator[tuple[T, list[Segment]]]:
         """The segments of one group after the other; the next group is read meanwhile.
 
@@ -66,22 +104,18 @@ class Loader:
         Parameters
         ----------
         groups : iterable of (T, sequence of Part)
-        stopped : Event
-            Set by another thread to end this soon.
+        stream : int
+            Which of the streams this is.
         """
-        pool: _Threads | _Processes | None = None
         pending: list[tuple[T, list[_Awaited]]] = []
         try:
             for number, (group, parts) in enumerate(groups):
-                if parts and pool is None:
-                    pool = self._start()
-                futures = pool.submit(parts, number % 2) if pool is not None else []
-                pending.append((group, futures))
+                pending.append((group, self._submit(parts, 2 * stream + number % 2)))
                 # Groups may go on without end: this may not wait for their last.
                 if len(pending) > 1:
-                    yield _finish(pending, stopped)
+                    yield _finish(pending, self._stopped)
             while pending:
-                yield _finish(pending, stopped)
+                yield _finish(pending, self._stopped)
         except Stopped:
             return
         except BrokenProcessPool:
@@ -89,14 +123,18 @@ class Loader:
                 "a process that reads the stores was killed, perhaps for want of memory; "
                 "lower data.buffer_bytes or data.workers"
             ) from None
-        finally:
-            if pool is not None:
-                pool.executor.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self) -> _Threads | _Processes:
-        if self._workers == 0:
-            return _Threads(self._readers)
-        return _Processes(self._readers, self._workers, self._group_bytes)
+    def _submit(self, parts: Sequence[Part], place: int) -> list[_Awaited]:
+        if not parts:
+            return []
+        if self._pool is None:
+            self._pool = self._make_pool()
+        return self._pool.submit(parts, place)
+
+    def end(self) -> None:
+        """Wait for what is being read, and forget the rest."""
+        if self._pool is not None:
+            self._pool.executor.shutdown(wait=True, cancel_futures=True)
 
 
 class _Threads:
@@ -107,7 +145,7 @@ class _Threads:
         threads = min(get_threads(), _MOST_THREADS)
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="reading")
 
-    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], place: int) -> list[_Awaited]:
         return [
             (self.executor.submit(self._readers[part.source].load_part, part), None)
             for part in parts
@@ -115,12 +153,18 @@ class _Threads:
 
 
 class _Processes:
-    """Segments read by other processes, into memory of which each half holds a group."""
+    """Segments read by other processes, into memory with places for two groups of a stream."""
 
-    def __init__(self, readers: Sequence[SegmentReader], workers: int, group_bytes: int) -> None:
+    def __init__(
+        self,
+        readers: Sequence[SegmentReader],
+        workers: int,
+        group_bytes: int,
+        n_streams: int,
+    ) -> None:
         self._readers = readers
         self._group_bytes = group_bytes
-        self._memory = SharedMemory(2 * group_bytes)
+        self._memory = SharedMemory(2 * group_bytes * n_streams)
         with _as_for_children():  # locks start a process of their own
             self.executor = ProcessPoolExecutor(
                 workers,
@@ -129,9 +173,9 @@ class _Processes:
                 initargs=(pickle.dumps(list(readers)), self._memory),
             )
 
-    def submit(self, parts: Sequence[Part], buffer_half: int) -> list[_Awaited]:
+    def submit(self, parts: Sequence[Part], place: int) -> list[_Awaited]:
         awaited: list[_Awaited] = []
-        start = buffer_half * self._group_bytes
+        start = place * self._group_bytes
         with _as_for_children():  # the first call starts them
             for part in parts:
                 future = self.executor.submit(_load_in_worker, part, start)

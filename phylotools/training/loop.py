@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ from phylotools.training.evaluation import Evaluation, evaluate_model, steps_bet
 from phylotools.training.interruption import Interruption, Wish
 from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
-from phylotools.training.objective import Objective
+from phylotools.training.objectives import make_objective
 from phylotools.training.rate_prior import fit_rate_prior
 from phylotools.training.reporting import Report, Silence
 from phylotools.training.resuming import (
@@ -135,7 +135,7 @@ class Trainer:
             )
         self.parts = parts_of_run(config, checkpoint, workers)
         self.config = config = config.with_parts(self.parts)
-        self.data = TrainingData(config)
+        self.data = TrainingData(config, self.parts)
         self.length = config.optimiser.length(self.data.steps_per_epoch)
         self._evaluate_every = steps_between(self.data, config)
         if not resume:
@@ -164,7 +164,8 @@ class Trainer:
         self.model = new_model(config).to(self.device)
         n_columns = sum(source.training.n_columns for source in self.data.stores)
         prior = frequency_prior(config, self.model, n_columns)
-        self.update = Update(self.model, Objective(), prior, config, self.workers, self.parts)
+        objective = make_objective(config)
+        self.update = Update(self.model, objective, prior, config, self.workers, self.parts)
         self.optimiser = self.update.optimiser
         self._rate_is_known = config.rate.assumption() is not None
         decay = config.optimiser.average
@@ -248,10 +249,10 @@ class Trainer:
         nulls = None
         if self.workers.is_first:
             nulls = null_models(self.data, self.model, self.config, self.device)
-        found = (math.nan, math.nan) if nulls is None else (nulls.constants, nulls.tree)
-        constants, tree = self.workers.from_first(found)
-        if not math.isnan(constants):
-            self._advance(null_constants=constants, null_tree=tree)
+        values = (None, None) if nulls is None else (nulls.constants, nulls.tree)
+        found = self.workers.from_first([math.nan if value is None else value for value in values])
+        constants, tree = (None if math.isnan(value) else value for value in found)
+        self._advance(null_constants=constants, null_tree=tree)
 
     def _run(self, on_step: Callable[[float], None], interruption: Interruption) -> None:
         run = self.config.run
@@ -260,21 +261,24 @@ class Trainer:
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
-        with contextlib.closing(self._batches()) as batches:
+        own = self.workers.share(self.parts)
+        any_row = round(self.config.data.any_row_until * self.length)
+        steps = self.data.stream(self.progress.step, own, any_row_steps=any_row)
+        with contextlib.closing(steps) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        epoch, number, own = next(batches)
+                        parts = next(batches)
                 except PhylotoolsError:
                     if interruption.wanted is not Wish.STOP:
                         raise
                     # The signal has reached the processes that read, too.
                     self._save()
                     raise interruption.stopped(self.progress.step) from None
-                row = self._step(own)
+                row = self._step(parts)
                 self.report.count(round(row["columns"]))
                 step = self.progress.step + 1
-                self._advance(step=step, epoch=epoch, batch=number + 1)
+                self._advance(step=step)
                 is_last = step >= self.length
                 evaluated = step % self._evaluate_every == 0 or is_last
                 if evaluated:
@@ -299,15 +303,6 @@ class Trainer:
     def _agreed(self, interruption: Interruption) -> Wish:
         """What is asked of the run, by a signal to any of the workers."""
         return Wish(self.workers.highest(interruption.wanted))
-
-    def _batches(self) -> Generator[tuple[int, int, list[Batch]]]:
-        """Epoch and number of each batch from the run's place on, and this worker's parts of it."""
-        place = self.progress.epoch, self.progress.batch
-        any_row = round(self.config.data.any_row_until * self.length) - self.progress.step
-        own, width = self.workers.share(self.parts), self.config.optimiser.window_length
-        with contextlib.closing(self.data.stream(*place, any_row_batches=any_row)) as batches:
-            for (epoch, number), batch in batches:
-                yield epoch, number, batch.split(self.parts, width)[own.start : own.stop]
 
     def _say_end(self, share: float) -> None:
         progress = self.progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from phylotools.training.batch import Batch
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.evaluation import sample_sizes
+from phylotools.training.objectives.masks import can_be_masked
 
 logger = logging.getLogger("phylotools")
 
@@ -30,18 +31,19 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class NullModels:
-    """Mean log-likelihoods of the held-out columns given the reference base, in nats.
+    """Mean log-likelihoods of the held-out columns, in nats: of what the objective predicts there.
 
     Attributes
     ----------
     constants : float
-        Theta depends on the reference base alone.
-    tree : float
-        Every site is neutral.
+        Given the reference base, theta depends on it alone. Of masked bases, theta is the same
+        everywhere: the composition of the training columns.
+    tree : float or None
+        Given the reference base, every site is neutral. None of masked bases.
     """
 
     constants: float
-    tree: float
+    tree: float | None
 
 
 def null_models(
@@ -55,6 +57,8 @@ def null_models(
     _, n_held_out = sample_sizes(data, config)
     if not n_held_out:
         return None
+    if config.objective.kind == "masked":
+        return _composition(data, n_held_out)
     training = [batch.to(device) for batch in data.evaluation(False, _COLUMNS)]
     neutral = _neutral_theta(model.substitution).to(device)
     # The reference base reads theta from its row.
@@ -75,6 +79,24 @@ def null_models(
         found.constants, found.tree,
     )  # fmt: skip
     return found
+
+
+def _composition(data: TrainingData, n_held_out: int) -> NullModels:
+    """Masked bases by how often each stands in the training columns, once more than counted."""
+    counts = 1 + _base_counts(data.evaluation(False, n_held_out))
+    held_out = _base_counts(data.evaluation(True, n_held_out))
+    log_share = (counts / counts.sum()).log()
+    figure = (held_out * log_share).sum().item() / max(held_out.sum().item(), 1)
+    logger.info("null model at the held-out columns: base composition %.4f", figure)
+    return NullModels(figure, None)
+
+
+def _base_counts(batches: Iterable[Batch]) -> Tensor:
+    """How often A, C, G and T are the base of a column that can be masked: float64, shape (4,)."""
+    counts = torch.zeros(4, dtype=torch.float64)
+    for batch in batches:
+        counts += torch.bincount(batch.reference[can_be_masked(batch)].long(), minlength=4)
+    return counts
 
 
 def _neutral_theta(substitution: SubstitutionModel) -> Tensor:

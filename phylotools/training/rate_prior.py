@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from phylotools.model.site_model import RateAssumption
+from phylotools.phylogeny.likelihood import joined_plans
 from phylotools.phylogeny.site_fit import fit_prior_widths
 from phylotools.phylogeny.substitution import SubstitutionModel
 from phylotools.training.config import TrainingConfig
-from phylotools.training.dataset import StoreWindows, TrainingData
+from phylotools.training.dataset import TrainingData
+from phylotools.training.store_windows import StoreWindows
 
 logger = logging.getLogger("phylotools")
 
@@ -40,7 +42,8 @@ def fit_rate_prior(
         for name in ("states", "reference")
     )
     hidden = _hidden_species(source, config.run.seed).to(device)
-    prior = fit_prior_widths(states, reference, source.plan, substitution, hidden)
+    plan = joined_plans([batch.plan for batch in batches])
+    prior = fit_prior_widths(states, reference, plan, substitution, hidden)
     assert prior.log_rate_mean is not None
     logger.info(
         "prior on log R, from %d columns and %d of their species: mean %.3f, sd %.3f",

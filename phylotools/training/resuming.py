@@ -17,6 +17,7 @@ from phylotools.training.checkpoint import Checkpoint, restore_optimiser
 from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
 from phylotools.training.run_folder import HELD_OUT_REGIONS
+from phylotools.training.trees import describe_trees, refuse_other_trees
 from phylotools.training.workers import Workers
 
 #: Of more regions that are held out, a checkpoint has the checksum alone.
@@ -29,7 +30,7 @@ def parts_of_run(config: TrainingConfig, checkpoint: Checkpoint | None, workers:
     Raises
     ------
     UsageError
-        If there are more workers than parts, or more parts than windows.
+        If there are more workers than parts.
     """
     recorded = None if checkpoint is None else _recorded(checkpoint)["optimiser"]["parts"]
     parts: int = config.optimiser.parts or recorded or workers.size
@@ -38,12 +39,6 @@ def parts_of_run(config: TrainingConfig, checkpoint: Checkpoint | None, workers:
         raise UsageError(
             f"the batches {known} in {counted(parts, 'part')} (optimiser.parts), for as many "
             f"workers at most: start no more of them than that, not {workers.size}"
-        )
-    if parts > config.optimiser.windows_per_batch:
-        raise UsageError(
-            f"{workers.size} workers cannot share a batch of "
-            f"{counted(config.optimiser.windows_per_batch, 'window')}; raise "
-            "optimiser.windows_per_batch"
         )
     return parts
 
@@ -89,6 +84,7 @@ def demand_same_run(
             path=path,
             remedy=_remedy(path, extend=extend),
         )
+    refuse_other_trees(checkpoint.facts, [source.store for source in data.stores], path)
 
 
 def _remedy(checkpoint: Path, *, extend: bool) -> str:
@@ -149,6 +145,7 @@ def facts_of_data(data: TrainingData, config: TrainingConfig, folder: Path) -> d
                 "held_out_species": [source.store.species[i] for i in source.held_out_species],
                 "training_columns": source.training.n_columns,
                 "held_out_columns": source.held_out.n_columns,
+                **describe_trees(source.store),
             }
             for source in data.stores
         ],

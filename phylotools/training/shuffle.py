@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phylotools.errors import InputError
 from phylotools.threads import map_in_threads
 from phylotools.training.segments import SegmentReader
 from phylotools.training.windows import (
@@ -145,6 +147,8 @@ class Group:
         Batches of the epoch before this group.
     skipped : int
         Batches of this group to leave out.
+    part : int or None
+        Of several, the part of every batch that is cut from it; None if whole batches are.
     """
 
     epoch: int
@@ -154,18 +158,27 @@ class Group:
     phase: NDArray[np.int64]
     first_batch: int = 0
     skipped: int = 0
+    part: int | None = None
 
     def generator(self, seed: int) -> np.random.Generator:
         """Random generator of the group's shuffle; of an epoch's first group by (seed, epoch)."""
+        if self.part is not None:
+            return np.random.default_rng((seed, self.epoch, self.number, _OF_PART + self.part))
         place = (self.epoch, self.number) if self.number else (self.epoch,)
         return np.random.default_rng((seed, *place))
 
 
 _NONE = np.empty(0, dtype=np.int64)
+#: The last of the four numbers that a part's generators begin with; lower ones have other uses.
+_OF_PART = 16
 
 
 class EpochOrder:
     """The groups of every epoch, by arithmetic alone.
+
+    Every batch has so many parts. Where all stores are held in memory, the windows of a whole batch
+    are shared out. Else the segments of an epoch are dealt to the parts, each of which has its own
+    groups, cut into its own share of the windows of a batch: it never needs another's segments.
 
     Parameters
     ----------
@@ -178,8 +191,15 @@ class EpochOrder:
     per_batch : int
         Windows in a batch.
     group_bytes : int
-        Of the columns of a group, unless a single segment has more.
+        Of the columns of the groups of all parts, unless a single segment has more.
     seed : int
+    parts : int
+        A divisor of `per_batch`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer segments than parts.
     """
 
     def __init__(
@@ -190,9 +210,14 @@ class EpochOrder:
         per_batch: int,
         group_bytes: int,
         seed: int,
+        parts: int = 1,
     ) -> None:
         self.is_one_group = all(table.runs is not None for table in tables)
-        self._per_batch, self._group_bytes, self._seed = per_batch, group_bytes, seed
+        # Of what is cut from one group: whole batches, or a part of each.
+        self._parts = 1 if self.is_one_group else parts
+        self._per_batch = per_batch // self._parts
+        self._group_bytes = group_bytes // self._parts
+        self._seed = seed
         self._weights = np.array(weights)
         sizes = [len(table.columns) for table in tables]
         self._source = np.repeat(np.arange(len(tables)), sizes)
@@ -201,6 +226,12 @@ class EpochOrder:
         self._bytes = np.concatenate(
             [table.columns * n for table, n in zip(tables, n_species, strict=True)]
         )
+        if len(self._source) < self._parts:
+            raise InputError(
+                f"the stores have {len(self._source)} segments of columns for "
+                f"{parts} optimiser.parts",
+                remedy="lower optimiser.parts, or raise data.buffer_bytes to hold them in memory",
+            )
 
     @property
     def largest_group(self) -> int:
@@ -208,19 +239,32 @@ class EpochOrder:
         return max(self._group_bytes, int(self._bytes.max(initial=0)))
 
     @property
-    def usual_batches(self) -> int:
+    def usual_steps(self) -> int:
         """Batches of an epoch, by the mean over the phases that cut its windows."""
-        return self._count(self._source, self._windows.mean(axis=1))
+        return -(-self._count(self._source, self._windows.mean(axis=1)) // self._parts)
 
-    def groups(self, epoch: int, first_batch: int = 0) -> Iterator[Group]:
+    def groups(self, epoch: int, first_batch: int = 0, part: int = 0) -> Iterator[Group]:
         """The groups of an epoch, without those whose batches all lie before one."""
         if self.is_one_group:
             yield Group(epoch, 0, _NONE, _NONE, _NONE, 0, first_batch)
             return
+        for group, n_batches in self._groups(epoch, part):
+            skipped = max(first_batch - group.first_batch, 0)
+            if skipped < n_batches:
+                yield dataclasses.replace(group, skipped=skipped)
+
+    def length(self, epoch: int, part: int = 0) -> int:
+        """Batches of an epoch, where not all stores are held in memory."""
+        return sum(n_batches for _, n_batches in self._groups(epoch, part))
+
+    def _groups(self, epoch: int, part: int) -> Iterator[tuple[Group, int]]:
+        """Each group of an epoch with its number of batches."""
         # Apart from the groups' own random numbers.
         rng = np.random.default_rng((self._seed, epoch, 0, 1))
         order = rng.permutation(len(self._source))
         phases = rng.integers(N_PHASES, size=len(order))
+        begin, stop = (len(order) * number // self._parts for number in (part, part + 1))
+        order = order[begin:stop]
         ends = np.cumsum(self._bytes[order])
         first = before = number = 0
         while first < len(order):
@@ -230,16 +274,16 @@ class EpochOrder:
             chosen = np.sort(order[first:last])
             phase = phases[chosen]
             n_batches = self._count(self._source[chosen], self._windows[chosen, phase])
-            if before + n_batches > first_batch:
-                yield Group(
-                    epoch,
-                    number,
-                    self._source[chosen],
-                    self._segment[chosen],
-                    phase,
-                    before,
-                    max(first_batch - before, 0),
-                )
+            group = Group(
+                epoch,
+                number,
+                self._source[chosen],
+                self._segment[chosen],
+                phase,
+                before,
+                part=part if self._parts > 1 else None,
+            )
+            yield group, n_batches
             before += n_batches
             first, number = last, number + 1
 

@@ -18,7 +18,7 @@ from phylotools.model.site_fits import MOST_SITES, FittedRun, SiteFits
 from phylotools.model.site_model import SiteModel
 from phylotools.phylogeny.site_fit.fit import SitePrior, fit_sites
 from phylotools.store import schema
-from phylotools.training.dataset import StoreWindows
+from phylotools.training.store_windows import StoreWindows
 
 logger = logging.getLogger("phylotools")
 
@@ -94,10 +94,13 @@ def _fitted(
     states[:, source.held_out_species] = schema.NO_BLOCK
     bases = np.concatenate([source.store.reference(part) for part in parts]) & schema.CODE_MASK
     bases = bases.astype(np.uint8)
+    tree = np.concatenate([
+        source.plans.index(part.contig, np.arange(part.start, part.end)) for part in parts
+    ])  # fmt: skip
     theta = fit_sites(
         torch.from_numpy(states).to(device),
         torch.from_numpy(bases).to(device),
-        source.plan,
+        source.plans.of(tree),
         PRIOR,
         model.substitution,
         torch.cat([_predicted(model, source, part, device) for part in parts]),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from phylotools.model.site_model import SiteModel
 from phylotools.training.batch import Batch
 from phylotools.training.config import TrainingConfig
-from phylotools.training.objective import Objective
+from phylotools.training.objectives import Objective
 from phylotools.training.shared_prior import FrequencyPrior
 from phylotools.training.workers import Workers, sum_in_order
 
@@ -41,6 +41,7 @@ class Update:
     Attributes
     ----------
     optimiser : AdamW
+    prior : FrequencyPrior or None
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Update:
         workers: Workers,
         parts: int,
     ) -> None:
-        self._model, self._objective, self._prior = model, objective, prior
+        self._model, self._objective, self.prior = model, objective, prior
         self._clip = config.optimiser.gradient_clip
         self._workers, self._parts = workers, parts
         self.optimiser = make_optimiser(model, config)
@@ -127,8 +128,8 @@ class Update:
             return torch.zeros(2, device=device)
         terms = self._objective.sums(self._model, part.to(device)).over(weight)
         loss = terms.loss
-        if number == 0 and self._prior is not None:
-            loss = terms.penalty + self._prior.penalty(self._model.substitution)
+        if number == 0 and self.prior is not None:
+            loss = terms.penalty + self.prior.penalty(self._model.substitution)
             loss = loss - terms.log_likelihood
         loss.backward()
         return torch.stack([loss, terms.log_likelihood]).detach()

@@ -10,7 +10,7 @@ from pathlib import Path
 from phylotools.io.files import atomic_path
 from phylotools.io.intervals import merge_intervals
 from phylotools.io.regions import MAX_COORDINATE, RegionSet
-from phylotools.training.dataset import StoreWindows
+from phylotools.training.store_windows import StoreWindows
 
 logger = logging.getLogger("phylotools")
 

@@ -203,7 +203,9 @@ def fit_tree(
         others = ColumnPatterns(sample.held_out)
         values = {name: fit.column_log_likelihood(others, plan) for name, fit in fits.items()}
         runs = sample.run[: sample.n_held_out]
-        judged = {name: _judge(value, values["given"], runs) for name, value in values.items()}
+        judged = {
+            name: judgement_of(value, values["given"], runs) for name, value in values.items()
+        }
         if settings.one_factor is None:
             one_factor = judged["factor"].log_likelihood > judged["lengths"].log_likelihood
         on_stage("fitting to all columns")
@@ -221,7 +223,7 @@ def fit_tree(
     scaled = fits["factor"].branch_length * unit
     return TreeFit(
         given=tree,
-        tree=dataclasses.replace(tree, branch_length=_rounded(fit.branch_length * unit)),
+        tree=dataclasses.replace(tree, branch_length=rounded_lengths(fit.branch_length * unit)),
         one_factor=one_factor,
         settings=settings,
         factor=_factor(tree, scaled),
@@ -262,7 +264,7 @@ def _site_classes(sample: TreeSample, settings: TreeFitSettings) -> SiteClasses:
     return SiteClasses(model, background, settings.n_classes, learn_shared=learn)
 
 
-def _judge(
+def judgement_of(
     value: NDArray[np.float64], given: NDArray[np.float64], runs: NDArray[np.int64]
 ) -> Judgement:
     """Mean of a value by column, and of its difference to another with its error over runs."""
@@ -289,5 +291,6 @@ def _without_data(tree: Tree, sample: TreeSample) -> tuple[str, ...]:
     return tuple(tree.tips[index] for index in np.flatnonzero(is_lacking).tolist())
 
 
-def _rounded(length: NDArray[np.float64]) -> NDArray[np.float64]:
+def rounded_lengths(length: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lengths as they are written, with six significant digits."""
     return np.array([float(f"{value:.{_DIGITS}g}") for value in length.tolist()])

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from slow_embeddings import contig_embeddings, pooled, reverse_complement, with_context
 
 from phylotools.api.vectors import embed
-from phylotools.embedding.layers import find_layer
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions, context_matrix
 from phylotools.errors import UsageError
 from phylotools.io.genome import ReferenceGenome
+from phylotools.scoring.layers import find_layer
 
 REGIONS = [("chr1", 900, 1650), ("chrM", 0, 130), ("chr1", 0, 3), ("chr1", 511, 513),
            ("chr1", 900, 1650), ("chr1", 1699, 1700), ("chr1", 0, 1700),

@@ -47,7 +47,9 @@ class ToyModel:
     device: str = "cpu"
     transcripts: None = None
     site_fits: None = None
+    masks_site: bool = False
     tile_length: int | None = None
+    tuned: None = None
 
     def __post_init__(self) -> None:
         self.receptive_field = self.spec.receptive_field

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from published_layouts import dense_values, imported
 
-from phylotools.embedding.layers import LAST, find_layer
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.errors import InputError, UsageError
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.regions import Region
 from phylotools.model.registry import load_model
+from phylotools.scoring.layers import LAST, find_layer
 from phylotools.scoring.scorer import Scorer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -70,7 +70,7 @@ def test_fits_are_centred_on_the_network(network, store):
     ((columns,),) = columns_in_order(store)
     (fits,) = fit_columns([columns], prepared)
     theta = fit_sites(
-        torch.from_numpy(columns.states), torch.from_numpy(columns.reference), prepared.plan,
+        torch.from_numpy(columns.states), torch.from_numpy(columns.reference), prepared.plans.own,
         prepared.prior, prepared.model, network.theta(columns),
     )  # fmt: skip
     assert np.allclose(fits.log_rate, prepared.model.log_rate(theta).numpy(), atol=1e-4)

@@ -97,7 +97,8 @@ def test_named_species_judge_a_given_prior(store):
 
 def test_the_neutral_scale_stretches_the_tree(store):
     plain, scaled = (
-        prepare(store, FitSettings(neutral_scale=scale, sample=100)).plan for scale in (1.0, 2.5)
+        prepare(store, FitSettings(neutral_scale=scale, sample=100)).plans.own
+        for scale in (1.0, 2.5)
     )
     long = plain.branch_length > 1e-5
     assert scaled.branch_length[long] == pytest.approx(2.5 * plain.branch_length[long])

@@ -17,7 +17,9 @@ from phylotools.training.dataset import TrainingData
 def digest(batches) -> str:
     """SHA-256 over everything in some batches, shapes and types included."""
     found = hashlib.sha256()
-    names = [field.name for field in dataclasses.fields(Batch) if field.name != "plan"]
+    names = [
+        field.name for field in dataclasses.fields(Batch) if field.name not in ("plan", "masked")
+    ]
     for batch in batches:
         for name in names:
             values = getattr(batch, name).numpy()

@@ -228,8 +228,8 @@ def test_a_batch_follows_from_its_place(config_of, many_segments, buffer):
 def test_from_a_batch_on_the_reference_alone_is_read(config_of, mammals_store):
     plain, through = (TrainingData(config_of(mammals_store, data=changes)) for changes in ({}, ANY))
     n = len(list(plain.epoch(0))) + 2
-    found = [batch for _, batch in islice(through.stream(0, any_row_batches=n), n + 4)]
-    wanted = [batch for _, batch in islice(plain.stream(0), n + 4)]
+    found = [batch for (batch,) in islice(through.stream(any_row_steps=n), n + 4)]
+    wanted = [batch for (batch,) in islice(plain.stream(), n + 4)]
     alike = [digest([a]) == digest([b]) for a, b in zip(found, wanted, strict=True)]
     assert alike == [False] * n + [True] * 4
 

@@ -14,14 +14,15 @@ from phylotools.model.site_model import RateAssumption
 from phylotools.training.batch import Batch
 from phylotools.training.dataset import TrainingData
 from phylotools.training.loop import new_model
-from phylotools.training.objective import (
+from phylotools.training.objectives import (
+    PhylogeneticObjective,
     column_theta,
-    conditional_log_likelihoods,
-    loss_terms,
     spans_of_columns,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+OBJECTIVE = PhylogeneticObjective()
 
 
 @pytest.fixture(params=["f81", "hky", "gtr", "mutation-selection"])
@@ -83,7 +84,7 @@ def test_value_is_the_hand_computation(setting):
     log_rate = np.log((np.exp(theta[:40]) * mutation).sum(axis=1))
     penalty = (weight * (log_rate - 0.4) ** 2 / (2 * 0.7**2)).sum() / weight.sum()
     model.rate = RateAssumption("prior", mean=0.4, sd=0.7)
-    terms = loss_terms(model, batch)
+    terms = OBJECTIVE.terms(model, batch)
     assert terms.log_likelihood.item() == pytest.approx(likelihood, rel=1e-4)
     assert terms.penalty.item() == pytest.approx(penalty, rel=1e-4)
     assert terms.loss.item() == pytest.approx(penalty - likelihood, rel=1e-4)
@@ -92,7 +93,7 @@ def test_value_is_the_hand_computation(setting):
 def test_the_rate_may_be_free(setting):
     _, _, model, batch = setting
     model.rate = RateAssumption("free", mean=9.0, sd=0.1)
-    terms = loss_terms(model, batch)
+    terms = OBJECTIVE.terms(model, batch)
     assert terms.penalty.item() == 0
     assert terms.loss.item() == -terms.log_likelihood.item()
 
@@ -103,7 +104,7 @@ def test_the_rate_may_be_fixed(config_of, mammals_store):
     batch = next(iter(TrainingData(config).epoch(0)))
     log_rate = model.substitution.log_rate(column_theta(model, batch))
     torch.testing.assert_close(log_rate, torch.full_like(log_rate, -0.25))
-    terms = loss_terms(model, batch)
+    terms = OBJECTIVE.terms(model, batch)
     terms.loss.backward()
     assert terms.penalty.item() == 0
     assert model.network.output.weight.grad.abs().max() > 0
@@ -112,7 +113,7 @@ def test_the_rate_may_be_fixed(config_of, mammals_store):
 def test_evaluation_figures_are_the_hand_computation(setting):
     _, data, model, batch = setting
     _, shown, everything = hand_computation(data, model, batch)
-    a, b = conditional_log_likelihoods(model, batch)
+    a, b = OBJECTIVE.evaluate(model, batch)
     np.testing.assert_allclose(a[:40], shown, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(b[:40], everything - shown, rtol=1e-4, atol=1e-3)
     assert (b <= 1e-4).all()
@@ -122,13 +123,13 @@ def test_evaluation_figures_are_the_hand_computation(setting):
 def test_without_held_out_species_the_second_figure_is_zero(config_of, mammals_store):
     config = config_of(mammals_store)
     batch = next(iter(TrainingData(config).epoch(0)))
-    hidden = conditional_log_likelihoods(new_model(config), batch)[1]
+    hidden = OBJECTIVE.evaluate(new_model(config), batch).held_out
     assert hidden.abs().max() == 0
 
 
 def test_gradient_is_that_of_the_loss(setting):
     _, _, model, batch = setting
-    loss_terms(model, batch).loss.backward()
+    OBJECTIVE.terms(model, batch).loss.backward()
     bias = model.network.output.bias
     step, gradient = 1e-2, bias.grad.clone()
     for base in range(4):
@@ -136,7 +137,7 @@ def test_gradient_is_that_of_the_loss(setting):
         for sign in (1, -1):
             with torch.no_grad():
                 bias[base] += sign * step
-                values.append(loss_terms(model, batch).loss.item())
+                values.append(OBJECTIVE.terms(model, batch).loss.item())
                 bias[base] -= sign * step
         assert gradient[base].item() == pytest.approx(
             (values[0] - values[1]) / (2 * step), rel=1e-2, abs=1e-3
@@ -165,7 +166,7 @@ def test_the_halved_network_has_the_loss_and_the_gradients_of_the_dense_one(conf
     found = []
     for forward in (model.network.forward, lambda tokens, wanted: model.network.dense(tokens)):
         model.network.forward = forward
-        loss = loss_terms(model, batch).loss
+        loss = OBJECTIVE.terms(model, batch).loss
         found.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
     assert suits(model.network.spec)
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)

@@ -165,7 +165,7 @@ def test_the_penalty_of_the_frequencies_is_one_prior_for_all_columns(
 ):
     config = config_of(mammals_store, substitution={"frequency_prior_sd": 0.5, "learn": "all"})
     trainer = Trainer(config, tmp_path / "run", CPU)
-    prior, model = trainer._frequency_prior, trainer.model.substitution
+    prior, model = trainer.update.prior, trainer.model.substitution
     assert prior.penalty(model).item() == pytest.approx(0, abs=1e-12)
     with torch.no_grad():
         model.log_frequencies[:] = torch.tensor([0.4, 0.1, 0.1, 0.4]).log()

@@ -18,7 +18,7 @@ from phylotools.tree_fit.report import (
     report_lines,
     warnings_of,
 )
-from phylotools.tree_fit.run import TreeFitSettings, _judge, fit_tree
+from phylotools.tree_fit.run import TreeFitSettings, fit_tree, judgement_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,7 +72,7 @@ def test_the_error_of_a_gain_is_that_over_runs():
     rng = np.random.default_rng(1)
     of_run = rng.normal(0.3, 1.0, 400)
     runs = np.repeat(np.arange(400), 5)
-    judged = _judge(np.repeat(of_run, 5) - 7, np.full(2000, -7.0), runs)
+    judged = judgement_of(np.repeat(of_run, 5) - 7, np.full(2000, -7.0), runs)
     assert judged.gain == pytest.approx(of_run.mean())
     assert judged.gain_sd == pytest.approx(of_run.std(ddof=1) / 20)
     assert judged.log_likelihood == pytest.approx(of_run.mean() - 7)

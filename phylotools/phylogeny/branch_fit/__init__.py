@@ -9,6 +9,7 @@ from phylotools.phylogeny.branch_fit.fit import (
     FittedTree,
     fit_factor,
     fit_lengths,
+    fit_near,
     fit_shared,
 )
 from phylotools.phylogeny.branch_fit.information import informative_columns
@@ -19,6 +20,7 @@ __all__ = [
     "SiteClasses",
     "fit_factor",
     "fit_lengths",
+    "fit_near",
     "fit_shared",
     "informative_columns",
 ]

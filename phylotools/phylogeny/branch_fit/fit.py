@@ -31,6 +31,8 @@ _MEAN_LENGTHS = tuple(10.0**-power for power in np.arange(0, 5.5, 0.5))
 #: columns kept out with 0.5, 1, 2 and 4, exons of 113 mammals, 3,837 columns: from divergence times
 #: -15.905, -15.887, -15.885, -15.886.
 PRIOR_SD = 2.0
+#: Of the log of the factor by which a part of a genome has other lengths than the whole.
+FACTOR_SD = 1.0
 #: The search ends where a step gains less than so many nats of the whole sample.
 _WORTHWHILE = 0.1
 _MOST_STEPS = 500
@@ -144,6 +146,62 @@ def fit_lengths(
         return -(step[1:] / prior_sd).square().sum() / 2
 
     return _fitted(plan, patterns, begin.classes, [(step, scale)], lengths, log_prior)
+
+
+def fit_near(
+    plan: PruningPlan,
+    patterns: ColumnPatterns,
+    near: FittedTree,
+    informative: NDArray[np.int64],
+    *,
+    lengths_sd: float,
+    factor_sd: float = FACTOR_SD,
+    begin: FittedTree | None = None,
+) -> FittedTree:
+    """Lengths of a part of the genome, near those of the whole, under the same site classes.
+
+    The log of a length is that of the whole plus what all branches of the part share plus its own:
+    both have normal priors about 0.
+
+    Parameters
+    ----------
+    plan : PruningPlan
+    patterns : ColumnPatterns
+        Of the part.
+    near : FittedTree
+        The whole; its site classes are taken as they are.
+    informative : int64 array [N]
+        Columns of the part that tell of each branch.
+    lengths_sd : float
+        Of a branch's own share; 0 for one factor.
+    factor_sd : float
+    begin : FittedTree, optional
+        Where the search begins, instead of `near`: lengths that are those times a factor.
+    """
+    classes = copy.deepcopy(near.classes).requires_grad_(False)
+    centre = _log_lengths(near.branch_length)
+    shift = 0.0
+    if begin is not None:
+        shift = float((_log_lengths(begin.branch_length) - centre)[1:].mean())
+    factor = torch.tensor([shift], dtype=torch.float64, requires_grad=True)
+    # The curvature is that of a count of substitutions, and of the prior.
+    counts = torch.from_numpy(informative).double() * (centre + shift).exp()
+    coordinates: list[tuple[Tensor, Tensor | float]] = [
+        (factor, math.sqrt(counts.sum().item() + factor_sd**-2))
+    ]
+    own = torch.zeros_like(centre)
+    if lengths_sd:
+        own.requires_grad_()
+        coordinates.append((own, (counts + lengths_sd**-2).sqrt()))
+
+    def log_prior() -> Tensor:
+        value = -(factor / factor_sd).square().sum() / 2
+        return value - (own[1:] / lengths_sd).square().sum() / 2 if lengths_sd else value
+
+    return _fitted(
+        plan, patterns, classes, coordinates,
+        lambda: _bounded((centre + factor + own).exp()), log_prior,
+    )  # fmt: skip
 
 
 def _usable(length: NDArray[np.float64]) -> NDArray[np.float64]:

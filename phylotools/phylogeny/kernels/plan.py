@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,12 +29,15 @@ class PruningPlan:
     side_of_node : ndarray of int64, shape (N,)
         Of each node of the tree, the side of a merge (``2 merge + side``) that the branch above it
         is a part of; -1 at the root, and where only lone children lie between.
+    species : ndarray of int64, shape (S,), or None
+        Which of the species of a column are the tips, rising; None where all are.
     """
 
     child: np.ndarray
     branch_length: np.ndarray
     n_tips: int
     side_of_node: np.ndarray
+    species: np.ndarray | None = None
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
@@ -45,9 +49,53 @@ class PruningPlan:
         return tuple(np.flatnonzero(height == level) for level in range(height.max(initial=-1) + 1))
 
 
-def make_plan(tree: Tree) -> PruningPlan:
-    """Lay out `tree` for pruning; tips keep their order."""
-    slot_of = {int(node): tip for tip, node in enumerate(tree.tip_nodes)}
+@dataclass(frozen=True)
+class ColumnPlans:
+    """A plan for each of some columns, whose trees differ along the genome.
+
+    Attributes
+    ----------
+    plans : tuple of PruningPlan
+    of_column : ndarray of int64, shape (C,)
+        Index in `plans` of each column's.
+    """
+
+    plans: tuple[PruningPlan, ...]
+    of_column: np.ndarray
+
+    @cached_property
+    def groups(self) -> tuple[list[tuple[PruningPlan, int]], np.ndarray | None]:
+        """Every plan in use with its number of columns, and the order that brings these together.
+
+        The order is None where they are together already.
+        """
+        index = self.of_column
+        order = None
+        if (np.diff(index) < 0).any():
+            order = np.argsort(index, kind="stable")
+            index = index[order]
+        used, counts = np.unique(index, return_counts=True)
+        found = zip(used.tolist(), counts.tolist(), strict=True)
+        return [(self.plans[number], count) for number, count in found], order
+
+
+def make_plan(tree: Tree, species: Sequence[str] | None = None) -> PruningPlan:
+    """Lay out `tree` for pruning.
+
+    Parameters
+    ----------
+    tree : Tree
+    species : sequence of str, optional
+        Of a column, in order; every tip is one of them. The tips in their order unless given.
+    """
+    if species is None:
+        of_tip, present = np.arange(tree.n_tips), None
+    else:
+        place = {name: index for index, name in enumerate(species)}
+        own = np.array([place[name] for name in tree.tips], dtype=np.int64)
+        present = None if tree.n_tips == len(species) else np.sort(own)
+        of_tip = own if present is None else np.searchsorted(present, own)
+    slot_of = dict(zip(tree.tip_nodes.tolist(), of_tip.tolist(), strict=True))
     # Of each node, the nodes whose branches lie above its slot: itself and lone children.
     above = {node: [node] for node in range(len(tree.names))}
     child: list[tuple[int, int]] = []
@@ -70,5 +118,5 @@ def make_plan(tree: Tree) -> PruningPlan:
             side_of_node[nodes] = 2 * merge + side
             length[merge, side] = sum(float(tree.branch_length[node]) for node in nodes)
     return PruningPlan(
-        np.array(child, dtype=np.int32).reshape(-1, 2), length, tree.n_tips, side_of_node
+        np.array(child, dtype=np.int32).reshape(-1, 2), length, tree.n_tips, side_of_node, present
     )

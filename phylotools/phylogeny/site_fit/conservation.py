@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from phylotools.errors import PhylotoolsError
-from phylotools.phylogeny.likelihood import PruningPlan, column_log_likelihood
+from phylotools.phylogeny.likelihood import Plan, column_log_likelihood, plan_of
 from phylotools.phylogeny.site_fit.fit import shared_parameters_held, theta_of_frequencies
 from phylotools.phylogeny.site_fit.optimiser import maximise
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
@@ -76,7 +76,7 @@ def neutral_theta(log_background: Tensor, model: SubstitutionModel | None = None
 
 def rate_test(
     states: Tensor,
-    plan: PruningPlan,
+    plan: Plan,
     neutral: Tensor,
     model: SubstitutionModel | None = None,
     *,
@@ -94,7 +94,7 @@ def rate_test(
     ----------
     states : Tensor of uint8, shape (C, S)
         0..3, anything else missing; all species, the reference included.
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
         Branch lengths in expected neutral substitutions.
     neutral : Tensor, shape (A,)
         As `neutral_theta` gives it.
@@ -117,7 +117,7 @@ def rate_test(
         for first in range(0, len(states), _BATCH):
             part = slice(first, first + _BATCH)
             log_scale[part], statistic[part] = _test_batch(
-                states[part], plan, neutral, model, start[part]
+                states[part], plan_of(plan, part), neutral, model, start[part]
             )
     # erfc(sqrt(x / 2)) = 2 Phi(-sqrt(x)), by its logarithm so that it never underflows
     log_p = math.log(2) + torch.special.log_ndtr(-statistic.sqrt())
@@ -126,12 +126,12 @@ def rate_test(
 
 
 def _test_batch(
-    states: Tensor, plan: PruningPlan, neutral: Tensor, model: SubstitutionModel, start: Tensor
+    states: Tensor, plan: Plan, neutral: Tensor, model: SubstitutionModel, start: Tensor
 ) -> tuple[Tensor, Tensor]:
     def evaluate(rows: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
         theta = (neutral + point.float()).detach().requires_grad_()
         with torch.enable_grad():
-            value = column_log_likelihood(states[rows], theta, plan, model)
+            value = column_log_likelihood(states[rows], theta, plan_of(plan, rows), model)
             value = torch.where(value.isfinite(), value, torch.zeros_like(value))
             (gradient,) = torch.autograd.grad(value.sum(), theta)
         # A shift of all four of theta is one of log R, in every model.

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from phylotools.errors import PhylotoolsError
 from phylotools.phylogeny.likelihood import (
-    PruningPlan,
+    Plan,
     column_log_likelihood,
     log_reference_frequency,
+    plan_of,
 )
 from phylotools.phylogeny.site_fit.optimiser import maximise
 from phylotools.phylogeny.substitution import F81, SubstitutionModel
@@ -119,7 +120,7 @@ class SitePrior:
 def fit_sites(
     states: Tensor,
     reference: Tensor,
-    plan: PruningPlan,
+    plan: Plan,
     prior: SitePrior | None = None,
     model: SubstitutionModel | None = None,
     centre: Tensor | None = None,
@@ -134,7 +135,7 @@ def fit_sites(
         0..3, anything else missing.
     reference : Tensor of uint8, shape (C,)
         Base of the species whose base is given, not predicted; above 3 where it is not known.
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
     prior : SitePrior, optional
     model : SubstitutionModel, optional
         F81 unless given; its shared parameters are taken as they are.
@@ -165,7 +166,9 @@ def fit_sites(
         for first in range(0, len(states), _BATCH):
             part = slice(first, first + _BATCH)
             near = None if centre is None else centre[part].detach().float()
-            posterior = _Posterior(states[part], reference[part], plan, prior, model, near)
+            posterior = _Posterior(
+                states[part], reference[part], plan_of(plan, part), prior, model, near
+            )
             begin = posterior.start() if start is None else start[part]
             found[part] = posterior.theta(maximise(posterior, begin).point.float())
     return found
@@ -178,7 +181,7 @@ class _Posterior:
         self,
         states: Tensor,
         reference: Tensor,
-        plan: PruningPlan,
+        plan: Plan,
         prior: SitePrior,
         model: SubstitutionModel,
         centre: Tensor | None,
@@ -191,7 +194,8 @@ class _Posterior:
         with torch.enable_grad():
             theta = self.theta(free, rows)
             states = self._states[rows]
-            value = column_log_likelihood(states, theta, self._plan, self._model)
+            plan = plan_of(self._plan, rows)
+            value = column_log_likelihood(states, theta, plan, self._model)
             # A column that cannot be says nothing.
             value = torch.where(value.isfinite(), value, torch.zeros_like(value))
             value = value - log_reference_frequency(self._reference[rows], theta, self._model)
@@ -228,7 +232,7 @@ def theta_of_frequencies(log_pi: Tensor, model: SubstitutionModel) -> Tensor:
 def held_out_log_likelihood(
     states: Tensor,
     theta: Tensor,
-    plan: PruningPlan,
+    plan: Plan,
     model: SubstitutionModel,
     held_out: Tensor,
 ) -> Tensor:
@@ -240,7 +244,7 @@ def held_out_log_likelihood(
         Of all species.
     theta : Tensor, shape (C, A)
         Fitted without the held-out ones.
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
     model : SubstitutionModel
     held_out : Tensor of int64, shape (H,)
         Indices of species.
@@ -253,7 +257,7 @@ def held_out_log_likelihood(
 def fit_prior_widths(
     states: Tensor,
     reference: Tensor,
-    plan: PruningPlan,
+    plan: Plan,
     model: SubstitutionModel,
     held_out: Tensor,
     centre: Tensor | None = None,
@@ -274,7 +278,7 @@ def fit_prior_widths(
     states : Tensor of uint8, shape (C, S)
         A sample of columns, all species.
     reference : Tensor of uint8, shape (C,)
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
     model : SubstitutionModel
     held_out : Tensor of int64, shape (H,)
         Indices of species, never the reference's.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from phylotools.phylogeny.likelihood import (
-    PruningPlan,
+    Plan,
     column_log_likelihood,
     log_reference_frequency,
 )
@@ -25,7 +25,7 @@ _TOLERANCE = 0.05
 def learn_shared_parameters(
     states: Tensor,
     reference: Tensor,
-    plan: PruningPlan,
+    plan: Plan,
     model: SubstitutionModel,
     prior: SitePrior | None = None,
     centre: Tensor | None = None,
@@ -42,7 +42,7 @@ def learn_shared_parameters(
     ----------
     states : Tensor of uint8, shape (C, S)
     reference : Tensor of uint8, shape (C,)
-    plan : PruningPlan
+    plan : PruningPlan or ColumnPlans
     model : SubstitutionModel
         Where the search starts; left as it is.
     prior : SitePrior, optional

@@ -8,10 +8,10 @@ import pytest
 import torch
 from published_layouts import DATA, EXPECTED_CASES, LAYOUTS, imported, tokens_of
 
-from phylotools.embedding.layers import LAST, find_layer, layer_forward
 from phylotools.errors import InputError
 from phylotools.model.published.importing import ImportRequest, import_published
 from phylotools.model.registry import load_model, verify_model
+from phylotools.scoring.layers import LAST, find_layer, layer_forward
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.tiled_network import TiledNetwork
 

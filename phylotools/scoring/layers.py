@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from phylotools.errors import UsageError
@@ -112,3 +114,25 @@ def layer_forward(
 def is_equivariant(spec: ModelSpec) -> bool:
     """Whether the other strand's embedding is this strand's with its channels reversed."""
     return spec.tied_norm
+
+
+def strand_invariant(
+    forward: NDArray[np.float32], reverse: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Half the channels of the strands' mean, then half those of half their absolute difference.
+
+    The same for a sequence and its reverse complement.
+
+    Parameters
+    ----------
+    forward, reverse : float32 array [K, H]
+        What the network says when it reads one strand, and the other.
+
+    Returns
+    -------
+    float32 array [K, H]
+    """
+    # Channel c of one strand is channel H - 1 - c of the other: half of them say everything.
+    half = forward.shape[1] // 2
+    a, b = forward[:, :half], reverse[:, :half]
+    return np.concatenate([(a + b) / 2, np.abs(a - b) / 2], axis=1)
