@@ -17,7 +17,6 @@ from gpu_checks import TREE
 from gpu_report import Recorder
 from gpu_speed import _operations
 from likelihood_gpu import seconds
-from phylotools.training.workers import Workers
 from simulated_store import BIRDS, simulated_store
 
 from phylotools.model.network import EquivariantConv
@@ -25,6 +24,7 @@ from phylotools.model.presets import PRESETS
 from phylotools.phylogeny.likelihood import column_log_likelihood
 from phylotools.training.config_file import read_config
 from phylotools.training.loop import Trainer
+from phylotools.training.workers import Workers
 
 #: What an H200 is to reach (docs/training.md): share of the measured rate, of the likelihood.
 LEAST_SHARE, MOST_LIKELIHOOD = 0.35, 0.02
@@ -140,8 +140,8 @@ def _agrees(folder: Path, scale: Scale) -> str:
         ("exact", torch.device("cpu"), "float32"),
     ):
         trainer = _trainer(folder, name, device, scale, preset="tiny", precision=precision)
-        with closing(trainer._batches()) as batches:
-            loss = trainer.update(next(batches)[2], 0.0)["loss"]
+        with closing(trainer.data.stream()) as batches:
+            loss = trainer.update(next(batches), 0.0)["loss"]
         parameters = trainer.model.network.parameters()
         found.append((loss, torch.cat([p.grad.flatten().cpu() for p in parameters])))
     (loss, narrow), (exact_loss, exact) = found
@@ -231,9 +231,8 @@ def _steps(folder: Path, way: Way, measured: Measured, scale: Scale) -> str:
 @contextmanager
 def _full_batches(trainer: Trainer, scale: Scale) -> Iterator[Iterator[list]]:
     """Batches without the smaller ones at the ends of epochs, which are other shapes."""
-    with closing(trainer._batches()) as batches:
-        own = (parts for _, _, parts in batches)
-        yield (parts for parts in own if sum(len(p.tokens) for p in parts) == scale.windows)
+    with closing(trainer.data.stream()) as batches:
+        yield (parts for parts in batches if sum(len(p.tokens) for p in parts) == scale.windows)
 
 
 def _likelihood(folder: Path, measured: Measured, scale: Scale) -> str:

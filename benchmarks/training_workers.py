@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from phylotools.training.workers import Workers, join_workers, set_threads
 from simulated_store import simulated_store
 
 from phylotools.model.presets import PRESETS
 from phylotools.training.config_file import read_config
 from phylotools.training.loop import Trainer
+from phylotools.training.workers import Workers, join_workers, set_threads
 
 PAIRS, SECONDS = 12, 1.5
 
@@ -94,13 +94,12 @@ def compare(path: Path, folder: Path) -> None:
 
 def steps_of(trainer: Trainer) -> Callable[[int], tuple[float, float]]:
     """A function that takes so many steps, and gives their seconds and processor seconds."""
-    batches = trainer._batches()
+    batches = trainer.data.stream(0, trainer.workers.share(trainer.parts))
 
     def steps(number: int) -> tuple[float, float]:
         wall, spent = time.perf_counter(), time.process_time()
         for _ in range(number):
-            _, _, own = next(batches)
-            trainer._step(own)
+            trainer._step(next(batches))
         return time.perf_counter() - wall, time.process_time() - spent
 
     return steps
