@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -113,8 +114,10 @@ def compared(folder: Path, store: Path, given: argparse.Namespace) -> int:
         if is_killed:
             kills[number.name] += 1
             codes[f"{number.name} {code}"] += 1
-        wrong = code in (1, 2) or (code == 0 and outcome(folder / "parts") != expected)
-        if wrong:
+        # torchrun ends with 1 at any signal.
+        is_error = code in (1, 2) and not (is_killed and workers > 1)
+        if is_error or (code == 0 and outcome(folder / "parts") != expected):
+            print((folder / "errors").read_text()[-2000:])
             print(f"after {kills.total()} kills, {number.name} the last: ended with {code}")
             return 1
         if code == 0:
@@ -124,6 +127,10 @@ def compared(folder: Path, store: Path, given: argparse.Namespace) -> int:
         if ended(begun(folder, "parts", workers)) or outcome(folder / "parts") != expected:
             print(f"after {kills.total()} kills the run ended otherwise")
             return 1
+    lines = (folder / "errors").read_text().splitlines()
+    for line, count in sorted(Counter(re.sub(r"\d+", "N", line) for line in lines).items()):
+        if line.startswith("error: "):
+            print(f"{count} x {line}")
     said = ", ".join(f"{count} x {name}" for name, count in sorted(codes.items()))
     print(
         f"{kills.total()} kills (signal and exit code: {said}) of {n_compared + 1} runs with "

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def config(config_of, mammals_store):
-    return config_of(mammals_store, **HOLDS_OUT)
+    run = HOLDS_OUT["run"] | {"site_fits": False}
+    return config_of(mammals_store, **HOLDS_OUT | {"run": run})
 
 
 @pytest.fixture
