@@ -26,6 +26,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from phylotools.cli.main import main as phylotools
 from phylotools.cli.main import run
 
@@ -109,7 +111,7 @@ def compared(folder: Path, store: Path, given: argparse.Namespace) -> int:
         workers = given.workers[kills.total() % len(given.workers)]
         process = begun(folder, "parts", workers)
         number = draw.choice(SIGNALS)
-        is_killed = killed_after(process, number, draw.random() * seconds[workers])
+        is_killed = killed_after(process, number, draw.random() * seconds[workers], draw)
         code = ended(process)
         if is_killed:
             kills[number.name] += 1
@@ -146,14 +148,13 @@ def begun(folder: Path, name: str, workers: int) -> int:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command = [*torchrun, f"--nproc-per-node={workers}", "-m", "phylotools", *line]
         with open(folder / "errors", "a") as errors:
-            return subprocess.Popen(command, stderr=errors, start_new_session=True).pid
+            return subprocess.Popen(command, stderr=errors).pid
     # What takes longest to import is imported once.
     importlib.import_module("phylotools.training.loop")
     pid = os.fork()
     if not pid:
         errors = os.open(folder / "errors", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(errors, 2)
-        os.setsid()
         sys.argv = ["phylotools", *line]
         try:
             phylotools()
@@ -164,8 +165,8 @@ def begun(folder: Path, name: str, workers: int) -> int:
     return pid
 
 
-def killed_after(pid: int, number: signal.Signals, seconds: float) -> bool:
-    """Wait so long and send a signal, unless the process has ended; SIGKILL to its whole group."""
+def killed_after(pid: int, number: signal.Signals, seconds: float, draw: random.Random) -> bool:
+    """Wait so long and send a signal, unless the process has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if is_over(pid):
@@ -173,10 +174,18 @@ def killed_after(pid: int, number: signal.Signals, seconds: float) -> bool:
         time.sleep(0.002)
     if is_over(pid):
         return False
-    try:
-        (os.killpg if number == signal.SIGKILL else os.kill)(pid, number)
-    except ProcessLookupError:  # it has no group of its own yet
-        os.kill(pid, number)
+    victims = [pid]
+    if number == signal.SIGKILL:
+        # Of torchrun's processes, which have sessions of their own, one is lost, or all.
+        os.kill(pid, signal.SIGSTOP)  # it starts no more
+        family = [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        is_one = bool(family) and draw.random() < 0.5
+        victims = [draw.choice(family)] if is_one else [pid, *family]
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, number)
+    if number == signal.SIGKILL:
+        os.kill(pid, signal.SIGCONT)
     return True
 
 
@@ -188,10 +197,7 @@ def is_over(pid: int) -> bool:
 
 def ended(pid: int) -> int:
     """The exit code of a process, minus the signal where that ended it."""
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    return code
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def outcome(folder: Path) -> tuple[object, ...]:
