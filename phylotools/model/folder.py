@@ -35,6 +35,7 @@ from phylotools.model.presets import (
 from phylotools.model.settings import model_key, reference_of
 from phylotools.model.tuned_head import HEAD, TUNING, TunedHead, read_tuned_head
 from phylotools.phylogeny.change_scores import MutationProcess
+from phylotools.phylogeny.score_meaning import MASKED
 from phylotools.provenance import sha256_file, sha256_text
 from phylotools.version import __version__
 
@@ -245,9 +246,13 @@ class Model:
 
     @cached_property
     def mutation_process(self) -> MutationProcess:
-        """Mutation as the substitution model has it: what scores are relative to. No torch."""
+        """Mutation as the substitution model has it: what scores are relative to. No torch.
+
+        Its ``substitution`` is ``masked``, and so what scores mean, where `masks_site` is true.
+        """
         path = str(self.folder / CONFIG)
-        return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
+        process = MutationProcess.of(model_tables(self.config, path=path)["substitution"])
+        return replace(process, substitution=MASKED) if self.masks_site else process
 
     @cached_property
     def masks_site(self) -> bool:

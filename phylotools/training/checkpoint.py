@@ -200,6 +200,23 @@ def read_progress(path: Path) -> Progress:
         raise _damaged(path, error) from None
 
 
+def read_objective(path: Path) -> str:
+    """``objective.kind`` of a run's configuration, without reading its tensors.
+
+    Raises
+    ------
+    InputError
+        As for `read_progress`.
+    """
+    metadata = load_metadata(path)
+    _check_format(path, metadata)
+    try:
+        objective = _parse_config(metadata["config"]).get("objective", {})
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    return str(objective.get("kind", "phylogenetic"))
+
+
 def _check_format(path: Path, metadata: dict[str, str]) -> None:
     found = metadata.get("format", "")
     if found != FORMAT and found.startswith("phylotools checkpoint"):
