@@ -79,7 +79,7 @@ class EquivariantConv(_Frozen, nn.Module):
         if width > 1:
             # One matrix product over the taps side by side: faster here than conv1d, which
             # would need the channels first.
-            length = x.shape[1] - (width - 1) * self.dilation
+            x, length = _narrowed(x), x.shape[1] - (width - 1) * self.dilation
             taps = [x[:, t * self.dilation : t * self.dilation + length] for t in range(width)]
             x = torch.cat(taps, dim=-1)
         return F.linear(x, weight, bias)
@@ -289,6 +289,12 @@ class ByteNet(nn.Module):
                 part.freeze()
         self._is_frozen, self._kept_halves = True, None
         return self.eval().requires_grad_(False)
+
+
+def _narrowed(x: Tensor) -> Tensor:
+    """What autocast makes of a product's input: made earlier, its copies are fewer bytes."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _is_plain(tensor: Tensor) -> bool:

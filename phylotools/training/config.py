@@ -24,6 +24,8 @@ MOST_EPOCHS = 100.0
 PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
+#: In ``data.contig_weights``: contigs that are not named.
+ALL_OTHERS = "*"
 SCHEDULES = ("plateau", "cosine")
 #: What may be maximised; see `phylotools.training.objectives`.
 OBJECTIVES = ("phylogenetic", "masked", "both")
@@ -51,6 +53,13 @@ class DataConfig:
     store_weights : list of float
         Of each store: the share of its windows that an epoch takes, other ones in each. All of
         them unless given.
+    contig_weights : dict of str to float
+        How often an epoch takes the windows of a contig: 0.25 a quarter of them, other ones in each
+        epoch, 2 all of them twice, 0 none, as if the stores had it not. ``"*"`` stands for all that
+        are not named. 1 unless given.
+    region_weights_file : str
+        A BED file or bedGraph whose fourth column multiplies the weight of columns in the loss; 1
+        elsewhere. Columns of weight 0 are not read.
     held_out_fraction : float, optional
         Share of the columns that is drawn with the seed and held out; 0 for none. A tenth unless
         given, or unless the next three say what is held out: then that alone.
@@ -93,6 +102,8 @@ class DataConfig:
 
     stores: list[str]
     store_weights: list[float] = field(default_factory=list)
+    contig_weights: dict[str, float] = field(default_factory=dict)
+    region_weights_file: str = ""
     held_out_fraction: float | None = None
     held_out_contigs: list[str] = field(default_factory=list)
     held_out_regions: list[str] = field(default_factory=list)

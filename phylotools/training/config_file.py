@@ -41,6 +41,8 @@ _TABLES = {
     "optimiser": OptimiserConfig,
     "run": RunConfig,
 }
+#: So often may an epoch take a contig.
+LARGEST_CONTIG_WEIGHT = 100
 #: Positions of sequence in one step, context included: memory grows with them.
 _MOST_POSITIONS = 10_000_000
 
@@ -131,6 +133,8 @@ def _converted(value: Any, hint: Any) -> Any:
         return _converted(value, typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return [_converted(entry, typing.get_args(hint)[0]) for entry in value]
+    if typing.get_origin(hint) is dict:
+        return {key: _converted(entry, typing.get_args(hint)[1]) for key, entry in value.items()}
     return float(value) if hint is float else value
 
 
@@ -144,6 +148,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is list:
         (item,) = typing.get_args(hint)
         return isinstance(value, list) and all(_fits(entry, item) for entry in value)
+    if typing.get_origin(hint) is dict:
+        item = typing.get_args(hint)[1]
+        return isinstance(value, dict) and all(_fits(entry, item) for entry in value.values())
     if hint is float:
         # An integer beyond every float fits as little as inf and nan do.
         return type(value) in (int, float) and abs(value) <= sys.float_info.max
@@ -153,6 +160,8 @@ def _fits(value: Any, hint: Any) -> bool:
 def _beyond_64_bits(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_beyond_64_bits, value))
+    if isinstance(value, dict):
+        return any(map(_beyond_64_bits, value.values()))
     return type(value) is int and abs(value) >= 1 << 63
 
 
@@ -170,6 +179,8 @@ def _type_name(hint: Any) -> str:
         return _type_name(typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return f"a list of {_PLURALS[typing.get_args(hint)[0]]}"
+    if typing.get_origin(hint) is dict:
+        return f"a table of {_PLURALS[typing.get_args(hint)[1]]}"
     return _SINGULARS[hint]
 
 
@@ -286,6 +297,8 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     if not all(0 < weight <= 1 for weight in data.weights):
         errors.append("data.store_weights must be above 0 and not exceed 1")
+    if not all(0 <= weight <= LARGEST_CONTIG_WEIGHT for weight in data.contig_weights.values()):
+        errors.append(f"data.contig_weights must lie between 0 and {LARGEST_CONTIG_WEIGHT:g}")
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "objective.kind": (config.objective.kind, OBJECTIVES),

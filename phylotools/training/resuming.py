@@ -14,6 +14,7 @@ from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
 from phylotools.provenance import sha256_file, sha256_text
 from phylotools.training.checkpoint import Checkpoint, restore_optimiser
+from phylotools.training.column_weights import refuse_other_weights
 from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
 from phylotools.training.run_folder import HELD_OUT_REGIONS
@@ -80,11 +81,23 @@ def demand_same_run(
     stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
     if stored != [source.store.fingerprint for source in data.stores]:
         raise InputError(
-            "the run here was trained on another column store",
+            f"the run here was trained on another column store{_difference(checkpoint, data)}",
             path=path,
             remedy=_remedy(path, extend=extend),
         )
     refuse_other_trees(checkpoint.facts, [source.store for source in data.stores], path)
+    refuse_other_weights(checkpoint.facts, data.weight_facts, path)
+
+
+def _difference(checkpoint: Checkpoint, data: TrainingData) -> str:
+    """Which store differs from the checkpoint's, and in what."""
+    for then, source in zip(checkpoint.facts["training_stores"], data.stores, strict=False):
+        store = source.store
+        if then["fingerprint"] != store.fingerprint:
+            tree = sha256_text(store.tree.to_newick())
+            what = "columns" if then.get("tree_sha256") == tree else "species or another tree"
+            return f": {store.path} has other {what}"
+    return ""
 
 
 def _remedy(checkpoint: Path, *, extend: bool) -> str:
@@ -156,7 +169,7 @@ def facts_of_data(data: TrainingData, config: TrainingConfig, folder: Path) -> d
         facts["held_out_sha256"] = sha256_file(folder / HELD_OUT_REGIONS)
         if len(data.held_out) <= _MOST_LISTED:
             facts["held_out_regions"] = [str(region) for region in data.held_out]
-    return facts | {"steps_per_epoch": data.steps_per_epoch}
+    return facts | data.weight_facts | {"steps_per_epoch": data.steps_per_epoch}
 
 
 def facts_of_worker(
@@ -169,6 +182,8 @@ def facts_of_worker(
     ]
     return {
         "configuration": sha256_text(repr(sorted(config.to_dict().items()))),
-        "column store": sha256_text("\n".join([*stores, *map(str, data.held_out)])),
+        "column store": sha256_text(
+            "\n".join([*stores, *map(str, data.held_out), *data.weight_facts.values()])
+        ),
         "checkpoint": sha256_text(repr(dict(progress))),
     }

@@ -57,6 +57,10 @@ class Update:
         self._clip = config.optimiser.gradient_clip
         self._workers, self._parts = workers, parts
         self.optimiser = make_optimiser(model, config)
+        # To walk through all modules takes as long as a small step's update.
+        self._all = list(model.parameters())
+        self._of_network = list(model.network.parameters())
+        self._shared = model.shared_parameters()
 
     def __call__(self, own: Sequence[Batch], share: float, wish: int = 0) -> dict[str, float]:
         """Take one step.
@@ -85,7 +89,7 @@ class Update:
         loss, log_likelihood = self._gradient(own, weight)
         norms = self._clipped()
         self.optimiser.step()
-        weights = torch.nn.utils.get_total_norm(self._model.parameters())
+        weights = torch.nn.utils.get_total_norm(self._all)
         # Together: on a GPU each look waits for all that came before.
         figures = torch.stack([loss, log_likelihood, *norms, weights]).tolist()
         return dict(zip(FIGURES, figures, strict=True)) | {"columns": columns, "wish": wish}
@@ -103,7 +107,7 @@ class Update:
         numbered = enumerate(own, start=first)
         if self._workers.size == 1:
             return sum_in_order(torch.stack([self._of_part(*one, weight) for one in numbered]))
-        parameters = [p for p in self._model.parameters() if p.requires_grad]
+        parameters = [parameter for parameter in self._all if parameter.requires_grad]
         size = sum(parameter.numel() for parameter in parameters) + 2
         if parameters[0].is_cuda:
             figures = [self._of_part(*one, weight) for one in numbered]
@@ -135,13 +139,12 @@ class Update:
 
     def _clipped(self) -> tuple[Tensor, Tensor]:
         """Norms of the network's and of the shared parameters' gradient before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._model.network.parameters(), self._clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._of_network, self._clip)
         # Apart: every column pulls at the shared parameters, so that their gradient would decide
         # how much is left of the network's.
-        shared = self._model.shared_parameters()
-        if not shared:
+        if not self._shared:
             return norm, torch.zeros_like(norm)
-        return norm, torch.nn.utils.clip_grad_norm_(shared, self._clip)
+        return norm, torch.nn.utils.clip_grad_norm_(self._shared, self._clip)
 
 
 def _taken(parameters: Sequence[nn.Parameter]) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ def test_parts_have_the_gradient_of_the_whole(config_of, mammals_store, tmp_path
         config = config_of(mammals_store, optimiser={"parts": parts, "gradient_clip": 1e9})
         trainer = Trainer(config, tmp_path / str(parts), CPU)
         row = trainer._step(next(trainer.data.stream()))
-        gradient = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+        gradient = torch.cat([p.grad.flatten() for p in trainer.model.network.parameters()])
         gradients.append((gradient, row["loss"], row["columns"]))
     for gradient, loss, columns in gradients[1:]:
         torch.testing.assert_close(gradient, gradients[0][0], rtol=1e-4, atol=1e-6)
