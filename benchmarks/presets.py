@@ -69,7 +69,7 @@ def measured(store: Path, preset: str) -> str:
         trainer = Trainer(read_config(config), folder / "run", torch.device("cpu"))
         batches = list(islice(trainer.data.epoch(0), 4))
         again = cycle(batches)
-        rates = rates_of(lambda: trainer._step([next(again)]))
+        rates = rates_of(lambda: trainer.update([next(again)], 1.0))
         memory = most_memory() - before
         optimiser = trainer.config.optimiser
         training = np.median(rates) * optimiser.windows_per_batch * optimiser.window_length

@@ -99,7 +99,7 @@ def steps_of(trainer: Trainer) -> Callable[[int], tuple[float, float]]:
     def steps(number: int) -> tuple[float, float]:
         wall, spent = time.perf_counter(), time.process_time()
         for _ in range(number):
-            trainer._step(next(batches))
+            trainer.update(next(batches), 1.0)
         return time.perf_counter() - wall, time.process_time() - spent
 
     return steps
