@@ -18,7 +18,8 @@ import torch
 from paired import compare
 
 from phylotools.training.config_file import read_config
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
+from phylotools.training.workers import set_threads
 
 STEPS = 3
 
@@ -38,7 +39,7 @@ def main() -> None:
             def run() -> None:
                 network.forward = forward
                 for batch in batches:
-                    trainer._step(batch)
+                    trainer.update([batch], 1.0)
 
             return run
 

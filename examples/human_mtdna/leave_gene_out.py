@@ -23,7 +23,8 @@ from phylotools.io.regions import Region
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
 from phylotools.training.export import ExportRequest, export_model
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
+from phylotools.training.workers import set_threads
 
 HERE = Path(__file__).parent
 #: As for the shipped model.

@@ -20,8 +20,9 @@ from configurations import Tables, changed, parsed
 
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.config import TrainingConfig
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
+from phylotools.training.workers import set_threads
 
 
 def _model(name: str, **settings: Any) -> Tables:

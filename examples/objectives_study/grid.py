@@ -38,7 +38,8 @@ from phylotools.scoring.scorer import Scorer
 from phylotools.store.read import ColumnStore
 from phylotools.store.reference_genome import reference_genome_of
 from phylotools.threads import set_threads as set_likelihood_threads
-from phylotools.training.loop import Trainer, set_threads
+from phylotools.training.loop import Trainer
+from phylotools.training.workers import set_threads
 
 SEEDS = (1, 2, 3)
 #: Trained first, with every seed.

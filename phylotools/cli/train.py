@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from phylotools.cli import options
 from phylotools.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from phylotools.training.interruption import Interruption
+    from phylotools.training.workers import Workers
 
 
 @click.command(name="train")
@@ -20,6 +26,23 @@ from phylotools.cli.progress import Progress
     help="Train nothing: write a configuration for these column stores, with its reasons.",
 )
 @click.option("--check", is_flag=True, help="Check configuration and stores, train nothing.")
+@click.option(
+    "--dry-run",
+    "is_dry",
+    is_flag=True,
+    help="Take a few steps, say what the run will take in memory, time and disk; write nothing.",
+)
+@click.option(
+    "--workers",
+    "n_workers",
+    type=click.IntRange(min=1),
+    help="With --dry-run: for so many workers [default: optimiser.parts, else 1].",
+)
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0),
+    help="With --dry-run: of one worker's device; says what the run costs.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option(
     "--extend",
@@ -40,6 +63,9 @@ def train_command(
     output: str | None,
     is_init: bool,
     check: bool,
+    is_dry: bool,
+    n_workers: int | None,
+    price_per_hour: float | None,
     resume: bool,
     extend: bool,
     force: bool,
@@ -59,46 +85,109 @@ def train_command(
     phylotools train --init columns.store > model.toml
     phylotools train model.toml -o run/
     """
-    from pathlib import Path
-
-    from phylotools.training.config_file import read_config
-
+    if not is_dry and (n_workers is not None or price_per_hour is not None):
+        raise click.UsageError("--workers and --price-per-hour belong to --dry-run")
     if is_init:
-        if check or resume or extend:
-            raise click.UsageError("--init excludes --check, --resume and --extend")
+        if check or resume or extend or is_dry:
+            raise click.UsageError("--init excludes --check, --dry-run, --resume and --extend")
         _write_configuration(inputs, output or "-", force, threads, summary_json)
         return
     config = _only_configuration(inputs)
     goes_on = resume or extend
     options.check_summary(summary_json, force=force or goes_on, inputs=[config], output=output)
-    settings = read_config(config)
     if check:
-        from phylotools.training.dataset import TrainingData
-
-        for source in TrainingData(settings).stores:
-            source.store.verify()
-        click.echo(f"{config}: no errors", err=True)
+        _check(config)
+        return
+    if is_dry:
+        _estimate(config, device, threads, n_workers, price_per_hour, summary_json)
         return
     if output is None:
         raise click.UsageError("give the run's folder with -o")
     if force and goes_on:
         raise click.UsageError("--force excludes --resume and --extend")
-
-    from phylotools.model.device import resolve_device
     from phylotools.training.interruption import Interruption
-    from phylotools.training.loop import Trainer, set_threads
 
-    watch = options.Stopwatch()
-    set_threads(threads)
-    folder = Path(output)
     interruption = Interruption()
+    # Before torch is imported, which takes seconds.
     with interruption.listening():
-        trainer = Trainer(
-            settings, folder, resolve_device(device), resume=resume, extend=extend, force=force
-        )
-        first = trainer.progress.step
-        with Progress("steps", trainer.length, done=first) as shown:
-            progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"), interruption)
+        from phylotools.training.workers import SaidElsewhere, join_workers
+
+        try:
+            with join_workers() as workers:
+                if not workers.is_first:
+                    # All would say the same.
+                    options.logger.setLevel("ERROR")
+                _train(
+                    config, output, device, threads, summary_json, workers, interruption,
+                    resume=resume, extend=extend, force=force,
+                )  # fmt: skip
+        except SaidElsewhere as error:
+            raise click.exceptions.Exit(error.exit_code) from None
+
+
+def _estimate(
+    config: str,
+    device: str,
+    threads: int | None,
+    n_workers: int | None,
+    price: float | None,
+    summary_json: str | None,
+) -> None:
+    """Say what a run will take."""
+    from phylotools.model.device import resolve_device
+    from phylotools.training.config_file import read_config
+    from phylotools.training.estimate import estimate_run
+    from phylotools.training.workers import set_threads
+
+    set_threads(threads)
+    found = estimate_run(read_config(config), resolve_device(device), n_workers)
+    for line in found.lines(price):
+        click.echo(line)
+    options.write_summary(summary_json, found.facts(price))
+
+
+def _check(config: str) -> None:
+    """Check a configuration and its stores."""
+    from phylotools.training.config_file import read_config
+    from phylotools.training.dataset import TrainingData
+
+    for source in TrainingData(read_config(config)).stores:
+        source.store.verify()
+    click.echo(f"{config}: no errors", err=True)
+
+
+def _train(
+    config: str,
+    output: str,
+    device: str,
+    threads: int | None,
+    summary_json: str | None,
+    workers: Workers,
+    interruption: Interruption,
+    *,
+    resume: bool,
+    extend: bool,
+    force: bool,
+) -> None:
+    """Train as one of the workers of a run."""
+    from pathlib import Path
+
+    from phylotools.training.config_file import read_config
+    from phylotools.training.loop import Trainer
+    from phylotools.training.workers import set_threads
+
+    settings = read_config(config)
+    watch = options.Stopwatch()
+    set_threads(threads, workers)
+    trainer = Trainer(
+        settings, Path(output), workers.device(device),
+        resume=resume, extend=extend, force=force, workers=workers,
+    )  # fmt: skip
+    first = trainer.progress.step
+    with Progress("steps", trainer.length, done=first) as shown:
+        progress = trainer.run(lambda loss: shown.update(1, f"loss {loss:.3f}"), interruption)
+    if not workers.is_first:
+        return
     steps = progress.step - first
     options.logger.info(
         "trained %d steps in %.1f s (%.2f steps/s); "
@@ -152,7 +241,7 @@ def _write_configuration(
 
     from phylotools.io.files import open_text_output, refuse_existing_file, refuse_same_file
     from phylotools.proposal.document import propose_configuration
-    from phylotools.training.loop import set_threads
+    from phylotools.training.workers import set_threads
 
     watch = options.Stopwatch()
     if output != "-":

@@ -1,4 +1,4 @@
-"""Adapters and a head, trained together on labelled variants."""
+"""Adapters and a head, trained together on labelled variants or regions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from phylotools.model.folder import Model
     from phylotools.model.site_model import SiteModel
 
-#: Variants of a step, and of a pass without gradients.
+#: Items of a step, and of a pass without gradients.
 _BATCH, _LARGE_BATCH = 32, 128
 _LEARNING_RATE, _WEIGHT_DECAY = 1e-3, 0.01
 _LARGEST_GRADIENT = 1.0
@@ -34,14 +34,17 @@ class LabelledWindows:
 
     Attributes
     ----------
-    windows : uint8 array [N, 2, receptive_field]
-        Sequence with REF and with ALT.
+    windows : uint8 array [N, V, receptive_field + W - 1]
+        Of a variant two, with REF and with ALT, for one position (W = 1); of a region one.
+    widths : int64 array [N]
+        How many of the W positions, from the first on, belong to each: their mean is taken.
     table : FeatureTable
         Of the model without adapters; its scores are taken from there.
     target : Target
     """
 
     windows: NDArray[np.uint8]
+    widths: NDArray[np.int64]
     table: FeatureTable
     target: Target
 
@@ -138,11 +141,17 @@ class AdaptedNetwork:
     def _scores(self, rows: Rows) -> Tensor:
         tokens = torch.from_numpy(np.array(self._data.windows[rows])).to(self._device).long()
         with parametrize.cached():
-            values = self._forward(self._site_model, tokens.flatten(0, 1), None)[:, 0]
-        of_both = self._invariant(values).unflatten(0, (len(rows), 2))
-        of_ref, of_alt = of_both.unbind(1)
+            values = self._forward(self._site_model, tokens.flatten(0, 1), None)
+        widths = torch.from_numpy(self._data.widths[rows]).to(self._device)
+        each = widths.repeat_interleave(tokens.shape[1])[:, None]
+        is_own = torch.arange(values.shape[1], device=self._device) < each
+        pooled = (values * is_own[:, :, None]).sum(dim=1) / each
+        of_windows = self._invariant(pooled).unflatten(0, tokens.shape[:2])
+        first = of_windows[:, 0]
+        # Of a variant, what ALT changes.
+        changes = [other - first for other in of_windows.unbind(1)[1:]]
         own = self._tensor(self._data.table.values[rows, : self._data.table.n_scores])
-        features = torch.cat([own, of_ref, of_alt - of_ref], dim=1)
+        features = torch.cat([own, first, *changes], dim=1)
         return ((features - self._centre) / self._scale) @ self._weights + self._bias
 
     def _invariant(self, values: Tensor) -> Tensor:

@@ -61,21 +61,23 @@ def score_regions(
     """
     tuned = model.tuned
     if tuned is None or tuned.of != REGIONS:
-        found = "no head" if tuned is None else "a head for variants, whose scores annotate writes"
-        raise UsageError(f"{model.folder}: has {found}; --apply needs a head for regions")
+        has = "no head" if tuned is None else "a head for variants, whose scores annotate writes"
+        raise UsageError(f"{model.folder}: has {has}; --apply needs a head for regions")
     rows = ItemRows()
     for region, fields, _ in bed_rows(bed):
         name = fields[3] if len(fields) > 3 else "."
         rows.append((region.contig, region.start, region.end), 0.0, name, ".", False)
     items = rows.items(are_variants=False)
     with (
-        region_features(model, items, bed, settings, on_done=on_done) as found_features,
+        region_features(
+            model, items, bed, settings, adapted=tuned.adapted_model(model), on_done=on_done
+        ) as found,
         open_text_output(output, force=force) as handle,
     ):
         header = ["contig", "start", "end", "name", "tuned"]
         for begin in range(0, len(items), _BLOCK):
             chosen = np.arange(begin, min(begin + _BLOCK, len(items)))
-            scores = found_features.table.scores(tuned.head, chosen)
+            scores = found.table.scores(tuned.head, chosen)
             lines = (
                 [
                     items.contigs[items.contig[row]],

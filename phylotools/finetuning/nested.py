@@ -86,8 +86,8 @@ class Fitter:
     table : FeatureTable
     target : Target
     clusters : Clusters
-    windows : uint8 array [N, 2, receptive_field], optional
-        Needed for adapters.
+    windows, widths : array, optional
+        As in `LabelledWindows`; needed for adapters.
     settings : FitSettings
     """
 
@@ -98,11 +98,12 @@ class Fitter:
         target: Target,
         clusters: Clusters,
         windows: NDArray[np.uint8] | None,
+        widths: NDArray[np.int64],
         settings: FitSettings,
     ) -> None:
         self._model, self._table, self._target = model, table, target
         self._clusters, self._settings = clusters, settings
-        self._data = None if windows is None else LabelledWindows(windows, table, target)
+        self._data = None if windows is None else LabelledWindows(windows, widths, table, target)
 
     def folds(self, rows: Rows, n_folds: int) -> list[Fold]:
         """Folds of some rows by cluster, balanced."""

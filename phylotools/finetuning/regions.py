@@ -15,7 +15,7 @@ from phylotools.embedding.regions import RegionTable, Texts
 from phylotools.embedding.source import EmbeddingSource, NetworkOptions
 from phylotools.embedding.staging import StagedRows
 from phylotools.embedding.sweep import sweep
-from phylotools.errors import InputError
+from phylotools.errors import InputError, UsageError
 from phylotools.finetuning.features import FeatureTable
 from phylotools.finetuning.items import LabelledItems
 from phylotools.finetuning.variants import ItemFeatures, NetworkSettings
@@ -23,6 +23,7 @@ from phylotools.io.contigs import resolve_contigs
 from phylotools.io.genome import ReferenceGenome
 from phylotools.model.tuned_head import N_SCORES, REGIONS
 from phylotools.scoring.layers import LAST, find_layer
+from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.scorer import Scorer
 from phylotools.scoring.site_numbers import site_numbers
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: What a region's own score is: the mean of the logs of its sites' rates.
 LOG_RATE = "log_rate"
+#: Most bases of regions that adapters are trained on: all of them go through the network at once.
+LONGEST_ADAPTED = 1024
 _LOWEST_RATE = 1e-12
 _TOGETHER = 32
 _BLOCK_BYTES = 16 << 20
@@ -64,17 +67,38 @@ def region_features(
     path: str,
     settings: NetworkSettings,
     *,
+    adapted: Model | None = None,
+    keeps_windows: bool = False,
     on_done: Callable[[int], None] = lambda n_regions: None,
 ) -> Iterator[ItemFeatures]:
     """Features of labelled regions; temporary files hold them while the context is open.
 
     They are the same for a region and its reverse complement.
 
+    Parameters
+    ----------
+    model : Model
+    items : LabelledItems
+    path : str
+        The regions, for messages.
+    settings : NetworkSettings
+    adapted : Model, optional
+        Whose embeddings they are, where that is not `model`.
+    keeps_windows : bool
+        Whether sequences are kept, to train adapters on.
+    on_done : callable
+        Gets the number of regions finished since its last call.
+
     Raises
     ------
     InputError
         If a region does not lie in the genome.
+    UsageError
+        If windows cannot be kept of such a model, or of regions so long.
     """
+    longest = int((items.end - items.start).max())
+    if keeps_windows:
+        _require_short(model, longest)
     reference = model.choose_reference(settings.fasta)
     options = NetworkOptions(settings.threads, settings.batch_size, settings.precision)
     width = model.spec.channels // 2 * 2
@@ -82,7 +106,7 @@ def region_features(
         genome = stack.enter_context(ReferenceGenome.open(reference))
         regions = _placed(items, genome, path)
         layer = find_layer(LAST, model.spec)
-        embeddings = EmbeddingSource(model, genome, layer, options, with_reverse=True)
+        embeddings = EmbeddingSource(adapted or model, genome, layer, options, with_reverse=True)
         sites = _SiteSource(model, genome, settings)
         staged = partial(StagedRows, settings.folder, output=settings.output)
         vectors = stack.enter_context(staged(width=width))
@@ -93,10 +117,30 @@ def region_features(
         for begin, block in vectors.blocks(len(items), _BLOCK_BYTES):
             own = numbers.read(begin, begin + len(block))
             table.append(np.concatenate([own, block], axis=1))
+        span = model.receptive_field + longest - 1
+        windows = stack.enter_context(settings.row_file((1, span), np.uint8))
+        for row in range(len(items)) if keeps_windows else ():
+            begin = int(items.start[row]) - model.receptive_field // 2
+            contig = regions.targets[items.contig[row]]
+            windows.append(reference_tokens(genome, contig, begin, begin + span))
         features = table.rows()
         zero_shot = {LOG_RATE: features[:, 0].astype(np.float64)}
         found = FeatureTable(features, sites.n_channels)
-        yield ItemFeatures(items, found, zero_shot, None, reference, False)
+        kept = windows.rows() if keeps_windows else None
+        yield ItemFeatures(items, found, zero_shot, kept, reference, False)
+
+
+def _require_short(model: Model, longest: int) -> None:
+    if model.tile_length is not None:
+        raise UsageError(
+            f"--adapters: what model {model.name} says of a region depends on its tiles; fit a "
+            "head alone"
+        )
+    if longest > LONGEST_ADAPTED:
+        raise UsageError(
+            f"--adapters: regions may have {LONGEST_ADAPTED} bases, the longest here has "
+            f"{longest:,}; cut them, or fit a head alone"
+        )
 
 
 def _placed(items: LabelledItems, genome: ReferenceGenome, path: str) -> RegionTable:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phylotools.errors import UsageError
 from phylotools.evaluate.comparison import Evaluation
 from phylotools.finetuning.agreement import Agreement, agreements
 from phylotools.finetuning.features import Target
@@ -108,8 +107,9 @@ def _features(
 ) -> Any:
     if are_regions:
         with region_features(
-            model, items, question.path, settings.network, on_done=on_item
-        ) as found:
+            model, items, question.path, settings.network,
+            keeps_windows=settings.fit.rank > 0, on_done=on_item,
+        ) as found:  # fmt: skip
             yield found
         return
     with variant_features(
@@ -145,8 +145,6 @@ def tune(
     InputError, UsageError
         Also where the labels leak, or are of too few groups.
     """
-    if are_regions and settings.fit.rank:
-        raise UsageError("--adapters are for variants; leave them out for the regions of a BED")
     items = read_labels(question, are_regions=are_regions)
     # Whether there are enough groups is said before the network is run.
     _outer_folds(items, join_groups(items), question, settings.fit)
@@ -185,7 +183,8 @@ def _tuned(
         )  # fmt: skip
     folds = _outer_folds(items, clusters, question, fit)
     target = Target(items.labels, question.has_classes)
-    fitter = Fitter(model, found.table, target, clusters, found.windows, fit)
+    widths = items.end - items.start
+    fitter = Fitter(model, found.table, target, clusters, found.windows, widths, fit)
     held_out = evaluate_nested(fitter, folds, len(items), on_fold)
     n_near = _near(items, held_out, model)
     own = np.arange(len(items)) if question.held_out is None else folds[0].train

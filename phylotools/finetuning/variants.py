@@ -50,8 +50,8 @@ class ItemFeatures:
     zero_shot : dict of str to float64 array [N]
         The model's own scores by name, the one to beat first; low where ALT is less viable, or the
         region conserved.
-    windows : uint8 array [N, 2, receptive_field] or None
-        Sequence with REF and with ALT, where it is to be read again.
+    windows : uint8 array or None
+        Sequences, as in `LabelledWindows`, where they are to be read again.
     reference : str
     in_transcripts : bool
     """

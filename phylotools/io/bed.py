@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 from array import array
@@ -20,6 +19,8 @@ from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet
 logger = logging.getLogger("phylotools")
 
 _VCF_HEADER = ("##fileformat=VCF", "#CHROM\tPOS\tID")
+#: Far beyond any use, and where the arithmetic of losses in float32 still holds.
+LARGEST_WEIGHT = 1e9
 _ALLELES = re.compile(r"[ACGTNacgtn,.*]+")
 _REMEDY = "give BED: contig, start, end, separated by tabs"
 #: Lines that are read, and intervals that are held, before they are merged.
@@ -153,8 +154,8 @@ class _Union:
         self._pending, self._n_pending = [], 0
 
 
-def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]:
-    """Read the intervals of a BED or bedGraph file with the number in their fourth column.
+def read_bed_weights(path: str | os.PathLike[str]) -> Iterator[tuple[Region, float]]:
+    """Yield the intervals of a BED or bedGraph file with the number in their fourth column.
 
     Parameters
     ----------
@@ -163,8 +164,8 @@ def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]
 
     Returns
     -------
-    list of (Region, float)
-        Weights are finite and not negative.
+    iterator of (Region, float)
+        Weights are not negative and at most `LARGEST_WEIGHT`.
 
     Raises
     ------
@@ -172,21 +173,20 @@ def read_bed_weights(path: str | os.PathLike[str]) -> list[tuple[Region, float]]
         If a line is no BED line, has no such number, or no interval is left.
     """
     name = os.fspath(path)
-    weighted = []
     for region, fields, number in bed_rows(name):
         try:
             weight = float(fields[3])
         except (IndexError, ValueError):
             weight = -1.0
-        if not 0 <= weight < math.inf:
+        if not 0 <= weight <= LARGEST_WEIGHT:
             raise InputError(
                 "the fourth column is no weight",
                 path=name,
                 line=number,
-                remedy="give contig, start, end and a number from 0 up, separated by tabs",
+                remedy=f"give contig, start, end and a number from 0 to {LARGEST_WEIGHT:.0e}, "
+                "separated by tabs",
             )
-        weighted.append((region, weight))
-    return weighted
+        yield region, weight
 
 
 def bed_rows(name: str) -> Iterator[tuple[Region, list[str], int]]:

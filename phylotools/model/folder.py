@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, UsageError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
@@ -35,6 +35,7 @@ from phylotools.model.presets import (
 from phylotools.model.settings import model_key, reference_of
 from phylotools.model.tuned_head import HEAD, TUNING, TunedHead, read_tuned_head
 from phylotools.phylogeny.change_scores import MutationProcess
+from phylotools.phylogeny.score_meaning import MASKED
 from phylotools.provenance import sha256_file, sha256_text
 from phylotools.version import __version__
 
@@ -245,15 +246,37 @@ class Model:
 
     @cached_property
     def mutation_process(self) -> MutationProcess:
-        """Mutation as the substitution model has it: what scores are relative to. No torch."""
+        """Mutation as the substitution model has it: what scores are relative to. No torch.
+
+        Its ``substitution`` is ``masked``, and so what scores mean, where `masks_site` is true.
+        """
         path = str(self.folder / CONFIG)
-        return MutationProcess.of(model_tables(self.config, path=path)["substitution"])
+        process = MutationProcess.of(model_tables(self.config, path=path)["substitution"])
+        return replace(process, substitution=MASKED) if self.masks_site else process
 
     @cached_property
     def masks_site(self) -> bool:
         """Whether a position is predicted where it is masked; see `SiteModelSpec`. No torch."""
         path = str(self.folder / CONFIG)
         return masks_its_site(model_tables(self.config, path=path)["objective"], path=path)
+
+    def require_substitutions(self, use: str) -> None:
+        """Refuse a model of masked bases where rates of substitution are needed.
+
+        Parameters
+        ----------
+        use : str
+            What needs them, for the message.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.masks_site:
+            raise UsageError(
+                f"{use}: model {self.name} predicts masked bases and knows no rate of "
+                "substitution; give a model of the phylogenetic objective"
+            )
 
     @cached_property
     def calibration(self) -> Calibration:

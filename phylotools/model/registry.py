@@ -164,7 +164,9 @@ def describe_model(path: str | Path) -> dict[str, Any]:
     """Manifest, shape and folder of a model, for ``inspect`` and ``model info``."""
     model = read_model(Path(path))
     shown = {key: value for key, value in model.manifest.items() if key != "check"}
-    shown |= model.site_model.spec.to_dict()
+    spec = model.site_model.spec.to_dict()
+    objective = {**shown.get("objective", {}), **spec.get("objective", {})}
+    shown |= spec | ({"objective": objective} if objective else {})
     shown["folder"] = str(model.folder)
     shown["configuration"] = str(model.folder / CONFIG)
     return shown

@@ -182,6 +182,10 @@ def read_tuned_head(folder: Path, model: Model) -> TunedHead:
             raise InputError(
                 f"the entry '{key}' is missing or of the wrong type", path=path, remedy=_REMEDY
             )
+    if not _DESCRIPTION.fullmatch(tuning["description"]):
+        raise InputError(
+            "the entry 'description' is no line for a header", path=path, remedy=_REMEDY
+        )
     is_known = tuning["of"] in (VARIANTS, REGIONS) and tuning["labels"] in (CLASSES, NUMBERS)
     if tuning.get("features") != FEATURES_VERSION or not is_known:
         raise InputError("is of another phylotools", path=path, remedy=_REMEDY)

@@ -31,9 +31,15 @@ from phylotools.errors import UsageError
 #: The score that is always written, whatever else is.
 LLR = "llr"
 CALIBRATED = "calibrated"
-#: Substitution model -> the score that its users get where they name none: on genes never seen it
-#: beats the LLR under every one of them (docs/models-study.md).
-DEFAULT_SCORES = dict.fromkeys(("f81", "hky", "gtr", "mutation-selection"), "fixation")
+#: What stands for a substitution model where pi is the distribution of a base that was masked.
+MASKED = "masked"
+#: Substitution model -> the score that its users get where they name none: on genes never seen
+#: `fixation` beats the LLR under every one of them (docs/models-study.md). A model of masked bases
+#: knows no rate; its LLR is what language models are scored by.
+DEFAULT_SCORES = {
+    **dict.fromkeys(("f81", "hky", "gtr", "mutation-selection"), "fixation"),
+    MASKED: LLR,
+}
 
 _LLR = "Log-likelihood ratio of ALT to REF, log pi_ALT - log pi_REF"
 _FITNESS = "Scaled fitness of ALT minus that of REF, F_ALT - F_REF"
@@ -56,6 +62,13 @@ _OF_MODEL = {
     "f81": {
         "fitness": f"{_FITNESS}, which under uniform mutation is log pi_ALT - log pi_REF",
         "fixation": f"{_FIXATION}which is taken to be uniform, log(R / (4/3)) + log(pi_ALT / 0.25)",
+    },
+    MASKED: {
+        LLR: "Log-likelihood ratio of ALT to REF where the site is masked, log p_ALT - log p_REF",
+        "fitness": "Log-likelihood ratio of ALT to REF where the site is masked, without mutation",
+        "rate-to-alt": "Log-probability of ALT where the site is masked, log R + log p_ALT",
+        "fixation": "Log-probability of ALT where the site is masked, log(p_ALT / 0.25)",
+        "site-rate": "Log of R (1 - sum p^2), p the probabilities where the site is masked",
     },
     "hky": _AGAINST_BACKGROUND,
     "gtr": _AGAINST_BACKGROUND,

@@ -12,10 +12,11 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.alignment.blocks import DEFAULT_DUPLICATES, BlockResolver
 from phylotools.io.alignment.formats import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
+from phylotools.io.region_weights import WeightTable
 from phylotools.jobs.job import Job, file_identity, input_checksum
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree, parse_newick
-from phylotools.preprocess.wanted import Wanted, WeightTable
+from phylotools.preprocess.wanted import Wanted
 from phylotools.provenance import RunRecord
 from phylotools.store.tree_file import read_tree
 

@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.errors import InputError
 from phylotools.io.alignment.blocks import BlockBatch
-from phylotools.io.bed import read_bed, read_bed_weights
+from phylotools.io.bed import read_bed
 from phylotools.io.contigs import spellings
 from phylotools.io.intervals import (
     NOWHERE,
     Intervals,
     flags_of,
     merge_intervals,
-    overlapping,
     overlaps,
-    within,
 )
 from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_region
 from phylotools.store import schema
@@ -103,59 +100,3 @@ def _of(regions: RegionSet, contig: str) -> Intervals:
     """Intervals of a contig, under whatever names."""
     found = [regions.on(name) for name in spellings(contig) if len(regions.on(name))]
     return found[0] if len(found) == 1 else merge_intervals(np.concatenate([NOWHERE, *found]))
-
-
-@dataclass(frozen=True, eq=False)
-class WeightTable:
-    """Weights of intervals; 1 elsewhere.
-
-    Attributes
-    ----------
-    intervals : dict of str to int64 array [K, 2]
-        Sorted and disjoint.
-    weights : dict of str to float32 array [K]
-    """
-
-    intervals: dict[str, Intervals]
-    weights: dict[str, NDArray[np.float32]]
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> WeightTable:
-        """Read a BED file whose fourth column is a weight.
-
-        Raises
-        ------
-        InputError
-            If a line is no BED line, its weight no number from 0 up, or two intervals overlap.
-        """
-        found: dict[str, list[tuple[int, int, float]]] = {}
-        for region, weight in read_bed_weights(path):
-            found.setdefault(region.contig, []).append((region.start, region.end, weight))
-        intervals: dict[str, Intervals] = {}
-        weights = {}
-        for contig, rows in found.items():
-            rows.sort()
-            intervals[contig] = np.array([row[:2] for row in rows], dtype=np.int64)
-            weights[contig] = np.array([row[2] for row in rows], dtype=np.float32)
-            overlaps = np.flatnonzero(intervals[contig][1:, 0] < intervals[contig][:-1, 1])
-            if len(overlaps):
-                where = Region(contig, *rows[int(overlaps[0]) + 1][:2])
-                raise InputError(
-                    f"{where} overlaps the interval before it",
-                    path=path,
-                    remedy="give each position one weight",
-                )
-        return cls(intervals, weights)
-
-    def __call__(self, region: Region) -> NDArray[np.float32]:
-        """Weights of a region; float32 [L]."""
-        weight = np.ones(len(region), dtype=np.float32)
-        name = next((name for name in spellings(region.contig) if name in self.intervals), None)
-        if name is None:
-            return weight
-        rows = self.intervals[name]
-        first, last = overlapping(rows, region.start, region.end)
-        shown = within(rows, region.start, region.end) - region.start
-        for (begin, end), value in zip(shown.tolist(), self.weights[name][first:last], strict=True):
-            weight[begin:end] = value
-        return weight

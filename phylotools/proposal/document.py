@@ -14,6 +14,7 @@ import tomli_w
 from phylotools.errors import InputError, UsageError, counted
 from phylotools.proposal.choices import Choice, choose
 from phylotools.proposal.survey import StoreSurvey, survey_store
+from phylotools.training.column_weights import column_weights
 from phylotools.training.config import TrainingConfig
 from phylotools.training.config_file import parse_config
 from phylotools.training.held_out_draw import held_out_columns
@@ -81,7 +82,8 @@ def _config_of(choices: Sequence[Choice], folder: Path) -> TrainingConfig:
 
 def _held_out_words(config: TrainingConfig, surveys: Sequence[StoreSurvey]) -> str:
     """What the configuration holds out."""
-    regions = held_out_columns(config, [survey.store for survey in surveys]).listed
+    stores = [survey.store for survey in surveys]
+    regions = held_out_columns(config, stores, column_weights(config, stores)).listed
     whole = [
         region
         for region in regions

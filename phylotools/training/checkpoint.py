@@ -104,8 +104,8 @@ class Checkpoint:
     facts : dict
         What the model's manifest will say of its training data.
     tensors : dict of str to Tensor
-        ``model.*``, ``best.*`` (the selected weights, when they are not the last) and
-        ``optimiser.*``.
+        ``model.*``, ``average.*`` (of the weights, where a run has one), ``best.*`` (the selected
+        weights, when they are not the last) and ``optimiser.*``.
     """
 
     progress: Progress
@@ -120,8 +120,11 @@ class Checkpoint:
 
     def selected_model(self, path: Path) -> SiteModel:
         """The model that the run's selection rule chose, frozen."""
-        tensors = self.part("best.") or self.part("model.")
-        return build_site_model(self.spec, tensors, path).freeze()
+        return build_site_model(self.spec, self.selected_tensors(), path).freeze()
+
+    def selected_tensors(self) -> dict[str, Tensor]:
+        """The weights of `selected_model`, by their names in it."""
+        return self.part("best.") or self.part("average.") or self.part("model.")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -195,6 +198,23 @@ def read_progress(path: Path) -> Progress:
         return _parse_progress(_parse_table("progress", metadata["progress"]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
+
+
+def read_objective(path: Path) -> str:
+    """``objective.kind`` of a run's configuration, without reading its tensors.
+
+    Raises
+    ------
+    InputError
+        As for `read_progress`.
+    """
+    metadata = load_metadata(path)
+    _check_format(path, metadata)
+    try:
+        objective = _parse_config(metadata["config"]).get("objective", {})
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    return str(objective.get("kind", "phylogenetic"))
 
 
 def _check_format(path: Path, metadata: dict[str, str]) -> None:

@@ -24,13 +24,20 @@ MOST_EPOCHS = 100.0
 PATIENCE = 4
 #: What of a substitution model is learned with the network.
 LEARNED = ("all", "exchangeabilities", "none")
+#: In ``data.contig_weights``: contigs that are not named.
+ALL_OTHERS = "*"
 SCHEDULES = ("plateau", "cosine")
 #: What may be maximised; see `phylotools.training.objectives`.
 OBJECTIVES = ("phylogenetic", "masked", "both")
 #: Share of the columns that is masked where nothing is said.
 MASK_FRACTION = 0.15
 #: Tables and keys that decide nothing of the model, and with which a run may be resumed otherwise.
-HOW = (("data", "workers"), ("run", "keep_checkpoints"), ("run", "tensorboard"))
+HOW = (
+    ("data", "workers"),
+    ("run", "keep_checkpoints"),
+    ("run", "tensorboard"),
+    ("run", "recompute_activations"),
+)
 #: Keys that may change when a run is extended.
 LENGTH_KEYS = frozenset({"optimiser.epochs", "optimiser.steps", "run.patience"})
 
@@ -46,6 +53,13 @@ class DataConfig:
     store_weights : list of float
         Of each store: the share of its windows that an epoch takes, other ones in each. All of
         them unless given.
+    contig_weights : dict of str to float
+        How often an epoch takes the windows of a contig: 0.25 a quarter of them, other ones in each
+        epoch, 2 all of them twice, 0 none, as if the stores had it not. ``"*"`` stands for all that
+        are not named. 1 unless given.
+    region_weights_file : str
+        A BED file or bedGraph whose fourth column multiplies the weight of columns in the loss; 1
+        elsewhere. Columns of weight 0 are not read.
     held_out_fraction : float, optional
         Share of the columns that is drawn with the seed and held out; 0 for none. A tenth unless
         given, or unless the next three say what is held out: then that alone.
@@ -88,6 +102,8 @@ class DataConfig:
 
     stores: list[str]
     store_weights: list[float] = field(default_factory=list)
+    contig_weights: dict[str, float] = field(default_factory=dict)
+    region_weights_file: str = ""
     held_out_fraction: float | None = None
     held_out_contigs: list[str] = field(default_factory=list)
     held_out_regions: list[str] = field(default_factory=list)
@@ -281,6 +297,15 @@ class OptimiserConfig:
         would fall below it, training stops.
     gradient_clip : float
         Largest norm of the gradient.
+    parts : int, optional
+        Equal parts of a batch, whose gradients are computed apart and summed in order: by one
+        process, or shared out over as many workers at most. As many as there are workers when a run
+        begins, unless given.
+    average : float
+        Share of an exponential moving average of the weights that stays at each step; evaluated and
+        kept are then the averages. 0 for none.
+    precision : {'float32', 'bfloat16'}
+        Of the products in the network. Weights and the likelihood are float32.
     """
 
     epochs: float | None = None
@@ -293,6 +318,9 @@ class OptimiserConfig:
     warmup_steps: int = 50
     final_fraction: float = 0.01
     gradient_clip: float = 1.0
+    parts: int | None = None
+    average: float = 0.0
+    precision: str = "float32"
 
     def length(self, steps_per_epoch: int) -> int:
         """Steps of the whole run, at most."""
@@ -330,6 +358,10 @@ class RunConfig:
         So many checkpoints before the newest stay in the run's folder.
     tensorboard : bool
         Write the figures for TensorBoard as well.
+    recompute_activations : bool
+        Compute the network's blocks once more for the gradient, instead of keeping what is in them.
+    compile : bool
+        Have torch compile the network.
     """
 
     seed: int = 1
@@ -343,6 +375,8 @@ class RunConfig:
     site_fits: bool = True
     keep_checkpoints: int = 0
     tensorboard: bool = False
+    recompute_activations: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -382,6 +416,10 @@ class TrainingConfig:
             name: {key: value for key, value in table.items() if value is not None}
             for name, table in tables.items()
         }
+
+    def with_parts(self, parts: int) -> TrainingConfig:
+        """The same with so many parts of a batch."""
+        return dataclasses.replace(self, optimiser=dataclasses.replace(self.optimiser, parts=parts))
 
     def model_spec(self) -> ModelSpec:
         """The network's shape: its preset with the given changes."""

@@ -15,6 +15,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.files import read_small_text
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
 from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
+from phylotools.model.training_pass import TRAINING_PRECISIONS
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
 from phylotools.phylogeny.substitution.catalogue import parameters_of, setting_problems
 from phylotools.training.config import (
@@ -40,6 +41,8 @@ _TABLES = {
     "optimiser": OptimiserConfig,
     "run": RunConfig,
 }
+#: So often may an epoch take a contig.
+LARGEST_CONTIG_WEIGHT = 100
 #: Positions of sequence in one step, context included: memory grows with them.
 _MOST_POSITIONS = 10_000_000
 
@@ -130,6 +133,8 @@ def _converted(value: Any, hint: Any) -> Any:
         return _converted(value, typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return [_converted(entry, typing.get_args(hint)[0]) for entry in value]
+    if typing.get_origin(hint) is dict:
+        return {key: _converted(entry, typing.get_args(hint)[1]) for key, entry in value.items()}
     return float(value) if hint is float else value
 
 
@@ -143,6 +148,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is list:
         (item,) = typing.get_args(hint)
         return isinstance(value, list) and all(_fits(entry, item) for entry in value)
+    if typing.get_origin(hint) is dict:
+        item = typing.get_args(hint)[1]
+        return isinstance(value, dict) and all(_fits(entry, item) for entry in value.values())
     if hint is float:
         # An integer beyond every float fits as little as inf and nan do.
         return type(value) in (int, float) and abs(value) <= sys.float_info.max
@@ -152,6 +160,8 @@ def _fits(value: Any, hint: Any) -> bool:
 def _beyond_64_bits(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_beyond_64_bits, value))
+    if isinstance(value, dict):
+        return any(map(_beyond_64_bits, value.values()))
     return type(value) is int and abs(value) >= 1 << 63
 
 
@@ -169,6 +179,8 @@ def _type_name(hint: Any) -> str:
         return _type_name(typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return f"a list of {_PLURALS[typing.get_args(hint)[0]]}"
+    if typing.get_origin(hint) is dict:
+        return f"a table of {_PLURALS[typing.get_args(hint)[1]]}"
     return _SINGULARS[hint]
 
 
@@ -195,6 +207,7 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
         "optimiser.window_length": optimiser.window_length,
         "optimiser.learning_rate": optimiser.learning_rate,
         "optimiser.gradient_clip": optimiser.gradient_clip,
+        "optimiser.parts": optimiser.parts,
         "substitution.learning_rate": config.substitution.learning_rate,
         "substitution.frequency_prior_sd": config.substitution.frequency_prior_sd,
         "objective.mask_fraction": config.objective.mask_fraction,
@@ -255,7 +268,10 @@ def _check_ranges(config: TrainingConfig) -> list[str]:
     fractions = {
         "data.held_out_fraction": data.drawn_fraction,
         "data.held_out_species_fraction": data.held_out_species_fraction,
+        "optimiser.average": optimiser.average,
     }
+    if optimiser.parts and optimiser.windows_per_batch % optimiser.parts:
+        errors.append("optimiser.windows_per_batch must be a multiple of optimiser.parts")
     errors += [
         f"{key} must be at least 0 and below 1"
         for key, value in fractions.items()
@@ -281,6 +297,8 @@ def _check_choices(config: TrainingConfig) -> list[str]:
     ]
     if not all(0 < weight <= 1 for weight in data.weights):
         errors.append("data.store_weights must be above 0 and not exceed 1")
+    if not all(0 <= weight <= LARGEST_CONTIG_WEIGHT for weight in data.contig_weights.values()):
+        errors.append(f"data.contig_weights must lie between 0 and {LARGEST_CONTIG_WEIGHT:g}")
     choices = {
         "network.preset": (config.network.preset, tuple(PRESETS)),
         "objective.kind": (config.objective.kind, OBJECTIVES),
@@ -288,6 +306,7 @@ def _check_choices(config: TrainingConfig) -> list[str]:
         "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
         "substitution.learn": (config.substitution.learn, (*LEARNED, True, False)),
         "optimiser.schedule": (config.optimiser.schedule, (*SCHEDULES, None)),
+        "optimiser.precision": (config.optimiser.precision, TRAINING_PRECISIONS),
         "run.select_by": (
             run.select_by,
             ("held_out_columns", "held_out_species", "last", None),

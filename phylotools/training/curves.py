@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError, counted
 from phylotools.io.documents import read_text
-from phylotools.training.checkpoint import Progress, read_progress
+from phylotools.training.checkpoint import Progress, read_objective, read_progress
 from phylotools.training.run_folder import CHECKPOINT, METRICS, is_step
 
 logger = logging.getLogger("phylotools")
@@ -25,9 +25,11 @@ EVALUATIONS = {
     "evaluation_training": "training columns",
     "evaluation_held_out_columns": "held-out columns",
     "evaluation_held_out_species": "held-out species",
-    "null_constants": "null model: constants of the reference base",
+    "null_constants": "null model: constants",
     "null_tree": "null model: the neutral tree",
 }
+#: What the null model is called whose every theta is one, by whether bases are masked.
+CONSTANTS = {False: "constants of the reference base", True: "base composition"}
 _LARGEST_STEP = 1 << 53
 #: Beyond it, or its inverse, a figure is damaged or infinite, and its axis overflows.
 _LARGEST_FIGURE = 1e30
@@ -48,6 +50,8 @@ class LearningCurves:
         The step whose weights become the model, as far as the last checkpoint knows.
     is_complete : bool
         Whether the run has ended.
+    is_masked : bool
+        Whether its figures are those of masked bases, not of columns given their base.
     """
 
     name: str
@@ -55,6 +59,12 @@ class LearningCurves:
     figures: Mapping[str, NDArray[np.float64]]
     kept_step: int | None
     is_complete: bool
+    is_masked: bool = False
+
+    @property
+    def evaluations(self) -> dict[str, str]:
+        """`EVALUATIONS`, as this run's objective has them."""
+        return EVALUATIONS | {"null_constants": f"null model: {CONSTANTS[self.is_masked]}"}
 
     def measured(self, figure: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Steps at which a figure was measured, and its values; both [M]."""
@@ -109,7 +119,7 @@ def read_curves(run: str | os.PathLike[str], name: str | None = None) -> Learnin
     figures_path = path / METRICS if path.is_dir() else path
     if not figures_path.exists():
         raise InputError("there is no run here", path=path, remedy=f"a run's folder has {METRICS}")
-    progress = _progress(figures_path.parent / CHECKPOINT)
+    progress, is_masked = _progress(figures_path.parent / CHECKPOINT)
     step, figures = _read_figures(figures_path)
     kept = progress.best_step or (progress.step if progress.complete else 0)
     return LearningCurves(
@@ -118,6 +128,7 @@ def read_curves(run: str | os.PathLike[str], name: str | None = None) -> Learnin
         figures,
         kept or None,
         progress.complete,
+        is_masked,
     )
 
 
@@ -150,15 +161,15 @@ def curves_rows(runs: Sequence[LearningCurves], figures: Sequence[str]) -> Itera
             yield [run.name, step, "yes" if step == run.kept_step else "no", *values]
 
 
-def _progress(path: Path) -> Progress:
-    """Where a run stands, as far as its checkpoint can be read."""
+def _progress(path: Path) -> tuple[Progress, bool]:
+    """Where a run stands and whether it masks, as far as its checkpoint can be read."""
     if not path.exists():
-        return Progress()
+        return Progress(), False
     try:
-        return read_progress(path)
+        return read_progress(path), read_objective(path) == "masked"
     except InputError as error:
         logger.warning("%s; the step that was kept is not known", error)
-        return Progress()
+        return Progress(), False
 
 
 def _read_figures(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:

@@ -18,7 +18,7 @@ from phylotools.drawing import (
     lightened,
 )
 from phylotools.errors import UsageError
-from phylotools.training.curves import LearningCurves
+from phylotools.training.curves import CONSTANTS, LearningCurves
 
 MOST_RUNS = 2 * len(COLOURS)
 _WIDTH = 7.4
@@ -40,9 +40,12 @@ _PANELS = (
 _LIKELIHOODS = tuple(figure for figure, _, _ in _PANELS[:4])
 #: Null models of the held-out columns: what they are called, and their dashes.
 _NULLS = {
-    "null_constants": ("constants of the reference base", (0, (5, 2))),
+    "null_constants": ("constants", (0, (5, 2))),
     "null_tree": ("the neutral tree", (0, (1.5, 1.5))),
 }
+
+#: What likelihoods are of, by whether bases are masked.
+_OF_KIND = {False: "given the reference base", True: "of masked bases"}
 
 
 def draw_learning_curves(runs: Sequence[LearningCurves], footer: str) -> Any:
@@ -169,6 +172,8 @@ def _show_legend(axes: Any, runs: Sequence[LearningCurves]) -> None:
     ]
     for figure, (name, dashes) in _NULLS.items():
         if _is_measured(runs, figure):
+            if figure == "null_constants" and len(kinds := {run.is_masked for run in runs}) == 1:
+                name = CONSTANTS[kinds.pop()]
             look: Any = {"linestyle": dashes, "linewidth": 1.1}
             handles.append(Line2D([], [], color=GREY, label=f"null model: {name}", **look))
     if any(run.kept_step for run in runs):
@@ -199,7 +204,11 @@ def _show_steps(rows: Any, runs: Sequence[LearningCurves]) -> None:
 
 def _notes(runs: Sequence[LearningCurves], axis: tuple[float, float] | None) -> list[str]:
     """What the picture's lines say below it; `axis` is that of the held-out columns."""
-    notes = ["log-likelihood given the reference base: the higher, the better"]
+    kinds = {run.is_masked for run in runs}
+    notes = [f"log-likelihood {_OF_KIND[kind]}: the higher, the better" for kind in sorted(kinds)]
+    if len(kinds) > 1:
+        masked = ", ".join(fitting_name(run.name) for run in runs if run.is_masked)
+        notes.append(f"of masked bases: {masked}; not on one scale with the others")
     if len(runs) == 1 and runs[0].kept_step is not None:
         notes.append(f"step kept: {runs[0].kept_step:,}")
     for run in runs:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from phylotools.errors import InputError
 from phylotools.io.regions import RegionSet
 from phylotools.training.batch import Batch
+from phylotools.training.column_weights import column_weights, describe_weights
 from phylotools.training.config import DataConfig, TrainingConfig
 from phylotools.training.held_out_draw import held_out_columns
 from phylotools.training.loader import Loader
@@ -51,13 +52,17 @@ class TrainingData:
                 remedy=f"make it a multiple of {parts}",
             )
         stores = open_training_stores(config)
-        held_out = held_out_columns(config, stores)
+        weights = column_weights(config, stores)
+        #: For checkpoints, see `column_weights.describe_weights`.
+        self.weight_facts = describe_weights(config)
+        held_out = held_out_columns(config, stores, weights)
         #: What is held out of any store, by the stores' names of contigs.
         self.held_out = functools.reduce(
             operator.or_, (held_out.within(store.contigs) for store in stores), RegionSet({})
         )
         self.stores = [
-            StoreWindows(store, config, held_out.within(store.contigs)) for store in stores
+            StoreWindows(store, config, held_out.within(store.contigs), own)
+            for store, own in zip(stores, weights, strict=True)
         ]
         self._seed = config.run.seed
         if config.data.names_columns:
@@ -76,6 +81,7 @@ class TrainingData:
         self._order = EpochOrder(
             [source.training for source in self.stores],
             [len(source.store.species) for source in self.stores],
+            [own.contigs for own in weights],
             config.data.weights,
             self._per_batch,
             config.data.buffer // 2,

@@ -49,7 +49,10 @@ def doubts_of_figures(
             + ("the best weights are kept" if keeps_best else "other weights are kept")
         )
     nulls = {"constants": progress.null_constants, "tree": progress.null_tree}
-    names = {"constants": "constants for each reference base", "tree": "the neutral tree"}
+    constants = "constants for each reference base"
+    if progress.null_tree is None:
+        constants = "the composition of the bases"
+    names = {"constants": constants, "tree": "the neutral tree"}
     for kind, value in nulls.items():
         if is_settled and value is not None and best < value:
             found[kind] = (

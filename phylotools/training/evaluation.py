@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ import torch
 
 from phylotools.errors import PhylotoolsError
 from phylotools.model.site_model import SiteModel
+from phylotools.training.batch import Batch
 from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.objectives import make_objective
+from phylotools.training.workers import ALONE, Workers
 
 #: Part of the training time that evaluations may take where an epoch is short.
 _SHARE = 0.1
@@ -42,22 +45,37 @@ class Evaluation:
     held_out_species: float | None
     held_out_columns: float | None
 
+    def figures(self) -> dict[str, float]:
+        """Those that there are."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value is not None}
+
 
 def evaluate_model(
-    model: SiteModel, data: TrainingData, config: TrainingConfig, device: torch.device
+    model: SiteModel,
+    data: TrainingData,
+    config: TrainingConfig,
+    device: torch.device,
+    workers: Workers = ALONE,
 ) -> Evaluation:
-    """Score fixed samples of training and held-out columns."""
+    """Score fixed samples of training and held-out columns.
+
+    The batches are dealt out to the workers, and their sums added in the order of the batches: no
+    figure depends on how many workers there are.
+    """
     objective = make_objective(config)
 
+    def sums(batch: Batch) -> tuple[float, float, int]:
+        shown, hidden = objective.evaluate(model, batch.to(device))
+        of_hidden = 0.0 if hidden is None else hidden.double().sum().item()
+        return shown.double().sum().item(), of_hidden, len(shown)
+
     def mean(held_out: bool, limit: int) -> tuple[float | None, float | None]:
-        shown = hidden = 0.0
-        columns = 0
-        for batch in data.evaluation(held_out, limit):
-            figures = objective.evaluate(model, batch.to(device))
-            shown += figures.shown.double().sum().item()
-            if figures.held_out is not None:
-                hidden += figures.held_out.double().sum().item()
-            columns += len(figures.shown)
+        rows = [
+            sums(batch) if number % workers.size == workers.rank else (0.0, 0.0, 0)
+            for number, batch in enumerate(data.evaluation(held_out, limit))
+        ]
+        shown, hidden, columns = map(sum, zip((0.0, 0.0, 0), *workers.sum_rows(rows), strict=True))
         return (shown / columns, hidden / columns) if columns else (None, None)
 
     n_training, n_held_out = sample_sizes(data, config)

@@ -122,12 +122,14 @@ def export_model(
             contigs = list(genome.contigs)
     fits = path.parent / SITE_FITS
     brings_fits = request.site_fits and fits.is_file()
+    objective = checkpoint.config.get("objective")
     facts: dict[str, Any] = {
         "assembly": request.assembly,
         "licence": request.licence,
         **checkpoint.facts,
         "contigs": contigs,
         **carried,
+        **({} if objective is None else {"objective": objective}),
         "steps": checkpoint.progress.step,
         "selected_step": checkpoint.progress.selected_step,
         "stopped": checkpoint.progress.stopped,

@@ -15,6 +15,7 @@ from phylotools.io.intervals import subtract_intervals
 from phylotools.io.regions import Region
 from phylotools.model.presets import PAD_TOKEN
 from phylotools.store.read import ColumnStore
+from phylotools.training.column_weights import ColumnWeights
 from phylotools.training.config import TrainingConfig
 from phylotools.training.held_out import HeldOutColumns
 from phylotools.training.segments import SegmentReader
@@ -37,7 +38,9 @@ _AT_ONCE = 1 << 20
 _Runs = NDArray[np.int64]
 
 
-def held_out_columns(config: TrainingConfig, stores: Sequence[ColumnStore]) -> HeldOutColumns:
+def held_out_columns(
+    config: TrainingConfig, stores: Sequence[ColumnStore], weights: Sequence[ColumnWeights]
+) -> HeldOutColumns:
     """What a configuration names to be held out, or else a draw of as much as it says.
 
     The draw follows from ``run.seed`` and the stores. What is held out of one store is held out of
@@ -47,6 +50,8 @@ def held_out_columns(config: TrainingConfig, stores: Sequence[ColumnStore]) -> H
     ----------
     config : TrainingConfig
     stores : sequence of ColumnStore
+    weights : sequence of ColumnWeights
+        Of each; columns of weight 0 are neither held out nor counted.
 
     Raises
     ------
@@ -58,8 +63,8 @@ def held_out_columns(config: TrainingConfig, stores: Sequence[ColumnStore]) -> H
     if fraction == 0:
         return held_out
     receptive_field = config.model_spec().receptive_field
-    for number, store in enumerate(stores):
-        free, n_held = _columns(store, config, held_out)
+    for number, (store, own) in enumerate(zip(stores, weights, strict=True)):
+        free, n_held = _columns(store, config, held_out, own)
         missing = round(fraction * (n_columns(free) + n_held)) - n_held
         if missing <= 0:
             continue
@@ -75,7 +80,7 @@ def held_out_columns(config: TrainingConfig, stores: Sequence[ColumnStore]) -> H
 
 
 def _columns(
-    store: ColumnStore, config: TrainingConfig, held_out: HeldOutColumns
+    store: ColumnStore, config: TrainingConfig, held_out: HeldOutColumns, weights: ColumnWeights
 ) -> tuple[_Runs, int]:
     """Runs of the columns that can still be held out, and the number of those that are."""
     held = held_out.within(store.contigs)
@@ -84,13 +89,15 @@ def _columns(
     n_held = 0
     if sum(int(np.diff(own).sum()) for own in blocks.values()) > _LOOKED_INTO:
         for number, (contig, own) in enumerate(blocks.items()):
+            if not weights.contigs[number]:
+                continue
             rest = subtract_intervals(own, held.on(contig))
             free.append(np.insert(rest, 0, number, axis=1))
             n_held += int(np.diff(own).sum() - np.diff(rest).sum())
     else:
         data = config.data
         reader = SegmentReader(
-            store, data.minimum_species, data.soft_mask_weight, held, 0, PAD_TOKEN
+            store, data.minimum_species, data.soft_mask_weight, held, 0, PAD_TOKEN, weights
         )
         for place in reader.segments(_AT_ONCE):
             training, out = reader.runs(*place)

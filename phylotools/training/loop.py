@@ -1,4 +1,8 @@
-"""The training loop: AdamW on sampled windows, evaluated, checkpointed and resumable."""
+"""The training loop: AdamW on sampled windows, evaluated, checkpointed and resumable.
+
+Any number of workers run it side by side. All take the same steps and decide the same of the same
+figures; the first alone writes files, and fits what is fitted once.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,31 @@ from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
 from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
-from phylotools.model.site_model import SiteModel
-from phylotools.model.weights import fill_module
-from phylotools.provenance import sha256_file, sha256_text
-from phylotools.threads import n_cores
-from phylotools.threads import set_threads as set_likelihood_threads
+from phylotools.model.site_model import RateAssumption
+from phylotools.model.training_pass import set_training_pass
 from phylotools.training.batch import Batch
 from phylotools.training.checkpoint import (
     Checkpoint,
     Progress,
     optimiser_tensors,
-    restore_optimiser,
 )
-from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
+from phylotools.training.config import TrainingConfig
 from phylotools.training.dataset import TrainingData
 from phylotools.training.doubts import doubts_of_figures, doubts_of_substitution
-from phylotools.training.evaluation import evaluate_model, steps_between
+from phylotools.training.evaluation import Evaluation, evaluate_model, steps_between
 from phylotools.training.interruption import Interruption, Wish
 from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
-from phylotools.training.objectives import LossTerms, make_objective
+from phylotools.training.objectives import make_objective
 from phylotools.training.rate_prior import fit_rate_prior
-from phylotools.training.reporting import Report
+from phylotools.training.reporting import Report, Silence
+from phylotools.training.resuming import (
+    demand_same_run,
+    facts_of_data,
+    facts_of_worker,
+    fill_from_checkpoint,
+    parts_of_run,
+)
 from phylotools.training.run_folder import (
     CHECKPOINT,
     HELD_OUT_REGIONS,
@@ -50,13 +57,19 @@ from phylotools.training.schedule import FALL, judged, learning_rate_share
 from phylotools.training.shared_prior import frequency_prior
 from phylotools.training.site_fits import write_site_fits
 from phylotools.training.start import fill_from_model, new_model
+from phylotools.training.step import Average, Update
 from phylotools.training.trained_regions import write_regions, write_trained_regions
-from phylotools.training.trees import describe_trees, refuse_other_trees
+from phylotools.training.workers import ALONE, Workers
 
 logger = logging.getLogger("phylotools")
 
-#: Of more regions that are held out, a checkpoint has the checksum alone.
-_MOST_LISTED = 1000
+#: Figures of a step that must be finite, as an error names them.
+_FINITE = {
+    "loss": "loss",
+    "gradient_norm": "gradient",
+    "shared_gradient_norm": "gradient",
+    "weight_norm": "norm of the weights",
+}
 
 
 class Trainer:
@@ -74,6 +87,8 @@ class Trainer:
         Likewise, and train a complete run on, by a configuration that differs in length alone.
     force : bool
         Delete the run in the folder, once the configuration and its data are known to be good.
+    workers : Workers
+        Those that share the run.
 
     Raises
     ------
@@ -82,6 +97,10 @@ class Trainer:
         it, or if the folder above it does not exist.
     InputError
         If the checkpoint belongs to another configuration, or there is nothing to extend.
+    UsageError
+        If there are more workers than parts of a batch.
+    PhylotoolsError
+        If the workers differ in what they train.
 
     Attributes
     ----------
@@ -99,55 +118,100 @@ class Trainer:
         resume: bool = False,
         extend: bool = False,
         force: bool = False,
+        workers: Workers = ALONE,
     ) -> None:
-        self.config, self.folder, self.device = config, folder, device
+        self.folder, self.device, self.workers = folder, device, workers
         refuse_existing(folder, force=True)
         resume = resume or extend
         refuse_run(folder, allowed=resume or force)
-        self.data = TrainingData(config)
-        self.length = config.optimiser.length(self.data.steps_per_epoch)
-        self._evaluate_every = steps_between(self.data, config)
-        self._lock = lock_folder(folder)
-        # Again: another run may have ended while the data were read.
-        refuse_run(folder, allowed=resume or force)
-        torch.manual_seed(config.run.seed)
-        self.model = new_model(config).to(device)
-        n_columns = sum(source.training.n_columns for source in self.data.stores)
-        self._frequency_prior = frequency_prior(config, self.model, n_columns)
-        self.objective = make_objective(config)
-        self.optimiser = _make_optimiser(self.model, config)
-        self._rate_is_known = config.rate.assumption() is not None
-        self.progress = Progress()
-        self.best: dict[str, torch.Tensor] = {}
-        self._origin: dict[str, str] | None = None
+        self._lock = self._locked() if resume else contextlib.nullcontext()
+        path, checkpoint = folder / CHECKPOINT, None
         if resume and has_run(folder):
-            self._restore(*checkpoint_to_resume(folder), extend=extend)
+            path, checkpoint = checkpoint_to_resume(folder)
         elif extend:
             raise InputError(
                 "there is no run to extend here",
                 path=folder,
                 remedy="leave out --extend to begin one",
             )
+        self.parts = parts_of_run(config, checkpoint, workers)
+        self.config = config = config.with_parts(self.parts)
+        self.data = TrainingData(config, self.parts)
+        self.length = config.optimiser.length(self.data.steps_per_epoch)
+        self._evaluate_every = steps_between(self.data, config)
+        if not resume:
+            self._lock = self._locked()
+            # Again: another run may have ended while the data were read.
+            refuse_run(folder, allowed=force)
+        self._make_model()
+        self.progress, self._interruption = Progress(), Interruption()
+        self.best: dict[str, torch.Tensor] = {}
+        self._origin: dict[str, str] | None = None
+        if checkpoint is not None:
+            self._restore(path, checkpoint, extend=extend)
         else:
             self._origin = fill_from_model(self.model, config)
-            if force:
-                start_anew(folder)
-        if not (folder / TRAINING_REGIONS).exists():
-            write_trained_regions(self.data.stores, folder / TRAINING_REGIONS)
-        self._held_out_facts = self._write_held_out()
-        self.report = Report(folder, config.run, device, keep_until_step=self.progress.step)
+        workers.demand_same(facts_of_worker(config, self.data, dataclasses.asdict(self.progress)))
+        self.report = Silence() if not workers.is_first else self._opened_folder(force=force)
 
-    def _write_held_out(self) -> dict[str, object]:
-        """Write what is held out as BED; its checksum, and the regions where they are few."""
-        regions = self.data.held_out
-        if not regions:
-            return {}
-        path = self.folder / HELD_OUT_REGIONS
-        write_regions(regions, path)
-        facts: dict[str, object] = {"held_out_sha256": sha256_file(path)}
-        if len(regions) <= _MOST_LISTED:
-            facts["held_out_regions"] = [str(region) for region in regions]
-        return facts
+    def _locked(self) -> contextlib.AbstractContextManager[object]:
+        """The folder, for this run alone."""
+        return lock_folder(self.folder) if self.workers.is_first else contextlib.nullcontext()
+
+    def _make_model(self) -> None:
+        """Model, update and average, with new weights."""
+        config = self.config
+        torch.manual_seed(config.run.seed)
+        self.model = new_model(config).to(self.device)
+        optimiser = config.optimiser
+        set_training_pass(
+            self.model.network,
+            (optimiser.windows_per_batch // self.parts, optimiser.window_length),
+            precision=optimiser.precision,
+            recomputes=config.run.recompute_activations,
+            is_compiled=config.run.compile,
+        )
+        n_columns = sum(source.training.n_columns for source in self.data.stores)
+        prior = frequency_prior(config, self.model, n_columns)
+        objective = make_objective(config)
+        self.update = Update(self.model, objective, prior, config, self.workers, self.parts)
+        self.optimiser = self.update.optimiser
+        self._rate_is_known = config.rate.assumption() is not None
+        decay = optimiser.average
+        self.average = Average(self.model, decay) if decay else None
+
+    def _restore(self, path: Path, checkpoint: Checkpoint, *, extend: bool) -> None:
+        demand_same_run(checkpoint, self.config, self.data, path, extend=extend)
+        if not self._rate_is_known:
+            self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
+        fill_from_checkpoint(self.model, self.optimiser, checkpoint, path)
+        self.best = checkpoint.part("best.")
+        if self.average is not None:
+            self.average.begin_from(checkpoint.part("average."))
+        self.progress = checkpoint.progress
+        self._origin = checkpoint.facts.get("init_from")
+        if extend and self.progress.complete:
+            if self.progress.step >= self.length:
+                raise InputError(
+                    f"the run here is complete after {self.progress.step} steps",
+                    path=path,
+                    remedy="raise optimiser.epochs or optimiser.steps to extend it",
+                )
+            self._advance(complete=False, stopped="", stale=0)
+            if self.workers.is_first:
+                (self.folder / SITE_FITS).unlink(missing_ok=True)
+        logger.info("resuming after step %d", self.progress.step)
+
+    def _opened_folder(self, *, force: bool) -> Report:
+        """Write what is known of the data, and begin or go on with the figures."""
+        if force:
+            start_anew(self.folder)
+        if not (self.folder / TRAINING_REGIONS).exists():
+            write_trained_regions(self.data.stores, self.folder / TRAINING_REGIONS)
+        if self.data.held_out:
+            write_regions(self.data.held_out, self.folder / HELD_OUT_REGIONS)
+        self._data_facts = facts_of_data(self.data, self.config, self.folder)
+        return Report(self.folder, self.config.run, self.device, self.progress.step)
 
     def run(
         self,
@@ -168,62 +232,60 @@ class Trainer:
         StoppedBySignal
             If a signal asked for it; the checkpoint is that of the last step.
         """
-        interruption = interruption or Interruption()
+        self._interruption = interruption = interruption or self._interruption
         with self._lock:
             if not self._rate_is_known:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
             with interruption.patience():
-                progress = self._run(on_step, interruption)
-            self._fit_sites()
-            return progress
-
-    def _fit_sites(self) -> None:
-        """Fit the training columns under a prior about what the kept weights say of them."""
-        path = self.folder / SITE_FITS
-        if not self.config.run.site_fits or path.exists():
-            return
-        logger.info("fitting the training columns one by one")
-        kept = copy.deepcopy(self.model)
-        if self.best:
-            kept.load_state_dict(self.best)
-        write_site_fits(kept.freeze(), self.data.stores, path, self.device)
+                self._run(on_step)
+            if self.workers.is_first:
+                self._fit_sites()
+            self.workers.wait()
+            return self.progress
 
     def _fit_rate(self) -> None:
         """Fit the prior on the rate, and write it down for a run that resumes."""
-        self.model.rate = fit_rate_prior(
-            self.data, self.model.substitution, self.config, self.device
-        )
-        self._rate_is_known = True
+        found = RateAssumption()
+        if self.workers.is_first:
+            found = fit_rate_prior(self.data, self.model.substitution, self.config, self.device)
+        mean, sd = self.workers.from_first([found.mean or 0.0, found.sd or 0.0])
+        self.model.rate, self._rate_is_known = RateAssumption("prior", mean, sd), True
         self._save()
 
     def _fit_null_models(self) -> None:
-        nulls = null_models(self.data, self.model, self.config, self.device)
-        if nulls is not None:
-            self._advance(null_constants=nulls.constants, null_tree=nulls.tree)
+        nulls = None
+        if self.workers.is_first:
+            nulls = null_models(self.data, self.model, self.config, self.device)
+        values = (None, None) if nulls is None else (nulls.constants, nulls.tree)
+        found = self.workers.from_first([math.nan if value is None else value for value in values])
+        constants, tree = (None if math.isnan(value) else value for value in found)
+        self._advance(null_constants=constants, null_tree=tree)
 
-    def _run(self, on_step: Callable[[float], None], interruption: Interruption) -> Progress:
-        run = self.config.run
+    def _run(self, on_step: Callable[[float], None]) -> None:
+        run, interruption = self.config.run, self._interruption
         logger.info(
             "training for %d steps at most, %d an epoch; an evaluation every %d",
             self.length, self.data.steps_per_epoch, self._evaluate_every,
         )  # fmt: skip
         began, evaluating = time.monotonic(), 0.0
+        own = self.workers.share(self.parts)
         any_row = round(self.config.data.any_row_until * self.length)
-        steps = self.data.stream(self.progress.step, any_row_steps=any_row)
+        steps = self.data.stream(self.progress.step, own, any_row_steps=any_row)
         with contextlib.closing(steps) as batches:
             while not self.progress.complete:
                 try:
                     with self.report.waiting():
-                        (batch,) = next(batches)
+                        parts = next(batches)
                 except PhylotoolsError:
-                    # The signal may have reached the processes that read, too.
-                    if interruption.wanted is Wish.STOP:
-                        break
-                    raise
-                row = self._step(batch.to(self.device))
-                self.report.count(len(batch.site))
+                    if interruption.wanted is not Wish.STOP:
+                        raise
+                    # The signal has reached the processes that read, too.
+                    self._save()
+                    raise interruption.stopped(self.progress.step) from None
+                row = self._step(parts)
+                self.report.count(round(row["columns"]))
                 step = self.progress.step + 1
                 self._advance(step=step)
                 is_last = step >= self.length
@@ -236,17 +298,17 @@ class Trainer:
                 if evaluated or step % run.log_every == 0:
                     self.report.write(step, row)
                 on_step(row["loss"])
-                wish = interruption.wanted
+                # Alone, a signal is heeded that came during the step.
+                wish = interruption.wanted if self.workers.size == 1 else Wish(round(row["wish"]))
                 if self.progress.complete or wish is Wish.STOP:
                     break
                 if step % run.checkpoint_every == 0 or wish is Wish.SAVE:
                     self._save()
                     interruption.saved()
         self._save()
-        if interruption.wanted is Wish.STOP:
+        if self.workers.highest(interruption.wanted) == Wish.STOP:
             raise interruption.stopped(self.progress.step)
         self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
-        return self.progress
 
     def _say_end(self, share: float) -> None:
         progress = self.progress
@@ -260,61 +322,73 @@ class Trainer:
             100 * share,
         )  # fmt: skip
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        """One update; its figures."""
+    def _step(self, own: list[Batch]) -> dict[str, float]:
+        """One update; its figures, and the largest wish of all workers."""
+        step = self.progress.step + 1
         share = learning_rate_share(self.progress, self.config.optimiser, self.length)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * share
-        self.optimiser.zero_grad(set_to_none=True)
-        terms = self.objective.terms(self.model, batch)
-        if self._frequency_prior is not None:
-            shared = self._frequency_prior.penalty(self.model.substitution)
-            terms = LossTerms(terms.log_likelihood, terms.penalty + shared)
-        self._demand_finite("loss", terms.loss.isfinite())
-        terms.loss.backward()
-        norm = self._clip_gradients()
-        self._demand_finite("gradient", math.isfinite(norm))
-        self.optimiser.step()
-        weights = torch.nn.utils.get_total_norm(self.model.parameters())
-        self._demand_finite("norm of the weights", weights.isfinite())
-        return {
-            "epoch": (self.progress.step + 1) / self.data.steps_per_epoch,
-            "loss": terms.loss.item(),
-            "log_likelihood": terms.log_likelihood.item(),
-            "gradient_norm": norm,
+        row = self.update(own, share, self._interruption.wanted)
+        for name, what in _FINITE.items():
+            self._demand_finite(what, row[name], step)
+        if self.average is not None:
+            self.average.follow(self.model, step)
+        return row | {
+            "epoch": step / self.data.steps_per_epoch,
             "learning_rate": self.config.optimiser.learning_rate * share,
         }
 
-    def _demand_finite(self, what: str, is_finite: bool | torch.Tensor) -> None:
+    def _demand_finite(self, what: str, value: float, step: int) -> None:
         """Stop before what is not a number reaches a checkpoint."""
-        if is_finite:
+        if math.isfinite(value):
             return
         path = self.folder / CHECKPOINT
         left = f"{path} stays as it was" if path.exists() else "no checkpoint was written yet"
         raise PhylotoolsError(
-            f"the {what} is not finite at step {self.progress.step + 1}; "
+            f"the {what} is not finite at step {step}; "
             f"lower optimiser.learning_rate or raise data.minimum_branch_length; {left}"
         )
 
-    def _clip_gradients(self) -> float:
-        """Norm of the network's gradient before clipping; not finite if any gradient is not."""
-        largest = self.config.optimiser.gradient_clip
-        norm = torch.nn.utils.clip_grad_norm_(self.model.network.parameters(), largest).item()
-        # Apart: every column pulls at the shared parameters, so that their gradient would decide
-        # how much is left of the network's.
-        shared = self.model.shared_parameters()
-        if shared and not torch.nn.utils.clip_grad_norm_(shared, largest).isfinite():
-            return math.nan
-        return norm
-
     def _evaluate(self, is_last: bool) -> dict[str, float]:
         """Score the samples, keep the best weights, and decide how training goes on."""
-        result = evaluate_model(self.model, self.data, self.config, self.device)
-        figures = {
-            name: value for name, value in dataclasses.asdict(result).items() if value is not None
+        falls = self.progress.falls
+        with self._judged_weights():
+            result = self._judge(is_last)
+            doubts = doubts_of_substitution(self.model.substitution)
+        has_fallen = self.progress.falls > falls
+        self._warn(
+            doubts_of_figures(
+                self.progress,
+                result.held_out_columns,
+                is_settled=self.progress.complete or has_fallen,
+                keeps_best=self.config.run.select_by == "held_out_columns",
+            )
+            | doubts
+        )
+        if has_fallen:
+            logger.info(
+                "no better since step %d: on from its weights at %.2g times the learning rate",
+                self.progress.best_step, FALL**self.progress.falls,
+            )  # fmt: skip
+            self.model.load_state_dict(self.best)
+            if self.average is not None:
+                self.average.begin_from(self.best)
+        return {f"evaluation_{name}": value for name, value in result.figures().items()} | {
+            f"null_{name}": value
+            for name in ("constants", "tree")
+            if (value := getattr(self.progress, f"null_{name}")) is not None
         }
+
+    def _judged_weights(self) -> contextlib.AbstractContextManager[None]:
+        """The model with the weights that are evaluated and kept: their average, where there is."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.standing_in(self.model)
+
+    def _judge(self, is_last: bool) -> Evaluation:
+        """Score the samples with the model as it stands, and keep it if it is the best."""
+        result = evaluate_model(self.model, self.data, self.config, self.device, self.workers)
+        figures = result.figures()
         for name, value in figures.items():
-            self._demand_finite(f"log-likelihood of {_in_words(name)}", math.isfinite(value))
+            self._demand_finite(f"log-likelihood of {_in_words(name)}", value, self.progress.step)
         logger.info(
             "step %d: %s",
             self.progress.step,
@@ -324,31 +398,10 @@ class Trainer:
         best, held_out = self.progress.best_held_out, result.held_out_columns
         if held_out is not None and (best is None or held_out > best):
             self._advance(best_held_out=held_out, best_held_out_step=self.progress.step)
-        falls = self.progress.falls
         self._select(figures.get(str(self.config.run.select_by)))
         if is_last and not self.progress.complete:
             self._advance(complete=True, stopped="its length is reached")
-        is_settled = self.progress.complete or self.progress.falls > falls
-        self._warn(
-            doubts_of_figures(
-                self.progress,
-                held_out,
-                is_settled=is_settled,
-                keeps_best=self.config.run.select_by == "held_out_columns",
-            )
-            | doubts_of_substitution(self.model.substitution)
-        )
-        if self.progress.falls > falls:
-            logger.info(
-                "no better since step %d: on from its weights at %.2g times the learning rate",
-                self.progress.best_step, FALL**self.progress.falls,
-            )  # fmt: skip
-            self.model.load_state_dict(self.best)
-        return {f"evaluation_{name}": value for name, value in figures.items()} | {
-            f"null_{name}": value
-            for name in ("constants", "tree")
-            if (value := getattr(self.progress, f"null_{name}")) is not None
-        }
+        return result
 
     def _select(self, metric: float | None) -> None:
         """Keep the weights if they are the best by the chosen figure, where there is one."""
@@ -370,136 +423,38 @@ class Trainer:
         self.progress = dataclasses.replace(self.progress, **changes)  # type: ignore[arg-type]
 
     def _save(self) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        moments = optimiser_tensors(self.model, self.optimiser)
-        tensors |= {f"optimiser.{k}": v for k, v in moments.items()}
+        if not self.workers.is_first:
+            return
+        parts = {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "average": {} if self.average is None else self.average.weights,
+            "optimiser": optimiser_tensors(self.model, self.optimiser),
+        }
+        tensors = {f"{part}.{k}": v for part, found in parts.items() for k, v in found.items()}
+        facts = self._data_facts | {"length": self.length}
+        if self._origin is not None:
+            facts["init_from"] = self._origin
         # The metrics must reach the disk first: a resumed run cuts them back to the checkpoint.
         self.report.flush()
         save_checkpoint(
             self.folder,
-            Checkpoint(
-                self.progress, self.config.to_dict(), self.model.spec, self._facts(), tensors
-            ),
+            Checkpoint(self.progress, self.config.to_dict(), self.model.spec, facts, tensors),
             keep=self.config.run.keep_checkpoints,
         )
 
-    def _facts(self) -> dict[str, object]:
-        return {
-            "training_stores": [
-                {
-                    "fingerprint": source.store.fingerprint,
-                    "tree_sha256": sha256_text(source.store.tree.to_newick()),
-                    "reference_species": source.store.reference_species,
-                    "species": len(source.store.species),
-                    "held_out_species": [source.store.species[i] for i in source.held_out_species],
-                    "training_columns": source.training.n_columns,
-                    "held_out_columns": source.held_out.n_columns,
-                    **describe_trees(source.store),
-                }
-                for source in self.data.stores
-            ],
-            "contigs": sorted({c for source in self.data.stores for c in source.store.contigs}),
-            "held_out_contigs": self.config.data.held_out_contigs,
-            **self._held_out_facts,
-            "steps_per_epoch": self.data.steps_per_epoch,
-            "length": self.length,
-            **({} if self._origin is None else {"init_from": self._origin}),
-        }
-
-    def _restore(self, path: Path, checkpoint: Checkpoint, *, extend: bool) -> None:
-        changed = set(changed_keys(checkpoint.config, self.config.to_dict()))
-        if extend:
-            changed -= LENGTH_KEYS
-        if changed:
-            raise InputError(
-                f"the run here used another configuration ({', '.join(sorted(changed))} changed)",
-                path=path,
-                remedy=_remedy(path, extend=extend),
-            )
-        try:
-            stored = [store["fingerprint"] for store in checkpoint.facts["training_stores"]]
-            if stored != [source.store.fingerprint for source in self.data.stores]:
-                raise InputError(
-                    "the run here was trained on another column store",
-                    path=path,
-                    remedy=_remedy(path, extend=extend),
-                )
-            stores = [source.store for source in self.data.stores]
-            refuse_other_trees(checkpoint.facts, stores, path)
-            if checkpoint.spec.substitution != self.model.substitution.name:
-                raise ValueError(f"its substitution model is {checkpoint.spec.substitution}")
-            if not self._rate_is_known:
-                self.model.rate, self._rate_is_known = checkpoint.spec.rate, True
-            fill_module(self.model, checkpoint.part("model."), path)
-            restore_optimiser(self.model, self.optimiser, checkpoint.part("optimiser."))
-            self.best = checkpoint.part("best.")
-            if bool(self.best) != bool(checkpoint.progress.best_step):
-                raise ValueError("it has the weights or the step of its best evaluation alone")
-            if self.best:
-                fill_module(copy.deepcopy(self.model), self.best, path)
-        except (KeyError, ValueError) as error:
-            raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
-        self.progress = checkpoint.progress
-        self._origin = checkpoint.facts.get("init_from")
-        if extend and self.progress.complete:
-            if self.progress.step >= self.length:
-                raise InputError(
-                    f"the run here is complete after {self.progress.step} steps",
-                    path=path,
-                    remedy="raise optimiser.epochs or optimiser.steps to extend it",
-                )
-            self._advance(complete=False, stopped="", stale=0)
-            (self.folder / SITE_FITS).unlink(missing_ok=True)
-        logger.info("resuming after step %d", self.progress.step)
-
-
-def _remedy(checkpoint: Path, *, extend: bool) -> str:
-    """What to do where a run cannot go on as asked."""
-    if extend:
-        return (
-            "for other data, species or settings begin a run in another folder, with "
-            f'run.init_from = "{checkpoint.absolute()}"'
-        )
-    return "restore the configuration, or give --force to start anew"
+    def _fit_sites(self) -> None:
+        """Fit the training columns under a prior about what the kept weights say of them."""
+        path = self.folder / SITE_FITS
+        if not self.config.run.site_fits or path.exists():
+            return
+        logger.info("fitting the training columns one by one")
+        kept = copy.deepcopy(self.model)
+        chosen = self.best or ({} if self.average is None else self.average.weights)
+        if chosen:
+            kept.load_state_dict(chosen)
+        write_site_fits(kept.freeze(), self.data.stores, path, self.device)
 
 
 def _in_words(figure: str | None) -> str:
     return str(figure).replace("_", " ")
-
-
-def _make_optimiser(model: SiteModel, config: TrainingConfig) -> torch.optim.AdamW:
-    """Weight decay on convolution weights alone, not on norms, biases, embeddings.
-
-    The parameters shared by all sites form a group with a learning rate of their own.
-    """
-    decayed = [p for p in model.network.parameters() if p.dim() == 3]
-    others = [p for p in model.network.parameters() if p.dim() != 3]
-    shared = model.shared_parameters()
-    groups = [
-        {"params": decayed, "weight_decay": config.optimiser.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if shared:
-        rate = config.substitution.learning_rate
-        groups.append({"params": shared, "weight_decay": 0.0, "lr": rate})
-    # In one pass over each tensor: 0.4 ms a step of `small` instead of 2.3. On a GPU it would keep
-    # the step counts there.
-    is_fused = model.network.output.bias.device.type == "cpu"
-    optimiser = torch.optim.AdamW(groups, lr=config.optimiser.learning_rate, fused=is_fused)
-    for group in optimiser.param_groups:
-        group["initial_lr"] = group["lr"]
-    return optimiser
-
-
-def set_threads(threads: int | None) -> None:
-    """Use so many threads in the network and in the likelihood.
-
-    By default the likelihood takes every core and the network one. Two threads in the dense
-    products of a ``small`` network gain half on idle cores and lose half or more on busy ones; the
-    likelihood's threads gain and never lose (benchmarks/RESULTS.md). It gives the same bits with
-    any number, so that by default a run's losses do not depend on the machine's cores. The halved
-    network shares out windows; its gradients are summed in another order with another number.
-    """
-    torch.set_num_threads(threads or 1)
-    set_likelihood_threads(threads or n_cores())

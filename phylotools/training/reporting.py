@@ -103,6 +103,19 @@ class Report:
                 self._events.flush()
 
 
+class Silence(Report):
+    """What a process says that does not speak for its run."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        self._begin()
+
+    def flush(self) -> None:
+        pass
+
+
 def _events(folder: Path, keep_until_step: int) -> Any:
     """What writes for TensorBoard; it leaves out later steps of files that are there."""
     if importlib.util.find_spec("tensorboard") is None:

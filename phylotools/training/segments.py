@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.intervals import (
+    NOWHERE,
     flags_of,
     merge_intervals,
     overlapping,
@@ -24,6 +25,7 @@ from phylotools.io.intervals import (
 from phylotools.io.regions import Region, RegionSet
 from phylotools.store import schema
 from phylotools.store.read import ColumnStore
+from phylotools.training.column_weights import ColumnWeights
 from phylotools.training.windows import copy_columns, n_columns
 
 #: Positions decoded at once: their bases stay in the processor's cache until they are copied.
@@ -41,7 +43,7 @@ class Segment:
     bases : uint8 array [C, S]
         Codes without the soft-mask bit.
     weight : float32 array [C] or None
-        The store's weights; None if it has none.
+        The store's weights and those of regions; None if there are none.
     reference : uint8 array [M]
         Codes with the soft-mask bit; `outside` where a contig has ended.
     origin : int64 array [K]
@@ -81,6 +83,8 @@ class SegmentReader:
         Positions of the reference needed on either side of a column.
     outside : int
         Code of the reference beyond the ends of a contig.
+    weights : ColumnWeights
+        Columns of weight 0, by the contig or the region, are not read.
     """
 
     store: ColumnStore
@@ -89,6 +93,7 @@ class SegmentReader:
     held_out: RegionSet
     reach: int
     outside: int
+    weights: ColumnWeights
     contigs: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,9 +123,11 @@ class SegmentReader:
         self, contig: int, start: int, end: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Runs of training and of held-out columns in a part of a contig; int64 [K, 3] each."""
+        if not self.weights.contigs[contig]:
+            return _rows(contig, NOWHERE), _rows(contig, NOWHERE)
         region = Region(self.contigs[contig], start, end)
         wanted = self.store.depth(region) >= self.minimum_species
-        weight = self.store.weight(region)
+        weight = self._weight(region)
         if weight is not None:
             wanted &= weight > 0
         if self.soft_mask_weight == 0:
@@ -129,6 +136,14 @@ class SegmentReader:
         return _rows(contig, runs_of(wanted & ~out, start)), _rows(
             contig, runs_of(wanted & out, start)
         )
+
+    def _weight(self, region: Region) -> NDArray[np.float32] | None:
+        """What the columns of a region weigh in the loss; None where all weigh 1."""
+        found = self.store.weight(region)
+        if self.weights.regions is None:
+            return found
+        own = self.weights.regions(region)
+        return own if found is None else found * own
 
     def covers(self, region: Region) -> bool:
         """Whether a region of the store's contigs has a column that is deep enough."""
@@ -156,7 +171,7 @@ class SegmentReader:
         for region, rows in self._pieces(runs):
             mask = np.uint8(schema.CODE_MASK)
             count = copy_columns(self.store.bases(region), region.start, rows, mask, bases[done:])
-            weights = self.store.weight(region)
+            weights = self._weight(region)
             if weights is not None:
                 has_weight = True
                 inside = flags_of(rows[:, 1:], region.start, region.end)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.threads import map_in_threads
+from phylotools.training.column_weights import taken
 from phylotools.training.segments import SegmentReader
 from phylotools.training.windows import (
     N_PHASES,
@@ -169,6 +170,8 @@ class Group:
 
 
 _NONE = np.empty(0, dtype=np.int64)
+#: Of a sum of weights that should be whole.
+_ROUNDING = 1e-6
 #: The last of the four numbers that a part's generators begin with; lower ones have other uses.
 _OF_PART = 16
 
@@ -186,6 +189,8 @@ class EpochOrder:
         The training columns of each store; either all of them have runs or none.
     n_species : sequence of int
         Of each store: bytes of a column.
+    contig_weights : sequence of float64 array
+        Of each store: how often an epoch takes the windows of each contig.
     weights : sequence of float
         Of each store: the share of its batches that an epoch takes.
     per_batch : int
@@ -206,6 +211,7 @@ class EpochOrder:
         self,
         tables: Sequence[ColumnTable],
         n_species: Sequence[int],
+        contig_weights: Sequence[NDArray[np.float64]],
         weights: Sequence[float],
         per_batch: int,
         group_bytes: int,
@@ -226,10 +232,15 @@ class EpochOrder:
         self._bytes = np.concatenate(
             [table.columns * n for table, n in zip(tables, n_species, strict=True)]
         )
-        if len(self._source) < self._parts:
+        self._contig_weights = contig_weights
+        self._contig = np.concatenate([table.place[:, 0] for table in tables])
+        self._contig += np.repeat(np.cumsum([0, *map(len, contig_weights[:-1])]), sizes)
+        self._contig_weight = np.concatenate([*contig_weights])[self._contig]
+        self._is_weighted = bool((self._contig_weight != 1).any())
+        least = int(self._contig_weight.sum() + _ROUNDING)
+        if least < self._parts:
             raise InputError(
-                f"the stores have {len(self._source)} segments of columns for "
-                f"{parts} optimiser.parts",
+                f"an epoch has {least} segments of columns for {parts} optimiser.parts",
                 remedy="lower optimiser.parts, or raise data.buffer_bytes to hold them in memory",
             )
 
@@ -241,7 +252,26 @@ class EpochOrder:
     @property
     def usual_steps(self) -> int:
         """Batches of an epoch, by the mean over the phases that cut its windows."""
-        return -(-self._count(self._source, self._windows.mean(axis=1)) // self._parts)
+        windows = self._windows.mean(axis=1) * self._contig_weight
+        return -(-self._count(self._source, windows) // self._parts)
+
+    def windows_taken(self, epoch: int, store: int, contig: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of a store's windows an epoch takes, where all stores are held in memory.
+
+        Parameters
+        ----------
+        contig : int64 array [N]
+            Of each window.
+
+        Returns
+        -------
+        int64 array
+            Indices of windows; some may be there more than once, or not.
+        """
+        if not self._is_weighted:
+            return np.arange(len(contig))
+        rng = np.random.default_rng((self._seed, epoch, store, 4))
+        return taken(self._contig_weights[store][contig], contig, rng)
 
     def groups(self, epoch: int, first_batch: int = 0, part: int = 0) -> Iterator[Group]:
         """The groups of an epoch, without those whose batches all lie before one."""
@@ -259,20 +289,24 @@ class EpochOrder:
 
     def _groups(self, epoch: int, part: int) -> Iterator[tuple[Group, int]]:
         """Each group of an epoch with its number of batches."""
+        entries = np.arange(len(self._source))
+        if self._is_weighted:
+            weighing = np.random.default_rng((self._seed, epoch, 0, 4))
+            entries = taken(self._contig_weight, self._contig, weighing)
         # Apart from the groups' own random numbers.
         rng = np.random.default_rng((self._seed, epoch, 0, 1))
-        order = rng.permutation(len(self._source))
+        order = rng.permutation(len(entries))
         phases = rng.integers(N_PHASES, size=len(order))
         begin, stop = (len(order) * number // self._parts for number in (part, part + 1))
         order = order[begin:stop]
-        ends = np.cumsum(self._bytes[order])
+        ends = np.cumsum(self._bytes[entries[order]])
         first = before = number = 0
         while first < len(order):
             limit = (ends[first - 1] if first else 0) + self._group_bytes
             last = max(int(np.searchsorted(ends, limit, side="right")), first + 1)
             # By store, and in the order of its columns.
             chosen = np.sort(order[first:last])
-            phase = phases[chosen]
+            phase, chosen = phases[chosen], entries[chosen]
             n_batches = self._count(self._source[chosen], self._windows[chosen, phase])
             group = Group(
                 epoch,

@@ -47,10 +47,7 @@ def write_site_fits(
         An existing file is replaced.
     device : torch.device
     """
-    n_columns = sum(source.training.n_columns for source in stores)
-    references = {source.store.reference_species for source in stores}
-    contigs = [contig for source in stores for contig in source.store.contigs]
-    if n_columns > MOST_SITES or len(references) > 1 or len(set(contigs)) < len(contigs):
+    if not can_be_fitted(stores):
         logger.info(
             "training columns are not fitted one by one: they are more than %d, or in stores "
             "without common coordinates",
@@ -60,12 +57,21 @@ def write_site_fits(
     found: dict[str, list[FittedRun]] = {}
     for source in stores:
         for parts in _batches(source.regions()):
-            for part, run in zip(parts, _fitted(model, source, parts, device), strict=True):
+            for part, run in zip(parts, fit_regions(model, source, parts, device), strict=True):
                 found.setdefault(part.contig, []).extend(_known(run))
     fits = SiteFits.of(found)
     with atomic_path(path, force=True) as temporary:
         fits.write(temporary)
     logger.info("fitted %d training columns under a prior about the network's theta", len(fits))
+
+
+def can_be_fitted(stores: Sequence[StoreWindows]) -> bool:
+    """Whether the training columns of stores are few enough, and have common coordinates."""
+    n_columns = sum(source.training.n_columns for source in stores)
+    references = {source.store.reference_species for source in stores}
+    contigs = [contig for source in stores for contig in source.store.contigs]
+    is_one_genome = len(references) == 1 and len(set(contigs)) == len(contigs)
+    return is_one_genome and n_columns <= MOST_SITES
 
 
 def _batches(regions: Iterable[Region]) -> Iterator[list[Region]]:
@@ -86,7 +92,7 @@ def _batches(regions: Iterable[Region]) -> Iterator[list[Region]]:
         yield batch
 
 
-def _fitted(
+def fit_regions(
     model: SiteModel, source: StoreWindows, parts: Sequence[Region], device: torch.device
 ) -> list[FittedRun]:
     """Theta of the columns of regions."""

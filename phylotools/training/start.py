@@ -100,7 +100,7 @@ def _read_origin(
     near = config.folder / given
     if near.is_file():
         checkpoint = read_checkpoint(near)
-        tensors = checkpoint.part("best.") or checkpoint.part("model.")
+        tensors = checkpoint.selected_tensors()
         step = checkpoint.progress.selected_step
         return (
             near,

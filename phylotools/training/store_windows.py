@@ -14,6 +14,7 @@ from phylotools.store.tree_scale import warn_of_scale
 from phylotools.store.view import StorePlans
 from phylotools.training.any_row import RowChoice
 from phylotools.training.batch import Batch, BatchMaker
+from phylotools.training.column_weights import ColumnWeights
 from phylotools.training.config import TrainingConfig
 from phylotools.training.segments import Segment, SegmentReader
 from phylotools.training.shuffle import SEGMENTS_PER_BUFFER, ColumnTable, scan
@@ -38,7 +39,13 @@ class StoreWindows:
         Which species' sequence a training window is.
     """
 
-    def __init__(self, store: ColumnStore, config: TrainingConfig, held_out: RegionSet) -> None:
+    def __init__(
+        self,
+        store: ColumnStore,
+        config: TrainingConfig,
+        held_out: RegionSet,
+        weights: ColumnWeights,
+    ) -> None:
         data = config.data
         self.store = store
         warn_of_scale(self.store)
@@ -64,6 +71,7 @@ class StoreWindows:
             held_out,
             self.width + half_window,
             PAD_TOKEN,
+            weights,
         )
         n_species = len(self.store.species)
         segment_bytes = data.buffer // 2 // SEGMENTS_PER_BUFFER

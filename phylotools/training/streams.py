@@ -20,7 +20,7 @@ from phylotools.training.objectives.base import Objective
 from phylotools.training.segments import Part, Segment
 from phylotools.training.shuffle import EpochOrder, Group
 from phylotools.training.store_windows import StoreWindows
-from phylotools.training.windows import Windows, count_windows, regular_phase, tile
+from phylotools.training.windows import Windows, regular_phase, tile
 
 #: Epoch of a batch, and its number in it.
 Place = tuple[int, int]
@@ -117,16 +117,11 @@ class Streams:
         if not self._order.is_one_group:
             return self._order.length(epoch, part)
         (group,) = self._order.groups(epoch)
-        rng, length = group.generator(self._seed), 0
-        for number, source in enumerate(self._stores):
-            runs = source.training.runs
-            assert runs is not None
-            n_windows = count_windows(
-                runs, rng.integers(source.width, size=len(runs)), source.width
-            )
-            length += int(self._order.n_batches(number, n_windows))
-            rng.permutation(n_windows)  # as `_shuffled` does
-        return length
+        rng = group.generator(self._seed)
+        orders = (self._ordered(group, [], number, rng)[1] for number in range(len(self._stores)))
+        return sum(
+            int(self._order.n_batches(number, len(order))) for number, order in enumerate(orders)
+        )
 
     def _groups_from(self, step: int, part: int) -> Iterator[Group]:
         """The groups of a part, without end, from that of a step on."""
@@ -210,13 +205,23 @@ class Streams:
         tiled: list[list[_Tiled]] = []
         batches: list[tuple[int, NDArray[np.int64]]] = []
         for number in range(len(self._stores)):
-            tiled.append(self._tile(group, segments, number, rng))
-            n_windows = sum(len(windows) for _, windows in tiled[-1])
-            order = rng.permutation(n_windows)
-            for index in range(int(self._order.n_batches(number, n_windows))):
+            own, order = self._ordered(group, segments, number, rng)
+            tiled.append(own)
+            for index in range(int(self._order.n_batches(number, len(order)))):
                 start = index * self._per_cut
                 batches.append((number, order[start : start + self._per_cut]))
         return tiled, [batches[index] for index in rng.permutation(len(batches)).tolist()]
+
+    def _ordered(
+        self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator
+    ) -> tuple[list[_Tiled], NDArray[np.int64]]:
+        """The tiled segments of one store, and the order in which their windows are taken."""
+        tiled = self._tile(group, segments, number, rng)
+        if not self._order.is_one_group:
+            return tiled, rng.permutation(sum(len(windows) for _, windows in tiled))
+        ((segment, windows),) = tiled
+        chosen = self._order.windows_taken(group.epoch, number, segment.runs[windows.run, 0])
+        return tiled, chosen[rng.permutation(len(chosen))]
 
     def _tile(
         self, group: Group, segments: Sequence[Segment], number: int, rng: np.random.Generator

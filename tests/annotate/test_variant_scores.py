@@ -16,7 +16,7 @@ from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES
 from phylotools.io.vcf.text import VcfHeader
 from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_key
-from phylotools.phylogeny.substitution import make_substitution_model
+from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
@@ -93,7 +93,7 @@ def test_scores_are_those_of_the_substitution_model(
     assert float(fields["RATE"]) == pytest.approx(rate, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", DEFAULT_SCORES)
+@pytest.mark.parametrize("name", SUBSTITUTION_MODELS)
 def test_the_default_score_is_written_and_named(toy_model, make_annotator, name: str) -> None:
     toy_model.substitution = make_substitution_model(name)
     key = score_key(DEFAULT_SCORES[name]).upper()

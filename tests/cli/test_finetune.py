@@ -240,6 +240,25 @@ def test_regions(model, tmp_path):
     assert "TUNED" not in (tmp_path / "o.vcf").read_text()
 
 
+def test_adapters_of_regions(model, tmp_path, capsys):
+    lines = [
+        f"chrM\t{start}\t{start + 3}\t{gene_of(start)}\t{start % 7}\n"
+        for start in range(600, 3600, 25)
+    ]
+    path = tmp_path / "regions.bed"
+    path.write_text("".join(lines))
+    arguments = ["finetune", str(path), "-m", model, "--label-column", "score", "--group-by", "4"]
+    arguments += ["--bootstrap", "0", "--adapters", "1", "--epochs", "1", "-q"]
+    few = ["--folds", "2", "--inner-folds", "2", "-o", str(tmp_path / "o")]
+    assert run([*arguments, *few]) == 0
+    assert {row["score"] for row in table(tmp_path / "o" / "metrics.tsv")} == {
+        *("log_rate", "head", "tuned")
+    }
+    path.write_text("".join([*lines, "chrM\t5000\t6500\tlong\t3\n"]))
+    assert run([*arguments, "-o", str(tmp_path / "p")]) == 2
+    assert "regions may have 1024 bases, the longest here has 1,500" in capsys.readouterr().err
+
+
 def test_apply_needs_a_head_for_regions(model, tuned, tmp_path, capsys):
     bed = tmp_path / "in.bed"
     bed.write_text("chrM\t700\t710\n")

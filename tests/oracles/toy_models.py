@@ -20,6 +20,7 @@ def write_toy_model(
     reference: Path | None = CHRM,
     training_regions: Path | None = None,
     transcripts: tuple[str, str] | None = None,
+    masks_site: bool = False,
 ) -> Path:
     """A ByteNet that sees 25 bases, whose every parameter is random; always the same one."""
     torch.manual_seed(5)
@@ -30,7 +31,7 @@ def write_toy_model(
     draft = ModelDraft(
         "toy",
         "r1",
-        SiteModel(network),
+        SiteModel(network, masks_site=masks_site),
         {},
         {},
         "A toy.\n",

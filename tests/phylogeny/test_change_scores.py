@@ -19,6 +19,7 @@ from phylotools.phylogeny.change_scores import (
 from phylotools.phylogeny.score_meaning import (
     CALIBRATED,
     DEFAULT_SCORES,
+    MASKED,
     SCORE_NAMES,
     score_key,
     score_meaning,
@@ -190,9 +191,9 @@ def test_weights_of_terms():
 
 
 def test_every_model_has_a_default_and_every_score_a_meaning():
-    assert set(DEFAULT_SCORES) == set(SUBSTITUTION_MODELS)
+    assert set(DEFAULT_SCORES) == {*SUBSTITUTION_MODELS, MASKED}
     assert set(DEFAULT_SCORES.values()) <= set(SCORE_NAMES) - {CALIBRATED}
-    for name in SUBSTITUTION_MODELS:
+    for name in DEFAULT_SCORES:
         texts = {score: score_meaning(name, score) for score in SCORE_NAMES}
         assert len(set(texts.values())) == len(SCORE_NAMES)
         for text in texts.values():
@@ -200,7 +201,7 @@ def test_every_model_has_a_default_and_every_score_a_meaning():
             assert not set(text) & set('"<>\\')
 
 
-@pytest.mark.parametrize("name", SUBSTITUTION_MODELS)
+@pytest.mark.parametrize("name", DEFAULT_SCORES)
 def test_the_llr_the_default_and_what_is_asked_for_are_written(name):
     default = DEFAULT_SCORES[name]
     assert set(written_scores(name, [])) == {"llr", default}

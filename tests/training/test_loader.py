@@ -154,7 +154,8 @@ def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed, weights):
     ]
     n_species = [2 + number for number in range(len(tables))]
     weights = weights[: len(tables)]
-    order = EpochOrder(tables, n_species, weights, per_batch, group_bytes, seed)
+    once = [np.ones(1)] * len(tables)
+    order = EpochOrder(tables, n_species, once, weights, per_batch, group_bytes, seed)
     groups = list(order.groups(3))
     places = [place for g in groups for place in zip(g.source, g.segment, strict=True)]
     assert sorted(places) == [(s, i) for s, rows in enumerate(counts) for i in range(len(rows))]

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from small_runs import CPU, metrics_of, resumes_to_the_same, tables
+from small_stores import Block, write_store
 
+from phylotools.io.regions import Region
 from phylotools.model.presets import MASK_TOKEN
-from phylotools.model.registry import load_model, verify_model
+from phylotools.model.registry import describe_model, load_model, verify_model
 from phylotools.phylogeny.likelihood import column_log_likelihood, log_reference_frequency
+from phylotools.phylogeny.tree import parse_newick
 from phylotools.training.config_file import parse_config
 from phylotools.training.dataset import TrainingData
 from phylotools.training.export import ExportRequest, export_model
@@ -200,6 +203,17 @@ def test_a_killed_run_resumes_to_the_same_masks(config_of, mammals_store, tmp_pa
     resumes_to_the_same(config, tmp_path, [7, 13])
 
 
+def test_masks_are_the_whole_batchs_in_any_number_of_parts(config_of, mammals_store, tmp_path):
+    """So that only the order of sums differs."""
+    found = []
+    for parts in (1, 4):
+        config = config_of(mammals_store, objective=MASKED, optimiser={"steps": 4, "parts": parts})
+        Trainer(config, tmp_path / str(parts), CPU).run()
+        found.append([float(row["loss"]) for row in metrics_of(tmp_path / str(parts))])
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    assert len(found[0]) == 4
+
+
 def test_the_exported_model_says_that_its_input_is_masked(config_of, mammals_store, tmp_path):
     config = config_of(
         mammals_store, objective=MASKED, data={"held_out_regions": ["chrM:10500-10600"]}
@@ -217,6 +231,16 @@ def test_the_exported_model_says_that_its_input_is_masked(config_of, mammals_sto
     assert model.config["objective"] == {"input": "masked"}
     assert (model.substitution.name, model.rate.treatment) == ("f81", "fixed")
     assert verify_model(model) < 1e-6
+    assert model.manifest["objective"] == {"kind": "masked"}
+    card = (tmp_path / "model" / "card.md").read_text()
+    assert "masked language modelling" in card
+    assert "null model: base composition" in card
+    assert "Mean log-likelihoods of masked bases" in card
+    described = describe_model(tmp_path / "model")
+    assert described["objective"] == {"kind": "masked", "input": "masked"}
+    picture = (tmp_path / "model" / "training.svg").read_text()
+    assert "null model: base composition" in picture
+    assert "log-likelihood of masked bases" in picture
 
 
 def test_other_models_are_written_as_before(config_of, mammals_store, tmp_path):
@@ -264,3 +288,26 @@ def test_an_objective_that_is_not_named_is_the_phylogenetic_one(config_of, mamma
     assert "objective" not in config.to_dict()
     assert config_of(mammals_store, objective={"kind": "phylogenetic"}) == config
     assert make_objective(config).n_passes == 1
+
+
+def test_a_signal_of_period_three_is_learned(config_of, tmp_path):
+    """To the entropy that is left, and not beyond it, as if masks leaked."""
+    rng, length = np.random.default_rng(1), 9000
+    usual = np.array([0, 1, 2])[np.arange(length) % 3]
+    bases = np.where(rng.random(length) < 0.1, rng.integers(0, 4, length), usual).astype(np.uint8)
+    tree = parse_newick("(a:0.1,b:0.1);")
+    block = Block(Region("c", 0, length), ("a", "b"), np.stack([bases, bases]), length)
+    write_store(tmp_path / "store", tree, "a", [block])
+    config = config_of(
+        tmp_path / "store",
+        objective=MASKED,
+        data={"held_out_regions": ["c:3001-4500"]},
+        optimiser={"steps": 100, "schedule": "cosine"},
+        run={"evaluate_every": 50},
+    )
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    progress = trainer.run()
+    held_out = bases[3000:4500] == usual[3000:4500]
+    best = np.where(held_out, math.log(0.925), math.log(0.025)).mean()
+    assert progress.null_constants < -1.1
+    assert best - 0.3 < progress.best_held_out < best + 0.02

@@ -165,7 +165,7 @@ def test_the_penalty_of_the_frequencies_is_one_prior_for_all_columns(
 ):
     config = config_of(mammals_store, substitution={"frequency_prior_sd": 0.5, "learn": "all"})
     trainer = Trainer(config, tmp_path / "run", CPU)
-    prior, model = trainer._frequency_prior, trainer.model.substitution
+    prior, model = trainer.update.prior, trainer.model.substitution
     assert prior.penalty(model).item() == pytest.approx(0, abs=1e-12)
     with torch.no_grad():
         model.log_frequencies[:] = torch.tensor([0.4, 0.1, 0.1, 0.4]).log()
@@ -198,3 +198,61 @@ def test_implausible_parameters_are_a_warning(config_of, mammals_store, tmp_path
     # A mitochondrion may well have so few.
     found = Trainer(asymmetric, tmp_path / "other", CPU).run().warnings
     assert set(found) == {"exchangeabilities"}
+
+
+# Going on with other data and other species
+
+
+def _first(config_of, store, tmp_path, **changes):
+    Trainer(config_of(store, **changes), tmp_path / "first", CPU).run()
+    return str(tmp_path / "first" / CHECKPOINT)
+
+
+@pytest.mark.parametrize("species", [29, 6])
+def test_a_finished_run_goes_on_with_other_species(
+    config_of, birds_store, mammals_store, tmp_path, species
+):
+    """30 mammals, then 14 birds of two contigs, or fewer of the same mammals."""
+    start = _first(config_of, mammals_store, tmp_path, data={"held_out_fraction": 0.1})
+    store = birds_store if species == 29 else mammals_store
+    data = {"held_out_species_fraction": 0.8} if species == 6 else {}
+    config = config_of(store, data=data, run={"init_from": start}, optimiser={"steps": 12})
+    trainer = Trainer(config, tmp_path / "second", CPU)
+    best = read_checkpoint(tmp_path / "first" / CHECKPOINT)
+    weights = trainer.model.state_dict()
+    # The best weights; no moments, no place in the data.
+    assert all(torch.equal(weights[name], tensor) for name, tensor in best.part("best.").items())
+    assert not trainer.optimiser.state
+    assert trainer.progress.step == 0
+    before = dict(best.tensors)
+    assert trainer.run().complete
+    # The first run stays as it was.
+    after = read_checkpoint(tmp_path / "first" / CHECKPOINT).tensors
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_training_on_is_better_than_training_anew(config_of, mammals_store, tmp_path):
+    """Of the same few steps: what was learned is there."""
+    data = {"held_out_fraction": 0.2}
+    start = _first(config_of, mammals_store, tmp_path, data=data, optimiser={"steps": 60})
+    figures = {}
+    for name, run in (("on", {"init_from": start}), ("anew", {})):
+        config = config_of(mammals_store, data=data, run=run, optimiser={"steps": 8})
+        figures[name] = Trainer(config, tmp_path / name, CPU).run().best_held_out
+    assert figures["on"] > figures["anew"] + 0.1
+
+
+@pytest.mark.parametrize("changes", [{"data": {"soft_mask_weight": 0.5}}, {}])
+def test_what_cannot_be_extended_names_what_can(
+    config_of, birds_store, mammals_store, tmp_path, changes
+):
+    start = _first(config_of, mammals_store, tmp_path)
+    store = mammals_store if changes else birds_store
+    more = config_of(store, optimiser={"steps": 30}, **changes)
+    remedy = rf'begin a run in another folder, with run\.init_from = "{start}"'
+    with pytest.raises(InputError, match=remedy) as caught:
+        Trainer(more, tmp_path / "first", CPU, extend=True)
+    assert "\n" not in str(caught.value)
+    # And that is how.
+    again = config_of(store, optimiser={"steps": 2}, run={"init_from": start}, **changes)
+    assert Trainer(again, tmp_path / "second", CPU).run().complete
