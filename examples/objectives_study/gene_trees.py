@@ -34,7 +34,7 @@ from phylotools.phylogeny.likelihood import PruningPlan, make_plan
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.store.read import ColumnStore
 from phylotools.threads import set_threads as set_likelihood_threads
-from phylotools.training.loop import set_threads
+from phylotools.training.workers import set_threads
 
 ONE, EACH = TREES
 
