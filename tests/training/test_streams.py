@@ -194,15 +194,14 @@ def _cut_files(store: Path) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [_cut_files, shutil.rmtree], ids=["cut", "gone"])
-def test_a_store_that_goes_in_an_epoch(many_segments, tmp_path, damage):
+def test_a_store_that_is_cut_in_an_epoch(many_segments, tmp_path):
     """One error, whichever part meets it, and no thread is left."""
     store = Path(shutil.copytree(many_segments, tmp_path / "store"))
     stream = data_of([store], 4, SMALL).stream(3)
     next(stream)
-    damage(store)
+    _cut_files(store)
     with pytest.raises(InputError, match=r"store: .*array bases"):
-        for _ in stream:
+        for _ in islice(stream, 1000):
             pass
     names = ("batches", "reading")
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(names)]
