@@ -35,13 +35,13 @@ from gpu_report import FAILED, NOT_RUN, Recorder, Row, write_table
 
 #: Most seconds of a part, in the order of what matters; the last ones have what is left.
 PARTS = {
-    "likelihood": 70,
-    "network": 55,
-    "passes": 40,
-    "speed": 100,
-    "verbs": 75,
-    "genome": 70,
-    "training": 60,
+    "likelihood": 65,
+    "network": 50,
+    "speed": 75,
+    "training": 45,
+    "passes": 35,
+    "verbs": 60,
+    "genome": 50,
 }
 #: Module of each part's function, which has its name.
 MODULES = dict.fromkeys(PARTS, "gpu_checks") | dict.fromkeys(("speed", "genome"), "gpu_speed")

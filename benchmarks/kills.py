@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+import psutil
 
 from phylotools.cli.main import main as phylotools
 from phylotools.cli.main import run
@@ -108,13 +111,15 @@ def compared(folder: Path, store: Path, given: argparse.Namespace) -> int:
         workers = given.workers[kills.total() % len(given.workers)]
         process = begun(folder, "parts", workers)
         number = draw.choice(SIGNALS)
-        is_killed = killed_after(process, number, draw.random() * seconds[workers])
+        is_killed = killed_after(process, number, draw.random() * seconds[workers], draw)
         code = ended(process)
         if is_killed:
             kills[number.name] += 1
             codes[f"{number.name} {code}"] += 1
-        wrong = code in (1, 2) or (code == 0 and outcome(folder / "parts") != expected)
-        if wrong:
+        # torchrun ends with 1 at any signal.
+        is_error = code in (1, 2) and not (is_killed and workers > 1)
+        if is_error or (code == 0 and outcome(folder / "parts") != expected):
+            print((folder / "errors").read_text()[-2000:])
             print(f"after {kills.total()} kills, {number.name} the last: ended with {code}")
             return 1
         if code == 0:
@@ -124,6 +129,10 @@ def compared(folder: Path, store: Path, given: argparse.Namespace) -> int:
         if ended(begun(folder, "parts", workers)) or outcome(folder / "parts") != expected:
             print(f"after {kills.total()} kills the run ended otherwise")
             return 1
+    lines = (folder / "errors").read_text().splitlines()
+    for line, count in sorted(Counter(re.sub(r"\d+", "N", line) for line in lines).items()):
+        if line.startswith("error: "):
+            print(f"{count} x {line}")
     said = ", ".join(f"{count} x {name}" for name, count in sorted(codes.items()))
     print(
         f"{kills.total()} kills (signal and exit code: {said}) of {n_compared + 1} runs with "
@@ -139,14 +148,13 @@ def begun(folder: Path, name: str, workers: int) -> int:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command = [*torchrun, f"--nproc-per-node={workers}", "-m", "phylotools", *line]
         with open(folder / "errors", "a") as errors:
-            return subprocess.Popen(command, stderr=errors, start_new_session=True).pid
+            return subprocess.Popen(command, stderr=errors).pid
     # What takes longest to import is imported once.
     importlib.import_module("phylotools.training.loop")
     pid = os.fork()
     if not pid:
         errors = os.open(folder / "errors", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(errors, 2)
-        os.setsid()
         sys.argv = ["phylotools", *line]
         try:
             phylotools()
@@ -157,8 +165,8 @@ def begun(folder: Path, name: str, workers: int) -> int:
     return pid
 
 
-def killed_after(pid: int, number: signal.Signals, seconds: float) -> bool:
-    """Wait so long and send a signal, unless the process has ended; SIGKILL to its whole group."""
+def killed_after(pid: int, number: signal.Signals, seconds: float, draw: random.Random) -> bool:
+    """Wait so long and send a signal, unless the process has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if is_over(pid):
@@ -166,10 +174,18 @@ def killed_after(pid: int, number: signal.Signals, seconds: float) -> bool:
         time.sleep(0.002)
     if is_over(pid):
         return False
-    try:
-        (os.killpg if number == signal.SIGKILL else os.kill)(pid, number)
-    except ProcessLookupError:  # it has no group of its own yet
-        os.kill(pid, number)
+    victims = [pid]
+    if number == signal.SIGKILL:
+        # Of torchrun's processes, which have sessions of their own, one is lost, or all.
+        os.kill(pid, signal.SIGSTOP)  # it starts no more
+        family = [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        is_one = bool(family) and draw.random() < 0.5
+        victims = [draw.choice(family)] if is_one else [pid, *family]
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, number)
+    if number == signal.SIGKILL:
+        os.kill(pid, signal.SIGCONT)
     return True
 
 
@@ -181,10 +197,7 @@ def is_over(pid: int) -> bool:
 
 def ended(pid: int) -> int:
     """The exit code of a process, minus the signal where that ended it."""
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    return code
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def outcome(folder: Path) -> tuple[object, ...]:

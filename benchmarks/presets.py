@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from simulated_store import simulated_store
 
 from phylotools.model.presets import PRESETS
 from phylotools.training.config_file import read_config
 from phylotools.training.loop import Trainer
 from phylotools.training.workers import set_threads
 
-TREE = Path(__file__).parents[1] / "tests" / "data" / "birds53" / "53birds.nh"
 POSITIONS = 4096
 #: Of each measurement, after a first call that compiles.
 SECONDS, MOST_CALLS = 4.0, 15
@@ -55,17 +55,6 @@ def main() -> None:
             print(done.stdout, end="", flush=True)
 
 
-def simulated_store(folder: Path) -> Path:
-    """Windows without holes: what a position costs, whatever of an alignment is missing."""
-    alignment, store = folder / "simulated.maf.gz", folder / "simulated.store"
-    for arguments in (
-        ("simulate", TREE, "--length", "40000", "-o", alignment),
-        ("preprocess", alignment, "--tree", TREE, "-o", store),
-    ):
-        subprocess.run([sys.executable, "-m", "phylotools", *arguments, "-q"], check=True)
-    return store
-
-
 def measured(store: Path, preset: str) -> str:
     """The preset's row of the table."""
     set_threads(1)
@@ -79,8 +68,8 @@ def measured(store: Path, preset: str) -> str:
         before = most_memory()
         trainer = Trainer(read_config(config), folder / "run", torch.device("cpu"))
         batches = list(islice(trainer.data.epoch(0), 4))
-        columns = cycle(batches)
-        rates = rates_of(lambda: trainer._step(next(columns)))
+        again = cycle(batches)
+        rates = rates_of(lambda: trainer.update([next(again)], 1.0))
         memory = most_memory() - before
         optimiser = trainer.config.optimiser
         training = np.median(rates) * optimiser.windows_per_batch * optimiser.window_length

@@ -39,7 +39,7 @@ def main() -> None:
             def run() -> None:
                 network.forward = forward
                 for batch in batches:
-                    trainer._step(batch)
+                    trainer.update([batch], 1.0)
 
             return run
 

@@ -33,7 +33,7 @@ def main() -> None:
             def run() -> None:
                 set_threads(threads)
                 for batch in batches:
-                    trainer._step(batch)
+                    trainer.update([batch], 1.0)
 
             return run
 

@@ -121,6 +121,6 @@ def _require_same_scores(tuned: TunedHead, model: Model, in_transcripts: bool) -
     if tuned.base_sha256 != model.sha256:
         is_whole = model.uses_site_fits
         raise UsageError(
-            f"the head of model {model.name} was fitted {'' if is_whole else 'not '}with "
+            f"the head of model {model.name} was fitted {'with' if is_whole else 'without'} "
             f"--sequence-only; {'give it' if is_whole else 'leave it out'} here too"
         )

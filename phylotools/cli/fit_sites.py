@@ -182,6 +182,7 @@ def fit_sites_command(
         network = None
         if prior_model is not None:
             model = load_model(prior_model, device)
+            model.require_substitutions("--prior")
             _check_substitution(given["substitution"], model)
             genome = opened.enter_context(ReferenceGenome.open(model.choose_reference(fasta)))
             network = NetworkPrior(

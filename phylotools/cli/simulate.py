@@ -274,6 +274,7 @@ def _model_sites(
     from phylotools.simulate.sources import ModelSites, warn_of_unseen_sites
 
     model = load_model(given["model"], given["device"])
+    model.require_substitutions("--model")
     trained_on = [store.get("reference_species") for store in model.training_stores]
     reference = given["reference"] or next((name for name in trained_on if name in tips), None)
     if reference is None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import UsageError
-from phylotools.evaluate.selection import parse_where
 from phylotools.io.regions import RegionSet
 
 #: What `--group-by` says for the contig of each one.
@@ -81,13 +80,6 @@ class LabelQuestion:
         return list(dict.fromkeys(named))
 
 
-def parse_held_out(text: str | None) -> tuple[str, frozenset[str]] | str | None:
-    """``COLUMN=V[,V]`` as a column and its values; else the path of a BED, or regions, as it is."""
-    if text is None or "=" not in text:
-        return text
-    return parse_where(text)
-
-
 @dataclass(frozen=True)
 class LabelledItems:
     """N labelled variants or regions, in the order of their file.
@@ -114,8 +106,6 @@ class LabelledItems:
         Groups that share sequence.
     refs, alts : uint8 array [N]
         Letters in ASCII; of variants alone.
-    names, strands : tuple of str
-        Of regions alone.
     """
 
     contigs: tuple[str, ...]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from phylotools.errors import InputError
+from phylotools.errors import InputError, UsageError
 from phylotools.io.bed import read_bed
 from phylotools.io.files import atomic_folder, open_input, read_small_text
 from phylotools.io.regions import RegionSet
@@ -259,6 +259,24 @@ class Model:
         """Whether a position is predicted where it is masked; see `SiteModelSpec`. No torch."""
         path = str(self.folder / CONFIG)
         return masks_its_site(model_tables(self.config, path=path)["objective"], path=path)
+
+    def require_substitutions(self, use: str) -> None:
+        """Refuse a model of masked bases where rates of substitution are needed.
+
+        Parameters
+        ----------
+        use : str
+            What needs them, for the message.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.masks_site:
+            raise UsageError(
+                f"{use}: model {self.name} predicts masked bases and knows no rate of "
+                "substitution; give a model of the phylogenetic objective"
+            )
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from phylotools.model.presets import N_TOKENS, ModelSpec
 from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
@@ -21,6 +22,7 @@ from phylotools.phylogeny.substitution import NEUTRAL_LOG_RATE
 if TYPE_CHECKING:
     from phylotools.model.fused import FusedNetwork
     from phylotools.model.halved import FrozenHalves
+    from phylotools.model.training_pass import TrainingPass
 
 
 class _Frozen:
@@ -77,7 +79,7 @@ class EquivariantConv(_Frozen, nn.Module):
         if width > 1:
             # One matrix product over the taps side by side: faster here than conv1d, which
             # would need the channels first.
-            length = x.shape[1] - (width - 1) * self.dilation
+            x, length = _narrowed(x), x.shape[1] - (width - 1) * self.dilation
             taps = [x[:, t * self.dilation : t * self.dilation + length] for t in range(width)]
             x = torch.cat(taps, dim=-1)
         return F.linear(x, weight, bias)
@@ -145,10 +147,19 @@ class ByteNet(nn.Module):
     """Tokens of a window to theta, four numbers for each position whose context it holds.
 
     What theta means is the substitution model's to say: see `SiteModel`.
+
+    Attributes
+    ----------
+    training_pass : TrainingPass or None
+        How theta is computed until the network is frozen, where it is not as the device does best.
+    recomputes : bool
+        Dense blocks keep their input alone, and are computed once more for the gradient.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
+        self.training_pass: TrainingPass | None = None
+        self.recomputes = False
         self.spec = spec
         self._is_frozen = False
         self._kept_halves: FrozenHalves | FusedNetwork | None = None
@@ -221,6 +232,8 @@ class ByteNet(nn.Module):
         halves = self._halves(tokens)
         if halves is not None:
             return halves.theta(tokens, wanted)
+        if not self._is_frozen and self.training_pass is not None:
+            return self.training_pass(self, tokens)
         if not self._is_frozen and _is_plain(self.embedding.weight) and _is_plain(tokens):
             # Imported here: a network on another device has no use for what it compiles.
             from phylotools.model import halved
@@ -238,7 +251,10 @@ class ByteNet(nn.Module):
         """`hidden` by torch's products."""
         x: Tensor = self.embedding(tokens)
         for block in self.blocks[:n_blocks]:
-            x = block(x)
+            if self.recomputes and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x)
         if is_normed:
             x = self.norm(x)
         n_positions = tokens.shape[1] - self.spec.receptive_field + 1
@@ -273,6 +289,12 @@ class ByteNet(nn.Module):
                 part.freeze()
         self._is_frozen, self._kept_halves = True, None
         return self.eval().requires_grad_(False)
+
+
+def _narrowed(x: Tensor) -> Tensor:
+    """What autocast makes of a product's input: made earlier, its copies are fewer bytes."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -72,19 +72,12 @@ def column_log_likelihood(
     """
     plan = make_plan(tree) if isinstance(tree, Tree) else tree
     model = model or F81()
-    if isinstance(plan, ColumnPlans):
-        return _by_tree(states, theta, plan, model, kernel)
-    if plan.species is not None:
-        states = states[:, torch.from_numpy(plan.species).to(states.device)]
     if states.dtype != torch.uint8 or states.dim() != 2 or theta.shape != (len(states), 4):
         raise PhylotoolsError(
             f"states must be uint8 (C, S) and theta (C, 4), not {tuple(states.shape)} "
             f"{states.dtype} and {tuple(theta.shape)}"
         )
-    if states.shape[1] != plan.n_tips:
-        raise PhylotoolsError(
-            f"{states.shape[1]} species in the columns, {plan.n_tips} in the tree"
-        )
+    _check_columns(states, plan)
     if theta.dtype not in (torch.float32, torch.float64):
         raise PhylotoolsError(f"theta must be float32 or float64, not {theta.dtype}")
     if not bool(torch.isfinite(theta).all()):
@@ -95,8 +88,6 @@ def column_log_likelihood(
         if not bool(torch.isfinite(parameter).all()):
             raise PhylotoolsError(f"{name} of {model.name} is not finite; the training diverged")
     theta = model.bounded(theta)
-    if plan.n_tips == 1:
-        return log_reference_frequency(states[:, 0], theta, model)
     if kernel == "auto":
         kernel = _fastest_kernel(theta.device)
     if kernel not in _KERNELS:
@@ -105,7 +96,7 @@ def column_log_likelihood(
 
 
 def plan_of(plan: Plan, columns: Tensor | slice) -> Plan:
-    """The plan of some of the columns, given by their indices."""
+    """The plan of some of the columns, given by a slice, a mask or their indices."""
     if isinstance(plan, PruningPlan):
         return plan
     chosen = columns if isinstance(columns, slice) else columns.cpu().numpy()
@@ -121,26 +112,20 @@ def joined_plans(plans: Sequence[Plan]) -> Plan:
     return ColumnPlans(first.plans, np.concatenate([plan.of_column for plan in several]))
 
 
-def _by_tree(
-    states: Tensor, theta: Tensor, plans: ColumnPlans, model: SubstitutionModel, kernel: str
-) -> Tensor:
-    """Each column's with its own tree: the columns of a tree together."""
-    if len(states) != len(plans.of_column):
-        raise PhylotoolsError(f"{len(states)} columns, but trees of {len(plans.of_column)}")
-    groups, order = plans.groups
-    if len(groups) < 2:
-        plan = groups[0][0] if groups else plans.plans[0]
-        return column_log_likelihood(states, theta, plan, model, kernel=kernel)
-    index = None if order is None else torch.from_numpy(order).to(states.device)
-    if index is not None:
-        states, theta = states[index], theta[index]
-    sizes = [count for _, count in groups]
-    parts = zip(states.split(sizes), theta.split(sizes), groups, strict=True)
-    value = torch.cat([
-        column_log_likelihood(own, site, plan, model, kernel=kernel)
-        for own, site, (plan, _) in parts
-    ])  # fmt: skip
-    return value if index is None else value[torch.argsort(index)]
+def _check_columns(states: Tensor, plan: Plan) -> None:
+    """Raise `PhylotoolsError` unless columns are those of a plan."""
+    if isinstance(plan, ColumnPlans):
+        if len(states) != len(plan.of_column):
+            raise PhylotoolsError(f"{len(states)} columns, but trees of {len(plan.of_column)}")
+        used = [own for own, _ in plan.groups[0]]
+    else:
+        used = [plan]
+    for own in used:
+        n_species = own.n_tips if own.species is None else states.shape[1]
+        if states.shape[1] != n_species:
+            raise PhylotoolsError(
+                f"{states.shape[1]} species in the columns, {own.n_tips} in the tree"
+            )
 
 
 _KERNELS = {
@@ -151,18 +136,56 @@ _KERNELS = {
 
 
 def _computed(
-    kernel: str, states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
+    kernel: str, states: Tensor, theta: Tensor, plan: Plan, model: SubstitutionModel
 ) -> Tensor:
     """By a kernel; again in float64, then by the reference, where numbers leave their range."""
-    value = _KERNELS[kernel](states, theta, plan, model)
+    value = _pruned(kernel, states, theta, plan, model)
     lost = value.detach().isnan().nonzero().squeeze(1)
     if not len(lost) or kernel == "reference":
         return value
+    plan = plan_of(plan, lost)
     if theta.dtype == torch.float32:
         again = _computed(kernel, states[lost], theta[lost].double(), plan, model)
     else:
         again = _computed("reference", states[lost], theta[lost], plan, model)
     return value.index_put((lost,), again.to(value.dtype))
+
+
+def _pruned(
+    kernel: str, states: Tensor, theta: Tensor, plan: Plan, model: SubstitutionModel
+) -> Tensor:
+    """By a kernel; NaN where numbers leave their range."""
+    if isinstance(plan, ColumnPlans):
+        groups, _ = plan.groups
+        if len(groups) == 1:
+            return _pruned(kernel, states, theta, groups[0][0], model)
+        # What the model has to say is worked out once for all trees.
+        if kernel == "cpu" and all(own.n_tips > 1 for own, _ in groups):
+            return cpu.log_likelihood(states, theta, plan, model)
+        return _by_tree(kernel, states, theta, plan, model)
+    if plan.species is not None:
+        states = states[:, torch.from_numpy(plan.species).to(states.device)]
+    if plan.n_tips == 1:
+        return log_reference_frequency(states[:, 0], theta, model)
+    return _KERNELS[kernel](states, theta, plan, model)
+
+
+def _by_tree(
+    kernel: str, states: Tensor, theta: Tensor, plans: ColumnPlans, model: SubstitutionModel
+) -> Tensor:
+    """The columns of one tree after those of the other."""
+    groups, order = plans.groups
+    if not groups:
+        return theta.new_zeros(0)
+    index = None if order is None else torch.from_numpy(order).to(states.device)
+    if index is not None:
+        states, theta = states[index], theta[index]
+    sizes = [count for _, count in groups]
+    parts = zip(states.split(sizes), theta.split(sizes), groups, strict=True)
+    value = torch.cat([
+        _pruned(kernel, own, site, plan, model) for own, site, (plan, _) in parts
+    ])  # fmt: skip
+    return value if index is None else value[torch.argsort(index)]
 
 
 def _fastest_kernel(device: torch.device) -> str:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -209,7 +211,8 @@ class _TreeParser:
             raise self._error(row, f"the tree lacks the reference, {shown(reference)}", remedy)
         if self._kept is not None and not set(tree.tips) <= self._kept:
             tree = tree.prune(self._kept.intersection(tree.tips))
-        return tree
+        # Names once for all trees, and without what was derived: there may be thousands.
+        return dataclasses.replace(tree, names=tuple(map(sys.intern, tree.names)))
 
     def _error(self, row: _Row, problem: str, remedy: str | None) -> InputError:
         return InputError(problem, path=self._path, line=row.line, remedy=remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,8 +20,6 @@ from phylotools.store import schema
 from phylotools.store.columns import Columns
 from phylotools.store.read import ColumnStore, _open_store
 from phylotools.store.region_trees import RegionTrees, read_region_trees
-
-logger = logging.getLogger("phylotools")
 
 #: Positions whose species are counted at once.
 _READ = 4 * schema.CHUNK_LENGTH
@@ -72,8 +70,9 @@ class StoreView(ColumnStore):
         trees = () if self.region_trees is None else self.region_trees.trees
         found = {}
         for number, tree in enumerate(trees):
-            if tree.n_tips < len(self.species):
-                own = set(tree.tips)
+            # Of a copy, so that what is derived of thousands is not kept.
+            own = set(dataclasses.replace(tree).tips)
+            if len(own) < len(self.species):
                 lacking = [i for i, name in enumerate(self.species) if name not in own]
                 found[number] = np.array(lacking, dtype=np.int64)
         return found

@@ -32,7 +32,12 @@ OBJECTIVES = ("phylogenetic", "masked", "both")
 #: Share of the columns that is masked where nothing is said.
 MASK_FRACTION = 0.15
 #: Tables and keys that decide nothing of the model, and with which a run may be resumed otherwise.
-HOW = (("data", "workers"), ("run", "keep_checkpoints"), ("run", "tensorboard"))
+HOW = (
+    ("data", "workers"),
+    ("run", "keep_checkpoints"),
+    ("run", "tensorboard"),
+    ("run", "recompute_activations"),
+)
 #: Keys that may change when a run is extended.
 LENGTH_KEYS = frozenset({"optimiser.epochs", "optimiser.steps", "run.patience"})
 
@@ -299,6 +304,8 @@ class OptimiserConfig:
     average : float
         Share of an exponential moving average of the weights that stays at each step; evaluated and
         kept are then the averages. 0 for none.
+    precision : {'float32', 'bfloat16'}
+        Of the products in the network. Weights and the likelihood are float32.
     """
 
     epochs: float | None = None
@@ -313,6 +320,7 @@ class OptimiserConfig:
     gradient_clip: float = 1.0
     parts: int | None = None
     average: float = 0.0
+    precision: str = "float32"
 
     def length(self, steps_per_epoch: int) -> int:
         """Steps of the whole run, at most."""
@@ -350,6 +358,10 @@ class RunConfig:
         So many checkpoints before the newest stay in the run's folder.
     tensorboard : bool
         Write the figures for TensorBoard as well.
+    recompute_activations : bool
+        Compute the network's blocks once more for the gradient, instead of keeping what is in them.
+    compile : bool
+        Have torch compile the network.
     """
 
     seed: int = 1
@@ -363,6 +375,8 @@ class RunConfig:
     site_fits: bool = True
     keep_checkpoints: int = 0
     tensorboard: bool = False
+    recompute_activations: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)

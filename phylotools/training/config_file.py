@@ -15,6 +15,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.files import read_small_text
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
 from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
+from phylotools.model.training_pass import TRAINING_PRECISIONS
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS
 from phylotools.phylogeny.substitution.catalogue import parameters_of, setting_problems
 from phylotools.training.config import (
@@ -305,6 +306,7 @@ def _check_choices(config: TrainingConfig) -> list[str]:
         "rate.treatment": (config.rate.treatment, RATE_TREATMENTS),
         "substitution.learn": (config.substitution.learn, (*LEARNED, True, False)),
         "optimiser.schedule": (config.optimiser.schedule, (*SCHEDULES, None)),
+        "optimiser.precision": (config.optimiser.precision, TRAINING_PRECISIONS),
         "run.select_by": (
             run.select_by,
             ("held_out_columns", "held_out_species", "last", None),

@@ -22,6 +22,7 @@ from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
 from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
 from phylotools.model.site_model import RateAssumption
+from phylotools.model.training_pass import set_training_pass
 from phylotools.training.batch import Batch
 from phylotools.training.checkpoint import (
     Checkpoint,
@@ -143,7 +144,7 @@ class Trainer:
             # Again: another run may have ended while the data were read.
             refuse_run(folder, allowed=force)
         self._make_model()
-        self.progress = Progress()
+        self.progress, self._interruption = Progress(), Interruption()
         self.best: dict[str, torch.Tensor] = {}
         self._origin: dict[str, str] | None = None
         if checkpoint is not None:
@@ -162,13 +163,21 @@ class Trainer:
         config = self.config
         torch.manual_seed(config.run.seed)
         self.model = new_model(config).to(self.device)
+        optimiser = config.optimiser
+        set_training_pass(
+            self.model.network,
+            (optimiser.windows_per_batch // self.parts, optimiser.window_length),
+            precision=optimiser.precision,
+            recomputes=config.run.recompute_activations,
+            is_compiled=config.run.compile,
+        )
         n_columns = sum(source.training.n_columns for source in self.data.stores)
         prior = frequency_prior(config, self.model, n_columns)
         objective = make_objective(config)
         self.update = Update(self.model, objective, prior, config, self.workers, self.parts)
         self.optimiser = self.update.optimiser
         self._rate_is_known = config.rate.assumption() is not None
-        decay = config.optimiser.average
+        decay = optimiser.average
         self.average = Average(self.model, decay) if decay else None
 
     def _restore(self, path: Path, checkpoint: Checkpoint, *, extend: bool) -> None:
@@ -223,14 +232,14 @@ class Trainer:
         StoppedBySignal
             If a signal asked for it; the checkpoint is that of the last step.
         """
-        interruption = interruption or Interruption()
+        self._interruption = interruption = interruption or self._interruption
         with self._lock:
             if not self._rate_is_known:
                 self._fit_rate()
             if self.progress.null_constants is None:
                 self._fit_null_models()
             with interruption.patience():
-                self._run(on_step, interruption)
+                self._run(on_step)
             if self.workers.is_first:
                 self._fit_sites()
             self.workers.wait()
@@ -254,8 +263,8 @@ class Trainer:
         constants, tree = (None if math.isnan(value) else value for value in found)
         self._advance(null_constants=constants, null_tree=tree)
 
-    def _run(self, on_step: Callable[[float], None], interruption: Interruption) -> None:
-        run = self.config.run
+    def _run(self, on_step: Callable[[float], None]) -> None:
+        run, interruption = self.config.run, self._interruption
         logger.info(
             "training for %d steps at most, %d an epoch; an evaluation every %d",
             self.length, self.data.steps_per_epoch, self._evaluate_every,
@@ -289,20 +298,17 @@ class Trainer:
                 if evaluated or step % run.log_every == 0:
                     self.report.write(step, row)
                 on_step(row["loss"])
-                wish = self._agreed(interruption)
+                # Alone, a signal is heeded that came during the step.
+                wish = interruption.wanted if self.workers.size == 1 else Wish(round(row["wish"]))
                 if self.progress.complete or wish is Wish.STOP:
                     break
                 if step % run.checkpoint_every == 0 or wish is Wish.SAVE:
                     self._save()
                     interruption.saved()
         self._save()
-        if self._agreed(interruption) is Wish.STOP:
+        if self.workers.highest(interruption.wanted) == Wish.STOP:
             raise interruption.stopped(self.progress.step)
         self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
-
-    def _agreed(self, interruption: Interruption) -> Wish:
-        """What is asked of the run, by a signal to any of the workers."""
-        return Wish(self.workers.highest(interruption.wanted))
 
     def _say_end(self, share: float) -> None:
         progress = self.progress
@@ -317,10 +323,10 @@ class Trainer:
         )  # fmt: skip
 
     def _step(self, own: list[Batch]) -> dict[str, float]:
-        """One update; its figures."""
+        """One update; its figures, and the largest wish of all workers."""
         step = self.progress.step + 1
         share = learning_rate_share(self.progress, self.config.optimiser, self.length)
-        row = self.update(own, share)
+        row = self.update(own, share, self._interruption.wanted)
         for name, what in _FINITE.items():
             self._demand_finite(what, row[name], step)
         if self.average is not None:

@@ -57,8 +57,12 @@ class Update:
         self._clip = config.optimiser.gradient_clip
         self._workers, self._parts = workers, parts
         self.optimiser = make_optimiser(model, config)
+        # To walk through all modules takes as long as a small step's update.
+        self._all = list(model.parameters())
+        self._of_network = list(model.network.parameters())
+        self._shared = model.shared_parameters()
 
-    def __call__(self, own: Sequence[Batch], share: float) -> dict[str, float]:
+    def __call__(self, own: Sequence[Batch], share: float, wish: int = 0) -> dict[str, float]:
         """Take one step.
 
         Parameters
@@ -67,32 +71,35 @@ class Update:
             This worker's parts, on the CPU; they may have no windows.
         share : float
             Of the full learning rate.
+        wish : int
+            What is asked of this worker, for all to know.
 
         Returns
         -------
         dict of str to float
             ``loss`` and ``log_likelihood``, means over the columns of the whole batch;
             ``gradient_norm`` and ``shared_gradient_norm``, before clipping, of the network and of
-            what all sites share; ``weight_norm``; ``columns``, how many the whole batch has.
+            what all sites share; ``weight_norm``; ``columns``, how many the whole batch has;
+            ``wish``, the largest of all workers.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * share
         self.optimiser.zero_grad(set_to_none=True)
-        weight, columns = self._whole(own)
+        weight, columns, wish = self._whole(own, wish)
         loss, log_likelihood = self._gradient(own, weight)
         norms = self._clipped()
         self.optimiser.step()
-        weights = torch.nn.utils.get_total_norm(self._model.parameters())
+        weights = torch.nn.utils.get_total_norm(self._all)
         # Together: on a GPU each look waits for all that came before.
         figures = torch.stack([loss, log_likelihood, *norms, weights]).tolist()
-        return dict(zip(FIGURES, figures, strict=True)) | {"columns": columns}
+        return dict(zip(FIGURES, figures, strict=True)) | {"columns": columns, "wish": wish}
 
-    def _whole(self, own: Sequence[Batch]) -> tuple[float, float]:
-        """Weight of the whole batch, by which every part's sums are divided, and its columns."""
-        rows = [[self._objective.weight(part), float(len(part.site))] for part in own]
+    def _whole(self, own: Sequence[Batch], wish: int) -> tuple[float, float, int]:
+        """Weight of the whole batch, by which every part's sums are divided; columns; wish."""
+        rows = [[self._objective.weight(part), float(len(part.site)), float(wish)] for part in own]
         found = self._workers.gather(torch.tensor(rows, dtype=torch.float64), self._parts)
-        weight, columns = sum_in_order(found).tolist()
-        return weight, columns
+        weight, columns, _ = sum_in_order(found).tolist()
+        return weight, columns, int(found[:, 2].max().item())
 
     def _gradient(self, own: Sequence[Batch], weight: float) -> Tensor:
         """Leave the gradient of the whole batch with the parameters; loss and log-likelihood."""
@@ -100,7 +107,7 @@ class Update:
         numbered = enumerate(own, start=first)
         if self._workers.size == 1:
             return sum_in_order(torch.stack([self._of_part(*one, weight) for one in numbered]))
-        parameters = [p for p in self._model.parameters() if p.requires_grad]
+        parameters = [parameter for parameter in self._all if parameter.requires_grad]
         size = sum(parameter.numel() for parameter in parameters) + 2
         if parameters[0].is_cuda:
             figures = [self._of_part(*one, weight) for one in numbered]
@@ -132,13 +139,12 @@ class Update:
 
     def _clipped(self) -> tuple[Tensor, Tensor]:
         """Norms of the network's and of the shared parameters' gradient before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._model.network.parameters(), self._clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._of_network, self._clip)
         # Apart: every column pulls at the shared parameters, so that their gradient would decide
         # how much is left of the network's.
-        shared = self._model.shared_parameters()
-        if not shared:
+        if not self._shared:
             return norm, torch.zeros_like(norm)
-        return norm, torch.nn.utils.clip_grad_norm_(shared, self._clip)
+        return norm, torch.nn.utils.clip_grad_norm_(self._shared, self._clip)
 
 
 def _taken(parameters: Sequence[nn.Parameter]) -> Iterator[Tensor]:

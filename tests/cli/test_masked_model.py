@@ -114,6 +114,20 @@ def test_embeddings_are_those_of_the_whole_sequence(model_path, fasta):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("verb", ["simulate", "fit-sites"])
+def test_what_needs_rates_of_substitution_refuses_it(
+    model_path, fasta, mammals_store, verb, capsys
+):
+    Path("tree.nh").write_text("(a:0.1,b:0.1);")
+    command = {
+        "simulate": ["tree.nh", "--model", str(model_path), "--reference", "a", "-o", "out.maf"],
+        "fit-sites": [str(mammals_store), "--prior", str(model_path), "-o", "out.tsv.gz"],
+    }[verb]
+    assert run([verb, *command, "-f", fasta]) == 2
+    assert "knows no rate of substitution" in capsys.readouterr().err
+    assert not list(Path().glob("out*"))
+
+
 def test_a_phylotools_that_knows_no_masks_refuses_it(model_path, monkeypatch):
     monkeypatch.setattr(model_folder, "MANIFEST_VERSION", 1)
     with pytest.raises(InputError, match="newer than this phylotools"):

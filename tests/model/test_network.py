@@ -140,6 +140,23 @@ def test_new_networks_start_near_the_neutral_site():
     assert (theta - np.log(1 / 3)).abs().max() < 1.5
 
 
+def test_taps_are_narrow_where_products_are(monkeypatch):
+    """They are the most bytes of a pass; what is multiplied is the same."""
+    network, tokens = random_network(), random_tokens(2, 9)
+    seen, join = [], torch.cat
+
+    def cat(taps, dim):
+        seen.append(taps[0].dtype)
+        return join([tap.float() for tap in taps], dim=dim)
+
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        narrow = network.dense(tokens)
+        monkeypatch.setattr(torch, "cat", cat)
+        wide = network.dense(tokens)
+    assert torch.equal(narrow, wide)
+    assert seen == [torch.bfloat16] * len(SMALL.dilations)
+
+
 # presets
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -381,3 +383,26 @@ def test_configurations_compare_by_value(config_of, mammals_store):
     assert config_of(mammals_store) == config_of(mammals_store)
     assert config_of(mammals_store) != config_of(mammals_store, run={"seed": 6})
     assert isinstance(config_of(mammals_store), TrainingConfig)
+
+
+def keys_of_the_page() -> list[str]:
+    """`table.key` of every row of the table of keys: a cell may name several keys of a table."""
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    rows = text[text.index("| table.key |") :].partition("\n\n")[0].splitlines()[2:]
+    found = []
+    for row in rows:
+        first, *others = re.findall(r"`([^`]+)`", row.split("|")[1])
+        table = first.partition(".")[0]
+        found += [first, *(name if "." in name else f"{table}.{name}" for name in others)]
+    return found
+
+
+def test_every_key_stands_on_the_page_once():
+    keys = [
+        f"{table.name}.{key.name}"
+        for table in dataclasses.fields(TrainingConfig)
+        if dataclasses.is_dataclass(kind := typing.get_type_hints(TrainingConfig)[table.name])
+        for key in dataclasses.fields(kind)
+    ]
+    assert len(keys) > 40
+    assert sorted(keys_of_the_page()) == sorted(keys)

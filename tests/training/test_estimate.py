@@ -164,3 +164,10 @@ def test_bad_usage_is_one_line(config_file, tmp_path, capfd, more, match):
     assert run(["train", str(config_file()), "-o", str(tmp_path / "run"), "-q", *more]) == 2
     (text,) = capfd.readouterr().err.splitlines()
     assert match in text
+
+
+@pytest.mark.parametrize("kind", ["masked", "both"])
+def test_other_objectives(config_of, mammals_store, kind):
+    found = estimate_run(config_of(mammals_store, objective={"kind": kind}), CPU)
+    assert found.step_seconds > 0
+    assert found.measured_windows == found.own_windows == 4

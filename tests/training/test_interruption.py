@@ -15,13 +15,15 @@ from phylotools.training.config_file import read_config
 from phylotools.training.interruption import Interruption, StoppedBySignal, Wish
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT
+from phylotools.training.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def config(config_of, mammals_store):
-    return config_of(mammals_store, **HOLDS_OUT)
+    run = HOLDS_OUT["run"] | {"site_fits": False}
+    return config_of(mammals_store, **HOLDS_OUT | {"run": run})
 
 
 @pytest.fixture
@@ -164,3 +166,19 @@ def test_a_reader_that_the_signal_killed_is_no_error(config, tmp_path, handlers)
     with interruption.listening(), pytest.raises(StoppedBySignal, match="after step 7"):
         trainer.run(interruption=interruption)
     assert read_checkpoint(tmp_path / "parts" / CHECKPOINT).progress.step == 7
+
+
+def test_workers_end_together(config, tmp_path, monkeypatch):
+    """Also one that got no signal itself: the wishes of all are compared after every step."""
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    asked = []
+
+    def highest(workers, number):
+        asked.append(number)
+        return Wish.STOP if trainer.progress.step >= 4 else number
+
+    monkeypatch.setattr(Workers, "highest", highest)
+    with pytest.raises(StoppedBySignal, match="stopped by SIGTERM after step 4"):
+        trainer.run()
+    assert asked[:4] == [Wish.NOTHING] * 4
+    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).progress.step == 4

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def config(config_of, mammals_store):
     """Checkpoints at 6, 12, 18 and, the last, 20."""
-    changes = HOLDS_OUT | {"run": HOLDS_OUT["run"] | {"keep_checkpoints": 2}}
+    changes = HOLDS_OUT | {"run": HOLDS_OUT["run"] | {"keep_checkpoints": 2, "site_fits": False}}
     return config_of(mammals_store, **changes)
 
 

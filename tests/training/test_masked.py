@@ -203,6 +203,17 @@ def test_a_killed_run_resumes_to_the_same_masks(config_of, mammals_store, tmp_pa
     resumes_to_the_same(config, tmp_path, [7, 13])
 
 
+def test_masks_are_the_whole_batchs_in_any_number_of_parts(config_of, mammals_store, tmp_path):
+    """So that only the order of sums differs."""
+    found = []
+    for parts in (1, 4):
+        config = config_of(mammals_store, objective=MASKED, optimiser={"steps": 4, "parts": parts})
+        Trainer(config, tmp_path / str(parts), CPU).run()
+        found.append([float(row["loss"]) for row in metrics_of(tmp_path / str(parts))])
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    assert len(found[0]) == 4
+
+
 def test_the_exported_model_says_that_its_input_is_masked(config_of, mammals_store, tmp_path):
     config = config_of(
         mammals_store, objective=MASKED, data={"held_out_regions": ["chrM:10500-10600"]}

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def config(config_of, mammals_store):
-    return config_of(mammals_store, **HOLDS_OUT)
+    run = HOLDS_OUT["run"] | {"site_fits": False}
+    return config_of(mammals_store, **HOLDS_OUT | {"run": run})
 
 
 def test_speed_stands_apart_from_the_figures(config, tmp_path):
@@ -99,7 +100,7 @@ def test_tensorboard_has_every_figure_once(config_of, mammals_store, tmp_path):
     pytest.importorskip("tensorboard", reason="needs pip install tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = HOLDS_OUT["run"] | {"tensorboard": True}
+    run = HOLDS_OUT["run"] | {"tensorboard": True, "site_fits": False}
     config = config_of(mammals_store, **HOLDS_OUT | {"run": run})
     folder = tmp_path / "run"
     train_until(config, folder, 16)
@@ -114,5 +115,5 @@ def test_tensorboard_has_every_figure_once(config_of, mammals_store, tmp_path):
     assert len(events.Scalars("positions_per_second")) == 20
     # Whoever goes on may do without.
     assert (folder / CHECKPOINT).exists()
-    plain = config_of(mammals_store, **HOLDS_OUT)
+    plain = config_of(mammals_store, **HOLDS_OUT | {"run": run | {"tensorboard": False}})
     assert Trainer(plain, folder, CPU, resume=True).progress.complete

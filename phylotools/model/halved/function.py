@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from phylotools.phylogeny.kernels.cpu import lanes
 from phylotools.threads import map_in_threads
 
 if TYPE_CHECKING:
-    from phylotools.model.network import ByteNet
+    from phylotools.model.network import ByteNet, EquivariantConv, PositionNorm, ResidualBlock
 
 
 def suits(spec: ModelSpec) -> bool:
@@ -71,7 +71,13 @@ def token_table(network: ByteNet) -> Tensor:
 
 def stored_parameters(network: ByteNet) -> list[Tensor]:
     """All but the embedding's, in the order of `Layout`."""
-    return [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
+    # Not by a walk through all modules, which takes ten times as long: 1 ms for `small`.
+    parts: list[PositionNorm | EquivariantConv] = []
+    for block in cast("Iterable[ResidualBlock]", network.blocks):
+        parts += [block.norm_in, block.conv_in, block.norm_mid, block.conv_mid]
+        parts += [block.norm_out, block.conv_out]
+    parts += [network.norm, network.output]
+    return [parameter for part in parts for parameter in (part.weight, part.bias)]
 
 
 def flatten(stored: Sequence[Tensor]) -> NDArray[np.float32]:

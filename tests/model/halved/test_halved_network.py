@@ -8,6 +8,7 @@ import torch
 from random_networks import random_network
 
 from phylotools.model.halved import halved_theta, suits
+from phylotools.model.halved.function import stored_parameters
 from phylotools.model.halved.layout import CHUNK
 from phylotools.model.network import ByteNet
 from phylotools.model.presets import PRESETS, ModelSpec
@@ -146,6 +147,13 @@ def test_what_is_not_wanted_is_zero_and_the_rest_the_same_bits(threads):
     assert torch.equal(found, wanted)
     for one, two in zip(gradients, wanted_gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4 * two.abs().max().item())
+
+
+def test_all_parameters_but_the_embedding_in_their_order():
+    network = random_network(SPEC)
+    wanted = [p for name, p in network.named_parameters() if not name.startswith("embedding.")]
+    found = stored_parameters(network)
+    assert [id(parameter) for parameter in found] == [id(parameter) for parameter in wanted]
 
 
 def test_a_batch_of_which_nothing_is_wanted():

@@ -22,7 +22,7 @@ from phylotools.phylogeny.kernels.cpu.pruning import (
     prune_share,
 )
 from phylotools.phylogeny.kernels.cpu.reversible import ReversibleFamily
-from phylotools.phylogeny.kernels.plan import PruningPlan
+from phylotools.phylogeny.kernels.plan import ColumnPlans, PruningPlan
 from phylotools.phylogeny.substitution import F81, HKY, PAIRS, MutationSelection, SubstitutionModel
 from phylotools.phylogeny.substitution.exchangeability import MAX_LOG_RATE
 from phylotools.threads import get_threads, map_in_threads
@@ -48,11 +48,12 @@ _FIRST, _SECOND = (list(side) for side in zip(*PAIRS, strict=True))
 
 
 def log_likelihood(
-    states: Tensor, theta: Tensor, plan: PruningPlan, model: SubstitutionModel
+    states: Tensor, theta: Tensor, plan: PruningPlan | ColumnPlans, model: SubstitutionModel
 ) -> Tensor:
     """Log-likelihood of each column, NaN where numbers left their range.
 
-    Parameters are those of `reference.log_likelihood`. Differentiable in theta and the model's
+    Parameters are those of `reference.log_likelihood`; each column may have a plan of its own, of
+    two tips at least. Differentiable in theta and the model's
     parameters; the gradient is 0 where the value is NaN.
     """
     if isinstance(model, F81):
@@ -89,13 +90,18 @@ class _Pruning(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, plan: PruningPlan, family: Any, inputs: Tensor, shared: Tensor
-    ) -> Tensor:
+        ctx: Any, states: Tensor, plan: PruningPlan | ColumnPlans, family: Any, inputs: Tensor,
+        shared: Tensor,
+    ) -> Tensor:  # fmt: skip
         n_shared = len(shared) if ctx.needs_input_grad[4] else 0
-        value, gradient = _prune(
-            family, np.ascontiguousarray(inputs.detach().numpy()),
-            np.ascontiguousarray(states.numpy()), plan, 4 + n_shared,
-        )  # fmt: skip
+        arrays = (
+            np.ascontiguousarray(inputs.detach().numpy()),
+            np.ascontiguousarray(states.numpy()),
+        )
+        if isinstance(plan, PruningPlan):
+            value, gradient = _prune(family, *arrays, plan, 4 + n_shared)
+        else:
+            value, gradient = _prune_each(family, *arrays, plan, 4 + n_shared)
         ctx.save_for_backward(torch.from_numpy(gradient))
         ctx.shared_type = shared.dtype
         return torch.from_numpy(value)
@@ -137,6 +143,29 @@ def _prune(
     # A column without any species has probability 1, not 1 give or take a rounding error.
     value[keys == 0], gradient[keys == 0] = 0.0, 0.0
     return value, gradient
+
+
+def _prune_each(
+    family: Any, inputs: np.ndarray, states: np.ndarray, plans: ColumnPlans, n_gradient: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_prune`, of columns with a plan each: those of one plan together."""
+    groups, order = plans.groups
+    if order is not None:
+        inputs, states = inputs[order], states[order]
+    value = np.empty(len(inputs), dtype=inputs.dtype)
+    gradient = np.empty((len(inputs), n_gradient), dtype=inputs.dtype)
+    start = 0
+    for plan, count in groups:
+        here = slice(start, start + count)
+        own = states[here] if plan.species is None else states[here][:, plan.species]
+        value[here], gradient[here] = _prune(
+            family, inputs[here], np.ascontiguousarray(own), plan, n_gradient
+        )
+        start += count
+    if order is None:
+        return value, gradient
+    back = np.argsort(order)
+    return value[back], gradient[back]
 
 
 def _prune_columns(family, columns, merges, limits, first, last):

@@ -1,0 +1,98 @@
+"""Labels out of files: what is one, what is not, and what belongs together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phylotools.errors import InputError, UsageError
+from phylotools.finetuning.items import LabelQuestion
+from phylotools.finetuning.reading import is_bed, read_labels
+
+CLASSES = {"positive": frozenset(["bad"]), "negative": frozenset(["good"])}
+
+
+def read(path: Path, text: str, **question):
+    path.write_text(text)
+    settings = {"label_column": "label", "group_by": "gene"} | question
+    return read_labels(LabelQuestion(str(path), **settings), are_regions=is_bed(str(path)))
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path, caplog):
+    cells = ["1.5", "nan", "inf", ".", "", "-2e3", "NA", "0"]
+    rows = "".join(f"chr1\t{k}\tA\tC\t{cell}\tg{k}\n" for k, cell in enumerate(cells, start=1))
+    items = read(tmp_path / "x.tsv", "chrom\tpos\tref\talt\tlabel\tgene\n" + rows)
+    assert items.labels.tolist() == [1.5, -2000, 0]
+    assert [items.groups[g] for g in items.group] == ["g1", "g6", "g8"]
+    assert items.start.tolist() == [0, 5, 7]
+    assert "left out: 3 labelled ones have a label that is no finite number" in caplog.text
+
+
+def test_a_word_among_numbers_is_said_with_its_line(tmp_path):
+    text = "chrom\tpos\tref\talt\tlabel\tgene\nchr1\t1\tA\tC\t1\tg\nchr1\t2\tA\tC\tbad\tg\n"
+    with pytest.raises(InputError, match=r"x\.tsv:3: label 'bad' in column 'label' is not a num"):
+        read(tmp_path / "x.tsv", text)
+
+
+def test_labels_all_alike_are_nothing_to_learn(tmp_path):
+    rows = "".join(f"chr1\t{k}\tA\tC\t2\tg{k}\n" for k in range(1, 5))
+    with pytest.raises(InputError, match="has no two different numbers"):
+        read(tmp_path / "x.tsv", "chrom\tpos\tref\talt\tlabel\tgene\n" + rows)
+
+
+def test_two_labels_of_a_variant_are_none_and_two_groups_are_one(tmp_path, caplog):
+    rows = [
+        ("1", "A", "C", "bad", "a"), ("1", "A", "C", "good", "a"),  # contradictory
+        ("2", "A", "C", "bad", "a"), ("2", "A", "C", "bad", "b"),  # in two groups
+        ("3", "A", "C", "good", "c"), ("3", "A", "G", "good", "d"),  # one site, two groups
+        ("4", "A", "AT", "good", "a"), ("5", "A", "C", "good", "."),
+    ]  # fmt: skip
+    text = "chrom,pos,ref,alt,label,gene\n" + "".join(f"7,{','.join(row)}\n" for row in rows)
+    items = read(tmp_path / "x.csv", text, **CLASSES)
+    assert items.start.tolist() == [1, 2, 2]
+    assert items.labels.tolist() == [1, 0, 0]
+    names = {frozenset(items.groups[g] for g in pair) for pair in items.links}
+    assert names == {frozenset("ab"), frozenset("cd")}
+    for reason in ("contradict each other", "no changes of a single base", "no gene to be grouped"):
+        assert reason in caplog.text
+
+
+def test_regions_that_overlap_link_their_groups(tmp_path):
+    rows = [(0, 10, "a", 1), (5, 8, "b", 2), (8, 20, "c", 3), (20, 30, "d", 4), (40, 50, "a", 5)]
+    text = "track x\n" + "".join(f"c1\t{s}\t{e}\t{name}\t{n}\n" for s, e, name, n in rows)
+    items = read(tmp_path / "x.bed", text, label_column="score", group_by="name")
+    assert items.refs is None
+    assert items.labels.tolist() == [1, 2, 3, 4, 5]
+    names = {frozenset(items.groups[g] for g in pair) for pair in items.links}
+    assert names == {frozenset("ab"), frozenset("ac")}
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "message"),
+    [
+        ({"label_column": "7"}, InputError, "there is no column 7"),
+        ({"label_column": "gene"}, UsageError, "'gene' is no column of a BED"),
+        ({"label_column": "2"}, UsageError, "'2' is no column of a BED"),
+    ],
+)
+def test_columns_of_a_bed_have_numbers(tmp_path, question, error, message):
+    settings = {"label_column": "5", "group_by": "contig"} | question
+    with pytest.raises(error, match=message):
+        read(tmp_path / "x.bed", "c1\t1\t2\ta\t0\nc2\t1\t2\tb\t1\n", **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#a\nchr1\t5\t9\tx\n", True),
+        ("chr1 5 9\n", True),
+        ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\n1\t2\t3\n", False),
+        ("chrom\tpos\tref\talt\n", False),
+        ("", False),
+    ],
+)
+def test_a_bed_is_told_by_its_first_line(tmp_path, text, expected):
+    path = tmp_path / "x"
+    path.write_text(text)
+    assert is_bed(str(path)) is expected
