@@ -1,15 +1,16 @@
 """A worker that reads its own part of every batch, against one that reads all and keeps its part.
 
-python benchmarks/loader_parts.py STORE [RUNS]
+python benchmarks/loader_parts.py STORE [RUNS [RUNS_BY_THE_CLOCK]]
 
 The store is read from disk through a buffer of an eighth of its columns, in eight parts, one for
 each of eight GPUs. Counted are the columns of one part, the ones that its GPU trains on. First by
 the processor time of this process, all of its threads together: so many columns a core yields, also
-where the machine is busy. Then by the clock, with more threads and processes that read.
+where the machine is busy. Then, if asked for, by the clock, with more threads and processes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import time
@@ -36,7 +37,7 @@ RATE, SHARE = 800e12, 0.35
 
 def main() -> None:
     path = Path(sys.argv[1])
-    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    runs, by_clock = (int(number) for number in (sys.argv[2:] + ["5", "0"][len(sys.argv[2:]) :]))
     whole = data_of(path, 1 << 40)
     n_columns, n_species = whole.stores[0].training.n_columns, len(whole.stores[0].store.species)
     del whole
@@ -45,7 +46,7 @@ def main() -> None:
     segment = DEFAULT_BUFFER // 2 // store_windows.SEGMENTS_PER_BUFFER
     store_windows.SEGMENTS_PER_BUFFER = max(buffer // 2 // segment, 1)
     data = data_of(path, buffer)
-    steps = data.steps_per_epoch // 2
+    steps = data.steps_per_epoch
     columns = steps * PER_BATCH // PARTS * WINDOW
     print(f"{n_columns} columns of {n_species} species; {columns} of one of {PARTS} parts")
     ways: dict[str, Callable[[], object]] = {
@@ -63,13 +64,15 @@ def main() -> None:
             f"  {name}: {best * n_species / 1e9:.2f} GB/s of bases; a GPU that eats {eaten:,.0f} "
             f"columns/s takes {eaten / best:.2f} cores"
         )
+    if not by_clock:
+        return
     timed: dict[str, Callable[[], object]] = {}
     for workers, threads in ((0, 1), (0, 2), (1, 1), (2, 1)):
         kind = f"{workers} processes" if workers else f"{threads} threads"
         read = data_of(path, buffer, workers)
         timed[f"all, {kind}"] = steps_of(read, steps, range(PARTS), threads)
         timed[f"part, {kind}"] = steps_of(read, steps, [0], threads)
-    compare(timed, work=columns, unit="columns/s", runs=runs)
+    compare(timed, work=columns, unit="columns/s", runs=by_clock)
 
 
 def data_of(path: Path, buffer: int, workers: int = 0) -> TrainingData:
@@ -81,16 +84,16 @@ def data_of(path: Path, buffer: int, workers: int = 0) -> TrainingData:
 def steps_of(
     data: TrainingData, steps: int, parts: range | list[int], threads: int = 1
 ) -> Callable[[], None]:
-    """Take the batches of so many steps, the next ones at each call, for a GPU that needs no time.
+    """Take the batches of so many steps, for a GPU that needs no time.
 
-    A call begins where the one before ended, with a group in memory that the threads have read.
+    Each call is a stream of its own: what it reads ahead is in its own time, and in no other's.
     """
-    stream = data.stream(0, parts)
 
     def run() -> None:
         set_threads(threads)
-        for batches in itertools.islice(stream, steps):
-            assert len(batches[0].site)
+        with contextlib.closing(data.stream(0, parts)) as stream:
+            for batches in itertools.islice(stream, steps):
+                assert len(batches[0].site)
 
     return run
 

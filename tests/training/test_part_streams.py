@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from collections import Counter
 from itertools import islice, pairwise
+from pathlib import Path
 
 import pytest
 from column_oracle import digest, expected_columns, seen_in
@@ -184,3 +187,21 @@ def test_what_cannot_be_shared_out(many_segments, mammals_store):
         data_of([many_segments], 3, SMALL)
     with pytest.raises(InputError, match=r"has 1 segments of columns for 2 optimiser"):
         data_of([mammals_store], 2, 20_000)
+
+
+def _cut_files(store: Path) -> None:
+    for path in (store / "bases").glob("c*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_store_that_is_cut_in_an_epoch(many_segments, tmp_path):
+    """One error, whichever part meets it, and no thread is left."""
+    store = Path(shutil.copytree(many_segments, tmp_path / "store"))
+    stream = data_of([store], 4, SMALL).stream(3)
+    next(stream)
+    _cut_files(store)
+    with pytest.raises(InputError, match=r"store: .*array bases"):
+        for _ in islice(stream, 1000):
+            pass
+    names = ("batches", "reading")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(names)]
