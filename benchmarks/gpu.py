@@ -10,6 +10,9 @@ alone.
   columns a second (`likelihood_gpu.py`)
 - network: the fused network against the dense one in float64, all layouts and precisions
 - passes: CUDA graphs and transfers against plain passes, to the bit; memory that runs out
+- steps: the 83 M network in training: bfloat16 against the CPU; share of the measured matrix rate
+  with and without torch.compile and recomputing; the likelihood's share; waiting for the loader;
+  NCCL with one worker
 - training: a step's gradients against float64 on the CPU; a run of the command
 - verbs: annotate, tracks, embed and model verify with --device cuda against --device cpu; how far
   scores of the shipped model are off in every precision
@@ -37,6 +40,7 @@ from gpu_report import FAILED, NOT_RUN, Recorder, Row, write_table
 PARTS = {
     "likelihood": 65,
     "network": 50,
+    "steps": 100,
     "speed": 75,
     "training": 45,
     "passes": 35,
@@ -44,7 +48,11 @@ PARTS = {
     "genome": 50,
 }
 #: Module of each part's function, which has its name.
-MODULES = dict.fromkeys(PARTS, "gpu_checks") | dict.fromkeys(("speed", "genome"), "gpu_speed")
+MODULES = (
+    dict.fromkeys(PARTS, "gpu_checks")
+    | dict.fromkeys(("speed", "genome"), "gpu_speed")
+    | {"steps": "gpu_training"}
+)
 
 
 def main() -> None:

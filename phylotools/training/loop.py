@@ -20,7 +20,7 @@ import torch
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.io.files import refuse_existing
 from phylotools.io.locks import lock_folder
-from phylotools.model.folder import SITE_FITS, TRAINING_REGIONS
+from phylotools.model.folder import SITE_FITS
 from phylotools.model.site_model import RateAssumption
 from phylotools.model.training_pass import set_training_pass
 from phylotools.training.batch import Batch
@@ -38,27 +38,25 @@ from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
 from phylotools.training.objectives import make_objective
 from phylotools.training.rate_prior import fit_rate_prior
-from phylotools.training.reporting import Report, Silence
+from phylotools.training.reporting import Report, Silence, in_words, say_end
 from phylotools.training.resuming import (
     demand_same_run,
-    facts_of_data,
     facts_of_worker,
     fill_from_checkpoint,
+    open_folder,
     parts_of_run,
+    resumed,
 )
 from phylotools.training.run_folder import (
     CHECKPOINT,
-    HELD_OUT_REGIONS,
     has_run,
     refuse_run,
-    start_anew,
 )
 from phylotools.training.schedule import FALL, judged, learning_rate_share
 from phylotools.training.shared_prior import frequency_prior
 from phylotools.training.site_fits import write_site_fits
 from phylotools.training.start import fill_from_model, new_model
 from phylotools.training.step import Average, Update
-from phylotools.training.trained_regions import write_regions, write_trained_regions
 from phylotools.training.workers import ALONE, Workers
 
 logger = logging.getLogger("phylotools")
@@ -152,7 +150,10 @@ class Trainer:
         else:
             self._origin = fill_from_model(self.model, config)
         workers.demand_same(facts_of_worker(config, self.data, dataclasses.asdict(self.progress)))
-        self.report = Silence() if not workers.is_first else self._opened_folder(force=force)
+        self.report: Report = Silence()
+        if workers.is_first:
+            self._data_facts = open_folder(folder, self.data, config, force=force)
+            self.report = Report(folder, config.run, device, self.progress.step)
 
     def _locked(self) -> contextlib.AbstractContextManager[object]:
         """The folder, for this run alone."""
@@ -188,30 +189,11 @@ class Trainer:
         self.best = checkpoint.part("best.")
         if self.average is not None:
             self.average.begin_from(checkpoint.part("average."))
-        self.progress = checkpoint.progress
+        self.progress = resumed(checkpoint.progress, self.length, path, extend=extend)
+        if not self.progress.complete and self.workers.is_first:
+            (self.folder / SITE_FITS).unlink(missing_ok=True)
         self._origin = checkpoint.facts.get("init_from")
-        if extend and self.progress.complete:
-            if self.progress.step >= self.length:
-                raise InputError(
-                    f"the run here is complete after {self.progress.step} steps",
-                    path=path,
-                    remedy="raise optimiser.epochs or optimiser.steps to extend it",
-                )
-            self._advance(complete=False, stopped="", stale=0)
-            if self.workers.is_first:
-                (self.folder / SITE_FITS).unlink(missing_ok=True)
         logger.info("resuming after step %d", self.progress.step)
-
-    def _opened_folder(self, *, force: bool) -> Report:
-        """Write what is known of the data, and begin or go on with the figures."""
-        if force:
-            start_anew(self.folder)
-        if not (self.folder / TRAINING_REGIONS).exists():
-            write_trained_regions(self.data.stores, self.folder / TRAINING_REGIONS)
-        if self.data.held_out:
-            write_regions(self.data.held_out, self.folder / HELD_OUT_REGIONS)
-        self._data_facts = facts_of_data(self.data, self.config, self.folder)
-        return Report(self.folder, self.config.run, self.device, self.progress.step)
 
     def run(
         self,
@@ -308,19 +290,12 @@ class Trainer:
         self._save()
         if self.workers.highest(interruption.wanted) == Wish.STOP:
             raise interruption.stopped(self.progress.step)
-        self._say_end(evaluating / max(time.monotonic() - began, 1e-9))
-
-    def _say_end(self, share: float) -> None:
-        progress = self.progress
-        best = progress.best_metric
-        logger.info(
-            "ended after step %d (epoch %.1f): %s; kept are the weights of step %d%s; evaluations "
-            "took %.0f %% of the time",
-            progress.step, progress.step / self.data.steps_per_epoch, progress.stopped,
-            progress.selected_step,
-            "" if best is None else f", {_in_words(self.config.run.select_by)} {best:.4f}",
-            100 * share,
-        )  # fmt: skip
+        say_end(
+            self.progress,
+            self.config,
+            self.data.steps_per_epoch,
+            evaluating / max(time.monotonic() - began, 1e-9),
+        )
 
     def _step(self, own: list[Batch]) -> dict[str, float]:
         """One update; its figures, and the largest wish of all workers."""
@@ -388,11 +363,11 @@ class Trainer:
         result = evaluate_model(self.model, self.data, self.config, self.device, self.workers)
         figures = result.figures()
         for name, value in figures.items():
-            self._demand_finite(f"log-likelihood of {_in_words(name)}", value, self.progress.step)
+            self._demand_finite(f"log-likelihood of {in_words(name)}", value, self.progress.step)
         logger.info(
             "step %d: %s",
             self.progress.step,
-            ", ".join(f"{_in_words(name)} {value:.4f}" for name, value in figures.items()),
+            ", ".join(f"{in_words(name)} {value:.4f}" for name, value in figures.items()),
         )
         logger.debug("shared: %s %s", self.model.substitution.settings(), self.model.rate)
         best, held_out = self.progress.best_held_out, result.held_out_columns
@@ -454,7 +429,3 @@ class Trainer:
         if chosen:
             kept.load_state_dict(chosen)
         write_site_fits(kept.freeze(), self.data.stores, path, self.device)
-
-
-def _in_words(figure: str | None) -> str:
-    return str(figure).replace("_", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ import torch
 
 from phylotools.errors import UsageError
 from phylotools.io.files import naming_output
-from phylotools.training.config import RunConfig
+from phylotools.training.checkpoint import Progress
+from phylotools.training.config import RunConfig, TrainingConfig
 from phylotools.training.run_folder import METRICS, SPEED, SPEED_COLUMNS, MetricsFile
+
+logger = logging.getLogger("phylotools")
 
 #: Folder of the files of events within that of the run.
 EVENTS = "tensorboard"
@@ -114,6 +118,26 @@ class Silence(Report):
 
     def flush(self) -> None:
         pass
+
+
+def say_end(
+    progress: Progress, config: TrainingConfig, steps_per_epoch: int, evaluating: float
+) -> None:
+    """Say in the log how a run ended; `evaluating` is the share of the time for evaluations."""
+    best = progress.best_metric
+    logger.info(
+        "ended after step %d (epoch %.1f): %s; kept are the weights of step %d%s; evaluations "
+        "took %.0f %% of the time",
+        progress.step, progress.step / steps_per_epoch, progress.stopped,
+        progress.selected_step,
+        "" if best is None else f", {in_words(config.run.select_by)} {best:.4f}",
+        100 * evaluating,
+    )  # fmt: skip
+
+
+def in_words(figure: str | None) -> str:
+    """A figure's name as a sentence has it."""
+    return str(figure).replace("_", " ")
 
 
 def _events(folder: Path, keep_until_step: int) -> Any:

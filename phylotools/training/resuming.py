@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import torch
 
 from phylotools.errors import InputError, UsageError, counted
+from phylotools.model.folder import TRAINING_REGIONS
 from phylotools.model.site_model import SiteModel
 from phylotools.model.weights import fill_module
 from phylotools.provenance import sha256_file, sha256_text
-from phylotools.training.checkpoint import Checkpoint, restore_optimiser
+from phylotools.training.checkpoint import Checkpoint, Progress, restore_optimiser
 from phylotools.training.column_weights import refuse_other_weights
 from phylotools.training.config import LENGTH_KEYS, TrainingConfig, changed_keys
 from phylotools.training.dataset import TrainingData
-from phylotools.training.run_folder import HELD_OUT_REGIONS
+from phylotools.training.run_folder import HELD_OUT_REGIONS, start_anew
+from phylotools.training.trained_regions import write_regions, write_trained_regions
 from phylotools.training.trees import describe_trees, refuse_other_trees
 from phylotools.training.workers import Workers
 
@@ -136,6 +139,54 @@ def fill_from_checkpoint(
                 fill_module(copy.deepcopy(model), weights, path)
     except (KeyError, ValueError) as error:
         raise InputError(f"the checkpoint is damaged ({error})", path=path) from None
+
+
+def resumed(progress: Progress, length: int, path: Path, *, extend: bool) -> Progress:
+    """Where a run goes on from; an extended one is complete no more.
+
+    Parameters
+    ----------
+    progress : Progress
+        Of its checkpoint.
+    length : int
+        Steps of the run, as it is configured now.
+    path : Path
+        Of the checkpoint.
+    extend : bool
+
+    Raises
+    ------
+    InputError
+        If it is to be extended, and to no more steps than it has done.
+    """
+    if not (extend and progress.complete):
+        return progress
+    if progress.step >= length:
+        raise InputError(
+            f"the run here is complete after {progress.step} steps",
+            path=path,
+            remedy="raise optimiser.epochs or optimiser.steps to extend it",
+        )
+    return dataclasses.replace(progress, complete=False, stopped="", stale=0)
+
+
+def open_folder(
+    folder: Path, data: TrainingData, config: TrainingConfig, *, force: bool
+) -> dict[str, object]:
+    """Write what is known of the data into a run's folder; after `force` there is nothing else.
+
+    Returns
+    -------
+    dict
+        As `facts_of_data`.
+    """
+    if force:
+        start_anew(folder)
+    if not (folder / TRAINING_REGIONS).exists():
+        write_trained_regions(data.stores, folder / TRAINING_REGIONS)
+    if data.held_out:
+        write_regions(data.held_out, folder / HELD_OUT_REGIONS)
+    return facts_of_data(data, config, folder)
 
 
 def facts_of_data(data: TrainingData, config: TrainingConfig, folder: Path) -> dict[str, object]:

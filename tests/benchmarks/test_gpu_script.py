@@ -34,8 +34,8 @@ def test_every_check_passes_in_a_dry_run(tmp_path, report):
     assert done.returncode == 0, (tmp_path / "out" / "results.md").read_text()
     rows = report.read_rows(tmp_path / "out")
     assert {row.status for row in rows} == {report.PASSED, report.FIGURE}
-    assert len({row.part for row in rows}) == 7
-    assert sum(row.status == report.PASSED for row in rows) >= 45
+    assert len({row.part for row in rows}) == 8
+    assert sum(row.status == report.PASSED for row in rows) >= 48
     table = (tmp_path / "out" / "results.md").read_text()
     assert f"{sum(row.status == report.PASSED for row in rows)} checks passed, 0 failed" in table
     assert not (tmp_path / "out" / "failures.log").exists()
@@ -97,4 +97,4 @@ def test_no_part_begins_without_time(tmp_path, report):
     done = run("--output", tmp_path / "out", "--dry-run", "--seconds", 9)
     assert done.returncode == 1
     rows = report.read_rows(tmp_path / "out")
-    assert [(row.status, row.detail) for row in rows] == [("not run", "no time left")] * 7
+    assert [(row.status, row.detail) for row in rows] == [("not run", "no time left")] * 8
