@@ -27,6 +27,8 @@ logger = logging.getLogger("phylotools")
 _MAX_VALUES_COUNTED = 10_000
 _MOST_LISTED = 10
 _SNIFFED_BYTES = 1 << 16
+#: Labels that are numbers are no larger, and differ by more than one over this: squares are taken.
+_LARGEST_LABEL = 1e20
 #: Columns of a BED that have names, by number.
 _BED_COLUMNS = {"name": 4, "score": 5, "strand": 6}
 
@@ -216,6 +218,14 @@ class _Reader:
         if not math.isfinite(number):
             self.left_out["have a label that is no finite number"] += 1
             return None
+        if abs(number) > _LARGEST_LABEL:
+            raise InputError(
+                f"label {shown(text)} in column {self.question.label_column!r} is beyond "
+                f"{_LARGEST_LABEL:g}",
+                path=self.question.path,
+                line=row.line,
+                remedy="give labels in other units",
+            )
         return number
 
     def _passes(self, values: Mapping[str, str | None]) -> bool:
@@ -390,7 +400,7 @@ def _require_labels(items: LabelledItems, question: LabelQuestion, values: Count
                     path=question.path,
                     remedy=f"its most frequent values: {', '.join(common) or 'none'}",
                 )
-    elif not len(items) or np.ptp(items.labels) == 0:
+    elif not len(items) or np.ptp(items.labels) < 1 / _LARGEST_LABEL:
         raise InputError(
             f"column {question.label_column!r} has no two different numbers",
             path=question.path,

@@ -38,6 +38,21 @@ def test_a_word_among_numbers_is_said_with_its_line(tmp_path):
         read(tmp_path / "x.tsv", text)
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("1e308", "-1e308"), r"x\.tsv:2: label 1e308 in column 'label' is beyond 1e\+20"),
+        (("1", "1e21"), r"x\.tsv:3: label 1e21 in column"),
+        (("1e-200", "0"), "has no two different numbers"),
+    ],
+)
+def test_numbers_whose_squares_are_none_are_a_line(tmp_path, labels, message):
+    """A head fitted to them would be NaN."""
+    rows = "".join(f"chr1\t{k}\tA\tC\t{label}\tg{k}\n" for k, label in enumerate(labels, 1))
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "x.tsv", "chrom\tpos\tref\talt\tlabel\tgene\n" + rows)
+
+
 def test_labels_all_alike_are_nothing_to_learn(tmp_path):
     rows = "".join(f"chr1\t{k}\tA\tC\t2\tg{k}\n" for k in range(1, 5))
     with pytest.raises(InputError, match="has no two different numbers"):
