@@ -62,6 +62,7 @@ class ConstantModel:
     transcripts: None = None
     site_fits: None = None
     tile_length: None = None
+    masks_site: bool = False
     substitution: SubstitutionModel = field(default_factory=F81)
     identity: ModelIdentity = field(default_factory=lambda: IDENTITY)
     mutation_process: MutationProcess = field(default_factory=lambda: F81().mutation_process())

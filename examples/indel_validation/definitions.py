@@ -72,6 +72,7 @@ class CountingModel:
     device: str = "cpu"
     site_fits: None = None
     tile_length: None = None
+    masks_site: bool = False
     substitution: SubstitutionModel = field(default_factory=lambda: make_substitution_model("f81"))
 
     @property

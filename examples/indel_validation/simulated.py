@@ -97,6 +97,7 @@ class SimulatedModel:
     device: str = "cpu"
     site_fits: None = None
     tile_length: None = None
+    masks_site: bool = False
     substitution: SubstitutionModel = field(
         default_factory=lambda: make_substitution_model(
             "mutation-selection", mutation_frequencies=[0.25] * 4

@@ -29,6 +29,8 @@ ARMS: dict[str, Tables] = {
 }
 #: The masked arms with more steps than all others: do they only need longer?
 LONGER = {"mlm-any-row-x4": ("mlm-any-row", 4), "mutsel-any-row-x4": ("mutsel-any-row", 4)}
+#: As the default, but under other trees; gene_trees.py makes these.
+TREES = ("one-tree", "gene-trees")
 
 LABELS = {
     "mutsel": "mutation-selection",
@@ -42,6 +44,8 @@ LABELS = {
     "both-any-row": "both, any row",
     "mlm-any-row-x4": "masked, any row, 4 times the steps",
     "mutsel-any-row-x4": "mutation-selection, any row, 4 times the steps",
+    "one-tree": "one tree, fitted again",
+    "gene-trees": "a tree for each gene",
     "site-fits": "per-site fits",
     "table": "table, told the frame",
 }
@@ -54,4 +58,4 @@ def is_masked(arm: str) -> bool:
 def settings(arm: str, steps: int) -> tuple[Tables, int]:
     """What an arm changes, and its number of steps where all others have `steps`."""
     name, factor = LONGER.get(arm, (arm, 1))
-    return ARMS[name], factor * steps
+    return {} if arm in TREES else ARMS[name], factor * steps

@@ -13,7 +13,7 @@ import argparse
 import logging
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ from phylotools.training.loop import Trainer
 from phylotools.training.workers import set_threads
 
 SEEDS = (1, 2, 3)
+#: Trained first, with every seed.
+MAIN_ARMS = ("mutsel", "mlm", "mutsel-any-row", "mlm-any-row", "f81-prior", "both")
 #: Models without a network.
 BASELINES = ("site-fits", "table")
 
@@ -63,18 +65,25 @@ def plan() -> Iterator[Job]:
         yield Job(split, "site-fits", 0)
         if split.genes or split.set == "mammals":
             yield Job(split, "table", 0)
+    yield from _trainings(MAIN_ARMS)
+    for arm in LONGER:
+        yield Job(SPLITS["mammals"], arm, 1)
+    yield from _trainings([arm for arm in ARMS if arm not in MAIN_ARMS])
+
+
+def _trainings(arms: Iterable[str]) -> Iterator[Job]:
     for seed in SEEDS:
         for split in SPLITS.values():
             # Every chromosome of the birds is held out once, by another seed each.
             if split.set != "birds" or split.name == f"birds-{BIRD_CHROMOSOMES[seed - 1]}":
-                for arm in ARMS:
+                for arm in arms:
                     yield Job(split, arm, seed)
-    for arm in LONGER:
-        yield Job(SPLITS["mammals"], arm, 1)
 
 
-def configuration(job: Job, work: Path, preset: str, steps: int | None) -> Tables:
-    """Tables of the configuration of a training."""
+def configuration(
+    job: Job, work: Path, preset: str, steps: int | None, more: Tables | None = None
+) -> Tables:
+    """Tables of the configuration of a training; `more` is changed last."""
     changes, n_steps = settings(job.arm, job.split.steps if steps is None else steps)
     stores = [str(store.path.absolute()) for store in job.split.stores(work)]
     common: Tables = {
@@ -83,14 +92,16 @@ def configuration(job: Job, work: Path, preset: str, steps: int | None) -> Table
         "optimiser": {"steps": n_steps, "schedule": "cosine"},
         "run": {"seed": job.seed, "site_fits": False},
     }
-    return changed(common, job.split.tables or {}, changes)
+    return changed(common, job.split.tables or {}, changes, more or {})
 
 
-def train(job: Job, work: Path, preset: str, steps: int | None) -> Predictions:
+def train(
+    job: Job, work: Path, preset: str, steps: int | None, more: Tables | None = None
+) -> Predictions:
     """Train, or go on, and score the tested positions with the weights that are kept."""
     run = work / "runs" / job.split.name / f"{job.arm}-seed{job.seed}"
     run.parent.mkdir(parents=True, exist_ok=True)
-    tables = configuration(job, work, preset, steps)
+    tables = configuration(job, work, preset, steps, more)
     began, cpu = time.perf_counter(), time.process_time()
     trainer = Trainer(parsed(tables, HERE), run, torch.device("cpu"), resume=run.exists())
     progress = trainer.run()
@@ -154,7 +165,13 @@ def table(split: Split, work: Path) -> Predictions:
     return Predictions(tuple(regions), tuple(theta), fitted.substitution, facts)
 
 
-def run(job: Job, work: Path, preset: str = "small", steps: int | None = None) -> None:
+def run(
+    job: Job,
+    work: Path,
+    preset: str = "small",
+    steps: int | None = None,
+    more: Tables | None = None,
+) -> None:
     """Do a job, unless its result is there."""
     path = job.path(work)
     if path.exists():
@@ -164,7 +181,7 @@ def run(job: Job, work: Path, preset: str = "small", steps: int | None = None) -
     elif job.arm == "table":
         found = table(job.split, work)
     else:
-        found = train(job, work, preset, steps)
+        found = train(job, work, preset, steps, more)
     facts = {"split": job.split.name, "arm": job.arm, "seed": job.seed, "commit": commit()}
     found._replace(facts=facts | found.facts).write(path)
     print(time.strftime("%H:%M:%S"), job.split.name, job.arm, job.seed, found.facts, flush=True)

@@ -10,7 +10,6 @@ figure is the mean over seeds; its interval is as in measure_arms.py.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from areas import Draws
 from arms import ARMS, is_masked
 from genes import reference_bases, species_bases
 from grid import Job, tested
-from measure_arms import BySeed, difference, figures
+from measure_arms import BySeed, difference, figures, kept_lines, write_table
 from null_models import MINIMUM_SPECIES, Columns, conditional, plan_of
 from numpy.typing import NDArray
 from predictions_file import Predictions, read_predictions
@@ -156,10 +155,7 @@ def main() -> None:
     torch.set_num_threads(1)
     set_likelihood_threads(1)
     found = [row for name in given.sets for row in rows(SETS[name], given.work)]
-    with given.output.open("w") as handle:
-        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-        writer.writerow([*FIELDS, *LESS])
-        writer.writerows(found)
+    write_table(given.output, [*FIELDS, *LESS], [*kept_lines(given.output, given.sets), *found])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python measure_arms.py WORK [--sets ...] -o FOLDER
 
-Writes areas.tsv and differences.tsv. A figure is the mean over seeds. Its interval is 95 %, of
-replicates that draw genes or stretches, the same for all arms, and then seeds, the same for both
-sides of a difference. Beside it stand the figures of the single seeds.
+Writes areas.tsv and differences.tsv, in which sets that are not measured now stay. A figure is
+the mean over seeds. Its interval is 95 %, of replicates that draw genes or stretches, the same for
+all arms, and then seeds, the same for both sides of a difference. Beside it stand the figures of
+the single seeds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from phylotools.evaluate.metrics import INTERVAL
 
 #: Of arms that have a rate: the default, what masked ones have too, and the rate alone.
 SCORES = ("fixation", "llr", "site-rate")
+#: The same for all changes of a site.
+SITE_SCORE = "site-rate"
 MASKED_SCORES = ("llr",)
 #: What is told apart: the phylogenetic loss and masking, each with its own default score; both
 #: with the same one; and what the two together add.
@@ -128,6 +131,8 @@ def measured(
     ]
     found: dict[str, Measured] = {}
     for name, by_seed in scores.items():
+        if name.endswith(SITE_SCORE) and not is_of_sites:
+            continue
         for seed, values in by_seed.items():
             ranked = site_means(labels, values) if is_of_sites else values
             for subset, counts, areas in areas_of(comparison, ranked, parts, draws):
@@ -201,10 +206,25 @@ def main() -> None:
         for table, line in rows(SETS[name], given.work, given.replicates):
             lines[table].append(line)
     for table, found in lines.items():
-        with (given.output / f"{table}.tsv").open("w") as handle:
-            writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-            writer.writerow([*FIELDS, *VALUES])
-            writer.writerows(found)
+        path = given.output / f"{table}.tsv"
+        write_table(path, [*FIELDS, *VALUES], [*kept_lines(path, given.sets), *found])
+
+
+def kept_lines(path: Path, sets: list[str]) -> list[list[str]]:
+    """Lines of a table that are of other sets than those that are measured now."""
+    if not path.exists():
+        return []
+    with path.open() as handle:
+        return [
+            line for line in csv.reader(handle, delimiter="\t") if line[0] not in (*sets, "set")
+        ]
+
+
+def write_table(path: Path, header: list[str], lines: list[list[str]]) -> None:
+    with path.open("w") as handle:
+        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,22 @@ SCORES = (
     ),
 )
 
+#: Pairs of the page; differences.tsv has more.
+PAIRS = (
+    "mutsel fixation - mlm llr",
+    "mutsel llr - mlm llr",
+    "f81-prior llr - mlm llr",
+    "mutsel-any-row fixation - mlm-any-row llr",
+    "mutsel-any-row llr - mlm-any-row llr",
+    "mutsel-any-row fixation - mlm-any-row-x4 llr",
+    "both fixation - mutsel fixation",
+    "mutsel-any-row fixation - mutsel fixation",
+    "mlm-any-row llr - mlm llr",
+    "mutsel fixation - f81-prior fixation",
+    "mutsel fixation - table rate-to-alt",
+    "mutsel fixation - site-fits fixation",
+)
+
 
 def read_rows(path: Path) -> list[Row]:
     with path.open() as handle:
@@ -171,8 +187,7 @@ def main() -> None:
         elif given.table == "areas":
             lines = table(rows, given.set, list(SCORES))
         else:
-            pairs = list(dict.fromkeys(row["score"] for row in rows))
-            lines = table(rows, given.set, pairs, sign="+")
+            lines = table(rows, given.set, list(PAIRS), sign="+")
     print("\n".join(lines))
 
 

@@ -4,10 +4,11 @@
 #   run.sh measure WORK                      WORK/results/{areas,differences,likelihood}.tsv
 #   run.sh tables WORK                       the tables of docs/objectives-study.md, as Markdown
 #   run.sh figures WORK FOLDER               its figures
+#   run.sh gene-trees WORK                   one tree against a tree for each gene: WORK/results/gene_trees.tsv
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH=$here/../models_study${PYTHONPATH:+:$PYTHONPATH}
-step=${1:?train, measure, tables or figures}
+step=${1:?train, measure, tables, figures or gene-trees}
 work=${2:?give a folder to work in}
 shift 2
 results=$work/results
@@ -34,7 +35,9 @@ figures)
     for figure in arms differences; do
         python "$here/draw_arms.py" "$figure" "$results" -o "$folder/objectives_$figure.png"
     done ;;
+gene-trees)
+    python "$here/gene_trees.py" "$work" "$@" ;;
 *)
-    echo "error: no such step: $step; choose train, measure, tables or figures" >&2
+    echo "error: no such step: $step; choose train, measure, tables, figures or gene-trees" >&2
     exit 2 ;;
 esac

@@ -178,3 +178,13 @@ SPLITS = {
         ),
     )
 }
+
+#: Whole genes, for the comparison of one tree with a tree for each gene.
+GENES = Split(
+    "orthomam",
+    "orthomam",
+    (_ORTHOMAM,),
+    MAMMALS / "held_out.bed",
+    500,
+    tables={"optimiser": {"windows_per_batch": 4, "window_length": 512}},
+)

@@ -15,7 +15,8 @@ from phylotools.io.regions import MAX_COORDINATE, Region, RegionSet, parse_regio
 
 #: How many names a message lists.
 MAX_LISTED = 40
-_SEPARATORS = re.compile(r"[|,/&;]")
+#: Between several values of one field.
+SEPARATORS = re.compile(r"[|,/&;]")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def matches(text: str, values: frozenset[str]) -> bool:
     and underscores, so that ClinVar's ``Pathogenic/Likely_pathogenic|_risk_factor`` matches
     ``Pathogenic`` while ``Conflicting_interpretations_of_pathogenicity`` does not.
     """
-    return text in values or any(part.strip(" _") in values for part in _SEPARATORS.split(text))
+    return text in values or any(part.strip(" _") in values for part in SEPARATORS.split(text))
 
 
 def listing(names: Iterable[str]) -> str:

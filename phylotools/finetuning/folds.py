@@ -14,6 +14,7 @@ from phylotools.provenance import sha256_text
 
 Rows = NDArray[np.int64]
 _MOST_NAMED = 4
+_MOST_JOINED = 20
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Clusters:
     Attributes
     ----------
     names : tuple of str
-        Of the groups of each, joined by ``+``.
+        Of the groups of each, joined by ``+``; of many, the first and how many more.
     of : int64 array [N]
         Cluster of each item.
     n_joined : int
@@ -72,7 +73,13 @@ def join_groups(items: LabelledItems) -> Clusters:
         members.setdefault(int(roots[group]), []).append(items.groups[group])
     own = [members[int(each)] for each in present]
     n_joined = sum(len(names) for names in own if len(names) > 1)
-    return Clusters(tuple(map("+".join, own)), of.astype(np.int64).ravel(), n_joined)
+    return Clusters(tuple(map(_joined, own)), of.astype(np.int64).ravel(), n_joined)
+
+
+def _joined(names: list[str]) -> str:
+    """One name of groups that are together; short, as each of their items bears it."""
+    more = len(names) - _MOST_JOINED
+    return "+".join(names[:_MOST_JOINED]) + (f"+{more} more" if more > 0 else "")
 
 
 def split_by_user(items: LabelledItems, clusters: Clusters, question: LabelQuestion) -> Fold:

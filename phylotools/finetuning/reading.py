@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, UsageError, counted, shown
-from phylotools.evaluate.selection import listing, matches, region_filter
+from phylotools.evaluate.selection import SEPARATORS, listing, matches, region_filter
 from phylotools.finetuning.items import CONTIG, ItemRows, LabelledItems, LabelQuestion
 from phylotools.io.bases import BASES
 from phylotools.io.bed import bed_rows
-from phylotools.io.contigs import resolve_contigs
+from phylotools.io.contigs import one_spelling, resolve_contigs
 from phylotools.io.files import open_input
 from phylotools.io.regions import RegionSet
 from phylotools.io.scored import MISSING_SCORE, open_scored
@@ -27,6 +27,8 @@ logger = logging.getLogger("phylotools")
 _MAX_VALUES_COUNTED = 10_000
 _MOST_LISTED = 10
 _SNIFFED_BYTES = 1 << 16
+#: Labels that are numbers are no larger, and differ by more than one over this: squares are taken.
+_LARGEST_LABEL = 1e20
 #: Columns of a BED that have names, by number.
 _BED_COLUMNS = {"name": 4, "score": 5, "strand": 6}
 
@@ -84,7 +86,10 @@ def read_labels(question: LabelQuestion, *, are_regions: bool) -> LabelledItems:
     items = _once(reader.finish(), question)
     if question.groups is not None:
         items = _grouped_by_bed(items, question.groups)
-    items = replace(items, links=items.links | _shared_places(items))
+    links = items.links | _shared_places(items)
+    if question.group_by != CONTIG:
+        links |= _shared_names(items.groups)
+    items = replace(items, links=links)
     _require_labels(items, question, reader.values)
     return items
 
@@ -147,6 +152,7 @@ class _Reader:
     def __post_init__(self) -> None:
         self._is_inside = region_filter(self.question.regions)
         self._is_held_out = _held_out_test(self.question)
+        self._spelled = one_spelling()
 
     def take(self, row: _Row) -> None:
         """Keep a row, or count why not."""
@@ -154,7 +160,9 @@ class _Reader:
         label = self._label(row)
         if label is None:
             return
-        contig, start, _ = row.place
+        contig, start, end = row.place
+        contig = self._spelled(contig)
+        row = row._replace(place=(contig, start, end))
         if not self._is_inside(contig, start) or not self._passes(row.values):
             return
         letters = (0, 0)
@@ -210,6 +218,14 @@ class _Reader:
         if not math.isfinite(number):
             self.left_out["have a label that is no finite number"] += 1
             return None
+        if abs(number) > _LARGEST_LABEL:
+            raise InputError(
+                f"label {shown(text)} in column {self.question.label_column!r} is beyond "
+                f"{_LARGEST_LABEL:g}",
+                path=self.question.path,
+                line=row.line,
+                remedy="give labels in other units",
+            )
         return number
 
     def _passes(self, values: Mapping[str, str | None]) -> bool:
@@ -299,6 +315,18 @@ def _shared_places(items: LabelledItems) -> frozenset[tuple[int, int]]:
     return frozenset(_overlapping(places))
 
 
+def _shared_names(groups: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """Groups that name the same one: ``ATP8/ATP6``, or ClinVar's ``A:1|B:2``, is of both."""
+    first: dict[str, int] = {}
+    found: set[tuple[int, int]] = set()
+    for number, text in enumerate(groups):
+        for name in {part.strip() for part in SEPARATORS.split(text)} - {"", "."}:
+            other = first.setdefault(name, number)
+            if other != number:
+                found.add((other, number))
+    return frozenset(found)
+
+
 def _grouped_by_bed(items: LabelledItems, path: str) -> LabelledItems:
     """Items in the groups that a BED names; those in none left out, groups that overlap linked."""
     numbers: dict[str, int] = {}
@@ -306,17 +334,18 @@ def _grouped_by_bed(items: LabelledItems, path: str) -> LabelledItems:
     links: set[tuple[int, int]] = set()
     order = np.lexsort((items.start, items.contig))
     names: dict[str, list[tuple[int, int, int]]] = {}
+    spelled_once = one_spelling()
     for region, fields, line in bed_rows(path):
         if len(fields) < 4 or not fields[3].strip():
             raise InputError(
                 "the region has no name", path=path, line=line, remedy="name groups in column 4"
             )
         number = numbers.setdefault(fields[3].strip(), len(numbers))
-        names.setdefault(region.contig, []).append((region.start, region.end, number))
+        names.setdefault(spelled_once(region.contig), []).append((region.start, region.end, number))
     spelled = resolve_contigs(names, items.contigs)
     for name, regions in names.items():
-        links |= _overlapping(sorted(regions))
         if name not in spelled:
+            links |= _overlapping(sorted(regions))
             continue
         rows = order[items.contig[order] == items.contigs.index(spelled[name])]
         for start, end, number in regions:
@@ -324,6 +353,11 @@ def _grouped_by_bed(items: LabelledItems, path: str) -> LabelledItems:
             high = np.searchsorted(items.start[rows], end)
             inside = rows[low:high]
             group[inside[group[inside] < 0]] = number
+        # A labelled region that reaches into another group's links both.
+        long = rows[(items.end[rows] - items.start[rows] > 1) & (group[rows] >= 0)]
+        columns = (items.start[long], items.end[long], group[long])
+        own = zip(*(column.tolist() for column in columns), strict=True)
+        links |= _overlapping(sorted([*regions, *own]))
     is_outside = group < 0
     if is_outside.all():
         raise InputError(
@@ -366,7 +400,7 @@ def _require_labels(items: LabelledItems, question: LabelQuestion, values: Count
                     path=question.path,
                     remedy=f"its most frequent values: {', '.join(common) or 'none'}",
                 )
-    elif not len(items) or np.ptp(items.labels) == 0:
+    elif not len(items) or np.ptp(items.labels) < 1 / _LARGEST_LABEL:
         raise InputError(
             f"column {question.label_column!r} has no two different numbers",
             path=question.path,

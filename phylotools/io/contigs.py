@@ -113,6 +113,24 @@ def contig_resolver(available: Iterable[str]) -> Callable[[str], str | None]:
     return resolve
 
 
+def one_spelling() -> Callable[[str], str]:
+    """Make a function that gives all names of a contig the one that was seen first.
+
+    For what must not lie twice in one file: ``chrM`` and ``MT`` are one contig there.
+    """
+    known: dict[str, str] = {}
+    first: dict[str, str] = {}
+
+    def spelled(name: str) -> str:
+        if name not in known:
+            known[name] = first.setdefault(contig_stem(name), name)
+            if known[name] != name:
+                logger.info("contig %s is taken for %s", shown(name), shown(known[name]))
+        return known[name]
+
+    return spelled
+
+
 def spellings(name: str) -> tuple[str, ...]:
     """The plain spellings that may mean the same contig, the name itself first."""
     return tuple(dict.fromkeys((name, *_chr_spellings(name), *_mitochondrial_spellings(name))))

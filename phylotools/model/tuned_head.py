@@ -38,6 +38,8 @@ _REMEDY = "fine-tune again"
 #: What stands in headers between quotes.
 _DESCRIPTION = re.compile(r"[ !#-\[\]-~]{1,500}")
 _LARGEST_TUNING = 1 << 20
+#: A larger score, of either sign, is none: it comes of a head that is damaged.
+LARGEST_SCORE = 1e30
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,19 @@ class LinearHead:
     scale: NDArray[np.float64]
 
     def score(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Scores [N] of features [N, F]; one row's depends on no other's, to the last bit."""
-        units = (features.astype(np.float64) - self.centre) / self.scale
-        # Not a matrix product: its sums depend on how many rows there are.
-        total: NDArray[np.float64] = (units * self.weights).sum(axis=1) + self.bias
+        """Scores [N] of features [N, F]; one row's depends on no other's, to the last bit.
+
+        Raises
+        ------
+        InputError
+            If one is no number, or larger than any that a head is fitted to.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            units = (features.astype(np.float64) - self.centre) / self.scale
+            # Not a matrix product: its sums depend on how many rows there are.
+            total: NDArray[np.float64] = (units * self.weights).sum(axis=1) + self.bias
+        if not (np.abs(total) <= LARGEST_SCORE).all():
+            raise InputError("the head of the model gives scores that are none", remedy=_REMEDY)
         return total
 
 
@@ -128,7 +139,8 @@ class TunedHead:
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         return {
             HEAD: safetensors.torch.save(whole, metadata={"format": "pt"}),
-            TUNING: tomli_w.dumps(tuning).encode(),
+            # Names of files may hold what is no UTF-8.
+            TUNING: tomli_w.dumps(tuning).encode(errors="replace"),
         }
 
     def adapted_model(self, model: Model) -> Model:
@@ -209,8 +221,9 @@ def _linear_head(tensors: Mapping[str, Tensor], width: int, path: Path) -> Linea
         raise InputError("holds other tensors than a head", path=path, remedy=_REMEDY)
     found = {}
     for name, size in expected.items():
-        numbers = tensors[name].double().numpy()
-        if numbers.shape != (size,) or not np.isfinite(numbers).all():
+        numbers = tensors[name].numpy()
+        is_right = numbers.shape == (size,) and numbers.dtype == np.float64
+        if not is_right or not np.isfinite(numbers).all():
             raise InputError(
                 f"tensor {name} is none of a head of {width} features", path=path, remedy=_REMEDY
             )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,15 +56,23 @@ def column_weights(config: TrainingConfig, stores: Sequence[ColumnStore]) -> lis
     found = [resolve_contigs(sorted(names), store.contigs) for store in stores]
     unknown = sorted(names.difference(*found))
     if unknown:
-        raise InputError(
-            f"data.contig_weights: no store has a contig '{unknown[0]}'", remedy=_REMEDY
-        )
+        _refuse(unknown[0], stores)
     path = config.folder / data.region_weights_file if data.region_weights_file else None
     tables = _tables(path, stores)
     return [
         ColumnWeights(_of_contigs(data.contig_weights, own, store), table)
         for own, store, table in zip(found, stores, tables, strict=True)
     ]
+
+
+def _refuse(name: str, stores: Sequence[ColumnStore]) -> NoReturn:
+    """Raise `InputError` for a name of no contig, or of one that has another name beside it."""
+    if any(resolve_contigs([name], store.contigs) for store in stores):
+        raise InputError(
+            f"data.contig_weights: '{name}' and another name are of one contig",
+            remedy="give the contig one weight",
+        )
+    raise InputError(f"data.contig_weights: no store has a contig '{name}'", remedy=_REMEDY)
 
 
 def _of_contigs(

@@ -122,6 +122,8 @@ def _parse_table(name: str, kind: type, table: dict[str, Any], errors: list[str]
             errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {_shown(value)}")
         elif _beyond_64_bits(_converted(value, hints[key])):
             errors.append(f"{name}.{key} must be below 2^63")
+        elif _has_nul(value):
+            errors.append(f"{name}.{key} must not hold a NUL character: no name or path has one")
         else:
             values[key] = _converted(value, hints[key])
     return kind(**values)
@@ -163,6 +165,14 @@ def _beyond_64_bits(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_beyond_64_bits, value.values()))
     return type(value) is int and abs(value) >= 1 << 63
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, [*value, *value.values()]))
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _shown(value: Any) -> str:

@@ -204,7 +204,7 @@ class EpochOrder:
     Raises
     ------
     InputError
-        If there are fewer segments than parts.
+        If there are fewer segments than parts, or contigs weigh so little that nothing is left.
     """
 
     def __init__(
@@ -237,7 +237,18 @@ class EpochOrder:
         self._contig += np.repeat(np.cumsum([0, *map(len, contig_weights[:-1])]), sizes)
         self._contig_weight = np.concatenate([*contig_weights])[self._contig]
         self._is_weighted = bool((self._contig_weight != 1).any())
-        least = int(self._contig_weight.sum() + _ROUNDING)
+        self._refuse_too_little(parts)
+
+    def _refuse_too_little(self, parts: int) -> None:
+        """Raise `InputError` where an epoch would be without windows, or one of its parts."""
+        counted = self._windows.mean(axis=1) if self.is_one_group else np.ones(len(self._source))
+        least = int((counted * self._contig_weight).sum() + _ROUNDING)
+        what = "windows" if self.is_one_group else "segments of columns"
+        if not least:
+            raise InputError(
+                f"an epoch has less than one of the {what}, by data.contig_weights",
+                remedy="raise the weights, or give data.buffer_bytes as much as all columns take",
+            )
         if least < self._parts:
             raise InputError(
                 f"an epoch has {least} segments of columns for {parts} optimiser.parts",

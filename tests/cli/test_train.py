@@ -25,7 +25,7 @@ from phylotools.cli.main import run
 DATA = Path(__file__).parents[1] / "data"
 RUN = (
     *("checkpoint.safetensors", "held_out_regions.bed", "metrics.tsv"),
-    *("site_fits.safetensors", "training_regions.bed"),
+    *("site_fits.safetensors", "speed.tsv", "training_regions.bed"),
 )
 
 

@@ -188,3 +188,27 @@ def test_pages_are_made_of_the_tables(tmp_path: Path) -> None:
         labels = {name: style[2] for name, style in drawing.PAIRS.items()}
         save_picture(drawing.draw([less], drawing.PAIRS, labels, "AUROC, less"), picture, "png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_with_the_stores_tree_is_the_stores_tree(tiny_split: Any, tmp_path: Path) -> None:
+    grid, trees = import_module("grid"), import_module("gene_trees")
+    found = grid.site_fits(tiny_split, tmp_path)
+    halves = trees.second_halves(tiny_split, tmp_path)
+    (store,) = tiny_split.stores(tmp_path)
+    table = tmp_path / "trees.tsv"
+    newick = store.tree.to_newick()
+    table.write_text(f"chrM\t{newick}\n")
+    own = trees.sums(found, halves, None, {})
+    given = trees.sums(found, halves, trees.plans(table), trees.tips([table]))
+    np.testing.assert_allclose(given, own, rtol=1e-6)
+    # Fewer species are predicted with more certainty.
+    pruned = store.tree.prune([store.reference_species, *store.species[-3:]])
+    table.write_text(f"contig\tnewick\nchrM\t{pruned.to_newick()}\n")
+    fewer = trees.sums(found, halves, trees.plans(table), trees.tips([table]))
+    assert own[0] < fewer[0] < 0
+
+
+def test_trees_are_fitted_to_half_of_a_tested_gene(tiny_split: Any, tmp_path: Path) -> None:
+    trees = import_module("gene_trees")
+    (store,) = tiny_split.stores(tmp_path)
+    assert list(trees.shown_columns(store, tiny_split)) == [("chrM", 0, 16569 // 2)]

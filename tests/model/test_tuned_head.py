@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,10 @@ def test_settings_that_cannot_be_are_refused(base, tmp_path, changes, message):
     ("change", "message"),
     [
         ({"weights": torch.full((20,), torch.nan)}, "tensor weights is none of a head"),
-        ({"scale": torch.zeros(20)}, "scale is not positive"),
+        ({"scale": torch.zeros(20).double()}, "scale is not positive"),
         ({"bias": torch.zeros(2)}, "tensor bias is none of a head"),
+        ({"weights": torch.zeros(20)}, "tensor weights is none of a head"),
+        ({"weights": torch.zeros(20, dtype=torch.bool)}, "tensor weights is none of a head"),
         ({"more": torch.zeros(2)}, "other tensors than a head"),
     ],
 )
@@ -105,6 +108,31 @@ def test_numbers_that_cannot_be_are_refused(base, tmp_path, change, message):
     folder = written(base, head_of(base), tmp_path / "tuned", head=damaged)
     with pytest.raises(InputError, match=message):
         _ = load_model(str(folder)).tuned
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": np.full(20, 1e-308)},
+        {"weights": np.array([1e308, -1e308] * 10)},
+        {"bias": 1e31},
+    ],
+)
+def test_scores_that_are_none_are_a_line(base, tmp_path, change):
+    """Finite numbers may overflow: neither NaN nor hundreds of digits reach a file."""
+    tuned = head_of(base)
+    tuned = replace(tuned, head=replace(tuned.head, **change))
+    found = load_model(str(written(base, tuned, tmp_path / "tuned"))).tuned
+    with pytest.raises(InputError, match="gives scores that are none"):
+        found.head.score(np.full((3, 20), 5.0))
+
+
+def test_names_of_files_that_are_no_text_are_written(base, tmp_path):
+    path = b"labels\xff.tsv".decode("utf-8", "surrogateescape")
+    tuned = head_of(base, facts={"label_files": {path: "ab"}})
+    found = load_model(str(written(base, tuned, tmp_path / "tuned"))).tuned
+    assert found.facts == {"label_files": {"labels?.tsv": "ab"}}
 
 
 def test_a_file_that_is_cut_short_is_refused(base, tmp_path):

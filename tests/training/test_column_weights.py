@@ -145,12 +145,36 @@ def test_a_weighted_run_resumes(config_of, many_segments, tmp_path):
     [
         ({"chr7": 0.5}, r"data\.contig_weights: no store has a contig 'chr7'"),
         ({"*": 0}, "no column is left"),
+        ({"chrM": 0.5, "MT": 2}, "'MT' and another name are of one contig; give the contig one"),
+        ({"chrM": 1e-300}, r"an epoch has less than one of the windows, by data\.contig_weights"),
     ],
     ids=str,
 )
 def test_contigs_that_are_not_there(config_of, mammals_store, weights, match):
     with pytest.raises(InputError, match=match):
         TrainingData(config_of(mammals_store, data={"contig_weights": weights}))
+
+
+def test_a_small_store_in_memory_may_be_taken_by_halves(config_of, mammals_store):
+    """It is a single segment, of which a half cannot be taken: its windows can."""
+    plain, halved = (
+        TrainingData(config_of(mammals_store, data={"contig_weights": {"chrM": weight}}))
+        for weight in (1, 0.5)
+    )
+    assert len(halved.stores[0].training.columns) == 1
+    assert halved.steps_per_epoch == -(-plain.steps_per_epoch // 2)
+    n_columns = [
+        sum(len(batch.site) for epoch in range(4) for batch in data.epoch(epoch))
+        for data in (plain, halved)
+    ]
+    assert n_columns[0] == 4 * plain.stores[0].training.n_columns
+    assert n_columns[1] == pytest.approx(n_columns[0] / 2, rel=0.05)
+
+
+def test_segments_that_weigh_too_little(config_of, mammals_store):
+    changes = {"buffer_bytes": 10_000, "contig_weights": {"chrM": 1e-9}}
+    with pytest.raises(InputError, match="less than one of the segments of columns"):
+        TrainingData(config_of(mammals_store, data=changes))
 
 
 def bed_of(tmp_path, text: str) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+import torch
 from small_runs import CPU, HOLDS_OUT, same_run
 
 from phylotools.cli.main import run
@@ -168,17 +169,18 @@ def test_a_reader_that_the_signal_killed_is_no_error(config, tmp_path, handlers)
     assert read_checkpoint(tmp_path / "parts" / CHECKPOINT).progress.step == 7
 
 
-def test_workers_end_together(config, tmp_path, monkeypatch):
-    """Also one that got no signal itself: the wishes of all are compared after every step."""
+def test_a_step_tells_what_is_asked_of_any_worker(config, tmp_path, monkeypatch):
+    """So that all of them end together, also those that got no signal themselves."""
     trainer = Trainer(config, tmp_path / "run", CPU)
-    asked = []
+    own = next(trainer.data.stream(0, range(1)))
+    assert trainer.update(own, 1.0, Wish.SAVE)["wish"] == Wish.SAVE
+    gather = Workers.gather
 
-    def highest(workers, number):
-        asked.append(number)
-        return Wish.STOP if trainer.progress.step >= 4 else number
+    def with_another(workers, rows, parts):
+        rows = gather(workers, rows, parts)
+        if rows.dtype == torch.float64:
+            rows = torch.cat([rows, torch.tensor([[0.0, 0.0, float(Wish.STOP)]])])
+        return rows
 
-    monkeypatch.setattr(Workers, "highest", highest)
-    with pytest.raises(StoppedBySignal, match="stopped by SIGTERM after step 4"):
-        trainer.run()
-    assert asked[:4] == [Wish.NOTHING] * 4
-    assert read_checkpoint(tmp_path / "run" / CHECKPOINT).progress.step == 4
+    monkeypatch.setattr(Workers, "gather", with_another)
+    assert trainer.update(own, 1.0, Wish.SAVE)["wish"] == Wish.STOP
