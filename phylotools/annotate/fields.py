@@ -15,6 +15,7 @@ from phylotools.phylogeny.score_meaning import (
     SCORE_NAMES,
     score_key,
     score_meaning,
+    site_rate_meaning,
     written_scores,
 )
 
@@ -125,7 +126,7 @@ class InfoFields:
 
         known = (s for s in Status if self.in_transcripts or s not in SPLICED_STATUSES)
         statuses = f"What became of ALT: {'|'.join(known)}"
-        rate = "Expected substitution rate of the site, neutral = 1"
+        rate = site_rate_meaning(self.substitution)
         entropy = "Entropy of the site's equilibrium frequencies in nats"
         return [
             of_score(LLR),

@@ -150,8 +150,11 @@ def _check(config: str) -> None:
     """Check a configuration and its stores."""
     from phylotools.training.config_file import read_config
     from phylotools.training.dataset import TrainingData
+    from phylotools.training.reporting import check_sinks
 
-    for source in TrainingData(read_config(config)).stores:
+    settings = read_config(config)
+    check_sinks(settings.run)
+    for source in TrainingData(settings).stores:
         source.store.verify()
     click.echo(f"{config}: no errors", err=True)
 

@@ -82,6 +82,13 @@ def score_meaning(substitution: str, score: str) -> str:
     return _OF_MODEL.get(substitution, {}).get(score, _MEANINGS[score])
 
 
+def site_rate_meaning(substitution: str) -> str:
+    """What the rate of a site is under a substitution model, for headers."""
+    if substitution == MASKED:
+        return "R (1 - sum p^2), p the probabilities where the site is masked; no rate was learned"
+    return "Expected substitution rate of the site, neutral = 1"
+
+
 def score_key(score: str) -> str:
     """A score's name as fields and columns have it: ``rate_to_alt``."""
     return score.replace("-", "_")

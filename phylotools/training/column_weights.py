@@ -90,13 +90,14 @@ def _tables(path: Path | None, stores: Sequence[ColumnStore]) -> list[WeightTabl
         return [None] * len(stores)
     table = WeightTable.read(path)
     found = [table.within(store.contigs) for store in stores]
-    n_known = len(set().union(*(resolve_contigs(table.intervals, s.contigs) for s in stores)))
-    if not n_known:
+    known = set().union(*(resolve_contigs(table.intervals, s.contigs) for s in stores))
+    if not known:
         raise InputError("no store has any of its contigs", path=path, remedy=_REMEDY)
-    if n_known < len(table.intervals):
+    passed_over = [name for name in table.intervals if name not in known]
+    if passed_over:
         logger.warning(
-            "%s: %d of its %d contigs are in no store",
-            path, len(table.intervals) - n_known, len(table.intervals),
+            "%s: %d of its %d contigs are in no store and weigh nothing (first: %s)",
+            path, len(passed_over), len(table.intervals), passed_over[0],
         )  # fmt: skip
     return list(found)
 

@@ -38,7 +38,7 @@ from phylotools.training.keeping import checkpoint_to_resume, save_checkpoint
 from phylotools.training.null_models import null_models
 from phylotools.training.objectives import make_objective
 from phylotools.training.rate_prior import fit_rate_prior
-from phylotools.training.reporting import Report, Silence, in_words, say_end
+from phylotools.training.reporting import Report, Silence, check_sinks, in_words, say_end
 from phylotools.training.resuming import (
     demand_same_run,
     facts_of_worker,
@@ -96,7 +96,8 @@ class Trainer:
     InputError
         If the checkpoint belongs to another configuration, or there is nothing to extend.
     UsageError
-        If there are more workers than parts of a batch.
+        If there are more workers than parts of a batch, or TensorBoard is asked for and not
+        installed.
     PhylotoolsError
         If the workers differ in what they train.
 
@@ -119,6 +120,9 @@ class Trainer:
         workers: Workers = ALONE,
     ) -> None:
         self.folder, self.device, self.workers = folder, device, workers
+        if workers.is_first:
+            # Before anything is read, and before a run is deleted.
+            check_sinks(config.run)
         refuse_existing(folder, force=True)
         resume = resume or extend
         refuse_run(folder, allowed=resume or force)

@@ -36,17 +36,12 @@ class Report:
     keep_until_step : int
         Rows of later steps are dropped: a resumed run writes them again.
 
-    Raises
-    ------
-    UsageError
-        If TensorBoard is asked for and not installed.
     """
 
     def __init__(
         self, folder: Path, config: RunConfig, device: torch.device, keep_until_step: int = 0
     ) -> None:
         self._folder, self._device = folder, device
-        # First: it can be refused.
         self._events = _events(folder / EVENTS, keep_until_step) if config.tensorboard else None
         self._metrics = MetricsFile(folder / METRICS, keep_until_step)
         self._speed = MetricsFile(folder / SPEED, keep_until_step, SPEED_COLUMNS)
@@ -140,13 +135,17 @@ def in_words(figure: str | None) -> str:
     return str(figure).replace("_", " ")
 
 
-def _events(folder: Path, keep_until_step: int) -> Any:
-    """What writes for TensorBoard; it leaves out later steps of files that are there."""
-    if importlib.util.find_spec("tensorboard") is None:
+def check_sinks(config: RunConfig) -> None:
+    """Raise `UsageError` if TensorBoard is asked for and not installed."""
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
             "run.tensorboard needs the package tensorboard, which is not installed; "
             "pip install 'phylotools[tensorboard]', or leave the key out"
         )
+
+
+def _events(folder: Path, keep_until_step: int) -> Any:
+    """What writes for TensorBoard; it leaves out later steps of files that are there."""
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=keep_until_step + 1)

@@ -15,7 +15,7 @@ from phylotools.errors import InputError, UsageError
 from phylotools.io.regions import Region, RegionSet
 from phylotools.io.vcf.alleles import SCORED_STATUSES
 from phylotools.io.vcf.text import VcfHeader
-from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_key
+from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, MASKED, score_key
 from phylotools.phylogeny.substitution import SUBSTITUTION_MODELS, make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
@@ -350,3 +350,12 @@ def test_generated_files(make_annotator, generated: list) -> None:
     assert again == first
     alone = [make_annotator().annotate([item]).lines[0] for item in batch]
     assert alone == first
+
+
+@pytest.mark.parametrize(("name", "is_rate"), [(MASKED, False), ("f81", True)])
+def test_the_header_promises_no_rate_where_none_was_learned(name, is_rate):
+    (line,) = [
+        line for line in InfoFields(substitution=name).header_lines() if b"PHYLOGPN_RATE," in line
+    ]
+    assert (b"neutral = 1" in line) == is_rate
+    assert (b"no rate was learned" in line) != is_rate

@@ -64,7 +64,17 @@ def home(mammals_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_cluster(folder: Path) -> None:
     """SLURM's programs for one machine; what it is asked to do with the job goes to a file."""
-    write_program(folder, "srun", 'exec "$@"')
+    # As SLURM's: a SIGTERM to srun kills its tasks, and only scancel signals them.
+    write_program(
+        folder,
+        "srun",
+        '"$@" & task=$!; echo $task > task.txt; trap "kill -KILL $task" TERM; wait $task',
+    )
+    write_program(
+        folder,
+        "scancel",
+        '[ "$*" = "--signal=TERM $SLURM_JOB_ID.0" ] && kill -TERM "$(cat task.txt)"',
+    )
     write_program(
         folder,
         "scontrol",

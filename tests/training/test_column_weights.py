@@ -238,7 +238,7 @@ def test_a_file_of_which_some_contigs_are_there(config_of, many_segments, tmp_pa
     bed = bed_of(tmp_path, "one\t1\t5\t2\nchr7\t1\t5\t2\n")
     with caplog.at_level("WARNING", logger="phylotools"):
         TrainingData(config_of(many_segments, data={"region_weights_file": bed}))
-    assert "1 of its 2 contigs are in no store" in caplog.text
+    assert "1 of its 2 contigs are in no store and weigh nothing (first: chr7)" in caplog.text
 
 
 def test_a_run_does_not_go_on_with_other_weights(config_of, many_segments, tmp_path):

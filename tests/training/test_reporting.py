@@ -92,7 +92,20 @@ def test_without_tensorboard_one_line_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'phylotools\[tensorboard\]'"):
         Trainer(config, tmp_path / "run", CPU)
-    assert not (tmp_path / "run" / METRICS).exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_deleted_for_one_that_lacks_tensorboard(
+    config_of, mammals_store, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    run = {"site_fits": False}
+    Trainer(config_of(mammals_store, optimiser={"steps": 1}, run=run), folder, CPU).run()
+    config = config_of(mammals_store, run=run | {"tensorboard": True})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="tensorboard"):
+        Trainer(config, folder, CPU, force=True)
+    assert (folder / CHECKPOINT).exists()
 
 
 def test_tensorboard_has_every_figure_once(config_of, mammals_store, tmp_path):
