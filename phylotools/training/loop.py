@@ -153,7 +153,8 @@ class Trainer:
             self._restore(path, checkpoint, extend=extend)
         else:
             self._origin = fill_from_model(self.model, config)
-        workers.demand_same(facts_of_worker(config, self.data, dataclasses.asdict(self.progress)))
+        progress = dataclasses.asdict(self.progress)
+        workers.demand_same(facts_of_worker(config, self.data, progress, self._origin))
         self.report: Report = Silence()
         if workers.is_first:
             self._data_facts = open_folder(folder, self.data, config, force=force)

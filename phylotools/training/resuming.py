@@ -224,9 +224,15 @@ def facts_of_data(data: TrainingData, config: TrainingConfig, folder: Path) -> d
 
 
 def facts_of_worker(
-    config: TrainingConfig, data: TrainingData, progress: Mapping[str, Any]
+    config: TrainingConfig,
+    data: TrainingData,
+    progress: Mapping[str, Any],
+    origin: Mapping[str, str] | None,
 ) -> dict[str, str]:
-    """Texts that all workers of a run must share, each by what it is of."""
+    """Texts that all workers of a run must share, each by what it is of.
+
+    A path may lead to another file on another machine: what was read is compared, not its name.
+    """
     stores = [
         f"{source.store.fingerprint} {source.training.n_columns} {source.held_out.n_columns}"
         for source in data.stores
@@ -236,5 +242,9 @@ def facts_of_worker(
         "column store": sha256_text(
             "\n".join([*stores, *map(str, data.held_out), *data.weight_facts.values()])
         ),
+        "table of trees": sha256_text(
+            repr([describe_trees(source.store) for source in data.stores])
+        ),
         "checkpoint": sha256_text(repr(dict(progress))),
+        "model of run.init_from": sha256_text(repr(sorted((origin or {}).items()))),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from phylotools.training.evaluation import evaluate_model
 from phylotools.training.loop import Trainer, new_model
 from phylotools.training.null_models import null_models
 from phylotools.training.objectives import PhylogeneticObjective, column_theta
+from phylotools.training.resuming import facts_of_worker
 from phylotools.training.run_folder import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,6 +202,18 @@ def test_a_changed_table_is_another_run(config_of, birds_store, tmp_path, gene_t
         handle.write("# another day\n")
     with pytest.raises(InputError, match=r"had other trees: a file of data.trees has changed"):
         Trainer(config, tmp_path / "run", CPU, resume=True)
+
+
+def test_workers_with_another_table_are_noticed(config_of, birds_store, gene_trees):
+    """One path may lead to another file on another machine, whose columns are as many."""
+    config = config_of(birds_store, data={"trees": gene_trees})
+    facts = facts_of_worker(config, TrainingData(config), {}, None)
+    table = Path(gene_trees)
+    table.write_text(table.read_text().replace(":0.1", ":0.2"))
+    again = facts_of_worker(config, TrainingData(config), {}, None)
+    assert {name for name in facts if facts[name] != again[name]} == {"table of trees"}
+    other = facts_of_worker(config, TrainingData(config), {}, {"sha256": "0"})
+    assert {name for name in again if again[name] != other[name]} == {"model of run.init_from"}
 
 
 def evolved(tree, number: int, rng) -> np.ndarray:
