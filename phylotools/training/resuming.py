@@ -157,16 +157,25 @@ def resumed(progress: Progress, length: int, path: Path, *, extend: bool) -> Pro
     Raises
     ------
     InputError
-        If it is to be extended, and to no more steps than it has done.
+        If it is to be extended, and to no more steps than it has done, or is not complete after
+        as many steps as there are.
     """
-    if not (extend and progress.complete):
+    if progress.complete and not extend:
         return progress
     if progress.step >= length:
+        if not extend:
+            # No run stands there, and to look for its batch could take for ever.
+            raise InputError(
+                f"the checkpoint is damaged (step {progress.step} of {length})", path=path
+            )
+        done = "is complete after" if progress.complete else "has taken"
         raise InputError(
-            f"the run here is complete after {progress.step} steps",
+            f"the run here {done} {progress.step} steps",
             path=path,
             remedy="raise optimiser.epochs or optimiser.steps to extend it",
         )
+    if not progress.complete:
+        return progress
     return dataclasses.replace(progress, complete=False, stopped="", stale=0)
 
 
