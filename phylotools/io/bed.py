@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -174,10 +175,10 @@ def read_bed_weights(path: str | os.PathLike[str]) -> Iterator[tuple[Region, flo
     """
     name = os.fspath(path)
     for region, fields, number in bed_rows(name):
-        try:
-            weight = float(fields[3])
-        except (IndexError, ValueError):
-            weight = -1.0
+        weight = -1.0
+        with contextlib.suppress(IndexError, ValueError):
+            # Python reads "1_0" as 10, and the digits of every script.
+            weight = float(fields[3]) if fields[3].isascii() and "_" not in fields[3] else -1.0
         if not 0 <= weight <= LARGEST_WEIGHT:
             raise InputError(
                 "the fourth column is no weight",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.bed import read_bed_weights
-from phylotools.io.contigs import resolve_contigs, spellings
+from phylotools.io.contigs import one_spelling, resolve_contigs, spellings
 from phylotools.io.intervals import Intervals, as_intervals, overlapping, within
 from phylotools.io.regions import Region
 
@@ -38,15 +38,18 @@ class WeightTable:
         Raises
         ------
         InputError
-            If a line is no BED line, its weight no number from 0 up, or two intervals overlap.
+            If a line is no BED line, its weight no number from 0 up, or two intervals overlap, by
+            whichever name of their contig.
         """
+        spelled = one_spelling()
         bounds: dict[str, array[int]] = {}
         values: dict[str, array[float]] = {}
         for region, weight in read_bed_weights(path):
-            if region.contig not in bounds:
-                bounds[region.contig], values[region.contig] = array("q"), array("f")
-            bounds[region.contig].extend((region.start, region.end))
-            values[region.contig].append(weight)
+            contig = spelled(region.contig)
+            if contig not in bounds:
+                bounds[contig], values[contig] = array("q"), array("f")
+            bounds[contig].extend((region.start, region.end))
+            values[contig].append(weight)
         intervals, weights = {}, {}
         for contig in bounds:
             own = as_intervals(bounds[contig])
