@@ -174,18 +174,20 @@ def killed_after(pid: int, number: signal.Signals, seconds: float, draw: random.
         time.sleep(0.002)
     if is_over(pid):
         return False
+    # It starts no more: torchrun's processes have sessions of their own.
+    os.kill(pid, signal.SIGSTOP)
+    family = psutil.Process(pid).children(recursive=True)
     victims = [pid]
     if number == signal.SIGKILL:
-        # Of torchrun's processes, which have sessions of their own, one is lost, or all.
-        os.kill(pid, signal.SIGSTOP)  # it starts no more
-        family = [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        # One of them is lost, or all.
         is_one = bool(family) and draw.random() < 0.5
-        victims = [draw.choice(family)] if is_one else [pid, *family]
+        victims = [draw.choice(family).pid] if is_one else [pid, *(child.pid for child in family)]
     for victim in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, number)
-    if number == signal.SIGKILL:
-        os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
+    # Those that outlive it, dying or as orphans, have the folder until they end.
+    psutil.wait_procs(family, timeout=300)
     return True
 
 
