@@ -59,7 +59,7 @@ def measured(path: Path, fasta: Path, output: Path, threads: int) -> dict[str, f
 def run_one(path: str, fasta: str, output: str, threads: int) -> None:
     from annotate import ConstantModel
 
-    import phylotools.annotate.run as annotate_module
+    import phylotools.annotate.opening as annotate_module
 
     scorers = []
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.io.bases import BASES
+from phylotools.jobs.stages import Resources
 from phylotools.model.folder import ModelDraft, write_model
 from phylotools.model.presets import PRESETS, ModelSpec
 from phylotools.model.registry import load_model
@@ -164,7 +165,9 @@ def room_of_tracks(folder: Path, n_positions: int) -> None:
             "all tracks and the table": TrackSettings(),
         }.items():
             output, fasta = folder / "out", str(folder / "genome.fa")
-            stages.make_tracks(model, output, settings, fasta=fasta, threads=2, force=True)
+            stages.make_tracks(
+                model, output, settings, fasta=fasta, resources=Resources(2), force=True
+            )
             sizes = {
                 path.name: path.stat().st_size / n_positions
                 for path in sorted(output.iterdir())

@@ -122,7 +122,12 @@ def whole_command(
     start = time.perf_counter()
     try:
         stages.make_tracks(
-            model, place / "out", TrackSettings(), fasta=str(fasta), threads=threads, force=True
+            model,
+            place / "out",
+            TrackSettings(),
+            fasta=str(fasta),
+            resources=stages.Resources(threads),
+            force=True,
         )
     finally:
         stages.Scorer = scorer  # type: ignore[misc]

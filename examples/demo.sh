@@ -26,6 +26,6 @@ Done. Where the results are:
   annotated VCF   $out/gnomad_chrM.scored.vcf.gz   (bgzip + tabix: opens in IGV, bcftools, tabix)
   its index       $out/gnomad_chrM.scored.vcf.gz.tbi
   table           $out/evaluation/metrics.tsv      (AUROC and AUPRC with 95 % intervals, by class)
-  picture         $out/evaluation/curves.png
+  report          $out/evaluation/report.html
   tracks          $out/tracks/igv.html             (opens by a double click; bigWigs, hub.txt, all SNVs beside it)
 TEXT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,8 +11,29 @@ from typing import Any
 
 import numba
 from numba.core import event
+from numba.np import linalg
 
 logger = logging.getLogger("phylotools")
+
+
+def _load_without_scipy() -> None:
+    """Load what numba loads before it runs anything, but let it take scipy for granted.
+
+    It would import scipy's linear algebra to see whether it is there: 0.12 s of the 0.65 s that a
+    process takes to start. What multiplies matrices asks again.
+    """
+    ask = getattr(linalg, "ensure_blas", None)
+    if ask is None:
+        # Another numba, which may look elsewhere.
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ask
+
+
+_load_without_scipy()
 
 
 def can_cache() -> bool:

@@ -16,11 +16,35 @@ sys.path.insert(0, str(Path(__file__).parent / "oracles"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Folders whose tests start programs, daemons or browsers: files of few tests that take long.
+_LONG = ("jobs", "clusters", "workflows", "benchmarks", "interpret", "site", "shell", "examples")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: one that is begun last is waited for, with nothing left to do meanwhile."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return _LONG.index(folder) if folder in _LONG else len(_LONG)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the models and settings of whoever runs it."""
     os.environ["PHYLOTOOLS_CACHE"] = str(tmp_path_factory.mktemp("user") / "cache")
     os.environ.pop("PHYLOTOOLS_MODEL", None)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory):
+    """A real SLURM of two emulated nodes (`slurm_cluster.SlurmCluster`), stopped afterwards."""
+    from slurm_cluster import slurm_cluster
+
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +62,14 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     set_threads(1)
+
+
+@pytest.fixture
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partitions of tracks may be as small as a tile."""
+    from phylotools.tracks import plan
+
+    monkeypatch.setattr(plan, "UNIT_TILES", 1)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "threads": set(),
     "drawing": set(),
     "provenance": {"version", "errors"},
+    "web_page": {"version"},
 }
 
 
@@ -31,24 +32,27 @@ def _may_import(room: str, *rooms: str) -> None:
 _may_import("io", "provenance", "compiling")
 _may_import("phylogeny", "errors", "compiling", "threads")
 _may_import("store", "io", "phylogeny")
-_may_import("report", "store", "drawing")
-_may_import("jobs", "io")
+_may_import("report", "store", "drawing", "web_page")
+_may_import("jobs", "io", "threads")
 _may_import("preprocess", "store", "jobs")
 _may_import("model", "store")
 _may_import("training", "model", "drawing")
 _may_import("proposal", "training")
 _may_import("scoring", "model")
-_may_import("annotate", "scoring")
+_may_import("annotate", "scoring", "jobs")
 _may_import("browser", "io")
 _may_import("tracks", "scoring", "jobs", "browser")
-_may_import("embedding", "scoring")
-_may_import("sites", "scoring")
-_may_import("simulate", "scoring")
+_may_import("embedding", "scoring", "jobs")
+_may_import("sites", "scoring", "jobs")
+_may_import("simulate", "scoring", "jobs")
+_may_import("design", "scoring", "drawing")
 _may_import("tree_fit", "store")
-_may_import("evaluate", "io", "phylogeny", "drawing")
+_may_import("evaluate", "store", "drawing", "web_page")
 _may_import("finetuning", "evaluate", "embedding", "annotate")
+_may_import("probing", "finetuning")
 _may_import("plots", "evaluate", "embedding", "annotate")
-_may_import("api", "annotate", "embedding")
+_may_import("interpret", "plots", "browser")
+_may_import("api", "annotate", "embedding", "design")
 _may_import("cli", *MAY_IMPORT)
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in MAY_IMPORT
@@ -114,7 +118,16 @@ def test_every_library_is_a_dependency():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     # Optional, and said so where they are wanted; Triton comes with torch for GPUs.
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["umap"], *extras["hub"], "triton"]
+    declared = [
+        *project["dependencies"],
+        *extras["umap"],
+        *extras["dask"],
+        *extras["slurm"],
+        *extras["hub"],
+        *extras["motifs"],
+        *extras["hdf5"],
+        "triton",
+    ]
     allowed = {re.split(r"[<>=;\[ ]", name)[0].lower().replace("-", "_") for name in declared}
     imported = set()
     for node in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +49,26 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(there), target
 
 
-def test_every_page_of_docs_is_linked_from_the_readme() -> None:
+def test_every_page_of_docs_stands_in_the_navigation_once() -> None:
+    """`make site` has the pages that docs/site/navigation.toml names, and no others."""
+    sections = tomllib.loads((ROOT / "docs" / "site" / "navigation.toml").read_text())["section"]
+    named = [page for section in sections for page in section["pages"]]
+    there = sorted(f"docs/{page.stem}" for page in ROOT.glob("docs/*.md"))
+    assert sorted(page for page in named if page.startswith("docs/")) == [
+        page for page in there if page != "docs/index"
+    ]
+    assert len(set(named)) == len(named)
+
+
+def test_the_readme_points_to_the_three_paths() -> None:
     readme = (ROOT / "README.md").read_text()
-    for page in sorted(ROOT.glob("docs/*.md")):
-        assert f"](docs/{page.name}" in readme, page.name
+    for page in ("index", "tutorial-vcf", "tutorial-alignment", "tutorial-models"):
+        assert f"](docs/{page}.md" in readme, page
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.stem)
+def test_a_page_opens_with_what_its_reader_can_do(page: Path) -> None:
+    """So that whoever came by a search knows whether to read on."""
+    title, _, rest = page.read_text().partition("\n\n")
+    assert title.startswith("# ")
+    assert rest.startswith("From here" if page.stem == "index" else "After this page"), page.name

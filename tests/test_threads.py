@@ -22,7 +22,7 @@ def three_threads():
 
 def test_every_argument_is_handled_once_in_other_threads(three_threads):
     seen, names = [], set()
-    barrier = threading.Barrier(3, timeout=20)
+    barrier = threading.Barrier(3, timeout=120)
 
     def note(argument: int) -> None:
         names.add(threading.current_thread().name)

@@ -107,7 +107,7 @@ class Draws:
         n_clusters = self.weights.shape[1]
         of_variant = self.of_variant[rows]
         ranked = rank_variants(-tolerance, positive, of_variant)
-        pairs = ranked_pairs(ranked.sites, ranked.positive, ranked.ends_tie, n_clusters)
+        pairs = ranked_pairs(ranked.clusters, ranked.positive, ranked.ends_tie, n_clusters)
         counts = [
             self.weights @ np.bincount(of_variant[chosen], minlength=n_clusters)
             for chosen in (positive, ~positive)

@@ -11,15 +11,13 @@ from phylotools.errors import UsageError
 from phylotools.io.spliced import SplicedGenome
 from phylotools.model.tuned_head import variant_head
 from phylotools.scoring.change_features import ChangeFeatures
+from phylotools.scoring.site_numbers import log_rates
 
 if TYPE_CHECKING:
     from phylotools.annotate.judged_batch import JudgedBatch
     from phylotools.model.folder import Model
     from phylotools.model.tuned_head import TunedHead
     from phylotools.scoring.scorer import Scorer
-
-#: Of sites that are said never to change.
-_LOWEST_RATE = 1e-12
 
 
 def single_changes(batch: JudgedBatch) -> NDArray[np.int64]:
@@ -43,8 +41,7 @@ def score_features(
     rate, entropy : float64 array [K]
         Of the site.
     """
-    log_rate = np.log(np.maximum(rate, _LOWEST_RATE))
-    return np.stack([default, llr, log_rate, entropy], axis=1).astype(np.float32)
+    return np.stack([default, llr, log_rates(rate), entropy], axis=1).astype(np.float32)
 
 
 def windows_of(

@@ -24,6 +24,7 @@ from phylotools.annotate.judged_batch import STATUSES, JudgedBatch
 from phylotools.annotate.judging import Judge, OnRefMismatch
 from phylotools.annotate.line_kernels import RecordLines, ScoredAlleles, write_annotated
 from phylotools.annotate.lookup import ScoreTracks
+from phylotools.annotate.tally import Tally
 from phylotools.errors import shown_path
 from phylotools.io.number_text import NumberText, fixed_text, general_text
 from phylotools.io.regions import RegionSet
@@ -95,6 +96,10 @@ class VariantAnnotator:
     scores_outside : bool
         Where the scorer's genome is a `SplicedGenome`: whether alleles outside its transcripts are
         scored in the genome.
+    is_start : bool
+        Whether the first block begins the file: one that is plainly made on another assembly is
+        refused by it. Later blocks are not looked at for that, so that the parts of a file, which
+        do not know each other, come to what the whole file comes to.
 
     Attributes
     ----------
@@ -118,9 +123,11 @@ class VariantAnnotator:
         score_indels: bool = True,
         tracks: ScoreTracks | None = None,
         scores_outside: bool = False,
+        is_start: bool = True,
     ) -> None:
         self._path = path
         self._advice = advice
+        self._is_start = is_start
         self._n_columns = header.n_columns
         self._on_ref_mismatch = on_ref_mismatch
         fields = fields or InfoFields(substitution=scorer.model.mutation_process.substitution)
@@ -218,9 +225,11 @@ class VariantAnnotator:
         for name, count in zip(records.run_names, records.run_lengths.tolist(), strict=True):
             counts[name] += count
         self.contig_names.count(counts)
-        self.contig_names.refuse_foreign(self._advice, is_complete=False)
-        if self._on_ref_mismatch != "warn":
-            self.assembly.refuse_early()
+        if self._is_start:
+            self.contig_names.refuse_foreign(self._advice, is_complete=False)
+            if self._on_ref_mismatch != "warn":
+                self.assembly.refuse_early()
+            self._is_start = False
         return judged if self._contexts is None else self._contexts.contexts(judged)
 
     def score(self, judged: JudgedBatch, check: Callable[[], None] = lambda: None) -> BatchScores:
@@ -294,14 +303,35 @@ class VariantAnnotator:
                 self.statuses[status] += count
         return AnnotatedBatch(out[:n_written].data, records)
 
-    def finish(self) -> None:
+    def tally(self, n_blank_lines: int = 0) -> Tally:
+        """What was counted so far."""
+        return Tally(
+            self.n_records,
+            {str(status): count for status, count in self.statuses.items()},
+            self.n_looked_up,
+            self.assembly.n_checked,
+            self.assembly.n_mismatches,
+            self.assembly.first_mismatch,
+            self.contig_names.n_records_found,
+            dict(self.contig_names.n_records_missing),
+            n_blank_lines,
+        )
+
+    def finish(self, tally: Tally | None = None) -> None:
         """Check the whole file once its end is reached; warn of what was left out.
+
+        Parameters
+        ----------
+        tally : Tally, optional
+            Of a file that was read in parts; by default what was counted here.
 
         Raises
         ------
         InputError
             If no record is on a contig of the reference, or too many disagree with it.
         """
+        if tally is not None:
+            self._take_over(tally)
         self.contig_names.refuse_foreign(self._advice, is_complete=True)
         if self._on_ref_mismatch != "warn":
             self.assembly.refuse()
@@ -323,6 +353,16 @@ class VariantAnnotator:
                 shown_path(self._path),
                 self.statuses[Status.OUTSIDE_TRAINING],
             )
+
+    def _take_over(self, tally: Tally) -> None:
+        """Go on as if the records of a tally had been counted here, and no others."""
+        self.n_records = tally.n_records
+        self.statuses = Counter({Status(status): count for status, count in tally.statuses.items()})
+        self.contig_names.n_records_found = tally.n_on_contigs
+        self.contig_names.n_records_missing = dict(tally.n_missing)
+        self.assembly.n_checked = tally.n_ref_checked
+        self.assembly.n_mismatches = tally.n_ref_mismatches
+        self.assembly.first_mismatch = tally.first_mismatch
 
     def _with_transcripts(self, records: RecordTable, judged: JudgedBatch) -> RecordTable:
         """The records with the transcripts that their scores are from."""

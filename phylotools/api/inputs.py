@@ -19,7 +19,7 @@ from phylotools.embedding.regions import (
 from phylotools.errors import InputError, UsageError
 from phylotools.io.bases import CODE_OF_BYTE, LETTER_OF_CODE, NO_CODE
 from phylotools.io.genome import ReferenceGenome
-from phylotools.io.regions import Region
+from phylotools.io.regions import Region, first_names
 from phylotools.model.folder import Model
 from phylotools.scoring.context import TranscriptChoice, open_context
 from phylotools.scoring.tiled_network import choose_tile_length
@@ -276,7 +276,8 @@ def _table_of(rows: Sequence[Any], genome: ReferenceGenome) -> RegionTable:
         raise InputError(
             f"region {k}, {fields[k][0]}:{table.start[k]}-{table.end[k]}, {what} the reference "
             f"{genome.path}",
-            remedy="give 0-based, half-open regions of that assembly",
+            remedy="give 0-based, half-open regions of that assembly, whose contigs are "
+            f"{first_names(genome.contigs)}",
         )
     return table
 

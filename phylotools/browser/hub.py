@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from phylotools.browser.track import Track, by_group
 from phylotools.io.assemblies import ASSEMBLY_ALIASES, assembly_names
+from phylotools.io.regions import Region
 
 #: Assemblies that UCSC serves under its own names.
 _KNOWN = frozenset(ASSEMBLY_ALIASES.values()) | {
@@ -47,15 +49,59 @@ def ucsc_genome(assembly: str) -> str | None:
     return None
 
 
-def hub_text(tracks: Sequence[Track], genome: str, title: str) -> str:
+@dataclass(frozen=True)
+class OwnAssembly:
+    """An assembly that UCSC does not have, whose sequence comes with the hub.
+
+    Attributes
+    ----------
+    name : str
+        As `own_genome` gives it.
+    sequence, sizes : str
+        Files of the folder: 2bit, and lengths.
+    organism : str
+        What the browser calls it.
+    view : Region
+        What is shown at first.
+    """
+
+    name: str
+    sequence: str
+    sizes: str
+    organism: str
+    view: Region
+
+    def settings(self) -> list[tuple[str, str]]:
+        """The genome's stanza."""
+        organism = _label(self.organism, _LONGEST_LONG_LABEL)
+        return [
+            ("genome", self.name),
+            ("twoBitPath", quote(self.sequence)),
+            ("chromSizes", quote(self.sizes)),
+            ("organism", organism),
+            ("scientificName", organism),
+            ("description", _label(self.name, _LONGEST_LONG_LABEL)),
+            # 1-based, as a reader writes it.
+            ("defaultPos", f"{self.view.contig}:{self.view.start + 1}-{self.view.end}"),
+            ("orderKey", "1"),
+        ]
+
+
+def own_genome(assembly: str) -> str:
+    """Name of an assembly that UCSC does not have: a letter, then letters, digits, ``_.-``."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", assembly).strip("_.-")[:60] or "reference"
+    return plain if plain[0].isalpha() else f"genome_{plain}"
+
+
+def hub_text(tracks: Sequence[Track], genome: str | OwnAssembly, title: str) -> str:
     """Text of ``hub.txt``: hub, genome and tracks in one file, with relative addresses.
 
     Parameters
     ----------
     tracks : sequence of Track
         Only signals are shown: hubs take no bgzip BED.
-    genome : str
-        As `ucsc_genome` gives it.
+    genome : str or OwnAssembly
+        As `ucsc_genome` gives it; or one that comes with the hub, which is then an assembly hub.
     title : str
         What the tracks are of.
 
@@ -76,15 +122,16 @@ def hub_text(tracks: Sequence[Track], genome: str, title: str) -> str:
         ("useOneFile", "on"),
         ("email", _EMAIL),
     ]
-    stanzas = [_lines(hub), _lines([("genome", genome)])]
+    settings = [("genome", genome)] if isinstance(genome, str) else genome.settings()
+    stanzas = [_lines(hub), _lines(settings)]
     named = zip(signals, names[len(groups) :], strict=True)
     for priority, (track, name) in enumerate(named, start=1):
         members = groups.get(track.group, []) if track.base is not None else []
         parent = parents[track.group] if members else None
         if members and track is members[0]:
             stanzas.append(_lines(_container(members, str(parent), priority)))
-        settings = _signal(track, name, priority, parent)
-        stanzas.append(_lines(settings, indent="    " if parent else ""))
+        shown = _signal(track, name, priority, parent)
+        stanzas.append(_lines(shown, indent="    " if parent else ""))
     note = "# Write your own address after 'email' before others load this hub.\n"
     return note + "\n".join(stanzas)
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from phylotools.browser.hub import hub_text, ucsc_genome
+from phylotools.browser.hub import OwnAssembly, hub_text, own_genome, ucsc_genome
 from phylotools.browser.igv import igv_library, igv_page, write_embedded
+from phylotools.browser.igv_session import session_text
 from phylotools.browser.jbrowse import config_text
 from phylotools.browser.track import Track
 from phylotools.errors import InputError
@@ -16,7 +17,9 @@ from phylotools.io.bases import LETTER_OF_CODE
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.indexes import POSITION_INDEXES
 from phylotools.io.regions import Region, RegionSet
+from phylotools.io.two_bit import LONGEST_NAME, write_two_bit
 
+TWO_BIT = "reference.2bit"
 #: Every name that `write_browser_files` may write.
 FILE_NAMES = (
     "hub.txt",
@@ -24,7 +27,9 @@ FILE_NAMES = (
     "igv.min.js",
     "igv_data.js",
     "config.json",
+    "igv_session.xml",
     "chrom.sizes",
+    TWO_BIT,
     "reference.fa",
     "reference.fa.fai",
 )
@@ -63,7 +68,7 @@ def write_browser_files(
     regions: RegionSet | None = None,
     title: str | None = None,
 ) -> BrowserFiles:
-    """Write ``hub.txt``, ``igv.html`` and ``config.json`` beside the tracks of a folder.
+    """Write ``hub.txt``, ``igv.html``, ``config.json`` and a session beside the tracks of a folder.
 
     All addresses are relative, so that the folder can be moved and put on any web server. Files of
     these names are replaced; call it on a folder that is still being made.
@@ -118,8 +123,11 @@ def write_browser_files(
     shown = [track.file for track in tracks if track.kind != "table" and track.is_shown]
     needed = [*written, *shown, *(indexes[file] for file in shown if file in indexes)]
 
-    if genome is not None:
-        (folder / "hub.txt").write_text(hub_text(tracks, genome, title), encoding="ascii")
+    hub_genome = genome or _own_assembly(folder, assembly, fasta, contigs, view)
+    if not isinstance(hub_genome, OwnAssembly):
+        (folder / TWO_BIT).unlink(missing_ok=True)
+    if hub_genome is not None:
+        (folder / "hub.txt").write_text(hub_text(tracks, hub_genome, title), encoding="ascii")
     else:
         (folder / "hub.txt").unlink(missing_ok=True)
         notes.append(f"no hub.txt: UCSC has no known assembly {assembly!r}; see --assembly")
@@ -146,9 +154,31 @@ def write_browser_files(
         view=view,
     )
     (folder / "config.json").write_text(config, encoding="ascii")
+    # Where IGV has no such assembly the sequence is opened, or, for want of one, its lengths.
+    session = session_text(tracks, genome=genome or written[0], view=view)
+    (folder / "igv_session.xml").write_text(session, encoding="ascii")
     return BrowserFiles(
         tuple(name for name in FILE_NAMES if (folder / name).exists()), tuple(notes)
     )
+
+
+def _own_assembly(
+    folder: Path,
+    assembly: str,
+    fasta: str | os.PathLike[str] | None,
+    contigs: Mapping[str, int],
+    view: Region,
+) -> OwnAssembly | None:
+    """An assembly of which UCSC has nothing, with its sequence in the folder.
+
+    None without a FASTA, or with names of contigs that 2bit has no room for.
+    """
+    if fasta is None or any(len(name.encode()) > LONGEST_NAME for name in contigs):
+        return None
+    with ReferenceGenome.open(fasta) as genome:
+        write_two_bit(folder / TWO_BIT, genome, contigs)
+    organism = assembly or "reference"
+    return OwnAssembly(own_genome(assembly), TWO_BIT, "chrom.sizes", organism, view)
 
 
 def _indexes(folder: Path, tracks: Sequence[Track]) -> dict[str, str]:

@@ -162,7 +162,7 @@ def finetune_command(
     refuse_existing_folder(output, force, tuned_files())
     question = _question(labelled, given)
     are_regions = is_bed(labelled)
-    loaded = _model(model, labelled, fasta, device, are_regions)
+    loaded = labelled_model(model, labelled, fasta, device, are_regions)
     if sequence_only:
         loaded = loaded.from_sequence_alone()
     settings = _settings(given, fasta, transcripts, output)
@@ -205,9 +205,10 @@ def _held_out(text: str | None) -> Any:
     return read_regions([part.strip() for part in text.split(",") if part.strip()], None)
 
 
-def _model(
+def labelled_model(
     name: str | None, labelled: str, fasta: str | None, device: str, are_regions: bool
 ) -> Model:
+    """The model that is named, else the one whose sequence the labels are on."""
     import functools
 
     from phylotools.embedding.regions import BedFile
@@ -326,10 +327,10 @@ def _report(
         output.rstrip("/"),
     )
     worth = tuning.worth
-    figures = (
+    reached = (
         {
-            score.name: metrics.auroc.value
-            for score, metrics in zip(worth.scores, worth.overall.metrics, strict=True)
+            score.name: figures.estimates["auroc"].value
+            for score, figures in zip(worth.scores, worth.overall.figures, strict=True)
         }
         if isinstance(worth, Evaluation)
         else json_ready(agreement_records(worth))
@@ -345,7 +346,7 @@ def _report(
             "groups": len(tuning.clusters),
             "near_another_fold": tuning.n_near,
             "epochs": tuning.final.choice.epochs,
-            "held_out": json_ready(figures),
+            "held_out": json_ready(reached),
             "seconds": round(watch.seconds, 3),
         },
     )

@@ -13,41 +13,50 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
+from phylotools.cli.groups import LazyGroup, completions
+from phylotools.jobs.engines.lifeline import end_with_owner
 from phylotools.version import __version__
 
 #: verb -> one line of help. The modules load only when their verb is called, so that
 #: ``phylotools --help`` imports neither torch nor numba.
-VERBS = {
+_WHOLE = {
     "preprocess": "Alignments (MAF, TAF, FASTA) and a Newick tree to a column store.",
-    "preprocess-init": "The same in parts: plan them.",
-    "preprocess-partition": "The same in parts: run some.",
-    "preprocess-finalise": "The same in parts: put the store together.",
     "train": "Train a model on column stores, as a TOML file says.",
     "annotate": "Add per-allele scores to a VCF, a BCF or a table.",
     "tracks": "What a model says of every position: bigWigs, a table, browser pages.",
-    "tracks-init": "The same in parts: plan them.",
-    "tracks-partition": "The same in parts: run some.",
-    "tracks-finalise": "The same in parts: put the tracks together.",
     "embed": "Regions to embedding vectors: Parquet, npz, zarr or text.",
     "fit-sites": "Fit each alignment column by itself: scores, rates, conservation.",
     "finetune": "Fit a head, or adapters, to labels; judged on genes or contigs never seen.",
-    "evaluate": "Compare scores with labels: AUROC, AUPRC, intervals, a picture.",
+    "design": "Sequences sampled from a model, or edited towards a target.",
+    "evaluate": "Judge scores by labels: classes or numbers, intervals, baselines, one page.",
+    "interpret": "Why a base matters: mutagenesis, dependency maps, influence, motifs.",
     "plot": "Logos, embeddings, scores, learning curves: SVG, PNG and TSV.",
     "model": "Fetch, list, describe, verify and export models.",
     "tree": "Fit a tree's branch lengths to the columns of a store.",
     "simulate": "Tree and substitution model to an alignment, with the truth.",
+    "multiqc": "Summaries of runs (--summary-json) to sections of a MultiQC report.",
     "inspect": "Describe a column store, a model, tracks, a run, a checkpoint or a work folder.",
+    "completion": "Print the script by which bash, zsh or fish complete all this.",
 }
-#: What a verb is called by that does a part of another one's job; they share a file.
-_STAGE = re.compile("-(init|partition|finalise)$")
+#: Verbs that are also done in parts, by verbs of their own that share their file.
+IN_PARTS = ("preprocess", "annotate", "tracks", "embed", "fit-sites", "simulate")
+_STAGES = {
+    "init": "Plan the parts of `phylotools {}`, and print how many there are.",
+    "partition": "Run some of the parts of `phylotools {}`, finished ones excepted.",
+    "finalise": "Put the finished parts of `phylotools {}` together.",
+}
+VERBS = _WHOLE | {
+    f"{verb}-{stage}": line.format(verb) for verb in IN_PARTS for stage, line in _STAGES.items()
+}
+_STAGE = re.compile(f"-({'|'.join(_STAGES)})$")
 
 
-class VerbGroup(click.Group):
-    """A group whose subcommands are imported on demand."""
+class VerbGroup(LazyGroup):
+    """All verbs, their stages among them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+    parts = VERBS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
@@ -56,9 +65,23 @@ class VerbGroup(click.Group):
         module = importlib.import_module(f"phylotools.cli.{verb}")
         return getattr(module, f"{cmd_name.replace('-', '_')}_command")
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        # Who begins a verb wants the verb; its stages once its whole name and a dash are there.
+        is_stage = incomplete.startswith(tuple(f"{verb}-" for verb in IN_PARTS))
+        return completions(VERBS if is_stage else _WHOLE, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl(list(_WHOLE.items()))
+        with formatter.section("In parts, on one machine or many"):
+            verbs = ", ".join(IN_PARTS)
+            formatter.write_dl(
+                [(f"VERB-{stage}", line.format("VERB")) for stage, line in _STAGES.items()]
+            )
+            formatter.write_paragraph()
+            formatter.write_text(f"VERB is one of {verbs}.")
 
 
 @click.group(
@@ -77,12 +100,17 @@ def phylotools_command() -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 bad data, 2 bad usage, 130 interrupted."""
     _repair_streams()
+    if "_PHYLOTOOLS_COMPLETE" in os.environ:  # a shell asks, at a TAB
+        from phylotools.cli.completion import answer
+
+        sys.exit(answer())
     _ignore_the_working_folder()
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # What batch systems send before they kill: time to remove temporary files.
     signal.signal(signal.SIGTERM, _terminate)
+    end_with_owner()
     exit_codes: list[int] = []
     # Functions registered here are called last come, first served: this one after all others.
     atexit.register(_leave, exit_codes)
@@ -120,8 +148,16 @@ def _ignore_the_working_folder() -> None:
         sys.exit(1)
 
 
+class _Terminated(SystemExit):
+    """A signal has ended the command."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(self.exit_code)
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise _Terminated(number)
 
 
 def _repair_streams() -> None:
@@ -142,6 +178,11 @@ def _repair_streams() -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+#: What ended commands at once, with all that they had in hand: objects that were half made (those
+#: of LLVM, where numba was being imported) may crash when they are taken apart, and need not be.
+_kept: list[BaseException] = []
 
 
 def run(arguments: list[str]) -> int:
@@ -173,9 +214,13 @@ def run(arguments: list[str]) -> int:
         # The reader went away (``| head``): say nothing.
         _drop_stdout()
         return 141
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        _kept.append(error)
         _complain("interrupted")
         return 130
+    except _Terminated as stop:
+        _kept.append(stop)
+        return stop.exit_code
     except Exception as error:
         if debug:
             raise
@@ -243,4 +288,7 @@ def _report(error: Exception) -> int:
 def _complain(message: str) -> None:
     from phylotools.cli.options import printable
 
-    print("error: " + printable(" ".join(message.splitlines())), file=sys.stderr)
+    print(
+        "error: " + printable(" ".join(line.strip() for line in message.splitlines())),
+        file=sys.stderr,
+    )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from phylotools.cli import options
+
+if TYPE_CHECKING:
+    from phylotools.io.regions import RegionSet
 
 
 @click.group(name="model")
@@ -51,7 +56,7 @@ def list_command() -> None:
 
 
 @model_command.command(name="use")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_model)
 @click.option("--none", "forget", is_flag=True, help="Forget it: the file decides again.")
 @options.logging_options
 def use_command(model: str | None, forget: bool) -> None:
@@ -79,7 +84,7 @@ def use_command(model: str | None, forget: bool) -> None:
 
 
 @model_command.command(name="set-reference")
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @click.option("-f", "--fasta", metavar="FASTA", required=True, help="Reference sequence.")
 @options.logging_options
 def set_reference_command(model: str, fasta: str) -> None:
@@ -99,7 +104,7 @@ def set_reference_command(model: str, fasta: str) -> None:
 
 
 @model_command.command(name="info")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_model)
 @click.option("--card", is_flag=True, help="Print the model card instead.")
 @options.logging_options
 def info_command(model: str | None, card: bool) -> None:
@@ -116,15 +121,17 @@ def info_command(model: str | None, card: bool) -> None:
 
 
 @model_command.command(name="verify")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_model)
 @options.device_option
+@options.summary_option
 @options.logging_options
-def verify_command(model: str | None, device: str) -> None:
+def verify_command(model: str | None, device: str, summary_json: str | None) -> None:
     """Check MODEL's checksums and what it gives on its check sequence.
 
     Of an imported PhyloGPN it also recomputes the numbers that its authors printed, and says which
     of their releases it is.
     """
+    options.check_summary(summary_json, force=False, inputs=[], output=None)
     from phylotools.model.published.golden import verify_published
     from phylotools.model.registry import load_model, verify_model
 
@@ -135,8 +142,11 @@ def verify_command(model: str | None, device: str) -> None:
         f"{loaded.name} revision {loaded.revision}: checksums right, "
         f"theta within {difference:.1e} of the manifest's on {loaded.device}"
     )
-    for line in comparison.lines() if comparison is not None else []:
+    compared = comparison.lines() if comparison is not None else []
+    for line in compared:
         click.echo(line)
+    facts = {**loaded.identity.facts(), "largest_difference": difference, "published": compared}
+    options.write_summary(summary_json, {"outputs": [], **facts})
 
 
 @model_command.command(name="fetch")
@@ -150,6 +160,7 @@ def verify_command(model: str | None, device: str) -> None:
 @click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence to remember for it.")
 @click.option("--offline", is_flag=True, help="Take what was downloaded before, and ask no server.")
 @options.force_option
+@options.summary_option
 @options.logging_options
 def fetch_command(
     model: str,
@@ -158,6 +169,7 @@ def fetch_command(
     fasta: str | None,
     offline: bool,
     force: bool,
+    summary_json: str | None,
 ) -> None:
     """Download a published model, so that it can be given by its name.
 
@@ -167,6 +179,7 @@ def fetch_command(
 
     Needs the extra: pip install 'phylotools[hub]'. An interrupted download goes on where it was.
     """
+    options.check_summary(summary_json, force=force, inputs=[fasta], output=None)
     from phylotools.cli.progress import Progress
     from phylotools.model.published.fetching import FetchRequest, fetch_model
 
@@ -188,6 +201,8 @@ def fetch_command(
             "say once which FASTA goes with it: phylotools model set-reference %s --fasta FASTA",
             fetched.name,
         )
+    facts = {"model": fetched.name, "commit": fetched.commit, "was_here": fetched.was_here}
+    options.write_summary(summary_json, {"output": str(fetched.folder), **facts})
 
 
 @model_command.command(name="import")
@@ -209,6 +224,7 @@ def fetch_command(
     help="Norm of the network  [default: what the names of its tensors say].",
 )
 @options.force_option
+@options.summary_option
 @options.logging_options
 def import_command(
     source: str,
@@ -220,6 +236,7 @@ def import_command(
     fasta: str | None,
     norm: str | None,
     force: bool,
+    summary_json: str | None,
 ) -> None:
     """Make a model folder of PhyloGPN as its authors published it.
 
@@ -241,6 +258,9 @@ def import_command(
         raise click.UsageError("give the model a --name, or say with -o where it is to go")
     folder = Path(output) if output is not None else make_model_place(name)
     refuse_existing_folder(folder, force, model_files())
+    inputs = [source, fasta]
+    options.check_summary(summary_json, force=force, inputs=inputs, output=str(folder))
+    options.check_apart({"-o": str(folder), "--summary-json": summary_json})
     request = ImportRequest(name or folder.resolve().name, revision, licence, assembly, norm)
     if fasta is not None:
         check_reference(request.name, {"assembly": assembly}, fasta)
@@ -252,6 +272,16 @@ def import_command(
         made.name, folder, made.layout, f"{made.n_parameters:,}",
         "; ".join(made.comparison.lines()),
     )  # fmt: skip
+    options.write_summary(
+        summary_json,
+        {
+            "output": str(folder),
+            "model": made.name,
+            "layout": made.layout,
+            "parameters": made.n_parameters,
+            "published": made.comparison.lines(),
+        },
+    )
 
 
 @model_command.command(name="export")
@@ -283,6 +313,7 @@ def import_command(
     help="JSON object of results that you measured, for the manifest.",
 )
 @options.force_option
+@options.summary_option
 @options.logging_options
 def export_command(
     run: str,
@@ -300,6 +331,7 @@ def export_command(
     genetic_code: int | None,
     metrics: str | None,
     force: bool,
+    summary_json: str | None,
 ) -> None:
     """Make a model folder from RUN, the folder of a complete training run.
 
@@ -311,6 +343,9 @@ def export_command(
     """
     from pathlib import Path
 
+    inputs = [card, fasta, training_regions, transcripts, metrics]
+    options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    options.check_apart({"-o": output, "--summary-json": summary_json})
     from phylotools.training.export import ExportRequest, export_model
 
     def path(value: str | None) -> Path | None:
@@ -324,16 +359,22 @@ def export_command(
     )  # fmt: skip
     export_model(Path(run), Path(output), request, force=force)
     options.logger.info("model %s written to %s", name, output)
+    options.write_summary(summary_json, {"output": output, "run": run, "model": name})
 
 
 @model_command.command(name="calibrate")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_model)
 @click.option(
     "--neutral-regions",
-    required=True,
     metavar="BED",
     help="Sites that selection is taken to leave alone: ancestral repeats, pseudogenes, "
     "fourfold-degenerate sites.",
+)
+@click.option(
+    "--neutral-rate",
+    metavar="TABLE|STORE",
+    help="Sites whose fitted rate looks neutral: a table of `phylotools fit-sites`, or a column "
+    "store, which is fitted. With --neutral-regions, those of them that lie there.",
 )
 @options.fasta_option
 @options.output_option(required=True, help="Model folder to make.")
@@ -341,46 +382,83 @@ def export_command(
 @options.force_option
 @options.threads_option(help="CPU threads [default: every core].")
 @options.device_option
+@options.summary_option
 @options.logging_options
 def calibrate_command(
     model: str | None,
-    neutral_regions: str,
+    neutral_regions: str | None,
+    neutral_rate: str | None,
     fasta: str | None,
     output: str,
     force: bool,
     threads: int | None,
     device: str,
+    summary_json: str | None,
 ) -> None:
     """Give MODEL a table of the LLRs of neutral sites, for `annotate --score calibrated`.
 
     The new folder is that of MODEL with the table calibration.tsv: the mean LLR of neutral sites by
     pentanucleotide and alternative. Weights, name and revision stay what they are.
+
+    By --neutral-rate a site is neutral if the test of its rate has p of at least 0.1, its rate is
+    between half and twice the neutral one, and it has at least half as many species as the deepest
+    site. How many are is said. Whether the scores are better for it, `phylotools evaluate` says.
     """
     from phylotools.cli.progress import Progress
-    from phylotools.io.bed import read_bed
     from phylotools.io.files import refuse_existing_folder
     from phylotools.io.genome import ReferenceGenome
     from phylotools.io.regions import RegionSet
     from phylotools.model.calibration import calibration_lines
     from phylotools.model.folder import model_files, write_calibrated
     from phylotools.model.registry import load_model
-    from phylotools.provenance import sha256_file
     from phylotools.scoring.neutral_sites import survey_neutral_sites
     from phylotools.scoring.scorer import Scorer
 
+    if neutral_regions is None and neutral_rate is None:
+        raise click.UsageError("give --neutral-regions or --neutral-rate")
     refuse_existing_folder(output, force, model_files())
+    inputs = [neutral_regions, neutral_rate, fasta]
+    options.check_summary(summary_json, force=force, inputs=inputs, output=output)
+    options.check_apart({"-o": output, "--summary-json": summary_json})
     loaded = load_model(model, device)
-    wanted = read_bed(neutral_regions)
+    wanted, facts = _neutral_sites(neutral_regions, neutral_rate)
     with ReferenceGenome.open(loaded.choose_reference(fasta)) as genome:
         regions = wanted.spelled_as(genome.contigs) & RegionSet.whole(genome.contigs)
         with Progress("positions") as progress:
             sites = survey_neutral_sites(
                 Scorer(loaded, genome, threads=threads), regions, progress.update
             )
-    facts = {"neutral_regions": sha256_file(neutral_regions), "sites": sites.n_sites}
     lines = calibration_lines(sites.counts, sites.sums)
-    write_calibrated(loaded, lines, facts, output, force=force)
+    write_calibrated(loaded, lines, facts | {"sites": sites.n_sites}, output, force=force)
     options.logger.info(
         "model %s with the LLRs of %s neutral sites written to %s",
         loaded.name, f"{sites.n_sites:,}", output,
     )  # fmt: skip
+    made = {"output": output, **loaded.identity.facts(), "sites": sites.n_sites}
+    options.write_summary(summary_json, made)
+
+
+def _neutral_sites(regions: str | None, rate: str | None) -> tuple[RegionSet, dict[str, Any]]:
+    """The neutral sites that options name, and what the model's manifest says of them."""
+    from phylotools.cli.progress import Progress
+    from phylotools.io.bed import read_bed
+    from phylotools.provenance import sha256_file
+
+    facts: dict[str, Any] = {}
+    chosen = None
+    if regions is not None:
+        chosen = read_bed(regions)
+        facts["neutral_regions"] = sha256_file(regions)
+    if rate is not None:
+        from phylotools.sites.neutral import RULE, neutral_by_rate
+
+        with Progress("sites") as progress:
+            found = neutral_by_rate(rate, progress.update)
+        options.logger.info(
+            "%s of %s sites look neutral: %s", f"{found.n_sites:,}", f"{found.n_looked_at:,}", RULE
+        )
+        own = found.regions
+        chosen = own if chosen is None else chosen.spelled_as(own.contigs) & own
+        facts |= {"neutral_rate": RULE, "sites_looked_at": found.n_looked_at}
+    assert chosen is not None
+    return chosen, facts

@@ -8,6 +8,7 @@ import gc
 import itertools
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -16,12 +17,36 @@ from typing import Any
 
 import click
 
+from phylotools.cli.summaries import completed, keep_warnings
+
 logger = logging.getLogger("phylotools")
 
 output_option = functools.partial(click.option, "-o", "--output", metavar="PATH")
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 fasta_option = click.option("-f", "--fasta", metavar="FASTA", help="Reference sequence.")
-model_option = functools.partial(click.option, "-m", "--model", metavar="NAME|FOLDER")
+
+
+def complete_model(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Names of models that begin so, for the completion of a shell."""
+    from phylotools.model.places import model_places
+
+    with contextlib.suppress(OSError):
+        names = {
+            folder.name
+            for place in model_places()
+            if place.is_dir()
+            for folder in place.iterdir()
+            if (folder / "manifest.json").is_file()
+        }
+        return sorted(name for name in names if name.startswith(incomplete))
+    return []
+
+
+model_option = functools.partial(
+    click.option, "-m", "--model", metavar="NAME|FOLDER", shell_complete=complete_model
+)
 chosen_model_option = model_option(
     help="Model [default: PHYLOTOOLS_MODEL, that of `phylotools model use`, or the one whose "
     "sequence the input is on]."
@@ -142,6 +167,19 @@ work_option = click.option(
 )
 
 
+class FiniteRange(click.FloatRange):
+    """Numbers of a range. That of click takes nan, which no bound turns away, and inf."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number that is given."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
 def together(*decorators: Callable[..., Any]) -> Callable[..., Any]:
     """One decorator of several options, in the order in which ``--help`` shows them."""
 
@@ -153,19 +191,12 @@ def together(*decorators: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-#: Of a verb that runs partitions of a planned job.
-partition_arguments = together(
-    click.argument("work", metavar="WORK"),
-    click.argument("indices", nargs=-1, required=True, type=click.IntRange(0), metavar="I..."),
-)
-
-
 _TRANSCRIPT_FILE = click.option(
     "--transcripts",
     metavar="GFF3|GTF",
     help="Score in the context of these transcripts, introns left out; of several the lowest.",
 )
-_TRANSCRIPT_PART = click.option(
+transcript_part_option = click.option(
     "--transcript-part",
     default="CDS",
     show_default=True,
@@ -173,13 +204,22 @@ _TRANSCRIPT_PART = click.option(
     help="Rows of --transcripts that are joined, by their third column: CDS, exon ...",
 )
 _GENETIC_CODES = ("0", *map(str, (*range(1, 7), *range(9, 17), *range(21, 32), 33)))
-_GENETIC_CODE = click.option(
-    "--genetic-code",
-    type=click.Choice(_GENETIC_CODES),
-    metavar="NUMBER",
-    callback=lambda context, parameter, value: None if value is None else int(value),
+
+
+def genetic_code_option(*, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """NCBI's number of a genetic code, or 0."""
+    return click.option(
+        "--genetic-code",
+        type=click.Choice(_GENETIC_CODES),
+        metavar="NUMBER",
+        callback=lambda context, parameter, value: None if value is None else int(value),
+        help=help,
+    )
+
+
+transcript_code_option = genetic_code_option(
     help="NCBI's number of the code that --transcripts are checked by, 0 not to [default: what "
-    "they say, else 2 on a mitochondrion, else 1].",
+    "they say, else 2 on a mitochondrion, else 1]."
 )
 _OUTSIDE_TRANSCRIPTS = click.option(
     "--outside-transcripts",
@@ -196,7 +236,7 @@ _NO_TRANSCRIPTS = click.option(
 
 def transcript_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what the transcripts of a file are."""
-    return _TRANSCRIPT_FILE(_TRANSCRIPT_PART(_GENETIC_CODE(command)))
+    return _TRANSCRIPT_FILE(transcript_part_option(transcript_code_option(command)))
 
 
 def position_transcript_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -263,13 +303,16 @@ def _logging_to_stderr(level: int) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
     before = logger.level, logger.propagate
+    warnings = keep_warnings()
     logger.addHandler(handler)
+    logger.addHandler(warnings)
     logger.setLevel(level)
     logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.removeHandler(warnings)
         logger.setLevel(before[0])
         logger.propagate = before[1]
 
@@ -356,12 +399,18 @@ def check_apart(paths: Mapping[str, str | None]) -> None:
 
 
 def write_summary(path: str | None, summary: dict[str, Any]) -> None:
-    """Write a verb's summary as JSON if the user asked for it (``--summary-json``)."""
+    """Write a verb's summary as JSON if the user asked for it (``--summary-json``).
+
+    Parameters
+    ----------
+    summary : dict
+        What the verb says; `phylotools.cli.summaries.completed` adds what all of them have.
+    """
     if path is None:
         return
     from phylotools.io.files import write_atomic
 
-    write_atomic(path, json.dumps(summary, indent=2) + "\n", force=True)
+    write_atomic(path, json.dumps(completed(summary), indent=2) + "\n", force=True)
 
 
 def write_store_report(

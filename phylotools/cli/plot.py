@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phylotools.plots.alleles import AlleleQuery
     from phylotools.plots.distribution_drawing import Style
     from phylotools.plots.embedding import Method
+    from phylotools.plots.embedding_file import EmbeddingFile
     from phylotools.plots.logo import Scale
     from phylotools.plots.output import PlotFiles, PlotTable
 
@@ -150,7 +151,7 @@ def logo_command(
 
 
 @plot_command.command(name="embedding")
-@click.argument("embeddings", metavar="EMBEDDINGS")
+@click.argument("embeddings", required=False, metavar="[EMBEDDINGS]")
 @click.option(
     "--colour",
     metavar="BED|name|contig|strand|none",
@@ -164,6 +165,45 @@ def logo_command(
     show_default=True,
     help="Principal components, or UMAP (needs umap-learn).",
 )
+@click.option(
+    "--labels",
+    metavar="BED|GFF",
+    help="In place of --colour: names of a BED, types of a GFF or GTF; how far they lie apart is "
+    "told too, beside classes moved along the genome.",
+)
+@click.option(
+    "--label-type",
+    multiple=True,
+    metavar="TYPE[,TYPE]",
+    help="Rows of a GFF that count, such as CDS,tRNA.",
+)
+@click.option(
+    "--apart",
+    type=click.IntRange(0),
+    default=500,
+    show_default=True,
+    metavar="BASES",
+    help="Regions nearer than this on the genome do not count as neighbours.",
+)
+@click.option(
+    "--draw",
+    type=click.IntRange(4, 100_000),
+    metavar="N",
+    help="In place of EMBEDDINGS: embed so many windows drawn from the model's genome.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    metavar="BASES",
+    help="Of --draw.",
+)
+@options.regions_option(help="Draw only from contig or contig:begin-end; may be given again.")
+@options.model_option(help="Of --draw.")
+@options.fasta_option
+@options.threads_option(help="CPU threads [default: every core].")
+@options.device_option
 @options.seed_option
 @_output_option
 @options.force_option
@@ -171,39 +211,53 @@ def logo_command(
 @options.logging_options
 @options.outputs_together
 def embedding_command(
-    embeddings: str,
+    embeddings: str | None,
     colour: str | None,
     method: Method,
+    labels: str | None,
+    label_type: tuple[str, ...],
+    apart: int,
     seed: int,
     output: str,
     force: bool,
     summary_json: str | None,
+    **drawing: Any,
 ) -> None:
     """Embeddings in two dimensions, coloured by class.
 
-    EMBEDDINGS is what `phylotools embed` writes, in any of its formats.
+    EMBEDDINGS is what `phylotools embed` writes, in any of its formats; --draw makes some of
+    windows of a genome.
 
     \b
     phylotools plot embedding embeddings.parquet --colour genes.bed -o embedding.svg
+    phylotools plot embedding --draw 1500 -m MODEL --labels genes.gff3 --method umap -o umap
     """
     watch = options.Stopwatch()
     _check_seed(seed)
     named = None if colour in ("name", "contig", "strand", "none") else colour
-    files = _prepare(output, summary_json, force=force, inputs=[embeddings, named])
-    from phylotools.plots.embedding import embedding_table, project
+    inputs = [embeddings, named, labels, drawing["fasta"]]
+    files = _prepare(output, summary_json, force=force, inputs=inputs)
+    _check_drawing(embeddings, colour, labels, label_type, drawing)
+    from phylotools.cli.evaluate import split_values
+    from phylotools.plots.embedding import embedding_table, project, separation_facts
     from phylotools.plots.embedding_drawing import draw_embedding
     from phylotools.plots.embedding_file import open_embeddings
+    from phylotools.plots.labels import LabelFile
     from phylotools.plots.wording import footer_text
 
-    found = project(open_embeddings(embeddings), method, colour=colour, seed=seed)
+    file = None if labels is None else LabelFile(labels, split_values(label_type))
+    source = _drawn(seed, drawing) if embeddings is None else open_embeddings(embeddings)
+    found = project(source, method, colour=colour, labels=file, apart=apart, seed=seed)
     facts = {
         "Plot": "embedding",
         "Method": method,
         "Classes": found.class_source,
         "Seed": seed,
         **found.made_by,
+        **separation_facts(found),
     }
-    footer = footer_text(found.made_by, embeddings.rpartition("/")[2])
+    said = f"windows of {drawing['window']}" if embeddings is None else embeddings
+    footer = footer_text(found.made_by, said.rpartition("/")[2])
     _conclude(
         files,
         lambda: draw_embedding(found, footer, seed=seed),
@@ -215,6 +269,44 @@ def embedding_command(
         summary_json=summary_json,
         facts=facts | {"regions": len(found.points), "left_out": found.n_left_out},
     )
+
+
+def _check_drawing(
+    embeddings: str | None,
+    colour: str | None,
+    labels: str | None,
+    label_type: tuple[str, ...],
+    drawing: dict[str, Any],
+) -> None:
+    """Refuse options that do not go together.
+
+    Raises
+    ------
+    UsageError
+    """
+    if (embeddings is None) == (drawing["draw"] is None):
+        raise UsageError("give EMBEDDINGS, or --draw and a --model to make some")
+    if colour is not None and labels is not None:
+        raise UsageError("give --colour or --labels, not both")
+    if label_type and labels is None:
+        raise UsageError("--label-type chooses among the rows of --labels")
+    if drawing["draw"] is not None and drawing["model"] is None:
+        raise UsageError("--draw needs the --model whose genome windows are drawn from")
+
+
+def _drawn(seed: int, drawing: dict[str, Any]) -> EmbeddingFile:
+    """Embeddings of windows of a genome."""
+    from phylotools.evaluate.selection import read_regions
+    from phylotools.io.genome import ReferenceGenome
+    from phylotools.model.folder import read_model
+    from phylotools.model.registry import find_model
+    from phylotools.plots.windows import draw_windows, embed_windows
+
+    model = read_model(find_model(drawing["model"]), drawing["device"])
+    wanted = read_regions(drawing["regions"], None)
+    with ReferenceGenome.open(model.choose_reference(drawing["fasta"])) as genome:
+        windows = draw_windows(genome, wanted, drawing["draw"], drawing["window"], seed)
+        return embed_windows(model, genome, windows, drawing["threads"])
 
 
 @plot_command.command(name="llr")

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phylotools.cli import options
+from phylotools.cli.board import open_board
 from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress
+from phylotools.cli.staged import engine_option, partition_command
 
 if TYPE_CHECKING:
+    from phylotools.jobs.engines.engine import Engine
     from phylotools.preprocess.finalise import BuildSummary
     from phylotools.preprocess.plan import Settings
+    from phylotools.preprocess.stages import PreprocessStages
 
 #: Named here so that --help imports no numba; a test compares them with the policies.
 DUPLICATES = ("best-identity", "first", "consensus", "drop")
@@ -78,7 +82,8 @@ _alignment_options = options.together(
     "--report", metavar="FOLDER", help="Make a quality report: a page, tables, a picture."
 )
 @options.work_option
-@options.threads_option(help="CPU threads [default: all].")
+@engine_option
+@options.threads_option(help="CPU threads, of each worker with --on [default: all].")
 @options.force_option
 @options.summary_option
 @options.logging_options
@@ -88,6 +93,7 @@ def preprocess_command(
     output: str,
     report: str | None,
     work: str | None,
+    engine: Engine | None,
     threads: int | None,
     force: bool,
     summary_json: str | None,
@@ -100,6 +106,7 @@ def preprocess_command(
     stored outside the blocks too. The same command goes on where an earlier one was killed.
     """
     from phylotools.io.files import refuse_existing_folder
+    from phylotools.jobs.stages import Resources
     from phylotools.jobs.work_folder import work_beside
     from phylotools.preprocess.stages import build_store
     from phylotools.threads import n_cores
@@ -123,10 +130,11 @@ def preprocess_command(
         )
 
     watch = options.Stopwatch()
-    with Progress("columns") as progress:
+    with Progress("columns") as progress, open_board(engine) as board:
         summary = build_store(
             paths, tree, output, chosen, force=force, on_columns=progress.update,
-            on_store=None if report is None else write_report, work=work, threads=n_threads,
+            on_store=None if report is None else write_report, work=work,
+            resources=Resources(threads), engine=engine, board=board,
         )  # fmt: skip
     _conclude(summary, output, watch.seconds, summary_json)
 
@@ -141,12 +149,14 @@ def preprocess_command(
     metavar="MB",
     help="Megabytes of text of a partition [default: 268].",
 )
+@options.summary_option
 @options.logging_options
 def preprocess_init_command(
     alignments: tuple[str, ...],
     tree: str,
     work: str,
     partition_size: int | None,
+    summary_json: str | None,
     **settings: Any,
 ) -> None:
     """Plan a column store that is made in parts, on one machine or many.
@@ -159,25 +169,22 @@ def preprocess_init_command(
     from phylotools.preprocess.stages import init_work
 
     size = PARTITION_BYTES if partition_size is None else partition_size * 1_000_000
-    plan = init_work(alignments, tree, work, _settings(settings), partition_bytes=size)
+    chosen = _settings(settings)
+    inputs = [*alignments, tree, *chosen.files.values()]
+    options.check_summary(summary_json, force=False, inputs=inputs, output=work)
+    plan = init_work(alignments, tree, work, chosen, partition_bytes=size)
     logger.info("%s: %d partitions", work, plan.n_partitions)
+    options.write_summary(summary_json, {"output": work, "partitions": plan.n_partitions})
     sys.stdout.write(f"{plan.n_partitions}\n")
 
 
-@click.command(name="preprocess-partition")
-@options.partition_arguments
-@options.threads_option(default=1, show_default=True, help="CPU threads.")
-@options.logging_options
-def preprocess_partition_command(work: str, indices: tuple[int, ...], threads: int) -> None:
-    """Run partitions of a plan that `phylotools preprocess-init` made; finished ones are left."""
-    from phylotools.preprocess.stages import run_planned
+def _stages() -> PreprocessStages:
+    from phylotools.preprocess.stages import PreprocessStages
 
-    watch = options.Stopwatch()
-    with Progress("columns") as progress:
-        n_columns = run_planned(work, indices, threads, on_columns=progress.update)
-    logger.info(
-        "%s: %d partitions, %d columns in %.1f s", work, len(indices), n_columns, watch.seconds
-    )
+    return PreprocessStages()
+
+
+preprocess_partition_command = partition_command("preprocess", _stages, has_network=False)
 
 
 @click.command(name="preprocess-finalise")
@@ -206,7 +213,9 @@ def preprocess_finalise_command(
 
 def _conclude(summary: BuildSummary, output: str, seconds: float, summary_json: str | None) -> None:
     """Say what was made, in the log and, if asked for, as JSON."""
-    options.write_summary(summary_json, {**summary.to_dict(), "seconds": round(seconds, 3)})
+    options.write_summary(
+        summary_json, {"output": output, **summary.to_dict(), "seconds": round(seconds, 3)}
+    )
     logger.info(
         "%s: %d blocks, %d columns, %d of %d species in %.1f s (%.1f MB/s of alignment)",
         output,

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phylotools.cli import options
+from phylotools.cli.board import open_board
 from phylotools.cli.options import logger
 from phylotools.cli.progress import Progress, speed
+from phylotools.cli.staged import engine_option, partition_command
 
 if TYPE_CHECKING:
+    from phylotools.jobs.engines.engine import Engine
     from phylotools.model.folder import Model
     from phylotools.tracks.finalise import TrackSummary
     from phylotools.tracks.plan import TrackSettings
+    from phylotools.tracks.stages import TrackStages
 
 #: Named here so that --help imports no numba; a test compares them with the catalogue.
 TRACKS = ("llr_mean", "llr_min", "rate", "entropy", "log_probability", "logo")
@@ -57,8 +61,9 @@ _track_options = options.together(
 @options.output_option(required=True, help="Folder to make.")
 @click.option("--assembly", metavar="NAME", help="What browsers call the reference, e.g. hg38.")
 @options.work_option
+@engine_option
 @options.force_option
-@options.threads_option(help="CPU threads [default: all].")
+@options.threads_option(help="CPU threads, of each worker with --on [default: all].")
 @options.devices_option
 @options.batch_size_option
 @options.summary_option
@@ -70,6 +75,7 @@ def tracks_command(
     output: str,
     assembly: str | None,
     work: str | None,
+    engine: Engine | None,
     force: bool,
     threads: int | None,
     device: str,
@@ -100,25 +106,27 @@ def tracks_command(
     )
     options.check_apart({"-o": output, "--work": work, "--summary-json": summary_json})
     from phylotools.io.files import refuse_existing_folder
+    from phylotools.jobs.stages import Resources
     from phylotools.model.device import device_names
     from phylotools.tracks.finalise import CONTENTS
     from phylotools.tracks.stages import make_tracks
 
     refuse_existing_folder(output, force, CONTENTS)
     watch = options.Stopwatch()
-    devices = device_names(device)
-    loaded = _load(model, sequence_only, fasta, chosen, devices[0])
-    with Progress("positions") as progress:
+    # Workers look for their devices where they are.
+    own_device = "cpu" if engine is not None else device_names(device)[0]
+    loaded = _load(model, sequence_only, fasta, chosen, own_device)
+    with Progress("positions") as progress, open_board(engine) as board:
         summary = make_tracks(
             loaded,
             output,
             chosen,
-            devices=devices if len(devices) > 1 else (),
+            resources=Resources(threads, device, batch_size),
+            engine=engine,
+            board=board,
             fasta=fasta,
             work=work,
             assembly=assembly,
-            threads=threads,
-            batch_size=batch_size,
             force=force,
             on_positions=progress.update,
         )
@@ -132,8 +140,9 @@ def tracks_command(
     "--partition-size",
     type=click.IntRange(1),
     metavar="N",
-    help="Positions of a partition [default: 1048576].",
+    help="Positions of a partition, in steps of 4096 [default: 1048576].",
 )
+@options.summary_option
 @options.logging_options
 def tracks_init_command(
     model: str | None,
@@ -141,6 +150,7 @@ def tracks_init_command(
     fasta: str | None,
     work: str,
     partition_size: int | None,
+    summary_json: str | None,
     **settings: Any,
 ) -> None:
     """Plan tracks that are made in parts, on one machine or many.
@@ -150,6 +160,8 @@ def tracks_init_command(
     once.
     """
     chosen = _settings(settings)
+    inputs = [fasta, chosen.regions_file, chosen.transcripts.path]
+    options.check_summary(summary_json, force=False, inputs=inputs, output=work)
     from phylotools.tracks.plan import PARTITION_POSITIONS
     from phylotools.tracks.stages import init_tracks
 
@@ -161,42 +173,20 @@ def tracks_init_command(
         partition_positions=partition_size or PARTITION_POSITIONS,
     )
     logger.info("%s: %d partitions, %d positions", work, plan.n_partitions, plan.n_positions)
+    options.write_summary(
+        summary_json,
+        {"output": work, "partitions": plan.n_partitions, "positions": plan.n_positions},
+    )
     sys.stdout.write(f"{plan.n_partitions}\n")
 
 
-@click.command(name="tracks-partition")
-@options.partition_arguments
-@options.threads_option(help="CPU threads [default: all].")
-@options.devices_option
-@options.batch_size_option
-@options.logging_options
-def tracks_partition_command(
-    work: str,
-    indices: tuple[int, ...],
-    threads: int | None,
-    device: str,
-    batch_size: int | None,
-) -> None:
-    """Run partitions of a plan that `phylotools tracks-init` made; finished ones are left."""
-    from phylotools.model.device import device_names
-    from phylotools.model.registry import load_model
-    from phylotools.tracks.stages import run_tracks
+def _stages() -> TrackStages:
+    from phylotools.tracks.stages import TrackStages
 
-    devices = device_names(device)
-    watch = options.Stopwatch()
-    with Progress("positions") as progress:
-        n_positions = run_tracks(
-            work,
-            indices,
-            lambda folder: load_model(folder, devices[0]),
-            devices=devices if len(devices) > 1 else (),
-            threads=threads,
-            batch_size=batch_size,
-            on_positions=progress.update,
-        )
-    logger.info(
-        "%s: %d partitions, %d positions in %.1f s", work, len(indices), n_positions, watch.seconds
-    )
+    return TrackStages()
+
+
+tracks_partition_command = partition_command("tracks", _stages, has_network=True)
 
 
 @click.command(name="tracks-finalise")

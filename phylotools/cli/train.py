@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--price-per-hour",
-    type=click.FloatRange(min=0),
+    type=options.FiniteRange(min=0),
     help="With --dry-run: of one worker's device; says what the run costs.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
@@ -143,7 +143,7 @@ def _estimate(
     found = estimate_run(read_config(config), resolve_device(device), n_workers)
     for line in found.lines(price):
         click.echo(line)
-    options.write_summary(summary_json, found.facts(price))
+    options.write_summary(summary_json, {"outputs": [], "estimate": found.facts(price)})
 
 
 def _check(config: str) -> None:
@@ -200,13 +200,28 @@ def _train(
     options.write_summary(
         summary_json,
         {
+            "output": output,
             "steps": progress.step,
             "seconds": round(watch.seconds, 2),
             "selected": progress.selected_step,
             "stopped": progress.stopped,
+            "held_out": progress.held_out_figures,
+            "curves": {} if summary_json is None else _curves(output),
             "warnings": list(progress.warnings.values()),
         },
     )
+
+
+def _curves(run: str) -> dict[str, list[tuple[int, float]]]:
+    """The learning curves of a run; none where its file of figures was taken away meanwhile."""
+    from phylotools.errors import InputError
+    from phylotools.training.curves import read_curves
+
+    try:
+        return read_curves(run).points()
+    except InputError as error:
+        options.logger.warning("%s; the summary has no learning curves", error)
+        return {}
 
 
 def _only_configuration(inputs: tuple[str, ...]) -> str:
@@ -260,4 +275,7 @@ def _write_configuration(
         "wrote a configuration%s in %.1f s: read it, then 'phylotools train CONFIG.toml --check'",
         where, watch.seconds,
     )  # fmt: skip
-    options.write_summary(summary_json, {"stores": list(stores), "chosen": tomllib.loads(text)})
+    options.write_summary(
+        summary_json,
+        {"output": output, "stores": list(stores), "chosen": tomllib.loads(text)},
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from phylotools.tree_fit.regions import RegionFits
     from phylotools.tree_fit.run import TreeFit, TreeFitSettings
 
-_POSITIVE = click.FloatRange(0, min_open=True)
+_POSITIVE = options.FiniteRange(0, min_open=True)
 
 
 @click.group(name="tree")
@@ -97,7 +97,7 @@ def tree_command() -> None:
 )
 @click.option(
     "--held-out-fraction",
-    type=click.FloatRange(0, 0.9),
+    type=options.FiniteRange(0, 0.9),
     default=0.2,
     show_default=True,
     metavar="X",

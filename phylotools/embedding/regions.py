@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +75,11 @@ class RegionTable:
     def __len__(self) -> int:
         return len(self.start)
 
+    @property
+    def n_bases(self) -> int:
+        """Of all regions, overlaps counted again."""
+        return int((self.end - self.start).sum())
+
 
 def read_regions(path: str, genome: ReferenceGenome, *, skip_outside: bool) -> RegionTable:
     """Read a BED file.
@@ -126,10 +131,27 @@ class BedFile:
         """
         return self._rows_and_lines[0].uses()
 
-    def placed(self, genome: ReferenceGenome, *, skip_outside: bool) -> RegionTable:
-        """The regions in a genome, as for `read_regions`."""
+    def placed(
+        self,
+        genome: ReferenceGenome,
+        *,
+        skip_outside: bool,
+        targets: Mapping[str, str] | None = None,
+    ) -> RegionTable:
+        """The regions in a genome, as for `read_regions`.
+
+        Parameters
+        ----------
+        genome : ReferenceGenome
+        skip_outside : bool
+        targets : mapping of str to str, optional
+            The genome's name of each contig, where that was found before, and told with all else.
+        """
         rows, lines = self._rows_and_lines
-        return _checked(rows.table(genome), lines, genome, self.path, skip_outside=skip_outside)
+        table = rows.table(genome, targets)
+        return checked_regions(
+            table, lines, genome, self.path, skip_outside=skip_outside, tell=targets is None
+        )
 
 
 def named_regions(texts: Iterable[str], genome: ReferenceGenome) -> RegionTable:
@@ -172,10 +194,20 @@ class RegionRows:
         pairs = zip(counts.tolist(), last.tolist(), strict=True)
         return dict(zip(self._index_of, pairs, strict=True))
 
-    def table(self, genome: ReferenceGenome) -> RegionTable:
-        """All regions, their contigs resolved in a genome; not checked against its lengths."""
-        found = resolve_contigs(self._index_of, genome.contigs)
-        log_other_names({name: target for name, target in found.items() if name != target})
+    def table(
+        self, genome: ReferenceGenome, targets: Mapping[str, str] | None = None
+    ) -> RegionTable:
+        """All regions, their contigs resolved in a genome; not checked against its lengths.
+
+        Parameters
+        ----------
+        genome : ReferenceGenome
+        targets : mapping of str to str, optional
+            The genome's name of each contig, if that is known.
+        """
+        found = resolve_contigs(self._index_of, genome.contigs) if targets is None else targets
+        if targets is None:
+            log_other_names({name: target for name, target in found.items() if name != target})
         return RegionTable(
             contigs=list(self._index_of),
             targets=[found.get(name, "") for name in self._index_of],
@@ -187,14 +219,33 @@ class RegionRows:
         )
 
 
-def _checked(
+def checked_regions(
     table: RegionTable,
     lines: Sequence[int],
     genome: ReferenceGenome,
     path: str,
     *,
     skip_outside: bool,
+    tell: bool = True,
 ) -> RegionTable:
+    """Regions of a file that lie in a genome.
+
+    Parameters
+    ----------
+    table : RegionTable
+    lines : sequence of int
+        1-based, of each region.
+    genome : ReferenceGenome
+    path : str
+    skip_outside : bool
+        As for `read_regions`.
+    tell : bool
+        Warn of those that are left out.
+
+    Raises
+    ------
+    InputError
+    """
     lengths = np.array([genome.contigs.get(name, -1) for name in table.targets], dtype=np.int64)
     length = lengths[table.contig]
     bad = np.flatnonzero(table.end > length)
@@ -204,7 +255,7 @@ def _checked(
     name = table.contigs[table.contig[first]]
     remedy = "check that regions and reference are of one assembly"
     if len(bad) < len(table):
-        remedy += ", or leave such regions out with --on-outside skip"
+        remedy += ", or leave such regions out (`embed` does so with --on-outside skip)"
     if not skip_outside or len(bad) == len(table):
         unknown = length[first] < 0
         raise InputError(
@@ -215,12 +266,13 @@ def _checked(
             line=lines[first],
             remedy=remedy,
         )  # fmt: skip
-    logger.warning(
-        "%s: %d of %d regions do not lie in the reference and are left out; the first is in line "
-        "%d (%s:%d-%d)",
-        shown_path(path), len(bad), len(table), lines[first], name,
-        table.start[first], table.end[first],
-    )  # fmt: skip
+    if tell:
+        logger.warning(
+            "%s: %d of %d regions do not lie in the reference and are left out; the first is in "
+            "line %d (%s:%d-%d)",
+            shown_path(path), len(bad), len(table), lines[first], name,
+            table.start[first], table.end[first],
+        )  # fmt: skip
     kept = np.flatnonzero(table.end <= length)
     names = Texts()
     for index in kept.tolist():

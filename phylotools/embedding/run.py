@@ -33,7 +33,7 @@ from phylotools.scoring.layers import find_layer
 from phylotools.version import __version__
 
 if TYPE_CHECKING:
-    from phylotools.model.folder import Model
+    from phylotools.model.folder import Model, ModelIdentity
 
 logger = logging.getLogger("phylotools")
 
@@ -179,41 +179,80 @@ def embed_file(
     if isinstance(bed, str):
         bed = BedFile(bed)
     kind = outputs.refuse([reference, *([bed.path] if bed else [])])
-    is_piped = outputs.table == "-"
-    folder = tempfile.gettempdir() if is_piped else str(Path(outputs.table).absolute().parent)
     with ReferenceGenome.open(reference) as genome:
         if bed is None:
             table = named_regions(regions, genome)
         else:
             table = bed.placed(genome, skip_outside=settings.skip_outside)
-        n_foreign = _warn_of_training(table, model)
+        n_foreign = warn_of_training(table, model)
         source = EmbeddingSource(
             model, genome, layer, settings.network,
             with_reverse=settings.strand != "forward", with_context=settings.context_pooling,
         )  # fmt: skip
         width = model.spec.channels
         n_rows = int(row_starts(table, settings.pool)[-1])
-        metadata = describe(model, layer.name, settings, reference)
-        with outputs_together(), StagedRows(folder, width, outputs.table) as staged:
+        metadata = describe(model.identity, layer.name, settings, reference)
+        with outputs_together(), staged_beside(outputs.table, width) as staged:
             sweep(
                 source, table, genome, staged.write,
                 pool=settings.pool, strand=settings.strand, on_done=on_done,
             )  # fmt: skip
-            dtype = np.float16 if settings.dtype == "float16" else np.float32
-            with open_vectors(
-                outputs.table, kind, (n_rows, width), dtype, metadata, force=outputs.force
-            ) as sink:
-                for rows in table_rows(table, staged, n_rows, settings):
-                    sink.write(_cast(rows, dtype))
-            components = _track(outputs, table, genome, staged, n_rows, settings)
+            components = write_outputs(outputs, table, genome, staged, settings, width, metadata)
     return EmbedSummary(
-        len(table), table.n_left_out, n_rows, int((table.end - table.start).sum()),
-        source.n_tiles_computed, width, layer.name, kind, os.path.basename(reference),
+        len(table), table.n_left_out, n_rows, table.n_bases, source.n_tiles_computed, width,
+        layer.name, kind, os.path.basename(reference),
         None if components is None else components.explained.tolist(), n_foreign,
     )  # fmt: skip
 
 
-def _warn_of_training(table: RegionTable, model: Model) -> int | None:
+def staged_beside(output: str, width: int) -> StagedRows:
+    """Rows on disk on their way into an output: in its folder, or that of temporary files."""
+    is_piped = output == "-"
+    folder = tempfile.gettempdir() if is_piped else str(Path(output).absolute().parent)
+    return StagedRows(folder, width, output)
+
+
+def write_outputs(
+    outputs: EmbedOutputs,
+    table: RegionTable,
+    genome: ReferenceGenome,
+    staged: StagedRows,
+    settings: EmbedSettings,
+    width: int,
+    metadata: dict[str, Any],
+) -> Components | None:
+    """Write the table of vectors, and the track of components, if there is one.
+
+    Parameters
+    ----------
+    outputs : EmbedOutputs
+    table : RegionTable
+    genome : ReferenceGenome
+    staged : StagedRows
+        All rows of the table.
+    settings : EmbedSettings
+    width : int
+        Channels of a row.
+    metadata : dict
+        See `describe`.
+
+    Raises
+    ------
+    OutputError
+    """
+    kind = choose_format(outputs.table, outputs.format)
+    n_rows = int(row_starts(table, settings.pool)[-1])
+    dtype = np.float16 if settings.dtype == "float16" else np.float32
+    with open_vectors(
+        outputs.table, kind, (n_rows, width), dtype, metadata, force=outputs.force
+    ) as sink:
+        for rows in table_rows(table, staged, n_rows, settings):
+            sink.write(_cast(rows, dtype))
+    return _track(outputs, table, genome, staged, n_rows, settings)
+
+
+def warn_of_training(table: RegionTable, model: Model) -> int | None:
+    """Log how many regions the model was not trained on; None if it does not say."""
     if model.training_regions is None:
         return None
     count = n_outside(table, model.training_regions)
@@ -227,12 +266,18 @@ def _warn_of_training(table: RegionTable, model: Model) -> int | None:
     return count
 
 
-def describe(model: Model, layer: str, settings: EmbedSettings, reference: str) -> dict[str, Any]:
-    """Metadata of a table of vectors: model, reference and settings."""
+def describe(
+    identity: ModelIdentity,
+    layer: str,
+    settings: EmbedSettings,
+    reference: str,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """Metadata of a table of vectors; the command is this one unless given."""
     return {
         "version": __version__,
-        "command": command_line(),
-        **model.identity.facts(),
+        "command": command_line() if command is None else command,
+        **identity.facts(),
         "reference": os.path.basename(reference),
         "layer": layer,
         "pool": settings.pool,

@@ -1,22 +1,29 @@
-"""AUROC and AUPRC of ranked variants, and of bootstrap replicates; compiled loops."""
+"""AUROC and AUPRC of ranked variants in bootstrap replicates; compiled loops."""
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from phylotools.compiling import compiled
+from phylotools.compiling import compile_entries
+from phylotools.evaluate import replicate_lanes
+from phylotools.evaluate.replicate_lanes import (
+    AHEAD,
+    LANES,
+    as_sums,
+    at_least_one,
+    kept_where,
+    load_counts,
+    no_counts,
+    no_sums,
+    prefetch,
+    store,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# SplitMix64 (Steele, Lea and Flood 2014): one stream a replicate, whatever thread draws it.
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 class RankedVariants(NamedTuple):
@@ -24,63 +31,152 @@ class RankedVariants(NamedTuple):
 
     Attributes
     ----------
-    sites : int32[M]
-        Site of each variant.
+    clusters : int32[M]
+        Cluster of each variant.
     positive : bool[M]
     ends_tie : bool[M]
         Whether the next variant has another score.
     """
 
-    sites: NDArray[np.int32]
+    clusters: NDArray[np.int32]
     positive: NDArray[np.bool_]
     ends_tie: NDArray[np.bool_]
 
 
-@compiled
-def weighted_areas(ranked: RankedVariants, weights: NDArray[np.uint8]) -> tuple[float, float]:
-    """AUROC and AUPRC where each variant counts as often as its site.
+def _weighted_sums(
+    ranked: RankedVariants, weights: NDArray[np.uint8], sums: NDArray[np.float64]
+) -> None:
+    hits = misses = hits_before = misses_before = no_counts()
+    twice_area = precision = no_sums()
+    is_hit = False
+    last = len(ranked.clusters) - 1
+    for i in range(last + 1):
+        prefetch(weights, ranked.clusters[min(i + AHEAD, last)])
+        weight = load_counts(weights, ranked.clusters[i])
+        if ranked.positive[i]:
+            hits = hits + weight
+            is_hit = True
+        else:
+            misses = misses + weight
+        if ranked.ends_tie[i]:
+            new_misses = as_sums(misses - misses_before)
+            twice_area = twice_area + new_misses * as_sums(hits + hits_before)
+            if is_hit:
+                share = as_sums(hits) / as_sums(at_least_one(hits + misses))
+                precision = precision + as_sums(hits - hits_before) * share
+                is_hit = False
+            hits_before, misses_before = hits, misses
+    store(sums, 0, twice_area)
+    store(sums, 1, precision)
+    store(sums, 2, as_sums(hits))
+    store(sums, 3, as_sums(misses))
+
+
+def _weighted_sums_within(
+    ranked: RankedVariants,
+    ends_stratum: NDArray[np.bool_],
+    weights: NDArray[np.uint8],
+    sums: NDArray[np.float64],
+) -> None:
+    hits = misses = hits_before = misses_before = no_counts()
+    twice_area = n_pairs = no_sums()
+    last = len(ranked.clusters) - 1
+    for i in range(last + 1):
+        prefetch(weights, ranked.clusters[min(i + AHEAD, last)])
+        weight = load_counts(weights, ranked.clusters[i])
+        if ranked.positive[i]:
+            hits = hits + weight
+        else:
+            misses = misses + weight
+        if ranked.ends_tie[i]:
+            new_misses = as_sums(misses - misses_before)
+            twice_area = twice_area + new_misses * as_sums(hits + hits_before)
+            hits_before, misses_before = hits, misses
+        if ends_stratum[i]:
+            n_pairs = n_pairs + as_sums(hits) * as_sums(misses)
+            hits = misses = hits_before = misses_before = no_counts()
+    store(sums, 0, twice_area)
+    store(sums, 1, n_pairs)
+
+
+def _precision_sums(
+    ranked: RankedVariants,
+    ends_stratum: NDArray[np.bool_],
+    weights: NDArray[np.uint8],
+    sums: NDArray[np.float64],
+) -> None:
+    hits = misses = hits_before = no_counts()
+    precision = no_sums()
+    precisions = of_hits = areas = of_variants = no_sums()
+    is_hit = False
+    last = len(ranked.clusters) - 1
+    for i in range(last + 1):
+        prefetch(weights, ranked.clusters[min(i + AHEAD, last)])
+        weight = load_counts(weights, ranked.clusters[i])
+        if ranked.positive[i]:
+            hits = hits + weight
+            is_hit = True
+        else:
+            misses = misses + weight
+        if is_hit and ranked.ends_tie[i]:
+            share = as_sums(hits) / as_sums(at_least_one(hits + misses))
+            precision = precision + as_sums(hits - hits_before) * share
+            hits_before = hits
+            is_hit = False
+        if ends_stratum[i]:
+            n = as_sums(hits + misses)
+            area = n * (precision / as_sums(at_least_one(hits)))
+            precisions = precisions + kept_where(hits, kept_where(misses, precision))
+            of_hits = of_hits + kept_where(misses, as_sums(hits))
+            areas = areas + kept_where(hits, kept_where(misses, area))
+            of_variants = of_variants + kept_where(hits, kept_where(misses, n))
+            hits = misses = hits_before = no_counts()
+            precision = no_sums()
+            is_hit = False
+    store(sums, 0, precisions)
+    store(sums, 1, of_hits)
+    store(sums, 2, areas)
+    store(sums, 3, of_variants)
+
+
+_sums, _sums_within, _precisions = compile_entries(
+    [Path(__file__), Path(replicate_lanes.__file__)],
+    _weighted_sums,
+    _weighted_sums_within,
+    _precision_sums,
+)
+
+
+def weighted_areas(ranked: RankedVariants, weights: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """AUROC and AUPRC where each variant counts as often as its cluster.
 
     Parameters
     ----------
     ranked : RankedVariants
-    weights : uint8[n_sites]
+    weights : uint8[n_clusters, LANES]
+        How often each cluster counts, in so many replicates.
 
     Returns
     -------
-    auroc, auprc : float
+    float64[LANES, 2]
         A tie counts one half in the AUROC (the Mann-Whitney statistic over n1 n0); the AUPRC is
         the average precision, the sum over thresholds of (step in recall) x precision. NaN where
         there is no positive or no negative.
     """
-    hits = 0
-    misses = 0
-    hits_before = 0
-    misses_before = 0
-    twice_area = 0
-    precision = 0.0
-    for i in range(len(ranked.sites)):
-        weight = np.int64(weights[ranked.sites[i]])
-        hit = weight * ranked.positive[i]
-        hits += hit
-        misses += weight - hit
-        # Without a branch: whether a tie ends here cannot be foretold.
-        ends = np.int64(ranked.ends_tie[i])
-        new_hits = (hits - hits_before) * ends
-        new_misses = (misses - misses_before) * ends
-        twice_area += new_misses * (hits + hits_before)
-        precision += new_hits * (hits / max(hits + misses, 1))
-        hits_before += new_hits
-        misses_before += new_misses
-    if hits == 0 or misses == 0:
-        return math.nan, math.nan
-    return twice_area / 2 / (hits * misses), precision / hits
+    sums = np.empty((4, LANES))
+    _sums(ranked, weights, sums)
+    twice_area, precision, hits, misses = sums
+    areas = np.full((LANES, 2), np.nan)
+    has_both = hits * misses > 0
+    np.divide(twice_area / 2, hits * misses, out=areas[:, 0], where=has_both)
+    np.divide(precision, hits, out=areas[:, 1], where=has_both)
+    return areas
 
 
-@compiled
-def weighted_area_within(
+def weighted_areas_within(
     ranked: RankedVariants, ends_stratum: NDArray[np.bool_], weights: NDArray[np.uint8]
-) -> float:
-    """AUROC over pairs of the same stratum, where each variant counts as often as its site.
+) -> NDArray[np.float64]:
+    """AUROC over pairs of the same stratum, where each variant counts as often as its cluster.
 
     Parameters
     ----------
@@ -88,114 +184,42 @@ def weighted_area_within(
         Stratum by stratum; a tie ends with its stratum at the latest.
     ends_stratum : bool[M]
         Whether the next variant is of another stratum.
-    weights : uint8[n_sites]
+    weights : uint8[n_clusters, LANES]
+        How often each cluster counts, in so many replicates.
 
     Returns
     -------
-    float
+    float64[LANES]
         The chance that a positive ranks above a negative of its stratum, ties counting one half;
         NaN where no stratum has both.
     """
-    hits = 0
-    misses = 0
-    hits_before = 0
-    misses_before = 0
-    twice_area = 0.0
-    n_pairs = 0.0
-    for i in range(len(ranked.sites)):
-        weight = np.int64(weights[ranked.sites[i]])
-        hit = weight * ranked.positive[i]
-        hits += hit
-        misses += weight - hit
-        if ranked.ends_tie[i]:
-            twice_area += float(misses - misses_before) * float(hits + hits_before)
-            hits_before, misses_before = hits, misses
-        if ends_stratum[i]:
-            n_pairs += float(hits) * float(misses)
-            hits = misses = hits_before = misses_before = 0
-    return twice_area / 2 / n_pairs if n_pairs else math.nan
+    sums = np.empty((2, LANES))
+    _sums_within(ranked, ends_stratum, weights, sums)
+    twice_area, n_pairs = sums
+    areas = np.full(LANES, np.nan)
+    np.divide(twice_area / 2, n_pairs, out=areas, where=n_pairs > 0)
+    return areas
 
 
-@compiled
-def draw_sites(seed: np.uint64, bounds: NDArray[np.int64], weights: NDArray[np.uint8]) -> None:
-    """Draw as many sites as there are, with replacement, within each stratum.
+def weighted_precisions_within(
+    ranked: RankedVariants, ends_stratum: NDArray[np.bool_], weights: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Means over strata of the AUPRC within each, where each variant counts as its cluster does.
 
     Parameters
     ----------
-    seed : uint64
-    bounds : int64[n_strata + 1]
-        Sites of stratum k are those from ``bounds[k]`` to ``bounds[k + 1]``; fewer than 2 ** 32.
-    weights : uint8[n_sites], written
-        How often each site was drawn. 255 is never reached: a site is drawn once on average, and
-        no more often than its stratum has sites.
+    ranked, ends_stratum, weights
+        As for `weighted_areas_within`.
+
+    Returns
+    -------
+    float64[LANES, 2]
+        Over the strata with a positive and a negative: weighted by their positives, and weighted
+        by their variants. NaN where there is none.
     """
-    weights[:] = 0
-    state = seed
-    for k in range(len(bounds) - 1):
-        first = bounds[k]
-        size = np.uint64(bounds[k + 1] - first)
-        for _ in range(bounds[k + 1] - first):
-            # Lemire 2019: the high half of a product is uniform once few low halves are refused.
-            while True:
-                state += _STEP
-                mixed = (state ^ (state >> np.uint64(30))) * _MIX_1
-                mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-                product = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32)) * size
-                low = product & _LOW_HALF
-                if low >= size or low >= (_LOW_HALF - size + np.uint64(1)) % size:
-                    break
-            weights[first + np.int64(product >> np.uint64(32))] += 1
-
-
-@compiled
-def resampled_areas(
-    rankings: tuple[RankedVariants, ...],
-    seeds: NDArray[np.uint64],
-    bounds: NDArray[np.int64],
-    areas: NDArray[np.float64],
-) -> None:
-    """AUROC and AUPRC of every score in bootstrap replicates, which draw whole sites.
-
-    Parameters
-    ----------
-    rankings : tuple of RankedVariants, length K
-        Of the same variants, one for each score.
-    seeds : uint64[R]
-        One for each replicate; every score sees the same draw.
-    bounds : int64[n_strata + 1]
-        As for `draw_sites`.
-    areas : float64[R, K, 2], written
-    """
-    weights = np.empty(bounds[-1], dtype=np.uint8)
-    for replicate in range(len(seeds)):
-        draw_sites(seeds[replicate], bounds, weights)
-        for k in range(len(rankings)):
-            areas[replicate, k] = weighted_areas(rankings[k], weights)
-
-
-@compiled
-def resampled_areas_within(
-    rankings: tuple[RankedVariants, ...],
-    ends_stratum: NDArray[np.bool_],
-    seeds: NDArray[np.uint64],
-    bounds: NDArray[np.int64],
-    areas: NDArray[np.float64],
-) -> None:
-    """`weighted_area_within` of every score in bootstrap replicates, which draw whole sites.
-
-    Parameters
-    ----------
-    rankings : tuple of RankedVariants, length K
-        Of the same variants, one for each score.
-    ends_stratum : bool[M]
-    seeds : uint64[R]
-        One for each replicate; every score sees the same draw.
-    bounds : int64[n_strata + 1]
-        As for `draw_sites`.
-    areas : float64[R, K], written
-    """
-    weights = np.empty(bounds[-1], dtype=np.uint8)
-    for replicate in range(len(seeds)):
-        draw_sites(seeds[replicate], bounds, weights)
-        for k in range(len(rankings)):
-            areas[replicate, k] = weighted_area_within(rankings[k], ends_stratum, weights)
+    sums = np.empty((4, LANES))
+    _precisions(ranked, ends_stratum, weights, sums)
+    means = np.full((LANES, 2), np.nan)
+    np.divide(sums[0], sums[1], out=means[:, 0], where=sums[1] > 0)
+    np.divide(sums[2], sums[3], out=means[:, 1], where=sums[3] > 0)
+    return means

@@ -1,155 +1,295 @@
-"""Metrics of several scores, over all variants and within each class."""
+"""Figures of several scores, over all variants, within strata, and of each stratum by itself."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.evaluate.metrics import Comparison, compare_scores, compare_within
-from phylotools.evaluate.mutation_types import GROUPINGS
+from phylotools.evaluate.labelled import Factor, LabelKind, LabelledScores
+from phylotools.evaluate.measures import (
+    Measure,
+    Measured,
+    measure,
+    measure_matched,
+    measures_of,
+)
+from phylotools.evaluate.mutation_types import GROUPINGS, MUTATION_TYPE
+from phylotools.evaluate.naive import by_frequency_alone, by_kind_alone
+from phylotools.evaluate.resampling import Figures
 from phylotools.evaluate.selection import ScoreColumn
-from phylotools.evaluate.tables import LabelledScores
 
 #: Name of the row that holds all variants.
 OVERALL = "all"
+#: Names of the rows within matched groups and their contigs.
+WITHIN_GROUPS, WITHIN_CONTIGS = "within matched groups", "within contigs"
 #: Rankings that know no score.
 BY_CLASS, BY_TYPE = "class alone", "mutation type alone"
+BY_FREQUENCY, BY_COLUMN = "allele frequency alone", "alignment column alone"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Figures of every score on some rows.
+
+    Attributes
+    ----------
+    level : str
+        ``overall``, ``within`` (pairs of one stratum), ``class`` (of a stratum) or ``type``.
+    name : str
+        Of the stratum; `OVERALL`; what is compared within.
+    factor : str
+        The column whose strata these are; empty for all rows.
+    sizes : dict of str to int
+        Rows and clusters.
+    figures : tuple of Figures
+        In the order of the scores.
+    baselines : dict of str to Figures
+        Of rankings that know no score, by what they rank by.
+    """
+
+    level: str
+    name: str
+    factor: str
+    sizes: dict[str, int]
+    figures: tuple[Figures, ...]
+    baselines: dict[str, Figures]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.sizes["n"] if "n" in self.sizes else self.n_positive + self.n_negative
+
+    @property
+    def n_positive(self) -> int:
+        """Positives, of two classes."""
+        return self.sizes["n_positive"]
+
+    @property
+    def n_negative(self) -> int:
+        """Negatives, of two classes."""
+        return self.sizes["n_negative"]
+
+    @property
+    def prevalence(self) -> float:
+        """Fraction of positives: the AUPRC of a score that knows nothing."""
+        return self.n_positive / self.n if self.n else float("nan")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of every score, over all variants and within each class.
+    """The figures of every score, over all variants and within each stratum.
 
     Attributes
     ----------
-    scores : tuple of ScoreColumn
-    overall : Comparison
-    within : dict
-        ``classes``, ``types`` -> Comparison over pairs of variants of one class or mutation type.
-    by_class, by_type : dict
-        Name -> Comparison, that with the most positives first.
-    oriented : float64[K, M]
-        Scores turned so that high values point to the positive class, for curves.
-    positive : bool[M]
-    counts, lacking : dict
-        As in `LabelledScores`.
+    data : LabelledScores
+    rows : tuple of Judged
+        That of all variants first, then those within strata, then each stratum's own.
     replicates : int
     seed : int
+    resampled : str
+        What is drawn as a whole, and within which parts.
     """
 
-    scores: tuple[ScoreColumn, ...]
-    overall: Comparison
-    within: dict[str, Comparison]
-    by_class: dict[str, Comparison]
-    by_type: dict[str, Comparison]
-    oriented: NDArray[np.float64]
-    positive: NDArray[np.bool_]
-    counts: dict[str, int]
-    lacking: dict[str, int]
+    data: LabelledScores
+    rows: tuple[Judged, ...]
     replicates: int
     seed: int
-    resampled: str = "sites, within strata of their labels"
+    resampled: str
+
+    @property
+    def scores(self) -> tuple[ScoreColumn, ...]:
+        """The scores."""
+        return self.data.columns
+
+    @property
+    def overall(self) -> Judged:
+        """The figures over all variants."""
+        return self.rows[0]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is measured; the first one is the headline."""
+        return measures_of(self.data)
+
+    @cached_property
+    def oriented(self) -> Floats:
+        """Scores turned so that high values are the damaging end, float64[K, M]."""
+        return self.data.turned_scores
+
+    def at(self, level: str) -> tuple[Judged, ...]:
+        """The rows of one level."""
+        return tuple(row for row in self.rows if row.level == level)
 
 
 def evaluate(
-    data: LabelledScores, *, types: str | None = None, replicates: int = 2000, seed: int = 1
+    data: LabelledScores,
+    *,
+    types: str | None = None,
+    rankings: Mapping[str, Floats] | None = None,
+    only_within: Iterable[str] = (),
+    replicates: int = 2000,
+    seed: int = 1,
 ) -> Evaluation:
-    """Compare all scores overall, within each class, and among variants of the same kind.
+    """Compare all scores overall, within strata, and in each stratum by itself.
 
     Parameters
     ----------
     data : LabelledScores
     types : str, optional
-        A name of `GROUPINGS`: also compare within each of these types of mutation.
+        A name of `GROUPINGS`: also compare in each of these types of mutation.
+    rankings : mapping of str to float64[M], optional
+        Further rankings that know no score, high at the damaging end.
+    only_within : iterable of str
+        Strata, by name, of which single ones get no row.
     replicates : int
         Bootstrap replicates; 0 for no intervals.
     seed : int
-        A class's intervals depend on it and on the class's name, not on the other classes.
+        A stratum's intervals depend on it and on the stratum's name, not on other strata.
 
     Returns
     -------
     Evaluation
     """
-    signs = np.array([-1.0 if score.low_is_positive else 1.0 for score in data.columns])
-    oriented = data.scores * signs[:, None]
-    kinds = {"types": _numbered(data.types)}
-    if data.classes is not None:
-        kinds["classes"] = _numbered(data.classes)
+    judge = _Judge(data, dict(rankings or {}), replicates, seed)
+    rows = [judge.all_rows()]
+    rows += [judge.within(factor) for factor in judge.factors]
+    rows += judge.within_matches()
+    for factor in data.strata:
+        if factor.name not in only_within:
+            rows += judge.each_of(factor, "class", 1)
+    if types is not None and data.types is not None:
+        grouped = Factor.of(MUTATION_TYPE, map(GROUPINGS[types], data.types.texts))
+        rows += judge.each_of(grouped, "type", 2)
+    resampled = data.clusters_by
+    if data.kind != LabelKind.NUMBERS:
+        resampled += ", within strata of their labels"
+    return Evaluation(data, tuple(rows), replicates, seed, resampled)
 
-    def compare(rows: NDArray[np.int64], baselines: dict[str, str], key: list[int]) -> Comparison:
-        """On some variants, beside rankings by kinds alone."""
-        positive = data.positive[rows]
-        alone = [_prevalence(kinds[kind][rows], positive) for kind in baselines.values()]
-        found = compare_scores(
-            np.vstack([oriented[:, rows], *alone]), positive, data.sites[rows],
-            replicates=replicates, seed=[seed, *key],
-        )  # fmt: skip
-        n = len(data.columns)
-        named = dict(zip(baselines, found.metrics[n:], strict=True))
-        return replace(found, metrics=found.metrics[:n], baselines=named)
 
-    def by_name(names: Sequence[str], baselines: dict[str, str], level: int) -> dict[str, Any]:
-        return {
-            name: compare(rows, baselines, [level, zlib.crc32(name.encode())])
-            for name, rows in _members(names).items()
-        }
+class _Judge:
+    """Judges rows of one set; every baseline is made of the rows that are judged."""
 
-    everything = np.arange(len(data.positive))
-    by_type = {BY_TYPE: "types"}
-    by_class = {BY_CLASS: "classes"} if data.classes is not None else {}
-    within = {
-        kind: compare_within(
-            oriented, data.positive, data.sites, kinds[kind],
-            replicates=replicates, seed=[seed, 0],
+    def __init__(
+        self, data: LabelledScores, rankings: dict[str, Floats], replicates: int, seed: int
+    ) -> None:
+        self.data, self.replicates, self.seed = data, replicates, seed
+        self.scores, self.labels = data.turned_scores, data.turned_labels
+        self.rankings = rankings
+        # Where the frequency is itself the label, it says nothing beside it.
+        is_label = data.frequency is not None and np.array_equal(data.frequency, data.labels)
+        if data.frequency is not None and not is_label:
+            self.rankings = {BY_FREQUENCY: by_frequency_alone(data.frequency)} | rankings
+        self.factors = [*data.strata, *([] if data.types is None else [data.types])]
+
+    def alone(self, factor: Factor) -> str:
+        """How a ranking by a factor alone is called."""
+        if factor is self.data.types:
+            return BY_TYPE
+        return BY_CLASS if len(self.data.strata) == 1 else f"{factor.name} alone"
+
+    def all_rows(self) -> Judged:
+        everything = np.arange(len(self.data))
+        return self._judge("overall", OVERALL, "", everything, self.factors, [0])
+
+    def within(self, factor: Factor) -> Judged:
+        """Figures over pairs of rows of one stratum."""
+        found = measure(
+            self.data,
+            self._scores_and_rankings(),
+            strata=factor.codes,
+            replicates=self.replicates,
+            seed=[self.seed, 0],
         )
-        for kind in sorted(kinds)
-    }  # fmt: skip
-    grouped = [] if types is None else [GROUPINGS[types](kind) for kind in data.types]
-    return Evaluation(
-        data.columns,
-        compare(everything, by_class | by_type, [0]),
-        within,
-        _most_positives_first(by_name(data.classes or (), by_type, 1)),
-        _most_positives_first(by_name(grouped, by_class, 2)),
-        oriented,
-        data.positive,
-        data.counts,
-        data.lacking,
-        replicates,
-        seed,
-    )
+        return self._within(f"within {self._plural(factor)}", factor.name, found)
+
+    def within_matches(self) -> list[Judged]:
+        """The same of matched groups, and of their contigs."""
+        matches = self.data.matches
+        if matches is None:
+            return []
+        if self.data.kind != LabelKind.CLASSES:
+            found = self.within(matches)
+            return [replace(found, name=WITHIN_GROUPS)]
+        groups, contigs, _ = measure_matched(
+            self.data,
+            self._scores_and_rankings(),
+            replicates=self.replicates,
+            seed=[self.seed, 0],
+        )
+        rows = [self._within(WITHIN_GROUPS, matches.name, groups)]
+        return rows if contigs is None else [*rows, self._within(WITHIN_CONTIGS, "contig", contigs)]
+
+    def _scores_and_rankings(self) -> Floats:
+        return np.vstack([self.scores, *self.rankings.values()])
+
+    def _within(self, name: str, factor: str, found: Measured) -> Judged:
+        n = len(self.scores)
+        baselines = dict(zip(self.rankings, found.figures[n:], strict=True))
+        return Judged("within", name, factor, found.sizes, found.figures[:n], baselines)
+
+    def each_of(self, factor: Factor, level: str, number: int) -> list[Judged]:
+        """Figures in each stratum, that with the most positives, or rows, first."""
+        others = [
+            other
+            for other in self.factors
+            if other is not factor and not (level == "type" and other is self.data.types)
+        ]
+        judged = [
+            self._judge(level, name, factor.name, rows, others, [number, zlib.crc32(name.encode())])
+            for name, rows in members(factor)
+        ]
+        return sorted(judged, key=_most_first)
+
+    def _plural(self, factor: Factor) -> str:
+        if factor is self.data.types:
+            return "types"
+        return "classes" if len(self.data.strata) == 1 else factor.name
+
+    def _judge(
+        self,
+        level: str,
+        name: str,
+        factor: str,
+        rows: NDArray[np.int64],
+        others: list[Factor],
+        key: list[int],
+    ) -> Judged:
+        labels = self.labels[rows]
+        alone = {
+            self.alone(other): by_kind_alone(other.codes[rows], labels, self.data.kind)
+            for other in others
+        }
+        alone |= {ranking: values[rows] for ranking, values in self.rankings.items()}
+        found = measure(
+            self.data,
+            np.vstack([self.scores[:, rows], *alone.values()]),
+            rows,
+            replicates=self.replicates,
+            seed=[self.seed, *key],
+        )
+        n = len(self.scores)
+        baselines = dict(zip(alone, found.figures[n:], strict=True))
+        return Judged(level, name, factor, found.sizes, found.figures[:n], baselines)
 
 
-def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each name, the same for equal ones."""
-    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return np.array([codes[name] for name in names], dtype=np.int64)
+def members(factor: Factor) -> list[tuple[str, NDArray[np.int64]]]:
+    """Each level that has rows, and its rows."""
+    order = np.argsort(factor.codes, kind="stable")
+    bounds = np.searchsorted(factor.codes[order], np.arange(len(factor.levels) + 1))
+    found = [
+        (name, order[bounds[code] : bounds[code + 1]]) for code, name in enumerate(factor.levels)
+    ]
+    return [(name, rows) for name, rows in found if len(rows)]
 
 
-def _members(names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """The rows of each name."""
-    codes = _numbered(names)
-    order = np.argsort(codes, kind="stable")
-    distinct = list(dict.fromkeys(names))
-    bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
-    return {name: order[bounds[code] : bounds[code + 1]] for code, name in enumerate(distinct)}
-
-
-def _prevalence(kinds: NDArray[np.int64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The share of positives among the variants of each one's kind.
-
-    No ranking by kind alone has a higher AUROC on these variants.
-    """
-    _, kinds = np.unique(kinds, return_inverse=True)
-    return (np.bincount(kinds, positive) / np.maximum(np.bincount(kinds), 1))[kinds]
-
-
-def _most_positives_first(found: dict[str, Comparison]) -> dict[str, Comparison]:
-    return dict(
-        sorted(found.items(), key=lambda item: (-item[1].n_positive, -item[1].n_negative, item[0]))
-    )
+def _most_first(row: Judged) -> tuple[int, int, str]:
+    if "n_positive" in row.sizes:
+        return -row.n_positive, -row.n_negative, row.name
+    return -row.n, 0, row.name

@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart: AUROC, AUPRC, and intervals from resampled sites."""
+"""How well scores tell two classes apart: AUROC, AUPRC, and intervals from resampled clusters."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ from numpy.typing import NDArray
 
 from phylotools.evaluate.area_kernels import (
     RankedVariants,
-    resampled_areas,
-    resampled_areas_within,
-    weighted_area_within,
     weighted_areas,
+    weighted_areas_within,
 )
-from phylotools.threads import map_in_threads
+from phylotools.evaluate.resampling import (
+    INTERVAL,
+    MIN_CLUSTERS_FOR_INTERVAL,
+    Clusters,
+    Estimate,
+    Floats,
+    Measure,
+    Seed,
+    clusters_with,
+    estimate,
+    measure_once,
+    number_clusters,
+    resample,
+)
+from phylotools.evaluate.strata_order import refuse_missing
 
-#: Below this many sites of either class a percentile interval would understate the uncertainty.
-MIN_SITES_FOR_INTERVAL = 5
-#: Percentiles of a 95 % interval.
-INTERVAL = (2.5, 97.5)
-# Replicates that a thread draws at once.
-_BLOCK = 16
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 95 % interval; NaN stands for what cannot be estimated."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
+__all__ = [
+    "INTERVAL",
+    "MIN_CLUSTERS_FOR_INTERVAL",
+    "Comparison",
+    "Estimate",
+    "RankedVariants",
+    "ScoreMetrics",
+    "compare_scores",
+    "compare_within",
+    "rank_variants",
+    "rank_within",
+]
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Comparison:
 
 
 def rank_variants(
-    scores: Floats, positive: NDArray[np.bool_], sites: NDArray[np.int64]
+    scores: Floats, positive: NDArray[np.bool_], clusters: NDArray[np.integer]
 ) -> RankedVariants:
     """Sort variants by descending score.
 
@@ -93,34 +100,61 @@ def rank_variants(
     scores : float64[M]
         Infinities are ordinary values.
     positive : bool[M]
-    sites : int64[M]
-        0 to n_sites - 1.
+    clusters : int[M]
+        0 to n_clusters - 1.
 
     Raises
     ------
     ValueError
         If a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise ValueError("a missing score cannot be ranked")
+    refuse_missing(scores)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends_tie = np.append(ordered[1:] != ordered[:-1], len(scores) > 0)[: len(scores)]
-    return RankedVariants(sites[order].astype(np.int32), positive[order], ends_tie)
+    return RankedVariants(clusters[order].astype(np.int32), positive[order], ends_tie)
+
+
+def rank_within(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    clusters: NDArray[np.integer],
+    strata: NDArray[np.integer],
+) -> tuple[RankedVariants, NDArray[np.bool_]]:
+    """Sort variants by stratum, then by descending score.
+
+    Returns
+    -------
+    ranked : RankedVariants
+    ends_stratum : bool[M]
+        Whether the next variant is of another stratum.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN.
+    """
+    refuse_missing(scores)
+    order = np.lexsort((-scores, strata))
+    ordered, of = scores[order], strata[order]
+    ends_stratum = np.append(of[1:] != of[:-1], True)[: len(order)]
+    ends_tie = np.append(ordered[1:] != ordered[:-1], True)[: len(order)] | ends_stratum
+    ranked = RankedVariants(clusters[order].astype(np.int32), positive[order], ends_tie)
+    return ranked, ends_stratum
 
 
 def compare_scores(
     scores: Floats,
     positive: NDArray[np.bool_],
-    sites: NDArray[np.int64],
+    clusters: NDArray[np.int64],
     *,
     replicates: int = 2000,
-    seed: int | list[int] = 1,
+    seed: Seed = 1,
 ) -> Comparison:
     """Compare scores on the same variants, with paired bootstrap intervals.
 
-    Alternatives at one site share their sequence context and their column, so whole sites are
-    drawn, with replacement, within three strata (sites with positives only, negatives only, and
+    Alternatives at one site share their sequence context and their column, so whole clusters are
+    drawn, with replacement, within three strata (clusters with positives only, negatives only, and
     both): every replicate keeps the design of the set, and every score sees the same replicates.
 
     Parameters
@@ -129,8 +163,8 @@ def compare_scores(
         K scores of M variants, turned so that high values point to the positive class.
         Infinities are ordinary values; NaN is refused.
     positive : bool[M]
-    sites : int64[M]
-        Any number per site, equal for variants at one site.
+    clusters : int64[M]
+        What is drawn whole: any number per cluster, equal for variants of one.
     replicates : int
         Bootstrap replicates; 0 for none.
     seed : int or list of int
@@ -144,28 +178,24 @@ def compare_scores(
     ValueError
         If a score is NaN.
     """
-    sites, bounds = _by_stratum(positive, sites)
-    n_positive = int(np.count_nonzero(positive))
-    n_negative = len(positive) - n_positive
-    only_positive, only_negative, both = np.diff(bounds).tolist()
-    site_counts = only_positive + both, only_negative + both
-    rankings = tuple(rank_variants(row, positive, sites) for row in scores)
-    once = np.ones(bounds[-1], dtype=np.uint8)
-    areas = np.array([weighted_areas(ranking, once) for ranking in rankings])
-    if min(site_counts) < MIN_SITES_FOR_INTERVAL:
-        replicates = 0
-    drawn = _resample(rankings, bounds, replicates, seed)
-    return Comparison(n_positive, n_negative, *site_counts, _estimates(areas, drawn))
+    numbered = number_clusters(clusters, positive.astype(np.int64))
+    rankings = [rank_variants(row, positive, numbered.of) for row in scores]
+
+    def areas(weights: NDArray[np.uint8], found: Floats) -> None:
+        for k, ranking in enumerate(rankings):
+            found[:, k] = weighted_areas(ranking, weights)
+
+    return _compared(areas, len(scores), positive, numbered, replicates, seed)
 
 
 def compare_within(
     scores: Floats,
     positive: NDArray[np.bool_],
-    sites: NDArray[np.int64],
+    clusters: NDArray[np.int64],
     strata: NDArray[np.int64],
     *,
     replicates: int = 2000,
-    seed: int | list[int] = 1,
+    seed: Seed = 1,
 ) -> Comparison:
     """Compare scores by how they rank variants of the same stratum.
 
@@ -175,111 +205,56 @@ def compare_within(
 
     Parameters
     ----------
-    scores, positive, sites, replicates, seed
+    scores, positive, clusters, replicates, seed
         As for `compare_scores`.
     strata : int64[M]
         Equal for variants of one stratum.
     """
-    sites, bounds = _by_stratum(positive, sites)
-    n_positive = int(np.count_nonzero(positive))
-    only_positive, only_negative, both = np.diff(bounds).tolist()
-    site_counts = only_positive + both, only_negative + both
-    order = np.argsort(strata, kind="stable")
-    ends = np.append(np.diff(strata[order]) != 0, len(order) > 0)[: len(order)]
-    rankings = tuple(_rank_within(row, positive, sites, strata, ends) for row in scores)
-    once = np.ones(bounds[-1], dtype=np.uint8)
-    areas = np.array([weighted_area_within(ranking, ends, once) for ranking in rankings])
-    if min(site_counts) < MIN_SITES_FOR_INTERVAL:
-        replicates = 0
-    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64).astype(np.uint64)
-    drawn = np.empty((replicates, len(rankings)))
+    numbered = number_clusters(clusters, positive.astype(np.int64))
+    rankings = [rank_within(row, positive, numbered.of, strata) for row in scores]
 
-    def run_block(begin: int) -> None:
-        block = slice(begin, begin + _BLOCK)
-        resampled_areas_within(rankings, ends, seeds[block], bounds, drawn[block])
+    def areas(weights: NDArray[np.uint8], found: Floats) -> None:
+        found[:, :, 1] = math.nan
+        for k, (ranking, ends_stratum) in enumerate(rankings):
+            found[:, k, 0] = weighted_areas_within(ranking, ends_stratum, weights)
 
-    map_in_threads(run_block, range(0, replicates, _BLOCK))
-    nothing = np.full((*drawn.shape, 1), np.nan)
-    metrics = _estimates(
-        np.stack([areas, np.full_like(areas, np.nan)], axis=1),
-        np.concatenate([drawn[..., None], nothing], axis=2),
-    )
-    return Comparison(n_positive, len(positive) - n_positive, *site_counts, metrics)
+    return _compared(areas, len(scores), positive, numbered, replicates, seed)
 
 
-def _rank_within(
-    scores: Floats,
+def _compared(
+    areas: Measure,
+    n_scores: int,
     positive: NDArray[np.bool_],
-    sites: NDArray[np.int64],
-    strata: NDArray[np.int64],
-    ends_stratum: NDArray[np.bool_],
-) -> RankedVariants:
-    """Sort variants by stratum, then by descending score."""
-    order = np.lexsort((-scores, strata))
-    ordered = scores[order]
-    ends_tie = np.append(ordered[1:] != ordered[:-1], True)[: len(scores)] | ends_stratum
-    return RankedVariants(sites[order].astype(np.int32), positive[order], ends_tie)
-
-
-def _by_stratum(
-    positive: NDArray[np.bool_], sites: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the sites from 0: those with positives only, negatives only, then both.
-
-    Returns
-    -------
-    sites : int64[M]
-        Of each variant.
-    bounds : int64[4]
-        Where the sites of each stratum begin and end.
-    """
-    distinct, sites = np.unique(sites, return_inverse=True)
-    has_positive, has_negative = (
-        np.bincount(sites[chosen], minlength=len(distinct)) > 0 for chosen in (positive, ~positive)
-    )
-    stratum = np.where(has_positive & has_negative, 2, np.where(has_positive, 0, 1))
-    place = np.empty(len(distinct), dtype=np.int64)
-    place[np.argsort(stratum, kind="stable")] = np.arange(len(distinct))
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(stratum, minlength=3))])
-    return place[sites], bounds
-
-
-def _resample(
-    rankings: tuple[RankedVariants, ...],
-    bounds: NDArray[np.int64],
+    numbered: Clusters,
     replicates: int,
-    seed: int | list[int],
-) -> Floats:
-    """Areas of replicates, float64[R, K, 2]; the number of threads does not change them."""
-    seeds = np.random.SeedSequence(seed).generate_state(replicates, np.uint64).astype(np.uint64)
-    areas = np.empty((replicates, len(rankings), 2))
-
-    def run_block(begin: int) -> None:
-        block = slice(begin, begin + _BLOCK)
-        resampled_areas(rankings, seeds[block], bounds, areas[block])
-
-    map_in_threads(run_block, range(0, replicates, _BLOCK))
-    return areas
+    seed: Seed,
+) -> Comparison:
+    """Areas of all scores, [K, 2], with intervals where there are clusters enough."""
+    with_either = clusters_with(numbered, positive), clusters_with(numbered, ~positive)
+    if min(with_either) < MIN_CLUSTERS_FOR_INTERVAL:
+        replicates = 0
+    shape = (n_scores, 2)
+    values = measure_once(numbered, areas, shape)
+    drawn = resample(numbered, areas, shape, replicates=replicates, seed=seed)
+    n_positive = int(np.count_nonzero(positive))
+    return Comparison(
+        n_positive, len(positive) - n_positive, *with_either, _estimates(values, drawn)
+    )
 
 
 def _estimates(areas: Floats, drawn: Floats) -> tuple[ScoreMetrics, ...]:
     """Turn areas [K, 2] and their replicates [R, K, 2] into estimates and paired differences."""
 
-    def estimate(measure: int, score: int, minus: int | None = None) -> Estimate:
-        value, sample = areas[score, measure], drawn[:, score, measure]
-        if minus is not None:
-            value, sample = value - areas[minus, measure], sample - drawn[:, minus, measure]
-        if not len(sample):
-            return Estimate(float(value))
-        low, high = np.percentile(sample, INTERVAL)
-        return Estimate(float(value), float(low), float(high))
+    def one(measure: int, score: int) -> Estimate:
+        return estimate(areas[score, measure], drawn[:, score, measure])
+
+    def minus_first(measure: int, score: int) -> Estimate | None:
+        if not score:
+            return None
+        value = areas[score, measure] - areas[0, measure]
+        return estimate(value, drawn[:, score, measure] - drawn[:, 0, measure])
 
     return tuple(
-        ScoreMetrics(
-            estimate(0, score),
-            estimate(1, score),
-            estimate(0, score, 0) if score else None,
-            estimate(1, score, 0) if score else None,
-        )
-        for score in range(len(areas))
+        ScoreMetrics(one(0, k), one(1, k), minus_first(0, k), minus_first(1, k))
+        for k in range(len(areas))
     )

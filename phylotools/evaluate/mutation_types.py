@@ -8,6 +8,8 @@ from phylotools.io.bases import BASES
 
 #: Types of changes that are no change of one base.
 MNV, INSERTION, DELETION, OTHER = "mnv", "insertion", "deletion", "other"
+#: Name of the factor.
+MUTATION_TYPE = "mutation type"
 _PYRIMIDINES = "CT"
 _COMPLEMENT = dict(zip(BASES, reversed(BASES), strict=True))
 

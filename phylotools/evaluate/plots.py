@@ -1,4 +1,4 @@
-"""A picture of an evaluation: ROC and precision-recall curves, and AUROC per class."""
+"""ROC and precision-recall curves."""
 
 from __future__ import annotations
 
@@ -13,46 +13,26 @@ from numpy.typing import NDArray
 from phylotools.drawing import (
     COLOURS,
     GUIDE,
-    MARKERS,
-    PALE,
     fitting_name,
     new_figure,
     picture_style,
     save_figure,
 )
-from phylotools.evaluate.comparison import OVERALL, Evaluation
-from phylotools.evaluate.metrics import Comparison, Estimate, rank_variants
+from phylotools.evaluate.comparison import Evaluation
+from phylotools.evaluate.metrics import rank_variants
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _GUIDE = {**GUIDE, "linewidth": 0.8}
-_FOREST_WIDTH = 2.7
 _MAX_POINTS = 2000
-_MAX_CLASSES = 20
 
 
 def draw_curves(evaluation: Evaluation, paths: Sequence[Path]) -> None:
-    """Draw one figure and save it under each path, in the format of its suffix."""
-    classes = _drawable_classes(evaluation)
-    n_scores = len(evaluation.scores)
+    """Draw ROC and precision-recall curves; save them under each path, by its suffix."""
     with picture_style():
-        panel_height = 4.3 + 0.19 * n_scores
-        forest_height = (0.11 + 0.085 * n_scores) * (len(classes) + 1) + 0.9
-        # A long list of classes stands beside both curves, one above the other.
-        stacked = forest_height > 1.2 * panel_height
-        rows: Any = [["roc", "curve"]]
-        if classes:
-            rows = (
-                [["roc", "forest"], ["curve", "forest"]]
-                if stacked
-                else [["roc", "curve", "forest"]]
-            )
-        height = max(panel_height * len(rows), forest_height if classes else 0.0)
-        figure = new_figure(3.7 * len(rows[0]) + 0.3, height)
-        axes = figure.subplot_mosaic(rows)
+        figure = new_figure(7.7, 4.3 + 0.19 * len(evaluation.scores))
+        axes = figure.subplot_mosaic([["roc", "curve"]])
         _draw_roc(axes["roc"], evaluation)
         _draw_precision_recall(axes["curve"], evaluation)
-        if classes:
-            _draw_forest(axes["forest"], evaluation, classes)
         save_figure(figure, paths)
 
 
@@ -97,21 +77,11 @@ def _travelled(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.flo
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def _drawable_classes(evaluation: Evaluation) -> list[tuple[str, Comparison]]:
-    drawable = [
-        (name, comparison)
-        for name, comparison in evaluation.by_class.items()
-        if comparison.n_positive and comparison.n_negative
-    ]
-    return drawable[:_MAX_CLASSES]
-
-
 def _draw_roc(axes: Any, evaluation: Evaluation) -> None:
     axes.plot([0, 1], [0, 1], **_GUIDE)
     for index, row in enumerate(evaluation.oriented):
-        rate, recall, _ = curve_points(row, evaluation.positive)
-        metrics = evaluation.overall.metrics[index]
-        axes.plot(rate, recall, label=_label(evaluation, index, metrics.auroc), **_line(index))
+        rate, recall, _ = curve_points(row, evaluation.data.positive)
+        axes.plot(rate, recall, label=_label(evaluation, index, "auroc"), **line_look(index))
     axes.set(xlabel="False positive rate", ylabel="True positive rate")
     _finish_square(axes, "ROC", "AUROC [95% interval]")
 
@@ -120,14 +90,13 @@ def _draw_precision_recall(axes: Any, evaluation: Evaluation) -> None:
     prevalence = evaluation.overall.prevalence
     axes.axhline(prevalence, **_GUIDE)
     for index, row in enumerate(evaluation.oriented):
-        _, recall, precision = curve_points(row, evaluation.positive)
-        metrics = evaluation.overall.metrics[index]
+        _, recall, precision = curve_points(row, evaluation.data.positive)
         axes.plot(
             recall,
             precision,
             drawstyle="steps-pre",
-            label=_label(evaluation, index, metrics.auprc),
-            **_line(index),
+            label=_label(evaluation, index, "auprc"),
+            **line_look(index),
         )
     axes.set(xlabel="Recall (true positive rate)", ylabel="Precision")
     _finish_square(axes, "Precision and recall", "AUPRC [95% interval]")
@@ -149,59 +118,8 @@ def _finish_square(axes: Any, title: str, legend: str) -> None:
     box.get_title().set_fontsize(8)
 
 
-def _draw_forest(axes: Any, evaluation: Evaluation, classes: list[tuple[str, Comparison]]) -> None:
-    rows = [(OVERALL, evaluation.overall), *classes]
-    n_scores = len(evaluation.scores)
-    spread = 0.7 * (n_scores - 1) / max(n_scores, 2)
-    offsets = np.linspace(-spread / 2, spread / 2, n_scores) if n_scores > 1 else np.zeros(1)
-    axes.axvline(0.5, **_GUIDE)
-    lowest = 0.5
-    for place, (_, comparison) in enumerate(rows):
-        if place % 2 == 0:
-            axes.axhspan(place - 0.5, place + 0.5, color=PALE, linewidth=0, zorder=0)
-        for index, metrics in enumerate(comparison.metrics):
-            estimate = metrics.auroc
-            y = place + offsets[index]
-            colour = COLOURS[index % len(COLOURS)]
-            if not math.isnan(estimate.low):
-                axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.2)
-            axes.plot(
-                estimate.value,
-                y,
-                marker=MARKERS[index % len(MARKERS)],
-                markersize=3.8,
-                color=colour,
-                # Hollow: too few sites for an interval.
-                markerfacecolor="white" if math.isnan(estimate.low) else colour,
-                linestyle="none",
-                zorder=3,
-            )
-            lowest = min(
-                lowest, estimate.value, *([] if math.isnan(estimate.low) else [estimate.low])
-            )
-    axes.set_yticks(
-        range(len(rows)),
-        [f"{fitting_name(name)} ({c.n_positive:,}/{c.n_negative:,})" for name, c in rows],
-    )
-    inches = len(rows) * (0.16 + 0.1 * n_scores)
-    if inches < _FOREST_WIDTH:
-        # A short list keeps its rows together at the top.
-        axes.set_box_aspect(inches / _FOREST_WIDTH)
-        axes.set_anchor("N")
-    axes.tick_params(axis="y", length=0)
-    axes.get_yticklabels()[0].set_fontweight("bold")
-    axes.spines["left"].set_visible(False)
-    axes.set(xlim=(max(-0.02, lowest - 0.04), 1.02), ylim=(len(rows) - 0.5, -0.5))
-    notes = []
-    if any(math.isnan(metrics.auroc.low) for _, c in rows for metrics in c.metrics):
-        notes.append("hollow: no interval")
-    if left_out := len(evaluation.by_class) - len(classes):
-        notes.append(f"{left_out} classes not shown")
-    axes.set_xlabel("AUROC [95% interval]" + ("\n" + "; ".join(notes) if notes else ""))
-    axes.set_title("Per class (positives/negatives)")
-
-
-def _line(index: int) -> dict[str, Any]:
+def line_look(index: int) -> dict[str, Any]:
+    """Colour and dashes of a score's line."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
@@ -210,7 +128,8 @@ def _line(index: int) -> dict[str, Any]:
     }
 
 
-def _label(evaluation: Evaluation, index: int, estimate: Estimate) -> str:
+def _label(evaluation: Evaluation, index: int, measure: str) -> str:
+    estimate = evaluation.overall.figures[index].estimates[measure]
     text = f"{fitting_name(evaluation.scores[index].name)}  {estimate.value:.3f}"
     if math.isnan(estimate.low):
         return text

@@ -1,4 +1,4 @@
-"""An evaluation as a table, TSV, JSON and pictures."""
+"""An evaluation as a table, TSV and JSON."""
 
 from __future__ import annotations
 
@@ -8,45 +8,67 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from phylotools.evaluate.comparison import OVERALL, Evaluation
-from phylotools.evaluate.metrics import Comparison, Estimate, ScoreMetrics
+from phylotools.evaluate.comparison import Evaluation, Judged
+from phylotools.evaluate.labelled import LabelKind
+from phylotools.evaluate.resampling import Estimate, Figures
 from phylotools.evaluate.selection import ScoreColumn
 from phylotools.io.delimited import tsv_lines
 from phylotools.io.documents import json_ready
 from phylotools.provenance import RunRecord
 
 #: Files of a report.
-REPORT = ("metrics.tsv", "metrics.json", "curves.png", "curves.svg")
-_TABLE_COLUMNS = (
-    "class",
-    "score",
-    "positive at",
-    "positives",
-    "negatives",
-    "AUROC [95% interval]",
-    "AUPRC [95% interval]",
-    "prevalence",
-    "AUROC minus first",
+REPORT = (
+    "metrics.tsv",
+    "metrics.json",
+    "curves.png",
+    "curves.svg",
+    "forest.png",
+    "forest.svg",
 )
+#: Measures that the table for people has at most.
+_MOST_MEASURES = 3
 
 
 def table_rows(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of the table for people, one row per class and score."""
-    rows: list[tuple[str, ...]] = [
-        (
-            row.name if row.is_first else "",
-            row.score,
-            row.side or "",
-            f"{row.comparison.n_positive:,}",
-            f"{row.comparison.n_negative:,}",
-            estimate_text(row.metrics.auroc),
-            "" if row.level == "within" else estimate_text(row.metrics.auprc),
-            _number_text(row.comparison.prevalence),
-            estimate_text(row.metrics.auroc_difference, signed=True),
+    """Header and rows of the table for people, one row per stratum and score."""
+    are_classes = evaluation.data.kind == LabelKind.CLASSES
+    counts = ("positives", "negatives") if are_classes else (evaluation.data.what,)
+    # Those of single splits of ordered classes are in metrics.tsv.
+    shown = evaluation.measures[:_MOST_MEASURES]
+    headline, *others = shown
+    header = (
+        "class",
+        "score",
+        "positive at" if are_classes else "damaging at",
+        *counts,
+        *(f"{each.title} [95% interval]" for each in shown),
+        *(("prevalence",) if are_classes else ()),
+        f"{headline.title} minus first",
+    )
+    rows = []
+    for row in _rows(evaluation):
+        judged, estimates = row.judged, row.figures.estimates
+        sizes = (judged.n_positive, judged.n_negative) if are_classes else (judged.n,)
+        is_within = are_classes and judged.level == "within"
+        rows.append(
+            (
+                judged.name if row.is_first else "",
+                row.score,
+                row.side or "",
+                *(f"{size:,}" for size in sizes),
+                estimate_text(estimates[headline.key]),
+                *(_text_of(estimates.get(other.key), is_within) for other in others),
+                *((_number_text(judged.prevalence),) if are_classes else ()),
+                estimate_text(row.figures.differences.get(headline.key), signed=True),
+            )
         )
-        for row in _rows(evaluation)
-    ]
-    return _TABLE_COLUMNS, rows
+    return header, rows
+
+
+def _text_of(found: Estimate | None, is_within: bool) -> str:
+    """An estimate; nothing for what is not measured within strata."""
+    is_blank = is_within and (found is None or math.isnan(found.value))
+    return "" if is_blank else estimate_text(found)
 
 
 def plain_table(evaluation: Evaluation) -> str:
@@ -77,15 +99,20 @@ def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
     """All metrics, counts and settings, JSON-ready (null where there is no number)."""
     return {
         "format": "phylotools evaluation 1",
+        "labels": {
+            "kind": str(evaluation.data.kind),
+            "order": list(evaluation.data.order),
+            "damaging_at": "low" if evaluation.data.label_low else "high",
+        },
         "scores": [
             {
                 "name": score.name,
                 "positive_at": _positive_side(score),
-                "labelled_variants_without_it": evaluation.lacking[score.name],
+                "labelled_variants_without_it": evaluation.data.lacking.get(score.name, 0),
             }
             for score in evaluation.scores
         ],
-        "counts": evaluation.counts,
+        "counts": evaluation.data.counts,
         "bootstrap": {
             "replicates": evaluation.replicates,
             "seed": evaluation.seed,
@@ -98,96 +125,99 @@ def metrics_json(evaluation: Evaluation, record: RunRecord) -> dict[str, Any]:
 
 
 def write_report(folder: Path, evaluation: Evaluation, record: RunRecord) -> list[str]:
-    """Write ``metrics.tsv``, ``metrics.json``, ``curves.png`` and ``curves.svg`` into a folder.
+    """Write the figures and their pictures into a folder: the files of `REPORT`.
 
     Returns
     -------
     list of str
         Names of the files.
     """
+    from phylotools.evaluate.forest_plot import draw_forest
     from phylotools.evaluate.plots import draw_curves
 
     table, everything, *pictures = (folder / name for name in REPORT)
     table.write_text(metrics_tsv(evaluation), encoding="utf-8")
     text = json.dumps(metrics_json(evaluation, record), indent=2, allow_nan=False)
     everything.write_text(text + "\n", encoding="utf-8")
-    draw_curves(evaluation, pictures)
+    draw_curves(evaluation, pictures[:2])
+    draw_forest(evaluation, pictures[2:])
     return list(REPORT)
 
 
 class _Row(NamedTuple):
-    """A score, or a ranking that knows none, on some variants.
+    """A score, or a ranking that knows none, on some rows.
 
     Attributes
     ----------
-    level : str
-        ``overall``, ``within`` (pairs of the same kind), ``class`` or ``type``.
-    name : str
-        Of the class or type.
+    judged : Judged
     is_first : bool
-        Of its level and name.
+        Of its rows.
     score : str
     side : str or None
         Which of its values point to the positives; None of what is no score.
+    figures : Figures
     """
 
-    level: str
-    name: str
+    judged: Judged
     is_first: bool
     score: str
     side: str | None
-    comparison: Comparison
-    metrics: ScoreMetrics
+    figures: Figures
 
 
 def _rows(evaluation: Evaluation) -> Iterator[_Row]:
-    """Every score overall, among variants of one kind, then in each class and type."""
-    levels = [
-        ("overall", {OVERALL: evaluation.overall}),
-        ("within", {f"within {kind}": found for kind, found in evaluation.within.items()}),
-        # A class of the file may itself be called "all".
-        ("class", evaluation.by_class),
-        ("type", evaluation.by_type),
-    ]
-    for level, comparisons in levels:
-        for name, found in comparisons.items():
-            for index, metrics in enumerate(found.metrics):
-                score = evaluation.scores[index]
-                side = _positive_side(score)
-                yield _Row(level, name, not index, score.name, side, found, metrics)
-            for baseline, metrics in found.baselines.items():
-                yield _Row(level, name, False, f"({baseline})", None, found, metrics)
+    """Every score overall, among rows of one stratum, then in each stratum and type."""
+    for judged in evaluation.rows:
+        for index, (score, figures) in enumerate(
+            zip(evaluation.scores, judged.figures, strict=True)
+        ):
+            yield _Row(judged, not index, score.name, _positive_side(score), figures)
+        for baseline, figures in judged.baselines.items():
+            yield _Row(judged, False, f"({baseline})", None, figures)
 
 
 def _positive_side(score: ScoreColumn) -> str:
-    return "low" if score.low_is_positive else "high"
+    return "absolute" if score.absolute else "low" if score.low_is_positive else "high"
 
 
 def _records(evaluation: Evaluation) -> list[dict[str, Any]]:
-    return [
-        {
-            "level": row.level,
-            "class": row.name,
+    keys = [each.key for each in evaluation.measures]
+    are_classes = evaluation.data.kind == LabelKind.CLASSES
+    records = []
+    for row in _rows(evaluation):
+        judged, figures = row.judged, row.figures
+        record: dict[str, Any] = {
+            # A class of the file may itself be called "all": the level tells them apart.
+            "level": judged.level,
+            "class": judged.name,
             "score": row.score,
             "positive_at": row.side or "",
-            "n_positive": row.comparison.n_positive,
-            "n_negative": row.comparison.n_negative,
-            "n_positive_sites": row.comparison.n_positive_sites,
-            "n_negative_sites": row.comparison.n_negative_sites,
-            "prevalence": row.comparison.prevalence,
-            **estimate_columns("auroc", row.metrics.auroc),
-            **estimate_columns("auprc", row.metrics.auprc),
-            **estimate_columns("auroc_difference", row.metrics.auroc_difference),
-            **estimate_columns("auprc_difference", row.metrics.auprc_difference),
+            **judged.sizes,
         }
-        for row in _rows(evaluation)
-    ]
+        if are_classes:
+            record["prevalence"] = judged.prevalence
+        for key in keys:
+            record |= estimate_columns(key, figures.estimates.get(key))
+        for key in keys:
+            record |= estimate_columns(f"{key}_difference", figures.differences.get(key))
+        records.append(record | {"factor": judged.factor})
+    return records
 
 
 def estimate_columns(name: str, estimate: Estimate | None) -> dict[str, float]:
     """An estimate and the ends of its interval, by the names of columns."""
     estimate = estimate or Estimate(math.nan)
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return dict(zip(estimate_names(name), estimate_values(estimate), strict=True))
+
+
+def estimate_names(name: str) -> tuple[str, str, str]:
+    """Columns of an estimate and the ends of its interval."""
+    return name, f"{name}_low", f"{name}_high"
+
+
+def estimate_values(estimate: Estimate) -> tuple[float, float, float]:
+    """An estimate and the ends of its interval, in the order of `estimate_names`."""
+    return estimate.value, estimate.low, estimate.high
 
 
 def _number_text(value: float, signed: bool = False) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.evaluate.comparison import OVERALL
-from phylotools.evaluate.metrics import INTERVAL, MIN_SITES_FOR_INTERVAL, Estimate
+from phylotools.evaluate.correlation import PEARSON, SPEARMAN, compare_correlations
 from phylotools.evaluate.report import estimate_columns
+from phylotools.evaluate.resampling import Estimate
 
 Floats = NDArray[np.float64]
 #: Fewer items of a class have no correlation worth a name.
@@ -84,54 +84,21 @@ def _on(
     replicates: int,
     seed: int,
 ) -> list[Agreement]:
-    distinct, of = np.unique(clusters, return_inverse=True)
-    members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
-    if len(distinct) < MIN_SITES_FOR_INTERVAL:
-        replicates = 0
-    rng = np.random.default_rng(seed)
-    values = list(scores.values())
-    drawn = np.empty((replicates, len(values), 2))
-    for k in range(replicates):
-        rows = np.concatenate([members[c] for c in rng.integers(len(members), size=len(members))])
-        drawn[k] = [_correlations(each[rows], labels[rows]) for each in values]
-    point = np.array([_correlations(each, labels) for each in values])
-
-    def estimate(value: float, sample: Floats) -> Estimate:
-        sample = sample[np.isfinite(sample)]
-        low, high = np.percentile(sample, INTERVAL) if len(sample) else (math.nan, math.nan)
-        return Estimate(float(value), float(low), float(high))
-
+    compared = compare_correlations(
+        np.stack(list(scores.values())), labels, clusters, replicates=replicates, seed=seed
+    )
     return [
         Agreement(
             name,
             score,
-            len(labels),
-            len(distinct),
-            estimate(point[k, 0], drawn[:, k, 0]),
-            estimate(point[k, 1], drawn[:, k, 1]),
-            estimate(point[k, 0] - point[0, 0], drawn[:, k, 0] - drawn[:, 0, 0]) if k else None,
+            compared.n,
+            compared.n_clusters,
+            found.estimates[SPEARMAN],
+            found.estimates[PEARSON],
+            found.differences.get(SPEARMAN),
         )
-        for k, score in enumerate(scores)
+        for score, found in zip(scores, compared.metrics, strict=True)
     ]
-
-
-def _correlations(scores: Floats, labels: Floats) -> tuple[float, float]:
-    """Spearman's and Pearson's; NaN where one of both does not vary."""
-    return _pearson(mean_ranks(scores), mean_ranks(labels)), _pearson(scores, labels)
-
-
-def _pearson(one: Floats, other: Floats) -> float:
-    a, b = one - one.mean(), other - other.mean()
-    size = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / size if size > 0 else math.nan
-
-
-def mean_ranks(values: Floats) -> Floats:
-    """Ranks from 1, those of equal values averaged."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Floats = (last - (counts - 1) / 2)[place.ravel()]
-    return ranks
 
 
 def agreement_records(found: list[Agreement]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, counted, shown
+from phylotools.evaluate.neighbours import neighbours_across
 from phylotools.finetuning.items import LabelledItems, LabelQuestion
 from phylotools.provenance import sha256_text
 
@@ -192,23 +193,8 @@ def n_with_near_neighbours(items: LabelledItems, fold_of: Rows, reach: int) -> i
     reach : int
         Positions that a window has on either side.
     """
-    order = np.lexsort((items.start, items.contig))
-    if len(order) < 2:
-        return 0
-    offset = items.contig[order].astype(np.int64) << 42
-    start, end = items.start[order] + offset, items.end[order] + offset
-    fold = fold_of[order]
-    borders = np.flatnonzero(np.diff(fold)) + 1
-    runs = np.concatenate([[0], borders])
-    run = np.searchsorted(runs, np.arange(len(order)), side="right") - 1
-    # Nearest to each are the last item before its run, and the first after it.
-    furthest = np.maximum.accumulate(end)
-    has_before, has_after = run > 0, run < len(runs) - 1
-    before = furthest[np.maximum(runs[run] - 1, 0)]
-    after = start[np.append(runs, 0)[np.minimum(run + 1, len(runs) - 1)]]
-    is_near = has_before & (start - before < 2 * reach)
-    is_near |= has_after & (after - end < 2 * reach)
-    return int(is_near.sum())
+    near = neighbours_across(items.contig, items.start, items.end, fold_of, 2 * reach)
+    return int((near >= 0).sum())
 
 
 def _named(names: Iterable[str]) -> str:

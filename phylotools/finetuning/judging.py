@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from phylotools.evaluate.comparison import BY_TYPE, Evaluation, evaluate
-from phylotools.evaluate.mutation_types import mutation_type
+from phylotools.evaluate.comparison import Evaluation, evaluate
+from phylotools.evaluate.labelled import Factor, LabelKind, LabelledScores, dense
+from phylotools.evaluate.mutation_types import MUTATION_TYPE, mutation_type
 from phylotools.evaluate.selection import ScoreColumn
-from phylotools.evaluate.tables import LabelledScores
 from phylotools.finetuning.items import LabelledItems
 
 Floats = NDArray[np.float64]
@@ -57,16 +57,18 @@ def compare_classes(
     data = LabelledScores(
         columns=tuple(columns),
         scores=scores,
-        positive=positive,
-        sites=clusters,
-        classes=class_names(items) if len(items.classes) > 1 else None,
-        types=variant_types(items) if are_variants else ("region",) * len(items),
+        kind=LabelKind.CLASSES,
+        labels=positive.astype(np.float64),
+        clusters=dense(clusters),
+        clusters_by="groups",
+        strata=(Factor("class", items.classes, items.class_of),) if len(items.classes) > 1 else (),
+        types=Factor.of(MUTATION_TYPE, variant_types(items)) if are_variants else None,
         lacking={column.name: 0 for column in columns},
         counts=counts,
+        what="variants" if are_variants else "regions",
     )
     found = evaluate(data, types=types, replicates=replicates, seed=seed)
-    found = replace(found, resampled=RESAMPLED)
-    return found if are_variants else _without_types(found)
+    return replace(found, resampled=RESAMPLED)
 
 
 def class_names(items: LabelledItems) -> tuple[str, ...]:
@@ -83,16 +85,4 @@ def variant_types(items: LabelledItems) -> tuple[str, ...]:
     return tuple(
         known.get(pair) or known.setdefault(pair, mutation_type(*map(chr, pair)))
         for pair in letters
-    )
-
-
-def _without_types(found: Evaluation) -> Evaluation:
-    """Regions have no type of mutation to rank by."""
-    kinds = {name: each for name, each in found.overall.baselines.items() if name != BY_TYPE}
-    return replace(
-        found,
-        overall=replace(found.overall, baselines=kinds),
-        within={name: each for name, each in found.within.items() if name != "types"},
-        by_class={name: replace(each, baselines={}) for name, each in found.by_class.items()},
-        by_type={},
     )

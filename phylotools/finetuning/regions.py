@@ -25,7 +25,7 @@ from phylotools.model.tuned_head import N_SCORES, REGIONS
 from phylotools.scoring.layers import LAST, find_layer
 from phylotools.scoring.reference import reference_tokens
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.site_numbers import site_numbers
+from phylotools.scoring.site_numbers import log_rate_and_entropy
 
 if TYPE_CHECKING:
     from phylotools.model.folder import Model
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 LOG_RATE = "log_rate"
 #: Most bases of regions that adapters are trained on: all of them go through the network at once.
 LONGEST_ADAPTED = 1024
-_LOWEST_RATE = 1e-12
 _TOGETHER = 32
 _BLOCK_BYTES = 16 << 20
 
@@ -55,9 +54,7 @@ class _SiteSource:
         remaining = iter(indices)
         while group := list(islice(remaining, _TOGETHER)):
             for index, theta in self._scorer.tiles(contig, group):
-                sites = site_numbers(self._scorer.model.substitution, theta.copy())
-                log_rate = np.log(np.maximum(sites.rate, _LOWEST_RATE))
-                yield index, np.stack([log_rate, sites.entropy], axis=1).astype(np.float32)
+                yield index, log_rate_and_entropy(self._scorer.model.substitution, theta.copy())
 
 
 @contextlib.contextmanager

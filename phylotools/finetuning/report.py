@@ -26,7 +26,7 @@ def headline(tuning: Tuning) -> dict[str, float]:
     """The one figure of the held-out scores that is named everywhere; NaN where there is none."""
     if isinstance(tuning.worth, Evaluation):
         names = [score.name for score in tuning.worth.scores]
-        value = tuning.worth.overall.metrics[names.index(TUNED)].auroc.value
+        value = tuning.worth.overall.figures[names.index(TUNED)].estimates["auroc"].value
         return {"AUROC": round(value, _DIGITS)}
     found = next(each for each in tuning.worth if each.score == TUNED)
     return {"Spearman": round(found.spearman.value, _DIGITS)}

@@ -12,6 +12,11 @@ BASES_AND_N = "ACGTN"
 BASE_COLOURS = ("#009E73", "#0072B2", "#E69F00", "#D55E00")
 COMPLEMENT = dict(zip(BASES, reversed(BASES), strict=True))
 _COMPLEMENT_OF_LETTER = bytes.maketrans(BASES.encode(), BASES[::-1].encode())
+#: Letters for sets of bases, as IUPAC has them, and the bases that each allows.
+IUPAC = dict(zip(BASES, BASES, strict=True)) | {
+    "U": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": BASES,
+}  # fmt: skip
 #: Codes of every letter other than A, C, G and T, and of a gap in an alignment.
 N, GAP = 4, 5
 #: Added to the code of a lower-case (soft-masked) base.

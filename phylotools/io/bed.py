@@ -190,14 +190,39 @@ def read_bed_weights(path: str | os.PathLike[str]) -> Iterator[tuple[Region, flo
         yield region, weight
 
 
-def bed_rows(name: str) -> Iterator[tuple[Region, list[str], int]]:
+def bed_header(name: str) -> tuple[str, ...] | None:
+    """Names of the columns of a BED file whose first line says them, None of any other.
+
+    Such a line has ``start`` and ``end`` in its second and third column, with or without ``chrom``
+    before them.
+    """
+    with open_input(name) as handle:
+        for number, raw in numbered_lines(handle, name):
+            if number == 1:
+                raw = raw.removeprefix(BOM_UTF8)
+            if not raw.strip() or raw.startswith(b"##"):
+                continue
+            line = raw.decode("utf-8", "replace").rstrip("\r\n").removeprefix("#")
+            fields = [
+                field.strip() for field in (line.split("\t") if "\t" in line else line.split())
+            ]
+            bounds = [field.lower().removeprefix("chrom") for field in fields[1:3]]
+            return tuple(fields) if bounds == ["start", "end"] else None
+    return None
+
+
+def bed_rows(name: str, *, has_header: bool = False) -> Iterator[tuple[Region, list[str], int]]:
     """Yield the intervals of a BED file with their fields and 1-based line numbers.
 
-    As `read_bed`, which keeps the intervals alone.
+    As `read_bed`, which keeps the intervals alone. `has_header` passes over a first line that
+    `bed_header` found.
     """
     n_found = n_empty = 0
     with open_input(name) as handle:
         for number, raw in numbered_lines(handle, name):
+            if has_header and raw.strip() and not raw.startswith(b"##"):
+                has_header = False
+                continue
             row = _bed_line(raw, name, number)
             if row is None:
                 continue

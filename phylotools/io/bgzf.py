@@ -6,7 +6,7 @@ import io
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from phylotools.io.files import (
     FileBytes,
     truncated,
 )
+from phylotools.io.seams import Seams
 
 #: Uncompressed bytes a block, as bgzip chooses: any 64 KiB deflate output then fits the format.
 BLOCK_SIZE = 0xFF00
@@ -50,10 +51,13 @@ class BgzfWriter(io.RawIOBase):
     threads : int
         That compress while the caller does other things; with 1, the caller's own does. The
         blocks are the same.
+    has_seams : bool
+        Whether blocks end at `seams` too, so that parts of the text can be compressed apart.
     """
 
-    def __init__(self, raw: BinaryIO, *, threads: int = 1) -> None:
+    def __init__(self, raw: BinaryIO, *, threads: int = 1, has_seams: bool = False) -> None:
         self._raw = raw
+        self._seams = Seams() if has_seams else None
         self._pending = bytearray()
         self._pool = ThreadPoolExecutor(threads, "compress") if threads > 1 else None
         self._ahead: deque[Future[bytes]] = deque()
@@ -63,16 +67,43 @@ class BgzfWriter(io.RawIOBase):
         return True
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        start = 0
+        for end in () if self._seams is None else self._seams.find(data):
+            self._add(data[start:end])
+            self.end_block()
+            start = end
+        self._add(data[start:] if start else data)
+        return len(data)
+
+    def write_blocks(self, copy: Callable[[BinaryIO], object]) -> None:
+        """Have finished blocks put into the stream; what was written before ends at a seam.
+
+        Parameters
+        ----------
+        copy : callable
+            Gets the stream.
+        """
+        if self._pending:
+            raise ValueError("a block is open")
+        self._drain(0)
+        copy(self._raw)
+
+    def _add(self, data: bytes | memoryview) -> None:
         if len(self._pending) + len(data) < BLOCK_SIZE:
             self._pending += data
-            return len(data)
+            return
         whole = b"".join((self._pending, data))
         end = len(whole) // BLOCK_SIZE * BLOCK_SIZE
         view = memoryview(whole)
         for start in range(0, end, BLOCK_SIZE):
             self._put(view[start : start + BLOCK_SIZE])
         self._pending = bytearray(view[end:])
-        return len(data)
+
+    def end_block(self) -> None:
+        """Let what comes next begin a block."""
+        if self._pending:
+            self._put(bytes(self._pending))
+            self._pending.clear()
 
     def _put(self, data: memoryview | bytes) -> None:
         if self._pool is None:
@@ -86,12 +117,14 @@ class BgzfWriter(io.RawIOBase):
         while len(self._ahead) > n_left:
             self._raw.write(self._ahead.popleft().result())
 
+    def flush_blocks(self) -> None:
+        """Write what is pending, so that what comes next begins a block."""
+        self.end_block()
+        self._drain(0)
+
     def finish(self) -> None:
         """Write what is pending and the end marker, without which the file counts as truncated."""
-        if self._pending:
-            self._put(bytes(self._pending))
-            self._pending.clear()
-        self._drain(0)
+        self.flush_blocks()
         self._raw.write(BGZF_EOF)
         self.close()
 
@@ -166,6 +199,28 @@ def block_size(header: bytes) -> int | None:
     return int(struct.unpack("<H", header[16:18])[0]) + 1
 
 
+def block_sizes(blocks: bytes | memoryview) -> NDArray[np.int64]:
+    """Sizes of blocks that stand one behind the other.
+
+    Parameters
+    ----------
+    blocks : bytes-like
+        Whole blocks.
+
+    Returns
+    -------
+    int64 array [B, 2]
+        Bytes of text, and bytes of the block.
+    """
+    sizes = []
+    at = 0
+    while at < len(blocks):
+        size = struct.unpack_from("<H", blocks, at + 16)[0] + 1
+        sizes.append((struct.unpack_from("<I", blocks, at + size - 4)[0], size))
+        at += size
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+
 def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, bytes]]:
     """Yield offset and text of each BGZF block from an offset to the end of the file.
 
@@ -179,14 +234,20 @@ def read_blocks(handle: BinaryIO, at: int, path: str) -> Iterator[tuple[int, byt
     while header := handle.read(_HEADER_SIZE):
         size = block_size(header)
         last = header + (b"" if size is None else handle.read(max(size - _HEADER_SIZE, 0)))
-        yield at, _inflated(last, path)
+        yield at, inflated(last, path)
         at += len(last)
     if last != BGZF_EOF:
         raise truncated(path, NO_END_MARKER)
 
 
-def _inflated(block: bytes, path: str) -> bytes:
-    """Text of a whole BGZF block."""
+def inflated(block: bytes, path: str) -> bytes:
+    """Text of a whole BGZF block.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
     size = block_size(block)
     if size is None or size < _BLOCK_OVERHEAD or len(block) != size:
         raise truncated(path)
@@ -264,7 +325,7 @@ class BgzfBytes:
             block = self._file.read(place, following)
             if block_size(block) != len(block):
                 raise self._foreign_index()
-            text = _inflated(block, self.path)
+            text = inflated(block, self.path)
             if len(text) != self._begin[number + 1] - self._begin[number]:
                 raise self._foreign_index()
             self._last = number, text

@@ -41,6 +41,7 @@ _ALIAS_REMEDY = "give the names of one contig in each line, separated by tabs, a
 
 #: Name -> all names of the same contig, as the user says (`use_aliases`).
 _aliases: dict[str, tuple[str, ...]] = {}
+_alias_tables: list[str] = []
 _logged: set[tuple[str, str]] = set()
 
 
@@ -174,8 +175,15 @@ def use_aliases(path: str | os.PathLike[str] | None) -> None:
     """
     _logged.clear()
     _aliases.clear()
+    _alias_tables.clear()
     if path is not None:
         _aliases.update(_read_aliases(os.fspath(path)))
+        _alias_tables.append(os.path.abspath(path))
+
+
+def alias_table() -> str | None:
+    """Path of the table that `use_aliases` was given last, for processes that shall use it too."""
+    return next(iter(_alias_tables), None)
 
 
 def _read_aliases(path: str) -> dict[str, tuple[str, ...]]:

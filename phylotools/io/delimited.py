@@ -274,10 +274,32 @@ class DelimitedText:
             With its line, where a row has another number of columns than the header, is no text,
             or opens a quote that nothing closes.
         """
+        yield from self.first_rows()
+        yield from self._checked(self._rows())
+
+    @property
+    def first_row_end(self) -> int | None:
+        """1-based number of the line in which the first row ends; None where there is none."""
+        return next((row.line + row.text.count(b"\n") for row in self._first_rows), None)
+
+    def drop_first_rows(self) -> None:
+        """Leave the rows that were read with the header to another reader."""
+        self._first_rows, self._first_error = [], None
+
+    def first_rows(self) -> Iterator[Row]:
+        """The rows that were read with the header; as for `rows`."""
         if self._first_error is not None:
             raise self._first_error
+        yield from self._checked(self._first_rows)
+
+    def later_rows(self, numbered: Iterator[tuple[int, bytes]]) -> Iterator[Row]:
+        """Rows of lines that somebody else read, with their numbers; as for `rows`."""
+        self._numbered = numbered
+        yield from self._checked(self._rows())
+
+    def _checked(self, rows: Iterable[Row]) -> Iterator[Row]:
         n_columns = len(self.names)
-        for row in itertools.chain(self._first_rows, self._rows()):
+        for row in rows:
             if len(row.cells) != n_columns:
                 raise self.error(
                     f"{len(row.cells)} columns where the header has {n_columns}",

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import types
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from phylotools.errors import InputError
 from phylotools.io.files import open_regular
@@ -76,8 +76,8 @@ def decode(kind: Any, value: Any) -> Any:
     Parameters
     ----------
     kind : type
-        A dataclass, ``tuple[X, ...]``, ``list[X]``, ``dict[str, X]``, a union, `Any`, or a plain
-        type.
+        A dataclass, ``tuple[X, ...]``, ``list[X]``, ``dict[str, X]``, a union, `Literal`, `Any`,
+        or a plain type.
     value : Any
 
     Raises
@@ -92,6 +92,8 @@ def decode(kind: Any, value: Any) -> Any:
         return _decode_union(inner, value)
     if origin in (tuple, list) and isinstance(value, list):
         return origin(decode(inner[0], item) for item in value)
+    if origin is Literal and value in inner:
+        return value
     if origin is dict and isinstance(value, dict):
         return {key: decode(inner[1], item) for key, item in value.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):

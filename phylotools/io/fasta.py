@@ -16,10 +16,11 @@ from phylotools.io.bgzf import BgzfBytes, block_size
 from phylotools.io.files import GZIP_MAGIC, FileBytes, open_input, open_regular
 from phylotools.io.indexes import FAI, GZI
 from phylotools.io.memory import HeldText
+from phylotools.io.packing import packed_otherwise
 
 logger = logging.getLogger("phylotools")
 
-#: What tells the kinds of gzip apart.
+#: What tells kinds of compression apart.
 _MAGIC_SIZE = 18
 _WHITESPACE = b" \t\r\n\v\f"
 #: Read at once: bounds the memory of a scan.
@@ -238,7 +239,7 @@ def _contig_bodies(data: Bytes, path: str) -> Iterator[tuple[str, int, int]]:
     if not first:
         raise InputError("is empty", path=path, remedy="give a FASTA file")
     if first != b">":
-        raise InputError(
+        raise packed_otherwise(data.read(0, _MAGIC_SIZE), path) or InputError(
             "is not FASTA: it does not begin with '>'", path=path, remedy="give a FASTA file"
         )
     for end in _header_offsets(data, begin + 1):

@@ -23,7 +23,8 @@ from typing import IO, Any, BinaryIO, cast
 # Inflates four times as fast as zlib, which would be slower than what reads the text.
 from isal import igzip, isal_zlib
 
-from phylotools.errors import InputError, OutputError, UsageError
+from phylotools.errors import InputError, OutputError, UsageError, shown_path
+from phylotools.io.packing import packed_otherwise
 from phylotools.io.staging import Stage, staged
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -152,7 +153,8 @@ def open_input(
     Raises
     ------
     InputError
-        If the file cannot be opened. Reading raises it too, where compressed data are damaged.
+        If the file cannot be opened, or another program compressed it. Reading raises it too,
+        where compressed data are damaged.
     """
     name = os.fspath(path)
     try:
@@ -166,9 +168,33 @@ def open_input(
     except OSError as error:
         raise cannot_read(name, error) from error
     if not magic.startswith(GZIP_MAGIC):
-        return raw
+        packed = packed_otherwise(magic, name)
+        if packed is None:
+            return raw
+        if source is None and name != "-":
+            raw.close()
+        raise packed
     is_bgzf = len(magic) >= 16 and bool(magic[3] & 4) and magic[12:14] == b"BC"
-    return io.BufferedReader(_CompressedReader(raw, name, is_bgzf), _READ_SIZE)
+    return inflating(raw, name, is_bgzf=is_bgzf)
+
+
+def inflating(raw: BinaryIO, path: str | os.PathLike[str], *, is_bgzf: bool) -> io.BufferedReader:
+    """Decompressed bytes of a gzip stream, which is closed with what is returned.
+
+    Parameters
+    ----------
+    raw : binary stream
+    path : str or PathLike
+        For messages.
+    is_bgzf : bool
+        Whether it must end with the end marker of bgzip.
+
+    Raises
+    ------
+    InputError
+        While reading, if it is damaged.
+    """
+    return io.BufferedReader(_CompressedReader(raw, os.fspath(path), is_bgzf), _READ_SIZE)
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
@@ -334,9 +360,30 @@ def refuse_existing_file(path: str | os.PathLike[str], force: bool) -> None:
 
 
 def refuse_two_streams(*paths: str | None) -> None:
-    """Raise `UsageError` where more than one input is stdin."""
+    """Raise `UsageError` where more than one input is stdin, or one pipe, however it is named.
+
+    Two readers of a pipe would each get some of its bytes.
+    """
     if paths.count("-") > 1:
         raise UsageError("stdin (-) can be read only once")
+    found: dict[tuple[int, int], str] = {}
+    for path in paths:
+        pipe = None if path is None else _pipe(path)
+        if path is None or pipe is None:
+            continue
+        if pipe in found:
+            names = " and ".join(shown_path(name) for name in (found[pipe], path))
+            raise UsageError(f"{names} are one pipe, which can be read only once")
+        found[pipe] = path
+
+
+def _pipe(path: str) -> tuple[int, int] | None:
+    """Device and inode of a pipe; None for all else."""
+    try:
+        status = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+    except (OSError, ValueError, AttributeError):  # no such file; stdin closed or replaced
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISFIFO(status.st_mode) else None
 
 
 def refuse_same_file(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from phylotools.errors import OutputError
-from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path, open_text_output
-from phylotools.io.indexes import POSITION_INDEXES, make_index
+from phylotools.io.indexes import POSITION_INDEXES
+from phylotools.io.position_index.lines import LineKind
+from phylotools.io.position_index.writer import IndexedTextWriter, write_index
 
 _COMPRESSED = (".gz", ".bgz")
 
@@ -36,28 +37,46 @@ def open_position_table(
     Raises
     ------
     OutputError
-        If a file exists and `force` is false, or cannot be written.
+        If a file exists and `force` is false, or cannot be written, or is not sorted.
     """
     if not path.lower().endswith(_COMPRESSED):
         with open_text_output(path, force=force) as handle:
             yield handle
         return
-    with open_indexed(path, longest_contig=longest_contig, force=force, is_bed=is_bed) as raw:
-        writer = BgzfWriter(raw)
+    kind = LineKind.BED if is_bed else LineKind.POSITIONS
+    with open_indexed(path, kind, longest_contig=longest_contig, force=force) as writer:
         yield cast(BinaryIO, writer)
-        writer.finish()
 
 
 @contextlib.contextmanager
 def open_indexed(
-    path: str, *, longest_contig: int, force: bool = False, is_bed: bool = False
-) -> Iterator[BinaryIO]:
-    """As `open_position_table`, for BGZF blocks that the caller makes, end marker included."""
+    path: str,
+    kind: LineKind = LineKind.POSITIONS,
+    *,
+    longest_contig: int,
+    force: bool = False,
+    threads: int = 1,
+) -> Iterator[IndexedTextWriter]:
+    """As `open_position_table`, always compressed; blocks may come from elsewhere, with notes.
+
+    Parameters
+    ----------
+    path : str
+        Not ``-``.
+    kind : LineKind
+    longest_contig : int
+    force : bool
+    threads : int
+        That compress.
+    """
     with atomic_path(path, force=force, indexes=POSITION_INDEXES) as temporary:
-        with open(temporary, "wb") as raw:
-            yield raw
-        kind = "bed" if is_bed else "positions"
+        with (
+            open(temporary, "wb") as raw,
+            IndexedTextWriter(raw, kind, threads=threads) as writer,
+        ):
+            yield writer
+            writer.finish()
         try:
-            make_index(temporary, kind, longest_contig=longest_contig)
+            write_index(temporary, writer.part(), longest_contig=longest_contig)
         except ValueError as error:
-            raise OutputError(f"{path}: {error}") from error
+            raise OutputError(f"{path}: there can be no index: {error}") from error

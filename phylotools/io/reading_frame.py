@@ -14,43 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError, counted, shown, shown_path
-from phylotools.io.bases import BASES, base_codes, reverse_complement
+from phylotools.io.bases import base_codes, reverse_complement
 from phylotools.io.contigs import contig_stem
+from phylotools.io.genetic_code import (
+    CODONS,
+    GENETIC_CODES,
+    STANDARD_CODE,
+    VERTEBRATE_MITOCHONDRIAL_CODE,
+    codon_indices,
+    stop_codons,
+)
 from phylotools.io.transcripts import Transcripts
 
 logger = logging.getLogger("phylotools")
 
 #: Stop codons by NCBI's number of the genetic code; those whose meaning depends on the place
 #: (tables 27, 28 and 31) count as sense codons.
-STOP_CODONS: dict[int, tuple[str, ...]] = {
-    1: ("TAA", "TAG", "TGA"),
-    2: ("TAA", "TAG", "AGA", "AGG"),
-    3: ("TAA", "TAG"),
-    4: ("TAA", "TAG"),
-    5: ("TAA", "TAG"),
-    6: ("TGA",),
-    9: ("TAA", "TAG"),
-    10: ("TAA", "TAG"),
-    11: ("TAA", "TAG", "TGA"),
-    12: ("TAA", "TAG", "TGA"),
-    13: ("TAA", "TAG"),
-    14: ("TAG",),
-    15: ("TAA", "TGA"),
-    16: ("TAA", "TGA"),
-    21: ("TAA", "TAG"),
-    22: ("TCA", "TAA", "TGA"),
-    23: ("TTA", "TAA", "TAG", "TGA"),
-    24: ("TAA", "TAG"),
-    25: ("TAA", "TAG"),
-    26: ("TAA", "TAG", "TGA"),
-    27: (),
-    28: (),
-    29: ("TGA",),
-    30: ("TGA",),
-    31: (),
-    33: ("TAG",),
-}
-STANDARD_CODE, VERTEBRATE_MITOCHONDRIAL_CODE = 1, 2
+STOP_CODONS = {number: stop_codons(number) for number in GENETIC_CODES}
 #: Transcripts looked at where not all are, spread over the file: 500 of a human genome are read in
 #: a second.
 SAMPLE = 500
@@ -132,28 +112,35 @@ def check_reading_frames(
         )  # fmt: skip
 
 
+def transcript_code(transcripts: Transcripts, k: int, genetic_code: int | None = None) -> int:
+    """NCBI's number of the genetic code that a transcript is read by.
+
+    That asked for, what the file says of it, 2 on a vertebrate's mitochondrion (by the name of the
+    contig), or 1.
+    """
+    code = genetic_code or int(transcripts.genetic_codes[k])
+    if code in STOP_CODONS:
+        return code
+    is_mitochondrial = contig_stem(transcripts.contigs[k]) == "MT"
+    return VERTEBRATE_MITOCHONDRIAL_CODE if is_mitochondrial else STANDARD_CODE
+
+
 def _reading(
     transcripts: Transcripts, sequence: Callable[[int], bytes], k: int, genetic_code: int | None
 ) -> _Reading:
     letters = sequence(k)
-    code = genetic_code or int(transcripts.genetic_codes[k])
-    if code not in STOP_CODONS:
-        is_mitochondrial = contig_stem(transcripts.contigs[k]) == "MT"
-        code = VERTEBRATE_MITOCHONDRIAL_CODE if is_mitochondrial else STANDARD_CODE
+    code = transcript_code(transcripts, k, genetic_code)
     codons = _codons(letters[int(transcripts.phases[k]) :])
     return _Reading(k, codons, _codons(reverse_complement(letters)), code)
 
 
 def _codons(letters: bytes) -> NDArray[np.int64]:
-    codes = base_codes(np.frombuffer(letters, dtype=np.uint8)).astype(np.int64)
-    triplets = codes[: len(codes) // 3 * 3].reshape(-1, 3)
-    return np.where((triplets < len(BASES)).all(axis=1), triplets @ (16, 4, 1), -1)
+    return codon_indices(base_codes(np.frombuffer(letters, dtype=np.uint8)))
 
 
 def _n_stops(codons: NDArray[np.int64], genetic_code: int) -> int:
     """Stop codons but the last codon."""
-    places = [[BASES.index(base) for base in codon] for codon in STOP_CODONS[genetic_code]]
-    stops = [16 * first + 4 * second + third for first, second, third in places]
+    stops = [CODONS.index(codon) for codon in STOP_CODONS[genetic_code]]
     return int(np.isin(codons[:-1], stops).sum())
 
 

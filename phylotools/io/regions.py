@@ -6,7 +6,7 @@ import itertools
 import logging
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ logger = logging.getLogger("phylotools")
 
 #: Far above any contig; keeps coordinates of damaged files within 64-bit arithmetic.
 MAX_COORDINATE = 1 << 40
+_ONE_ASSEMBLY = "give regions of that assembly, on contigs that are called as there"
 _RANGE = re.compile(r"(?P<contig>.+):(?P<begin>[0-9,]+)(?:-(?P<end>[0-9,]+))?")
 
 
@@ -221,12 +222,16 @@ def _region_error(text: str, problem: str) -> InputError:
 
 
 def _unknown_contig(text: str, contig: str, contigs: Mapping[str, int]) -> InputError:
-    names = list(itertools.islice(contigs, 4))
-    others = " ..." if len(contigs) > len(names) else ""
     return InputError(
         f"{text[:80]!r} names the unknown contig {contig[:80]}",
-        remedy=f"write contig or contig:begin-end, 1-based; there are {', '.join(names)}{others}",
+        remedy=f"write contig or contig:begin-end, 1-based; known: {first_names(contigs)}",
     )
+
+
+def first_names(contigs: Collection[str]) -> str:
+    """Names of contigs for a message: the first four of them."""
+    names = [name[:80] for name in itertools.islice(contigs, 4)]
+    return ", ".join(names) + (" ..." if len(contigs) > len(names) else "")
 
 
 def choose_regions(
@@ -261,32 +266,81 @@ def choose_regions(
     if bed is not None:
         from phylotools.io.bed import read_bed
 
-        named |= _on_contigs(read_bed(bed), contigs, path)
+        named |= _on_contigs(read_bed(bed), bed, contigs, path)
     return named or None
 
 
-def _on_contigs(regions: RegionSet, contigs: Mapping[str, int], path: str | None) -> RegionSet:
+def _on_contigs(
+    regions: RegionSet, bed: str, contigs: Mapping[str, int], path: str | None
+) -> RegionSet:
     """Regions of one file, on the contigs' own names.
 
     Those on other contigs are left out and counted, unless all of them are.
     """
     names = resolve_contigs(regions.contigs, contigs)
     missing = [contig for contig in regions.contigs if contig not in names]
-    if missing and names:
+    place = "the reference" if path is None else shown_path(path)
+    if missing and not names:
+        raise InputError(
+            f"no region is on a contig of {place}, which has {first_names(contigs)}; the regions "
+            f"are on {first_names(missing)}",
+            path=bed,
+            remedy=_ONE_ASSEMBLY,
+        )
+    if missing:
         logger.warning(
             "%d of %d regions left out: they are on %s, which %s does not have",
             sum(len(regions.on(contig)) for contig in missing),
             len(regions),
             ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
-            "the reference" if path is None else shown_path(path),
+            place,
         )
-    for contig in names or missing:
-        reach = contigs[names[contig]] if names else 0
-        beyond = regions.on(contig)[regions.on(contig)[:, 1] > reach]
+    for contig, own_name in names.items():
+        beyond = regions.on(contig)[regions.on(contig)[:, 1] > contigs[own_name]]
         if len(beyond):
             raise InputError(
-                f"{Region(contig, *beyond[0].tolist())} does not lie within its contigs",
-                path=path,
-                remedy="check that regions and coordinates are of one assembly",
+                f"{Region(contig, *beyond[0].tolist())} does not lie within its contig, which has "
+                f"{contigs[own_name]:,} bases in {place}",
+                path=bed,
+                remedy=_ONE_ASSEMBLY,
             )
     return regions.renamed(names)
+
+
+def cut_regions(regions: Iterable[Region], tile_length: int, n_tiles: int) -> list[list[Region]]:
+    """Cut regions into parts of at most so many tiles; no tile belongs to two parts.
+
+    Parameters
+    ----------
+    regions : iterable of Region
+        Disjoint; those of a contig together and rising.
+    tile_length : int
+        Positions of a tile of the grid, which begins at the start of every contig.
+    n_tiles : int
+        Tiles that have to be computed for a part.
+
+    Returns
+    -------
+    list of list of Region
+        In order.
+    """
+    parts: list[list[Region]] = []
+    current: list[Region] = []
+    n_used = 0
+    last_tile: tuple[str, int] | None = None
+    for region in regions:
+        start = region.start
+        while start < region.end:
+            first_tile = start // tile_length
+            is_shared = last_tile == (region.contig, first_tile)
+            n_free = n_tiles - n_used + is_shared
+            if n_free <= 0:
+                parts.append(current)
+                current, n_used, last_tile = [], 0, None
+                continue
+            end = min(region.end, (first_tile + n_free) * tile_length)
+            current.append(Region(region.contig, start, end))
+            last_tile = (region.contig, (end - 1) // tile_length)
+            n_used += last_tile[1] - first_tile + 1 - is_shared
+            start = end
+    return [*parts, current] if current else parts

@@ -9,29 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from phylotools.errors import InputError, shown
-from phylotools.io.delimited import DelimitedText, NamedVariant, cell_text
+from phylotools.errors import InputError
+from phylotools.io.allele_blocks import AlleleBlock
+from phylotools.io.allele_reading import (
+    blocks_of_alleles,
+    blocks_of_batches,
+    blocks_of_records,
+    blocks_of_rows,
+)
+from phylotools.io.delimited import DelimitedText, NamedVariant, Row, cell_text
+from phylotools.io.score_text import MISSING_SCORE as MISSING_SCORE
+from phylotools.io.score_text import number_of, present, trimmed
 from phylotools.io.variant_table import ParquetRows, TextRows
-from phylotools.io.vcf.alleles import trim
 from phylotools.io.vcf.reader import VariantStream, open_variants
-from phylotools.io.vcf.records import RecordTable, scan_records
+from phylotools.io.vcf.records import LineBlock, RecordTable, scan_records
 from phylotools.io.vcf.text import FIXED_COLUMNS
 
-#: Spellings of a score that is not there, in lower case.
-MISSING_SCORE = frozenset({"na", "n/a", "nan", "null", "none", "-"})
 _MAX_POSITION = 1 << 40
 _INFO_ID = re.compile(r"##INFO=<(?:[^\"]*,)?ID=([^,>]+)")
 _INFO_NUMBER = re.compile(r"[<,]Number=([^,>]+)")
+_INFO_DESCRIPTION = re.compile(r'Description="((?:[^"\\]|\\.)*)"')
 _FIXED_COLUMNS = ("ID", "QUAL", "FILTER")
+#: Of a table without a header.
+BARE_COLUMNS = ("chrom", "pos", "ref", "alt", "score")
 _NOTE = "##phylotools_"
 _MAX_NOTES = 100
 
@@ -71,11 +79,17 @@ class ScoredFile(Protocol):
         What `alleles` can be asked for.
     notes : tuple of str
         Header lines in which phylotools says how it made the file.
+    descriptions : mapping of str to str
+        INFO key -> its Description; empty of a table.
+    lengths : mapping of str to int
+        Contigs whose lengths the header says.
     """
 
     path: str
     columns: tuple[str, ...]
     notes: tuple[str, ...]
+    descriptions: Mapping[str, str]
+    lengths: Mapping[str, int]
 
     def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
         """Every ALT allele, in order, with its values of these columns; can be read once.
@@ -86,24 +100,44 @@ class ScoredFile(Protocol):
             With its line, where a line cannot be understood or the file is truncated.
         """
 
+    def blocks(
+        self,
+        columns: Sequence[str],
+        *,
+        whole: Collection[int] = (),
+        lines: Iterator[LineBlock] | None = None,
+    ) -> Iterator[AlleleBlock]:
+        """As `alleles`, many at once.
+
+        Parameters
+        ----------
+        columns : sequence of str
+        whole : collection of int
+            Which of these columns are wanted as records have them, not by allele.
+        lines : iterator of LineBlock, optional
+            Lines of the file to read instead of all, as an index finds them.
+        """
+
 
 @contextlib.contextmanager
-def open_scored(path: str) -> Iterator[ScoredFile]:
+def open_scored(path: str, *, may_lack_header: bool = False) -> Iterator[ScoredFile]:
     """Open a file of variants and read its header; the format is sniffed.
 
     Parameters
     ----------
     path : str
         VCF, BCF, TSV, CSV or Parquet; text plain, gzip or bgzip; ``-`` for stdin.
+    may_lack_header : bool
+        Whether a table may begin with its first row: contig, position, REF, ALT, score.
 
     Raises
     ------
     InputError
         If it cannot be read, is empty, or is none of these.
     """
-    with open_variants(path) as stream:
+    with open_variants(path, bare_columns=BARE_COLUMNS if may_lack_header else ()) as stream:
         if isinstance(stream.rows, TextRows):
-            yield _ScoredText(stream.rows.table)
+            yield _ScoredText(stream.rows.table, stream.rows.later)
         elif isinstance(stream.rows, ParquetRows):
             yield _ScoredParquet(stream.rows)
         else:
@@ -117,14 +151,22 @@ class _ScoredVcf:
         self.path = stream.path
         self._stream = stream
         self._number: dict[str, str] = {}
+        descriptions: dict[str, str] = {}
+        declared_contigs = stream.header.contigs.items()
+        self.lengths: Mapping[str, int] = {
+            name: length for name, length in declared_contigs if length is not None
+        }
         notes = []
         for line in stream.header.lines:
             text = line.decode("utf-8", "replace")
             if declared := _INFO_ID.match(text):
                 number = _INFO_NUMBER.search(text)
                 self._number[declared[1]] = number[1] if number else "."
+                if description := _INFO_DESCRIPTION.search(text):
+                    descriptions[declared[1]] = re.sub(r"\\(.)", r"\1", description[1])
             elif text.startswith(_NOTE):
                 notes.append(text)
+        self.descriptions: Mapping[str, str] = descriptions
         self.notes = tuple(notes[-_MAX_NOTES:])
         self.columns = (*self._number, *(c for c in _FIXED_COLUMNS if c not in self._number))
 
@@ -146,6 +188,27 @@ class _ScoredVcf:
                     remedy = "repair the record or its header line"
                     raise InputError(str(error), path=self.path, line=line, remedy=remedy) from None
                 yield Allele(line, contig, *trimmed(start, ref, alt.upper()), values)
+
+    def blocks(
+        self,
+        columns: Sequence[str],
+        *,
+        whole: Collection[int] = (),
+        lines: Iterator[LineBlock] | None = None,
+    ) -> Iterator[AlleleBlock]:
+        numbers = [self._number.get(name) for name in columns]
+        if "QUAL" in columns and self._number.get("QUAL") is None:
+            # htslib keeps qualities in 32 bits.
+            return blocks_of_alleles(self.alleles(columns), columns, self.path)
+        source = self._stream.blocks if lines is None else lines
+        is_whole = [index in whole for index in range(len(columns))]
+        return blocks_of_records(self._tables(source), columns, numbers, is_whole, self.path)
+
+    def _tables(self, blocks: Iterable[LineBlock]) -> Iterator[RecordTable]:
+        for block in blocks:
+            table = scan_records(block, self._stream.header.n_columns, self.path)
+            _check(table, False, self.path)
+            yield table
 
     def _records(self, fields: Sequence[tuple[str, str | None]]) -> Iterator[tuple[int, Any]]:
         """1-based line of every record, and the record as cyvcf2 has it."""
@@ -172,10 +235,13 @@ class _ScoredVcf:
 class _ScoredText:
     """A table of text; every column can be asked for but those that name the variant."""
 
-    def __init__(self, table: DelimitedText) -> None:
+    def __init__(self, table: DelimitedText, later: Iterator[LineBlock]) -> None:
         assert table.variant_columns is not None
         self.path = table.path
         self._table = table
+        self._later = later
+        self.descriptions: Mapping[str, str] = {}
+        self.lengths: Mapping[str, int] = {}
         indices = range(len(table.names))
         self._index = {table.names[i]: i for i in indices if i not in table.variant_columns.indices}
         self.columns = tuple(name for name in self._index if name)
@@ -186,15 +252,35 @@ class _ScoredText:
                 raise InputError(f"column {name!r} occurs twice", path=self.path)
 
     def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        return self._alleles(self._table.rows(), columns)
+
+    def _alleles(self, rows: Iterator[Row], columns: Sequence[str]) -> Iterator[Allele]:
         table = self._table
         indices = [self._index[name] for name in columns]
-        for row in table.rows():
+        for row in rows:
             variant = table.variant(row)
             try:
                 texts = [cell_text(row.cells[index]) for index in indices]
             except UnicodeDecodeError:
                 texts = [row.cells[index].decode("utf-8", "replace") for index in indices]
             yield from _row_alleles(row.line, variant, texts)
+
+    def blocks(
+        self,
+        columns: Sequence[str],
+        *,
+        whole: Collection[int] = (),
+        lines: Iterator[LineBlock] | None = None,
+    ) -> Iterator[AlleleBlock]:
+        def slow(rows: Iterator[Row]) -> Iterator[Allele]:
+            return self._alleles(rows, columns)
+
+        if lines is None:
+            first_rows = slow(self._table.first_rows())
+            yield from blocks_of_alleles(first_rows, columns, self.path)
+        indices = [self._index[name] for name in columns]
+        source = self._later if lines is None else lines
+        yield from blocks_of_rows(self._table, source, columns, indices, slow)
 
 
 class _ScoredParquet:
@@ -205,16 +291,34 @@ class _ScoredParquet:
         self._rows = rows
         self.columns = tuple(name for name in rows.names if name not in rows.variant_names)
         self.notes: tuple[str, ...] = ()
+        self.descriptions: Mapping[str, str] = {}
+        self.lengths: Mapping[str, int] = {}
 
     def alleles(self, columns: Sequence[str]) -> Iterator[Allele]:
+        names = [*self._rows.variant_names, *columns]
+        for first, batch in self._rows.batches(list(dict.fromkeys(names))):
+            yield from self._alleles(first, batch, columns)
+
+    def _alleles(self, first: int, batch: Any, columns: Sequence[str]) -> Iterator[Allele]:
         rows = self._rows
         n_own = len(rows.variant_names)
         names = [*rows.variant_names, *columns]
-        for first, batch in rows.batches(list(dict.fromkeys(names))):
-            cells = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
-            for row, values in enumerate(cells, start=first):
-                texts = ["." if value is None else str(value) for value in values[n_own:]]
-                yield from _row_alleles(row, rows.variant(values[:n_own], row), texts)
+        cells = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+        for row, values in enumerate(cells, start=first):
+            texts = ["." if value is None else str(value) for value in values[n_own:]]
+            yield from _row_alleles(row, rows.variant(values[:n_own], row), texts)
+
+    def blocks(
+        self,
+        columns: Sequence[str],
+        *,
+        whole: Collection[int] = (),
+        lines: Iterator[LineBlock] | None = None,
+    ) -> Iterator[AlleleBlock]:
+        def slow(first: int, batch: Any) -> Iterator[Allele]:
+            return self._alleles(first, batch, columns)
+
+        return blocks_of_batches(self._rows, columns, slow)
 
 
 def _row_alleles(line: int, variant: NamedVariant, texts: Sequence[str]) -> Iterator[Allele]:
@@ -222,14 +326,6 @@ def _row_alleles(line: int, variant: NamedVariant, texts: Sequence[str]) -> Iter
     for place, alt in enumerate(alts):
         values = tuple([_value(text, ".", place, len(alts)) for text in texts])
         yield Allele(line, variant.contig, *trimmed(variant.position - 1, ref, alt), values)
-
-
-def trimmed(position: int, ref: str, alt: str) -> tuple[int, str, str]:
-    """Alleles in minimal form; what spells no bases as it is."""
-    if len(ref) == 1 or len(alt) == 1 or not alt.isalpha() or ref == alt:
-        return position, ref, alt
-    offset, ref, alt = trim(ref, alt)
-    return position + offset, ref, alt
 
 
 def _fixed_column(record: Any, name: str) -> str | None:
@@ -270,38 +366,9 @@ def _value(text: str | bool | None, number: str | None, place: int, n_alts: int)
     return present(values[place + is_with_ref])
 
 
-def present(text: str) -> str | None:
-    """A value without blanks around it, None for a missing one."""
-    text = text.strip()
-    # Comma lists of dots are how Number=A fields say that they know nothing at all.
-    return text if text[:1] > "." or text.strip(".,") else None
-
-
 def score_number(text: str | None, column: str, file: ScoredFile, line: int) -> float:
-    """A score as a number; NaN where there is none.
-
-    Raises
-    ------
-    InputError
-        If the text is no number.
-    """
-    if text is None:
-        return math.nan
-    try:
-        # Underscores are Python's, not a number's.
-        return float(text if "_" not in text else "")
-    except ValueError:
-        if text.lower() in MISSING_SCORE:
-            return math.nan
-    has_comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
-    raise InputError(
-        f"{shown(text)!r} in column {column!r} is not a number",
-        path=file.path,
-        line=line,
-        remedy="write decimal points, not commas"
-        if has_comma
-        else "name a column of numbers with --score",
-    )
+    """As `number_of`, for a value of a file."""
+    return number_of(text, column, file.path, line)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,15 @@
 What becomes NAME is made as ``.NAME.XXXXXXXX.part``, and what belongs to it (an index) under names
 that go on from there. ``.NAME.XXXXXXXX.part.lock`` is made first, deleted last and locked between:
 what stands there without a held lock was left by a run that was killed. The next run that writes
-NAME removes it.
+NAME removes it. The lock says who made it, because some shared disks give every machine every lock:
+a maker that may be alive is let be, whatever its lock says. It says so from the moment that it has
+its name, so no other process ever finds one that says nothing and takes its maker for dead.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -19,9 +22,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+from phylotools.io.makers import read_maker, this_process
+
 logger = logging.getLogger("phylotools")
 
 _LOCK, _REPLACED = ".lock", ".old"
+#: Of a lock that does not yet say who holds it.
+_UNNAMED = ".new"
+_LONGEST_MAKER = 4096
+#: Locks that this process holds.
+_own_locks: set[str] = set()
 _STAGED = re.compile(r"(\.(?P<name>.+)\.[a-z0-9_]{8}\.part)(\..+)?", re.DOTALL)
 
 
@@ -57,7 +67,7 @@ def remove_leftovers(final: Path) -> None:
                 found.setdefault(match[1], []).append(Path(entry.path))
     for stem, paths in found.items():
         lock = final.with_name(stem + _LOCK)
-        with contextlib.suppress(OSError), _dead_lock(lock):
+        with contextlib.suppress(OSError), _dead_lock(lock, [lock, *paths]):
             replaced = final.with_name(stem + _REPLACED)
             if replaced in paths and not os.path.lexists(final):
                 os.rename(replaced, final)
@@ -67,17 +77,23 @@ def remove_leftovers(final: Path) -> None:
 
 
 @contextlib.contextmanager
-def _dead_lock(path: Path) -> Iterator[None]:
+def _dead_lock(path: Path, files: list[Path]) -> Iterator[None]:
     """Hold the lock of an output whose maker is dead, and delete it; `OSError` if it is alive."""
+    if str(path) in _own_locks:
+        raise BlockingIOError(errno.EWOULDBLOCK, "is made by this process")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        # It is made first and deleted last.
+        # It is named before all else and deleted last.
         yield
         return
     try:
         # Fails too where the file system has no locks: then nobody knows, and all stays.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        maker = read_maker(os.pread(descriptor, _LONGEST_MAKER, 0))
+        is_other = maker is not None and maker != this_process()
+        if maker is not None and is_other and not maker.is_gone(files):
+            raise BlockingIOError(errno.EWOULDBLOCK, "its maker may be alive")
         yield
         path.unlink(missing_ok=True)
     finally:
@@ -145,15 +161,29 @@ class Stage:
 
     def publish(self) -> None:
         """Give the output its name; a folder that it replaces is deleted when that is done."""
-        if self._is_folder and os.path.lexists(self._final):
-            os.rename(self._final, self._beside(_REPLACED))
         for suffix in self._indexes:
             Path(f"{self._final}{suffix}").unlink(missing_ok=True)
-        os.replace(self.path, self._final)
+        if self._is_folder:
+            self._publish_folder()
+        else:
+            os.replace(self.path, self._final)
         for suffix in self._indexes:
             if self._beside(suffix).exists():
                 os.replace(self._beside(suffix), f"{self._final}{suffix}")
         fsync_path(self._final.parent)
+
+    def _publish_folder(self) -> None:
+        """Give a folder its name; one that has it is moved aside."""
+        try:
+            os.rename(self.path, self._final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        # Another process may have been faster a moment ago, and its output be as good.
+        self.check()
+        os.rename(self._final, self._beside(_REPLACED))
+        os.rename(self.path, self._final)
 
     def sync(self) -> None:
         """Flush all that was made to the disk."""
@@ -171,6 +201,7 @@ class Stage:
         for path in (self.path, *map(self._beside, [*self._indexes, _REPLACED])):
             _remove(path)
         self._beside(_LOCK).unlink(missing_ok=True)
+        _own_locks.discard(str(self._beside(_LOCK)))
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -179,17 +210,29 @@ class Stage:
 
 
 def _make_lock(final: Path) -> tuple[int, Path]:
-    """Descriptor and path of a lock that this process holds."""
+    """Descriptor and path of a lock that this process holds and that says so."""
     while True:
-        descriptor, name = tempfile.mkstemp(f".part{_LOCK}", f".{final.name}.", final.parent)
+        suffix = f".part{_LOCK}{_UNNAMED}"
+        descriptor, unnamed = tempfile.mkstemp(suffix, f".{final.name}.", final.parent)
+        lock = unnamed.removesuffix(_UNNAMED)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            logger.debug("%s: this file system has no locks (%s)", name, error.strerror)
-        # Another process may have taken it for a dead one's before it was locked.
-        if os.fstat(descriptor).st_nlink:
-            return descriptor, Path(name)
-        os.close(descriptor)
+            logger.debug("%s: this file system has no locks (%s)", lock, error.strerror)
+        try:
+            os.write(descriptor, f"{this_process().as_text()}\n".encode())
+            os.rename(unnamed, lock)
+        except FileNotFoundError:
+            # Another process took it for what a kill had left.
+            os.close(descriptor)
+        except OSError:
+            # A full disk.
+            os.unlink(unnamed)
+            os.close(descriptor)
+            raise
+        else:
+            _own_locks.add(lock)
+            return descriptor, Path(lock)
 
 
 _together: ContextVar[list[Stage] | None] = ContextVar("_together", default=None)
@@ -217,6 +260,19 @@ def outputs_together() -> Iterator[None]:
         _together.reset(token)
         for stage in stages:
             stage.close()
+
+
+@contextlib.contextmanager
+def outputs_at_once() -> Iterator[None]:
+    """Let each output that is made within appear when it is complete, whatever is around.
+
+    For what is kept while outputs are made: if these fail, it stays.
+    """
+    token = _together.set(None)
+    try:
+        yield
+    finally:
+        _together.reset(token)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ logger = logging.getLogger("phylotools")
 CODING = "CDS"
 _STOP_CODON = "stop_codon"
 #: Rows whose children are no parts of one transcript.
-_GENES = frozenset({"gene", "protein_coding_gene", "pseudogene"})
+GENES = frozenset({"gene", "protein_coding_gene", "pseudogene"})
 #: What a ribosome that slips back reads twice: parts that overlap by more are no transcript.
 LONGEST_SLIP = 2
 #: What some annotations put before a transcript's accession.
@@ -234,7 +234,7 @@ def read_transcripts(path: str | os.PathLike[str], part: str | None = CODING) ->
     rows = _Rows(name, part)
     parts = {part, _STOP_CODON} if part == CODING else {part}
     lengths: dict[str, int] = {}
-    for row in gff_rows(name, kinds=_GENES | parts, lengths=lengths):
+    for row in gff_rows(name, kinds=GENES | parts, lengths=lengths):
         if row.kind in parts:
             rows.add(row)
         else:
@@ -337,7 +337,7 @@ class _Rows:
             label = own if own and (not parent or parent in self._genes) else parent
             plain.append(label)
         short = [
-            self._accessions.get(first, _without_prefix(label))
+            self._accessions.get(first, without_prefix(label))
             for first, label in zip(firsts, plain, strict=True)
         ]
         counts = Counter(short)
@@ -371,7 +371,8 @@ def _distinct(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _without_prefix(label: str) -> str:
+def without_prefix(label: str) -> str:
+    """An ID without what some annotations put before an accession."""
     for prefix in _PREFIXES:
         if label.startswith(prefix) and len(label) > len(prefix):
             return label.removeprefix(prefix)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phylotools.errors import InputError, UsageError
 from phylotools.io.delimited import (
     TABLE_REMEDY,
@@ -138,24 +141,47 @@ class RowSink(ABC):
     def write_header(self, data: bytes) -> None:
         """Write the header of the table; `data` is that of the lines, which it does not need."""
 
-    @abstractmethod
     def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
         """Write the rows that annotated lines stand for."""
+        block = records.block
+        assert isinstance(block, TableBlock)
+        self.write_rows(block.rows, records.line_index, bytes(text).split(b"\n")[:-1])
 
-    def _values(self, text: bytes | memoryview) -> Iterator[list[bytes]]:
+    @abstractmethod
+    def write_rows(self, rows: Any, chosen: NDArray[np.int64], lines: Sequence[bytes]) -> None:
+        """Write some of the rows of a block.
+
+        Parameters
+        ----------
+        rows : list of bytes, or RecordBatch
+        chosen : int64 array [N]
+            Which of these.
+        lines : sequence of bytes, length N
+            Annotated, without line ends.
+        """
+
+    def _values(self, lines: Sequence[bytes]) -> Iterator[list[bytes]]:
         """Of each line, the values of its INFO fields."""
-        for line in bytes(text).split(b"\n")[:-1]:
+        for line in lines:
             info = line[line.rindex(b"\t") + 1 :]
             entries = info.split(b";")
             yield [entry[start:] for entry, start in zip(entries, self._starts, strict=True)]
 
 
 class TextRows(VariantRows):
-    """A table of delimited text, whose header has been read."""
+    """A table of delimited text, whose header has been read.
 
-    def __init__(self, table: DelimitedText) -> None:
+    Parameters
+    ----------
+    table : DelimitedText
+    later : iterator of LineBlock
+        The lines that the table has not read yet; whoever takes them takes them from `table`.
+    """
+
+    def __init__(self, table: DelimitedText, later: Iterator[LineBlock]) -> None:
         super().__init__(table.path)
         self.table = table
+        self.later = later
         self.suffixes = (".tsv",) if table.delimiter == b"\t" else (".csv",)
 
     def blocks(self) -> Iterator[TableBlock]:
@@ -212,14 +238,12 @@ class _TextSink(RowSink):
         lines = [*table.preamble, self._joined(table.header, self._keys)]
         self._write(table.line_end.join([*lines, b""]))
 
-    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
-        rows = records.block.rows  # type: ignore[attr-defined]
-        chosen = records.line_index.tolist()
-        lines = [
+    def write_rows(self, rows: Any, chosen: NDArray[np.int64], lines: Sequence[bytes]) -> None:
+        joined = [
             self._joined(rows[number], [b"" if value == b"." else value for value in values])
-            for number, values in zip(chosen, self._values(text), strict=True)
+            for number, values in zip(chosen.tolist(), self._values(lines), strict=True)
         ]
-        self._write(self._table.line_end.join([*lines, b""]))
+        self._write(self._table.line_end.join([*joined, b""]))
 
     def _joined(self, text: bytes, added: list[bytes]) -> bytes:
         """A row without its old scores and with new ones."""
@@ -261,6 +285,16 @@ class ParquetRows(VariantRows):
         self.names = list(self._schema.names)
         self.variant_names = [self.names[index] for index in columns.indices]
         self._columns = VariantColumns(tuple(range(len(columns.indices))))
+        self._begin, self._end = 0, self.n_rows
+
+    @property
+    def n_rows(self) -> int:
+        """Of the whole file."""
+        return int(self._file.metadata.num_rows)
+
+    def choose_rows(self, begin: int, end: int | None) -> None:
+        """Read only the rows from one on up to before another, by their 0-based numbers."""
+        self._begin, self._end = begin, self.n_rows if end is None else end
 
     def blocks(self) -> Iterator[TableBlock]:
         for first, batch in self.batches():
@@ -277,16 +311,32 @@ class ParquetRows(VariantRows):
         names : sequence of str, optional
             Columns to read [default: all].
         """
-        first = 1
-        batches = self._file.iter_batches(_ROWS_AT_ONCE, columns=names, use_threads=False)
-        while True:
+        groups, first = self._groups()
+        batches = self._file.iter_batches(
+            _ROWS_AT_ONCE, row_groups=groups, columns=names, use_threads=False
+        )
+        while first < self._end:
             with self._reading():
                 batch = next(batches, None)
             if batch is None:
                 return
-            if batch.num_rows:
-                yield first, batch
-            first += batch.num_rows
+            n_rows = batch.num_rows
+            n_before = max(0, self._begin - first)
+            if n_rows > n_before:
+                yield first + n_before + 1, batch.slice(n_before, self._end - first - n_before)
+            first += n_rows
+
+    def _groups(self) -> tuple[list[int], int]:
+        """Groups that hold rows to be read, and the number of the first row of these."""
+        groups: list[int] = []
+        first = n_before = 0
+        for group in range(self._file.metadata.num_row_groups):
+            n_rows = self._file.metadata.row_group(group).num_rows
+            if n_before + n_rows > self._begin and n_before < self._end:
+                first = first if groups else n_before
+                groups.append(group)
+            n_before += n_rows
+        return groups, first
 
     def variant(self, values: Sequence[Any], row: int) -> NamedVariant:
         """The variant of a row.
@@ -364,12 +414,12 @@ class _ParquetSink(RowSink):
     def write_header(self, data: bytes) -> None:
         self._writer = self._open()
 
-    def write_records(self, text: bytes | memoryview, records: RecordTable) -> None:
+    def write_rows(self, rows: Any, chosen: NDArray[np.int64], lines: Sequence[bytes]) -> None:
         arrow = self._arrow
-        rows = records.block.rows.take(arrow.array(records.line_index))  # type: ignore[attr-defined]
+        rows = rows.take(arrow.array(chosen))
         values = [
             [None if value == b"." else value.decode() for value in column]
-            for column in zip(*self._values(text), strict=True)
+            for column in zip(*self._values(lines), strict=True)
         ] or [[]] * len(self._starts)
         added = [
             arrow.array(column if field.type == arrow.string() else [_number(x) for x in column],

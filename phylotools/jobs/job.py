@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,6 +15,8 @@ from phylotools.provenance import RunRecord, sha256_file
 
 #: Larger files are named by size and time only: to hash them would read them twice.
 _LARGEST_HASHED = 256 << 20
+#: Names that are another file in another process.
+_OF_A_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/")
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class Job:
             if file_identity(path) != identity:
                 raise changed(path)
 
+    def refuse_own_streams(self) -> None:
+        """Raise `UsageError` if other processes could not read an input by its name."""
+        for path in self.identities:
+            if path.startswith(_OF_A_PROCESS):
+                raise UsageError(f"{path}: every part reads it: give a file, not a stream")
+
 
 def changed(path: str) -> InputError:
     """The error of an input that is not what it was when the plan was made."""
@@ -119,6 +128,31 @@ def file_identity(path: str) -> list[int] | None:
     except OSError as error:
         raise cannot_read(path, error) from error
     return [found.st_size, found.st_mtime_ns] if stat.S_ISREG(found.st_mode) else None
+
+
+def identities_of(files: Mapping[str, str]) -> dict[str, list[int]]:
+    """Absolute path -> size and time of change of files that every part of a job reads.
+
+    Parameters
+    ----------
+    files : mapping of str to str
+        Path -> what it holds, for messages.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    UsageError
+        If it is a stream, which only one could read.
+    """
+    found = {}
+    for path, what in files.items():
+        identity = file_identity(path)
+        if identity is None:
+            name = "<stdin>" if path == "-" else path
+            raise UsageError(f"{name}: every part reads {what}: give a file, not a stream")
+        found[os.path.abspath(path)] = identity
+    return found
 
 
 def input_checksum(path: str) -> str | None:

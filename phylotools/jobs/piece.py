@@ -96,6 +96,11 @@ class Piece:
     summary: dict[str, Any]
     index: NDArray[Any]
 
+    @property
+    def data_path(self) -> Path:
+        """The file of the data."""
+        return self.folder / _DATA
+
     def read(self, offset: int, size: int) -> bytes:
         """Some of the data."""
         # Opened each time: a job of ten thousand pieces has more than may be open at once.

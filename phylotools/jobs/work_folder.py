@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,14 +21,23 @@ from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageErr
 from phylotools.io.documents import decode, read_document
 from phylotools.io.files import naming_output, write_atomic
 from phylotools.io.locks import LOCK, lock_folder
-from phylotools.io.staging import Stage, is_staged, remove_leftovers, staged
+from phylotools.io.staging import (
+    Stage,
+    is_staged,
+    outputs_at_once,
+    remove_leftovers,
+    staged,
+)
 from phylotools.jobs.job import Job, Partition
 from phylotools.jobs.piece import DamagedPiece, Piece, PieceWriter, is_whole, open_piece
+from phylotools.version import __version__
 
 logger = logging.getLogger("phylotools")
 
 PLAN = "plan.json"
 _PIECES = "pieces"
+#: What engines keep there while they are at work: logs of workers.
+WORKERS = "workers"
 _MOST_NAMED = 10
 J = TypeVar("J", bound=Job)
 
@@ -64,9 +74,11 @@ class WorkFolder(Generic[J]):
         """
         self._refuse_foreign()
         with self.locked() as lock:
-            job = self._begun(job)
+            with self._while_it_stands():
+                job = self._begun(job)
             try:
-                yield job
+                with self._while_it_stands():
+                    yield job
             except InputError:
                 # Another input or another option is needed: then the parts are of no use.
                 self._remove(lock)
@@ -108,6 +120,24 @@ class WorkFolder(Generic[J]):
         with contextlib.closing(lock_folder(self.path)) as lock:
             yield lock
 
+    @contextlib.contextmanager
+    def _while_it_stands(self) -> Iterator[None]:
+        """Say so in one line where files or pieces are missed because the whole folder is gone.
+
+        On a disk whose locks lie another run of the same command may end first and remove it.
+        """
+        try:
+            yield
+        except (FileNotFoundError, PhylotoolsError) as error:
+            # That the output exists is as good to know.
+            is_of_output = isinstance(error, OutputError | UsageError)
+            if is_of_output or (self.path / PLAN).exists():
+                raise
+            raise OutputError(
+                f"{self.path}: was removed while it was in use, by another run of the same command "
+                "or by hand; see whether the output stands, else run it again"
+            ) from error
+
     def read_plan(self) -> J:
         """The job that was planned.
 
@@ -132,6 +162,14 @@ class WorkFolder(Generic[J]):
             job.check_plan()
         except (ValueError, LookupError, UsageError):
             raise InputError("is damaged", path=path, remedy="start anew") from None
+        if job.run.version != __version__:
+            # Nodes of a cluster may have several: what two compute need not fit together.
+            raise InputError(
+                f"was planned by phylotools {job.run.version}; this is {__version__}, on "
+                f"{platform.node()}",
+                path=path,
+                remedy="have the same version everywhere, or start anew",
+            )
         return job
 
     def unfinished(self, job: J, indices: Sequence[int]) -> list[Partition]:
@@ -168,6 +206,7 @@ class WorkFolder(Generic[J]):
 
         with (
             contextlib.suppress(_DoneMeanwhile),
+            outputs_at_once(),
             naming_output(self.path),
             staged(Stage(final, check, is_folder=True)) as folder,
             PieceWriter(folder, self.kind.version, entry) as writer,
@@ -230,7 +269,7 @@ class WorkFolder(Generic[J]):
 
     def _refuse_foreign(self) -> None:
         names = self._names() if self.path.is_dir() else set()
-        foreign = sorted(names - {PLAN, _PIECES, LOCK})
+        foreign = sorted(names - {PLAN, _PIECES, WORKERS, LOCK})
         if foreign:
             raise OutputError(
                 f"{self.path}: holds {foreign[0]!r} and is no work folder; choose another with "
@@ -239,23 +278,42 @@ class WorkFolder(Generic[J]):
 
     def _begun(self, job: J) -> J:
         """The job of the folder, if there is one that makes the same; else the new one, written."""
+        earlier = self.earlier(job)
         pieces = self.path / _PIECES
-        if not (self.path / PLAN).exists() or not pieces.is_dir() or not os.listdir(pieces):
+        if earlier is None:
             # Pieces without a plan were being removed.
             shutil.rmtree(pieces, ignore_errors=True)
             self._write_plan(job)
             return job
+        if earlier.has_streams:
+            # A stream begins anew, and what is there may be of another one.
+            shutil.rmtree(pieces)
+        else:
+            logger.info("%s: %s are done", self.path, self._progress(earlier))
+        return earlier
+
+    def earlier(self, job: J) -> J | None:
+        """The job that an earlier call began here and left pieces of; None if there is none.
+
+        Parameters
+        ----------
+        job : Job
+            Of which `output` is right; all else may be unknown yet.
+
+        Raises
+        ------
+        OutputError
+            If it makes something else.
+        """
+        pieces = self.path / _PIECES
+        if not (self.path / PLAN).exists() or not pieces.is_dir() or not os.listdir(pieces):
+            return None
         earlier = self.read_plan()
         if earlier.output() != job.output():
             raise OutputError(
                 f"{self.path}: holds parts of another run (other inputs or options); remove it, "
                 "or give another --work"
             )
-        if earlier.has_streams:
-            # A stream begins anew, and what is there may be of another one.
-            shutil.rmtree(pieces)
-        else:
-            logger.info("%s: %s are done", self.path, self._progress(earlier))
         return earlier
 
     def _write_plan(self, job: J) -> None:
@@ -264,7 +322,8 @@ class WorkFolder(Generic[J]):
             "version": self.kind.version,
             **dataclasses.asdict(job),
         }
-        write_atomic(self.path / PLAN, json.dumps(document, indent=1) + "\n", force=True)
+        with outputs_at_once():
+            write_atomic(self.path / PLAN, json.dumps(document, indent=1) + "\n", force=True)
 
     def _progress(self, job: J) -> str:
         n_done = sum(map(self.is_done, range(job.n_partitions)))
@@ -272,7 +331,8 @@ class WorkFolder(Generic[J]):
 
     def _leave(self, job: J, lock: IO[bytes]) -> None:
         """After a failure: keep what is finished, if anybody can go on from there."""
-        if job.has_streams or not any(map(self.is_done, range(job.n_partitions))):
+        is_begun = any(map(self.is_done, range(job.n_partitions))) or self._has_logs()
+        if job.has_streams or not is_begun:
             self._remove(lock)
             return
         logger.warning(
@@ -281,15 +341,26 @@ class WorkFolder(Generic[J]):
             self._progress(job),
         )
 
+    def _has_logs(self) -> bool:
+        """Whether a worker of an engine has left something that its error names."""
+        try:
+            return bool(os.listdir(self.path / WORKERS))
+        except OSError:
+            return False
+
     def _remove(self, lock: IO[bytes]) -> None:
         """Delete what a job has made, and the folder if nothing else is there."""
         # The plan first: pieces without one are of no use to anybody, half a piece would be.
         (self.path / PLAN).unlink(missing_ok=True)
-        shutil.rmtree(self.path / _PIECES, ignore_errors=True)
+        for name in (_PIECES, WORKERS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         (self.path / LOCK).unlink(missing_ok=True)
         lock.close()
         try:
             self.path.rmdir()
+        except FileNotFoundError:
+            # Another run has removed it, on a disk whose locks lie.
+            return
         except OSError:
             logger.warning("%s: not removed, because something else is in it", self.path)
 

@@ -329,6 +329,16 @@ class Model:
         gff, fasta = self.folder / TRANSCRIPTS, self.folder / TRANSCRIPT_SEQUENCES
         return (gff, fasta) if gff.is_file() else None
 
+    def assembly_of(self, fasta: str | None) -> str:
+        """The assembly of the model's own reference, or the name of another one's file."""
+        known = self.manifest.get("assembly")
+        if fasta is None and isinstance(known, str) and known:
+            return known
+        name = Path(fasta or self.name).name
+        for suffix in (".gz", ".bgz", ".fasta", ".fa", ".fna", ".fas"):
+            name = name.removesuffix(suffix)
+        return name or "reference"
+
     def choose_reference(self, fasta: str | None) -> str:
         """The FASTA that a user gives, else the one that the folder ships, else that remembered.
 

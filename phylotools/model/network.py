@@ -244,12 +244,23 @@ class ByteNet(nn.Module):
 
     def dense(self, tokens: Tensor) -> Tensor:
         """The same by torch's products: of any shape, on any device, every position."""
-        theta: Tensor = self.output(F.gelu(self.dense_hidden(tokens, len(self.blocks), True)))
+        return self.theta_of_hidden(self.dense_hidden(tokens, len(self.blocks), True))
+
+    def theta_of_hidden(self, hidden: Tensor) -> Tensor:
+        """Theta, (B, L, A), of what the last norm gives, (B, L, H)."""
+        theta: Tensor = self.output(F.gelu(hidden))
         return theta
 
     def dense_hidden(self, tokens: Tensor, n_blocks: int, is_normed: bool) -> Tensor:
         """`hidden` by torch's products."""
-        x: Tensor = self.embedding(tokens)
+        return self.hidden_of_vectors(self.embedding(tokens), n_blocks, is_normed)
+
+    def hidden_of_vectors(self, x: Tensor, n_blocks: int, is_normed: bool) -> Tensor:
+        """The same of the vectors of tokens, or of any others, (B, L + receptive_field - 1, H).
+
+        Theirs is the gradient that tokens cannot have.
+        """
+        n_positions = x.shape[1] - self.spec.receptive_field + 1
         for block in self.blocks[:n_blocks]:
             if self.recomputes and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
@@ -257,7 +268,6 @@ class ByteNet(nn.Module):
                 x = block(x)
         if is_normed:
             x = self.norm(x)
-        n_positions = tokens.shape[1] - self.spec.receptive_field + 1
         excess = (x.shape[1] - n_positions) // 2
         return x[:, excess : excess + n_positions]
 

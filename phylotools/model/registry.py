@@ -20,8 +20,9 @@ from phylotools.model.folder import (
     read_manifest,
     read_model,
 )
+from phylotools.model.places import model_places
 from phylotools.model.published.catalogue import KNOWN
-from phylotools.model.settings import default_model, model_places
+from phylotools.model.settings import default_model
 
 DEFAULT_MODEL = "mammals671-mtdna"
 #: Largest difference of a number that `verify_model` puts down to another machine's arithmetic.

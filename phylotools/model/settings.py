@@ -21,11 +21,12 @@ from phylotools.io.documents import decode, read_document
 from phylotools.io.files import write_atomic
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.locks import lock_folder
+from phylotools.model.places import CACHE_VARIABLE, find_cache_folder, model_places
 from phylotools.provenance import sha256_text
 
 logger = logging.getLogger("phylotools")
 
-CACHE_VARIABLE, MODEL_VARIABLE = "PHYLOTOOLS_CACHE", "PHYLOTOOLS_MODEL"
+MODEL_VARIABLE = "PHYLOTOOLS_MODEL"
 SETTINGS = "settings.json"
 SETTINGS_VERSION = 1
 #: Of a folder among the models, on any file system.
@@ -97,19 +98,6 @@ class Settings:
     references: dict[str, RememberedReference] = field(default_factory=dict)
 
 
-def find_cache_folder() -> Path | None:
-    """The cache folder, whether it exists or not; None for a user who has no home."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification of these folders has relative ones ignored.
-    if os.path.isabs(base):
-        return Path(base) / "phylotools"
-    home = os.path.expanduser("~")
-    return Path(home) / ".cache" / "phylotools" if os.path.isabs(home) else None
-
-
 def cache_folder() -> Path:
     """Folder of fetched models and settings: $PHYLOTOOLS_CACHE, else that of the user's caches.
 
@@ -169,15 +157,6 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(
             f"{folder}: cannot be made: {error.strerror}; name another folder with {CACHE_VARIABLE}"
         ) from error
-
-
-def model_places() -> list[Path]:
-    """Folders whose folders are models that go by their names; the first one with a name counts."""
-    package = Path(__file__).parents[1]
-    cache = find_cache_folder()
-    # An installed wheel carries the models inside the package; a checkout has them beside it.
-    shipped = [package / "shipped_models", package.parent / "models"]
-    return [*([cache / "models"] if cache else []), *shipped]
 
 
 def model_key(folder: Path) -> str:

@@ -230,7 +230,10 @@ class SiteModel(nn.Module):
 
         Where `wanted`, as for the network, says that it is not asked for, it may be anything.
         """
-        theta: Tensor = self.network(tokens, wanted)
+        return self.at_fixed_rate(self.network(tokens, wanted))
+
+    def at_fixed_rate(self, theta: Tensor) -> Tensor:
+        """The network's theta at the rate that is imposed, where one is."""
         if self.fixed_log_rate is None:
             return theta
         return self.substitution.with_log_rate(theta, self.fixed_log_rate)

@@ -356,17 +356,26 @@ class _NewickParser:
                     raise self._error(f"two tips are called {_shown(name)}", remedy, place)
                 seen.add(name)
             if self._lengths_required and node and math.isnan(self._lengths[node]):
-                raise self._without_length(name, place)
+                raise self._without_length(node)
         lengths = np.nan_to_num(np.array(self._lengths, dtype=np.float64))
         lengths[0] = 0.0
         return _build(self._names, self._parents, lengths)
 
-    def _without_length(self, name: str, place: int) -> InputError:
-        below = f"above {_shown(name)}" if name else "inside the tree"
+    def _without_length(self, node: int) -> InputError:
+        name = self._names[node]
+        below = _shown(name) if name else f"the ancestor of {self._two_tips(node)}"
         remedy = "give a tree with branch lengths in substitutions per site"
         if name.isdigit():
             remedy += ", with points (0.1), not commas, before their decimals"
-        return self._error(f"the branch {below} has no length", remedy, place)
+        return self._error(f"the branch above {below} has no length", remedy, self._places[node])
+
+    def _two_tips(self, node: int) -> str:
+        """The first and the last tip below an inner node, whose last common ancestor it is."""
+        end = node + 1
+        while end < len(self._parents) and self._parents[end] >= node:
+            end += 1
+        first = self._has_children.index(False, node)
+        return " and ".join(_shown(self._names[tip]) for tip in (first, end - 1))
 
 
 def _shown(name: str) -> str:

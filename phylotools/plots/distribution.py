@@ -11,6 +11,7 @@ from typing import Any
 from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.selection import listing
 from phylotools.io.contigs import contig_resolver
+from phylotools.io.features import OverlapIndex, holds_intervals, read_features
 from phylotools.io.files import refuse_two_streams
 from phylotools.io.regions import Region
 from phylotools.io.scored import Allele, ScoredFile, open_scored
@@ -22,7 +23,6 @@ from phylotools.plots.alleles import (
     require_column,
     told,
 )
-from phylotools.plots.features import OverlapIndex, holds_intervals, read_features
 from phylotools.plots.output import PlotTable
 from phylotools.plots.sampling import KEPT, SUMMARY, Tally
 

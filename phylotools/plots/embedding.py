@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from phylotools.embedding.components import fit_components
 from phylotools.errors import InputError, PhylotoolsError, UsageError
+from phylotools.evaluate.separation import Separation, separation_of
 from phylotools.io.contigs import contig_resolver
+from phylotools.io.features import OverlapIndex, read_features
 from phylotools.io.regions import Region
 from phylotools.io.vector_table import COLUMNS
 from phylotools.plots.embedding_file import EmbeddingFile
-from phylotools.plots.features import OverlapIndex, read_features
+from phylotools.plots.labels import NO_CLASS, LabelFile, labelled_rows, labels_of, placed
 from phylotools.plots.output import PlotTable
 
 logger = logging.getLogger("phylotools")
@@ -27,8 +29,6 @@ Method = Literal["pca", "umap"]
 MOST_NUMBERS = 8192
 #: UMAP holds its vectors and a graph of neighbours; more regions are drawn from evenly.
 MOST_FOR_UMAP = 50_000
-#: Class of a region that no interval of the colouring BED overlaps.
-NO_CLASS = "none"
 _NEIGHBOURS = 15
 
 
@@ -55,6 +55,8 @@ class Projection:
     explained : (float, float) or None
         Part of the variance along each axis, for PCA.
     made_by : dict of str to str
+    separation : Separation or None
+        How far labels lie apart, of a file of labels.
     """
 
     method: Method
@@ -67,10 +69,17 @@ class Projection:
     n_not_drawn: int
     explained: tuple[float, float] | None
     made_by: dict[str, str]
+    separation: Separation | None = None
 
 
 def project(
-    source: EmbeddingFile, method: Method, *, colour: str | None = None, seed: int = 1
+    source: EmbeddingFile,
+    method: Method,
+    *,
+    colour: str | None = None,
+    labels: LabelFile | None = None,
+    apart: int = 0,
+    seed: int = 1,
 ) -> Projection:
     """Project embeddings to two dimensions and give each region its class.
 
@@ -83,6 +92,10 @@ def project(
     colour : str, optional
         ``name``, ``contig`` or ``strand`` of the regions, ``none``, or a BED, GFF or GTF whose
         interval with the largest overlap names the class. By default names, if any occurs twice.
+    labels : LabelFile, optional
+        In place of `colour`: labels that are also judged, by how far they lie apart.
+    apart : int
+        Regions nearer than this on the genome are not compared then.
     seed : int
         Of UMAP, and of what it draws.
 
@@ -97,7 +110,13 @@ def project(
     if not n_regions:
         raise InputError("has no region with a finite vector", path=source.path)
     # Before the long work: a bad file of classes ends the run early.
-    classes, class_source = _classes(columns, colour)
+    if labels is None:
+        (classes, class_source), separation = _classes(columns, colour), None
+    else:
+        classes, class_source = labels_of(columns, labels), labels.name
+        rows = labelled_rows(classes, seed)
+        own = placed(_chosen_vectors(source, rows), rows, columns, classes)
+        separation = separation_of(own, apart=apart, seed=seed)
     chosen = np.arange(n_regions)
     explained = None
     if method == "pca":
@@ -112,7 +131,7 @@ def project(
         classes = [classes[i] for i in chosen.tolist()]
     return Projection(
         method, axes, points, columns, classes, class_source, n_left_out,
-        n_regions - len(chosen), explained, source.made_by,
+        n_regions - len(chosen), explained, source.made_by, separation,
     )  # fmt: skip
 
 
@@ -168,7 +187,7 @@ def _require_umap() -> Any:
         import umap
     except ImportError:
         raise UsageError(
-            "--method umap needs umap-learn; install it: pip install umap-learn"
+            "--method umap needs umap-learn; install it: pip install 'phylotools[umap]'"
         ) from None
     return umap
 
@@ -236,6 +255,22 @@ def _classes(columns: dict[str, list[Any]], colour: str | None) -> tuple[list[st
         )
     names = [NO_CLASS if name is None else name or "unnamed" for name in found]
     return names, os.path.basename(colour)
+
+
+def separation_facts(projection: Projection) -> dict[str, str]:
+    """How far labels lie apart, for the table and the summary."""
+    found = projection.separation
+    if found is None:
+        return {}
+    facts = {"Purity": found.purity, "Silhouette": found.silhouette}
+    return {
+        **{
+            name: f"{each.value:.3f} (classes moved: {each.null:.3f} [{each.low:.3f}, "
+            f"{each.high:.3f}], p {each.p:.3g})"
+            for name, each in facts.items()
+        },
+        "Neighbours": f"{found.k}, {found.apart} bases apart",
+    }
 
 
 def embedding_table(found: Projection, facts: dict[str, Any]) -> PlotTable:

@@ -15,13 +15,17 @@ from phylotools.drawing import (
     fitting_name,
 )
 from phylotools.errors import counted
-from phylotools.plots.embedding import NO_CLASS, Projection
+from phylotools.evaluate.separation import AgainstNull, Separation
+from phylotools.plots.embedding import Projection
+from phylotools.plots.labels import NO_CLASS
 
 #: In inches: the panel with its labels, and a letter of the legend.
 _WIDTH, _PANEL, _LETTER = 4.9, 4.4, 0.066
 #: Colours times marks that can be told apart.
 _MOST_CLASSES = 14
 _REST = "#c3c7cc"
+#: Height of the strip of figures below, and of a row of it.
+_STRIP, _STRIP_ROW = 0.75, 0.2
 #: Beyond so many points an SVG holds them as an image: it would be slow to open.
 _MOST_SHAPES = 3000
 #: Beyond so many points more change nothing that an eye can see.
@@ -44,8 +48,14 @@ def draw_embedding(found: Projection, footer: str, *, seed: int = 1) -> Any:
     longest = max((len(_legend_text(name, counts[name])) for name in named), default=12)
     width = _WIDTH + (0.5 + _LETTER * max(longest, 12) if found.class_source else 0.0)
     notes = SEPARATOR.join(_notes(found, len(ranked) - len(named)))
-    figure = figure_with_footer(width, _PANEL, [footer, notes])
-    axes = figure.subplots()
+    judged = found.separation
+    strip = 0.0 if judged is None else _STRIP + _STRIP_ROW * (len(judged.names) + 2)
+    figure = figure_with_footer(width, _PANEL + strip, [footer, notes])
+    if judged is None:
+        axes = figure.subplots()
+    else:
+        axes, below = figure.subplots(2, 1, height_ratios=[_PANEL, strip])
+        _draw_separation(below, judged)
     _draw_points(axes, found, {name: number for number, name in enumerate(named)}, seed)
     if found.class_source:
         _draw_legend(axes, found, named, counts)
@@ -57,6 +67,26 @@ def draw_embedding(found: Projection, footer: str, *, seed: int = 1) -> Any:
         # Its units mean nothing.
         axes.set(xticks=[], yticks=[])
     return figure
+
+
+def _draw_separation(axes: Any, judged: Separation) -> None:
+    """Purity of neighbourhoods by class and silhouette: a dot each, its null as a grey bar."""
+    rows: list[tuple[str, AgainstNull]] = [
+        *judged.by_class.items(), ("all", judged.purity), ("silhouette", judged.silhouette)
+    ]  # fmt: skip
+    for place, (_, figure) in enumerate(rows):
+        axes.plot([figure.low, figure.high], [place, place], color=_REST, linewidth=5, zorder=2)
+        axes.plot([figure.value], [place], "o", color=COLOURS[0], markersize=5, zorder=3)
+    axes.set_yticks(range(len(rows)), [fitting_name(name, 20) for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(min(-0.02, *(f.value for _, f in rows), *(f.low for _, f in rows)) - 0.03, 1.02)
+    axes.set_xlabel(
+        f"of the {judged.k} nearest, {judged.apart:,} bases apart or more: the same class "
+        "(grey: classes moved)", fontsize=7.5,
+    )  # fmt: skip
+    axes.tick_params(labelsize=7)
+    axes.grid(axis="x", color="#e3e5e8", linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _notes(found: Projection, n_rest: int) -> list[str]:

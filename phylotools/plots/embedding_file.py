@@ -88,7 +88,7 @@ def open_embeddings(path: str) -> EmbeddingFile:
             columns = {name: list(getattr(rows, name)[part]) for name in COLUMNS}
             yield EmbeddingBatch(columns, rows.vector[part].astype(np.float32, copy=False))
 
-    return EmbeddingFile(path, _maker(table.metadata), batches)
+    return EmbeddingFile(path, maker_of(table.metadata), batches)
 
 
 def _open_parquet(path: str) -> EmbeddingFile:
@@ -116,7 +116,7 @@ def _open_parquet(path: str) -> EmbeddingFile:
             require_lists(schema.field("vector").type)
         record = (schema.metadata or {}).get(b"phylotools", b"{}")
     metadata = read(lambda: json.loads(record))
-    return EmbeddingFile(path, _maker(metadata if isinstance(metadata, dict) else {}), batches)
+    return EmbeddingFile(path, maker_of(metadata if isinstance(metadata, dict) else {}), batches)
 
 
 def _vectors(column: Any, path: str) -> NDArray[np.float32]:
@@ -144,7 +144,7 @@ def _require(names: set[str], path: str) -> None:
         )
 
 
-def _maker(metadata: Mapping[str, Any]) -> dict[str, str]:
+def maker_of(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Model, revision and so on, from what the table says of itself."""
     keys = ("Model", "Revision", "Sha256", "Reference", "Layer", "Pool")
     return {key: str(metadata[key.lower()]) for key in keys if metadata.get(key.lower())}

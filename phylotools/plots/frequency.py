@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.errors import InputError
+from phylotools.evaluate.strata_order import mean_ranks
 from phylotools.io.scored import Allele, ScoredFile, score_number
 from phylotools.plots.alleles import (
     AlleleQuery,
@@ -222,11 +223,7 @@ def spearman(pairs: NDArray[np.float64]) -> float:
     """Rank correlation of two columns, ties at their mean rank; NaN where one does not vary."""
     if len(pairs) < 3:
         return math.nan
-    ranks = []
-    for column in pairs.T:
-        _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-        mean_rank = np.cumsum(counts) - (counts - 1) / 2
-        ranks.append(mean_rank[inverse] - (len(column) + 1) / 2)
+    ranks = [mean_ranks(column) - (len(column) + 1) / 2 for column in pairs.T]
     scale = math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
     return float(ranks[0] @ ranks[1]) / scale if scale else math.nan
 

@@ -17,9 +17,8 @@ from phylotools.drawing import (
     new_figure,
     wrapped,
 )
-from phylotools.io.bases import BASE_COLOURS, BASES_AND_N
+from phylotools.io.features import Feature
 from phylotools.io.vcf.alleles import Status
-from phylotools.plots.features import Feature
 from phylotools.plots.logo import MOST_LETTERS, Scale, SiteProfile
 from phylotools.plots.logo_panels import (
     LABELS,
@@ -28,7 +27,9 @@ from phylotools.plots.logo_panels import (
     draw_heat_map,
     draw_letters,
     draw_rate,
+    draw_ticks,
     pack_features,
+    write_sequence,
 )
 from phylotools.plots.marks import Mark, draw_marks, reversed_marks, stacked
 
@@ -245,7 +246,10 @@ class Panels:
         size = None
         if not self.picture.is_heat_map:
             size = min(9.0, self.row.width * 72 / self.row.per_row * 1.2)
-            _write_sequence(self._axes(top, _SEQUENCE), self.shown, self.row, size)
+            row = self.row
+            write_sequence(
+                self._axes(top, _SEQUENCE), self.shown.reference, row.first, row.last, size
+            )
             top += _SEQUENCE
         if self.n_mark_rows:
             height = self.n_mark_rows * _MARK
@@ -279,24 +283,6 @@ def _inches_beside(axes: Any) -> Any:
     return blended_transform_factory(inches, axes.transAxes)
 
 
-def _write_sequence(axes: Any, shown: SiteProfile, row: Row, font_size: float) -> None:
-    axes.set_axis_off()
-    axes.set_ylim(0, 1)
-    for place in range(row.first, row.last):
-        code = int(shown.reference[place])
-        axes.text(
-            place,
-            0.42,
-            BASES_AND_N[code],
-            ha="center",
-            va="center",
-            fontsize=font_size,
-            family="DejaVu Sans Mono",
-            weight="bold",
-            color=(*BASE_COLOURS, GREY)[code],
-        )
-
-
 def _shade(axes: Any, shown: SiteProfile, row: Row) -> None:
     """Shade sites whose status is not ``ok``."""
     flagged = [status != Status.OK for status in shown.status[row.first : row.last]]
@@ -313,17 +299,5 @@ def _shade(axes: Any, shown: SiteProfile, row: Row) -> None:
 
 
 def _ticks(axes: Any, picture: LogoPicture, row: Row) -> None:
-    """Positions, 1-based, at round numbers that leave room for their text."""
-    per_inch = row.per_row / row.width
-    step = next(
-        size * 10**power
-        for power in range(9)
-        for size in (1, 2, 5)
-        if size * 10**power >= 0.85 * per_inch
-    )
     places = {index: _position(picture, index) + 1 for index in range(row.first, row.last)}
-    kept = {index: position for index, position in places.items() if position % step == 0}
-    if not kept:
-        kept = {row.first: places[row.first]}
-    axes.set_xticks(list(kept), [f"{position:,}" for position in kept.values()])
-    axes.tick_params(axis="x", labelsize=7, length=2.5, pad=2)
+    draw_ticks(axes, places, row.per_row / row.width)

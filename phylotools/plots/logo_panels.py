@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.drawing import COLOURS, GREY, GUIDE, fitting_name
 from phylotools.io.bases import BASE_COLOURS, BASES, BASES_AND_N
-from phylotools.plots.logo import Scale, SiteProfile
+from phylotools.plots.logo import Scale
 
 LABELS = {
     "information": "Information (bits)",
@@ -30,7 +30,15 @@ _LONGEST_NAME = 32
 _TIP = 0.07
 
 
-def draw_letters(axes: Any, scale: Scale, shown: SiteProfile, first: int, last: int) -> None:
+class LetterHeights(Protocol):
+    """What has the heights of letters, as `SiteProfile`."""
+
+    def heights(self, scale: Scale) -> NDArray[np.float64]:
+        """Signed heights of A, C, G, T at each base, float64[L, 4]."""
+        ...
+
+
+def draw_letters(axes: Any, scale: Scale, shown: LetterHeights, first: int, last: int) -> None:
     """Draw the letters of the bases from `first` to `last`, the largest farthest from the axis."""
     everywhere = shown.heights(scale)
     highest = float(np.clip(everywhere, 0, None).sum(axis=1).max())
@@ -82,7 +90,7 @@ def _add_letters(axes: Any, base: int, boxes: list[tuple[float, float, float]]) 
     axes.add_collection(collection, autolim=False)
 
 
-def draw_heat_map(axes: Any, bar: Any, scale: Scale, shown: SiteProfile) -> None:
+def draw_heat_map(axes: Any, bar: Any, scale: Scale, shown: LetterHeights) -> None:
     """Draw the heights of all letters as colours, a row for each base, and the colour bar."""
     values = shown.heights(scale).T
     if scale == "llr":
@@ -254,3 +262,49 @@ def _draw_box(axes: Any, box: Box, middle: float, tip: float) -> None:
         color="white" if box.is_inside else "#222222",
         clip_on=False,
     )
+
+
+def write_sequence(
+    axes: Any, codes: NDArray[np.uint8], first: int, last: int, font_size: float
+) -> None:
+    """Write the bases from `first` to `last` in their colours; the limits of x are already set."""
+    axes.set_axis_off()
+    axes.set_ylim(0, 1)
+    for place in range(first, last):
+        code = int(codes[place])
+        axes.text(
+            place,
+            0.42,
+            BASES_AND_N[code],
+            ha="center",
+            va="center",
+            fontsize=font_size,
+            family="DejaVu Sans Mono",
+            weight="bold",
+            color=(*BASE_COLOURS, GREY)[code],
+        )
+
+
+def draw_ticks(axes: Any, places: Mapping[int, int], per_inch: float) -> None:
+    """Positions at round numbers that leave room for their text.
+
+    Parameters
+    ----------
+    axes
+    places : mapping of int to int
+        Where a base is drawn -> its 1-based position.
+    per_inch : float
+        Bases of an inch.
+    """
+    step = next(
+        size * 10**power
+        for power in range(9)
+        for size in (1, 2, 5)
+        if size * 10**power >= 0.85 * per_inch
+    )
+    kept = {index: position for index, position in places.items() if position % step == 0}
+    if not kept:
+        index = next(iter(places))
+        kept = {index: places[index]}
+    axes.set_xticks(list(kept), [f"{position:,}" for position in kept.values()])
+    axes.tick_params(axis="x", labelsize=7, length=2.5, pad=2)

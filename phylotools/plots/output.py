@@ -133,8 +133,13 @@ def write_plot(files: PlotFiles, draw: Callable[[], Any], table: PlotTable, *, f
             facts = ",".join(f"{key}={quote(str(value))}" for key, value in table.facts.items())
             handle.write(f"##phylotools_plot=<{facts}>\n")
             handle.writelines(tsv_lines(table.columns, table.rows))
-        with picture_style():
-            figure = draw()
-            dpi = int(min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))
-            for kind, path in aside.items():
-                save_picture(figure, path, kind, dpi=dpi)
+        save_pictures(aside, draw)
+
+
+def save_pictures(paths: Mapping[str, Path], draw: Callable[[], Any]) -> None:
+    """Draw a figure in the house look, and save it under each path; kind -> path."""
+    with picture_style():
+        figure = draw()
+        dpi = int(min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))
+        for kind, path in paths.items():
+            save_picture(figure, path, kind, dpi=dpi)

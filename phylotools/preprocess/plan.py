@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from phylotools.errors import InputError, UsageError
@@ -14,7 +12,6 @@ from phylotools.io.alignment.formats import is_maf, open_tables
 from phylotools.io.alignment.spans import Span, cut, open_span
 from phylotools.io.region_weights import WeightTable
 from phylotools.jobs.job import Job, file_identity, input_checksum
-from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.preprocess.wanted import Wanted
 from phylotools.provenance import RunRecord
@@ -24,7 +21,7 @@ from phylotools.store.tree_file import read_tree
 #: makes no more than a file system bears. Each costs some 0.05 s for making its files safe.
 PARTITION_BYTES = 256 << 20
 #: Smaller ones only cost.
-_SMALLEST_PARTITION = 16 << 20
+SMALLEST_PARTITION = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,6 @@ class Plan(Job):
         )  # fmt: skip
 
 
-def work_folder(path: str | os.PathLike[str]) -> WorkFolder[Plan]:
-    """The work folder of a column store at a path."""
-    return WorkFolder(Path(path), Plan)
-
-
 def make_plan(
     alignments: list[str],
     tree_path: str,
@@ -197,10 +189,9 @@ def make_plan(
     )
 
 
-def partition_bytes_for(alignments: list[str], threads: int) -> int:
-    """Bytes of a partition that keep all threads busy to the end."""
-    total = sum((file_identity(path) or [0])[0] for path in alignments)
-    return min(PARTITION_BYTES, max(_SMALLEST_PARTITION, -(-total // (4 * threads))))
+def alignment_bytes(alignments: list[str]) -> int:
+    """Bytes of the files among some alignments, as they lie on disk."""
+    return sum((file_identity(path) or [0])[0] for path in alignments)
 
 
 def _kept(settings: Settings, tree: Tree, path: str) -> list[str]:

@@ -114,6 +114,32 @@ class ChangeFeatures:
         of_ref = self._embedded(distinct)[place.ravel()]
         return np.concatenate([of_ref, self._embedded(with_alt) - of_ref], axis=1)
 
+    def distances(
+        self, with_ref: NDArray[np.uint8], with_alt: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        """Cosine distance between the embeddings of the middle with REF and with ALT.
+
+        Of an equivariant network it is the same on both strands, whose channels are each other's
+        in reverse; of any other it is that of the forward strand.
+
+        Parameters
+        ----------
+        with_ref, with_alt : uint8 array [K, receptive_field]
+
+        Returns
+        -------
+        float64 array [K]
+            0 to 2.
+        """
+        one, other = (
+            self._network.values_of(each)[:, 0].astype(np.float64) for each in (with_ref, with_alt)
+        )
+        width = one.shape[1] if self._mirrors else one.shape[1] // 2
+        one, other = one[:, :width], other[:, :width]
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        similar = (one * other).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)
+        return 1.0 - similar
+
     def _embedded(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What does not depend on the strand, [K, H], of the middle of windows."""
         values = self._network.values_of(windows)[:, 0]

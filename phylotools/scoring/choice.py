@@ -369,6 +369,9 @@ def _remedy_unknown(evidence: Evidence, models: Sequence[Candidate]) -> str:
         return f"where only the names differ, give --contig-aliases; else {way}"
     if any(model.has_all_of(BY_NAME[_LIKELY]) for model in models):
         return way
+    # Lengths that are stated would have been recognised.
+    if has_nuclear_chromosome(name for name in evidence.uses if evidence.lengths.get(name)):
+        return f"these lengths are of no assembly that is known here: {way}"
     return f"if they are those of {_LIKELY}, {_fetch(_LIKELY)}; else {way}"
 
 

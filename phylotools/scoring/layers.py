@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from phylotools.model.site_model import SiteModel
 LAST = "last"
 TOKENS = "embedding"
 _BLOCK = "block."
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -111,28 +113,72 @@ def layer_forward(
     return forward
 
 
+def theta_and_last_forward(
+    spec: ModelSpec, *, with_reverse: bool
+) -> Callable[[SiteModel, Tensor, Tensor | None], Tensor]:
+    """Function that computes theta and, behind it, the last layer: one pass for both.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    with_reverse : bool
+        As for `layer_forward`.
+    """
+    last = layer_forward(find_layer(LAST, spec), with_reverse=with_reverse)
+
+    def forward(model: SiteModel, tokens: Tensor, wanted: Tensor | None) -> Tensor:
+        values = last(model, tokens, wanted)
+        own = values[..., : spec.channels]
+        theta = model.at_fixed_rate(model.network.theta_of_hidden(own))
+        return torch.cat([theta, values], dim=-1)
+
+    return forward
+
+
 def is_equivariant(spec: ModelSpec) -> bool:
     """Whether the other strand's embedding is this strand's with its channels reversed."""
     return spec.tied_norm
 
 
-def strand_invariant(
-    forward: NDArray[np.float32], reverse: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def strand_invariant(forward: NDArray[_Float], reverse: NDArray[_Float]) -> NDArray[_Float]:
     """Half the channels of the strands' mean, then half those of half their absolute difference.
 
     The same for a sequence and its reverse complement.
 
     Parameters
     ----------
-    forward, reverse : float32 array [K, H]
+    forward, reverse : float array [K, H]
         What the network says when it reads one strand, and the other.
 
     Returns
     -------
-    float32 array [K, H]
+    float array [K, H]
     """
     # Channel c of one strand is channel H - 1 - c of the other: half of them say everything.
     half = forward.shape[1] // 2
     a, b = forward[:, :half], reverse[:, :half]
     return np.concatenate([(a + b) / 2, np.abs(a - b) / 2], axis=1)
+
+
+def head_features(sums: NDArray[np.float64], n_bases: int, spec: ModelSpec) -> NDArray[np.float64]:
+    """What heads for regions read, of sums over the positions of N regions of one length.
+
+    Parameters
+    ----------
+    sums : float64 array [N, 2 + C]
+        Of `log_rate_and_entropy`, then of the last layer: C is H channels, or 2 H with the other
+        strand's where the network is not equivariant.
+    n_bases : int
+    spec : ModelSpec
+
+    Returns
+    -------
+    float64 array [N, 2 + H]
+    """
+    means = sums / n_bases
+    numbers, vectors = means[:, :2], means[:, 2:]
+    if is_equivariant(spec):
+        vectors = np.concatenate([vectors, vectors[:, ::-1]], axis=1)
+    width = vectors.shape[1] // 2
+    invariant = strand_invariant(vectors[:, :width], vectors[:, width:])
+    return np.concatenate([numbers, invariant], axis=1)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from phylotools.phylogeny.substitution import SubstitutionModel
 
 
+#: Of sites that are said never to change.
+LOWEST_RATE = 1e-12
+
+
 @dataclass(frozen=True)
 class SiteNumbers:
     """Numbers of K sites.
@@ -69,3 +73,19 @@ def site_numbers(substitution: SubstitutionModel, theta: NDArray[np.float32]) ->
             substitution.site_rate(sites).double().numpy(),
             substitution.entropy(sites).double().numpy(),
         )
+
+
+def log_rates(rate: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logs of rates of sites as features, also of sites that are said never to change."""
+    return np.log(np.maximum(rate, LOWEST_RATE))
+
+
+def log_rate_and_entropy(
+    substitution: SubstitutionModel, theta: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Log of the expected rate of substitution of K sites, and their entropy, float32 [K, 2].
+
+    What heads that are fitted to regions read of sites, as means over the region.
+    """
+    sites = site_numbers(substitution, theta)
+    return np.stack([log_rates(sites.rate), sites.entropy], axis=1).astype(np.float32)

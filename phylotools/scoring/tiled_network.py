@@ -260,7 +260,7 @@ class TiledNetwork:
         """
         if region.start == region.end:
             return np.empty((0, self.n_channels), dtype=np.float32)
-        self._require_inside(region.contig, region.start, region.end - 1)
+        self.require_inside(region.contig, region.start, region.end - 1)
         values = np.empty((region.end - region.start, self.n_channels), dtype=np.float32)
         with self._lock:
             # Of numbers that agree to rounding, all verbs take the grid's where many are wanted.
@@ -298,7 +298,7 @@ class TiledNetwork:
         if not len(indices):
             return []
         first, last = min(indices) * self.tile_length, max(indices) * self.tile_length
-        self._require_inside(contig, first, last)
+        self.require_inside(contig, first, last)
         length = self.genome.contigs[contig]
         with self._lock:
             return [
@@ -358,7 +358,7 @@ class TiledNetwork:
         members: dict[Tile, NDArray[np.int64]] = {}
         for number, index, rows in zip(*tiles[:, starts].tolist(), chosen, strict=True):
             inside = positions[rows]
-            self._require_inside(names[number], int(inside.min()), int(inside.max()))
+            self.require_inside(names[number], int(inside.min()), int(inside.max()))
             members[names[number], index] = rows
         with self._lock:
             wanted = {tile: np.unique(positions[rows]) for tile, rows in members.items()}
@@ -404,6 +404,25 @@ class TiledNetwork:
                 values[row] = found
         return values
 
+    def values_of_windows(
+        self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
+    ) -> list[NDArray[np.float32]]:
+        """Numbers of windows of several lengths, as `values_of` those of rows.
+
+        Parameters
+        ----------
+        windows : sequence of uint8 arrays [T]
+            No shorter than the receptive field; of one length, unless a CPU computes.
+        place : callable
+            Where a window is from, by its number, for messages.
+
+        Returns
+        -------
+        list of float32 arrays [T - receptive_field + 1, C]
+        """
+        with self._lock:
+            return list(self._network_values(windows, place))
+
     def _network_values(
         self, windows: Sequence[NDArray[np.uint8]], place: Callable[[int], str] = lambda _: ""
     ) -> Iterator[NDArray[np.float32]]:
@@ -418,7 +437,8 @@ class TiledNetwork:
         for count in counts:
             yield np.concatenate(list(islice(found, count)))
 
-    def _require_inside(self, contig: str, first: int, last: int) -> None:
+    def require_inside(self, contig: str, first: int, last: int) -> None:
+        """Raise `InputError` unless two positions, in order, lie within a contig."""
         length = self.genome.contigs.get(contig, 0)
         if not 0 <= first <= last < length:
             raise InputError(

@@ -1,15 +1,17 @@
-"""Text that a simulation writes: tables of the truth and FASTA, plain or bgzip by suffix."""
+"""Text that a simulation writes: alignment, table of the truth, FASTA; plain or bgzip by suffix."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
+from isal import igzip
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +19,12 @@ from phylotools.errors import UsageError
 from phylotools.io.bases import BASES
 from phylotools.io.bgzf import compress_blocks
 from phylotools.io.files import BGZF_EOF, open_text_output, refuse_existing_file
+from phylotools.io.position_index.lines import LineKind
+from phylotools.io.position_index.writer import (
+    IndexedTextWriter,
+    compress_lines,
+    notes_of_blocks,
+)
 from phylotools.io.position_table import open_indexed
 from phylotools.phylogeny.substitution import SubstitutionModel
 
@@ -48,12 +56,16 @@ def encode(text: bytes, compressed: bool) -> bytes:
     return compress_blocks(text) if compressed else text
 
 
-@dataclass(frozen=True)
+def encoded_again(blocks: bytes, compressed: bool) -> bytes:
+    """What `encode` makes of the text of BGZF blocks that it made."""
+    return blocks if compressed else bytes(igzip.decompress(blocks))
+
+
 class Sink:
     """An open output, to which encoded pieces are written."""
 
-    raw: BinaryIO
-    compressed: bool
+    def __init__(self, raw: BinaryIO, compressed: bool) -> None:
+        self.raw, self.compressed = raw, compressed
 
     def write_text(self, text: bytes) -> None:
         """Encode and write."""
@@ -110,10 +122,23 @@ def open_table(path: str, *, force: bool, longest_contig: int) -> Iterator[Sink]
         with open_sink(path, force=force) as sink:
             yield sink
         return
-    with open_indexed(path, longest_contig=longest_contig, force=force) as raw:
-        sink = Sink(raw, compressed=True)
-        yield sink
-        sink.finish()
+    with open_indexed(path, longest_contig=longest_contig, force=force) as writer:
+        yield _IndexedSink(writer, path)
+
+
+class _IndexedSink(Sink):
+    """A sink whose lines are noted for an index."""
+
+    def __init__(self, writer: IndexedTextWriter, path: str) -> None:
+        super().__init__(cast(BinaryIO, writer), compressed=True)
+        self._writer, self._path = writer, path
+
+    def write_text(self, text: bytes) -> None:
+        made = compress_lines(text, LineKind.POSITIONS)
+        self._writer.write_blocks(made.blocks, made.part)
+
+    def write_encoded(self, data: bytes) -> None:
+        self._writer.write_blocks(data, notes_of_blocks(data, LineKind.POSITIONS, self._path))
 
 
 class FastaWriter:
@@ -194,3 +219,119 @@ def truth_lines(
         _TRUTH_LINE % (contig, position, base, *value[:6], events, species, *value[6:])
         for position, base, value, events, species in rows
     ).encode()
+
+
+@dataclass(frozen=True)
+class SimulationOutputs:
+    """Names of the files to write.
+
+    Attributes
+    ----------
+    alignment : str
+        MAF; ``-`` is stdout.
+    truth : str, optional
+        Table of the sites.
+    fasta : str, optional
+        The reference species' sequence, where the simulation draws it.
+    force : bool
+        Replace existing ones.
+    """
+
+    alignment: str
+    truth: str | None = None
+    fasta: str | None = None
+    force: bool = False
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path in (self.alignment, self.truth, self.fasta) if path is not None]
+
+    def refuse_streams(self) -> None:
+        """Raise `UsageError` if what is no alignment would go to stdout."""
+        if self.truth == "-" or self.fasta == "-":
+            raise UsageError("only the alignment can go to stdout")
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What was written, for the log and `--summary-json`."""
+
+    columns: int
+    species: int
+    blocks: int
+    substitutions: int
+    bases: int
+    reference_species: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedPiece:
+    """Encoded text of a piece, and what it holds."""
+
+    contig: str
+    columns: int
+    blocks: int
+    substitutions: int
+    bases: int
+    alignment: bytes
+    truth: bytes
+    letters: bytes
+
+
+class SimulationWriter:
+    """Opens the outputs and writes finished pieces."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        outputs: SimulationOutputs,
+        settings: dict[str, Any],
+        longest_contig: int,
+    ) -> None:
+        force = outputs.force
+        lines = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+        self._alignment = stack.enter_context(open_sink(outputs.alignment, force=force))
+        self._truth: Sink | None = None
+        self._fasta: Sink | None = None
+        if outputs.truth is not None:
+            self._truth = stack.enter_context(
+                open_table(outputs.truth, force=force, longest_contig=longest_contig)
+            )
+            header = [*(f"##{line}" for line in lines), "\t".join(TRUTH_COLUMNS)]
+            self._truth.write_text(("\n".join(header) + "\n").encode())
+        if outputs.fasta is not None:
+            self._fasta = stack.enter_context(open_sink(outputs.fasta, force=force))
+        comments = "".join(f"# {line}\n" for line in lines)
+        self._alignment.write_text(f"##maf version=1 scoring=none\n{comments}\n".encode())
+        self._contig: str | None = None
+        self._sequence: FastaWriter | None = None
+        self.columns = self.blocks = self.substitutions = self.bases = 0
+
+    def write(self, piece: FinishedPiece) -> None:
+        self._alignment.write_encoded(piece.alignment)
+        if self._truth is not None:
+            self._truth.write_encoded(piece.truth)
+        if self._fasta is not None:
+            if self._sequence is None or piece.contig != self._contig:
+                self.finish()
+                self._contig = piece.contig
+                self._sequence = FastaWriter(self._fasta.write_text, piece.contig)
+            self._sequence.add(piece.letters)
+        self.columns += piece.columns
+        self.blocks += piece.blocks
+        self.substitutions += piece.substitutions
+        self.bases += piece.bases
+
+    def finish(self) -> None:
+        if self._sequence is not None:
+            self._sequence.finish()
+
+    def summary(self, n_species: int, reference: str) -> SimulationSummary:
+        """What was written."""
+        return SimulationSummary(
+            self.columns, n_species, self.blocks, self.substitutions, self.bases, reference
+        )

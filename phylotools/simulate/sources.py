@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from phylotools.io.bases import BASES_AND_N, SOFT_MASK
 from phylotools.io.regions import Region, RegionSet
 from phylotools.phylogeny.simulation import stream_key
 from phylotools.phylogeny.simulation.sites import SiteDistribution
-from phylotools.phylogeny.substitution import SubstitutionModel
+from phylotools.phylogeny.substitution import SubstitutionModel, make_substitution_model
 from phylotools.scoring.scorer import Scorer
 
 logger = logging.getLogger("phylotools")
@@ -45,6 +46,43 @@ class SiteSource(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Settings that decide the sites, JSON-ready."""
+
+
+@dataclass(frozen=True)
+class RandomSettings:
+    """What random sites follow from, as plain data.
+
+    Attributes
+    ----------
+    length : int
+        Of the new contig.
+    contig : str
+        Its name.
+    distribution : SiteDistribution
+    substitution : str
+        Name of the substitution model.
+    shared : dict
+        Its settings, as `make_substitution_model` takes them.
+    """
+
+    length: int
+    contig: str = "chr1"
+    distribution: SiteDistribution = field(default_factory=SiteDistribution)
+    substitution: str = "f81"
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def sites(self, seed: int) -> RandomSites:
+        """The sites that a seed gives.
+
+        Raises
+        ------
+        InputError
+            If a setting of the substitution model is wrong.
+        """
+        model = make_substitution_model(self.substitution, **self.shared)
+        return RandomSites(
+            self.distribution, model, contig=self.contig, length=self.length, seed=seed
+        )
 
 
 class RandomSites:
@@ -95,6 +133,11 @@ class ModelSites:
         self.regions = list(whole if regions is None else regions)
         self._scorer = scorer
 
+    @property
+    def fasta(self) -> str:
+        """File of the sequence."""
+        return str(self._scorer.genome.path)
+
     def theta(self, region: Region) -> Tensor:
         return torch.from_numpy(self._scorer.theta(region))
 
@@ -107,7 +150,7 @@ class ModelSites:
         model = self._scorer.model
         return {
             "model": model.identity.to_dict(),
-            "fasta": os.path.basename(self._scorer.genome.path),
+            "fasta": os.path.basename(self.fasta),
         }
 
 

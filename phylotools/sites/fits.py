@@ -130,12 +130,14 @@ def _of_reference(changes: torch.Tensor, reference: torch.Tensor) -> torch.Tenso
     return chosen.masked_fill((reference > 3).unsqueeze(1), torch.nan)
 
 
-def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> bytes:
-    """The lines before the first site."""
+def header(
+    store: ColumnStore, prepared: Preparation, *, per_allele: bool, command: str | None = None
+) -> bytes:
+    """The lines before the first site; the command is this one unless given."""
     prior = prepared.prior
     facts = {
         "fit_sites": f"phylotools {__version__}",
-        "command": command_line(),
+        "command": command_line() if command is None else command,
         "store": f"{store.path.name} {store.fingerprint}",
         "reference_species": store.reference_species,
         "substitution": " ".join(
@@ -152,8 +154,8 @@ def header(store: ColumnStore, prepared: Preparation, *, per_allele: bool) -> by
         facts["trees"] = f"{store.region_trees.path} {store.region_trees.sha256}"
     if isinstance(store, StoreView):
         facts["species"] = ",".join(store.species)
-    if prepared.network is not None:
-        model = prepared.network.model
+    if prepared.predictor is not None:
+        model = prepared.predictor
         facts["prior_model"] = f"{model.name} {model.revision} {model.sha256}"
     name = prepared.model.name
     own, default = (
@@ -248,7 +250,7 @@ def _decimals(values: NDArray[np.float64]) -> list[str]:
 
 def _mean(prepared: Preparation) -> str:
     given = prepared.prior.log_rate_mean
-    if given is None and prepared.network is not None:
+    if given is None and prepared.predictor is not None:
         return "model"
     return _plain(prepared.model.neutral_log_rate if given is None else given)
 

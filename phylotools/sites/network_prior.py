@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,8 @@ class NetworkPrior:
         Factor on the branch lengths that the model was trained with.
     threads : int, optional
         As for `Scorer`.
+    targets : mapping of str to str, optional
+        The genome's name of each of the store's contigs that it has, where that is known.
 
     Raises
     ------
@@ -57,24 +59,32 @@ class NetworkPrior:
         *,
         neutral_scale: float = 1.0,
         threads: int | None = None,
+        targets: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model
         self.n_outside_training = 0
         self._genome = genome
         self._scorer = Scorer(model.from_sequence_alone(), genome, threads=threads)
         self._log_scale = math.log(neutral_scale)
-        self._contigs = resolve_contigs(store.contigs, genome.contigs)
-        log_other_names({name: found for name, found in self._contigs.items() if name != found})
-        if not self._contigs:
+        found = resolve_contigs(store.contigs, genome.contigs) if targets is None else targets
+        if targets is None:
+            log_other_names({name: own for name, own in found.items() if name != own})
+        self.targets = dict(found)
+        if not self.targets:
             raise InputError(
                 f"has none of the store's contigs ({', '.join(list(store.contigs)[:5])})",
                 path=genome.path,
                 remedy="give the assembly of the store's reference species",
             )
 
+    @property
+    def fasta(self) -> str:
+        """File of the genome."""
+        return str(self._genome.path)
+
     def has_contig(self, contig: str) -> bool:
         """Whether the genome has a contig of the store."""
-        return contig in self._contigs
+        return contig in self.targets
 
     def require_contigs(self, contigs: Iterable[str]) -> None:
         """Refuse contigs of the store that the genome lacks.
@@ -83,7 +93,7 @@ class NetworkPrior:
         ------
         InputError
         """
-        missing = [contig for contig in contigs if contig not in self._contigs]
+        missing = [contig for contig in contigs if contig not in self.targets]
         if missing:
             raise InputError(
                 f"lacks {len(missing)} of the store's contigs ({', '.join(missing[:5])})",
@@ -119,7 +129,7 @@ class NetworkPrior:
         InputError
             If the genome's contig is shorter.
         """
-        contig = self._contigs[columns.contig]
+        contig = self.targets[columns.contig]
         theta = torch.from_numpy(self._scorer.theta_at(contig, columns.position))
         self.n_outside_training += self._outside(contig, columns.position)
         if not self._log_scale:
@@ -156,7 +166,7 @@ class NetworkPrior:
             )  # fmt: skip
 
     def _base(self, columns: Columns, position: np.int64) -> int:
-        contig = self._contigs[columns.contig]
+        contig = self.targets[columns.contig]
         where = Region(contig, int(position), int(position) + 1)
         return int(self._genome.fetch(where)[0] & schema.CODE_MASK)
 

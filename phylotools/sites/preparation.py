@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from phylotools.errors import UsageError
+from phylotools.model.folder import ModelIdentity
 from phylotools.phylogeny.likelihood import Plan
 from phylotools.phylogeny.site_fit import (
     WIDTH_OF_SCORES,
@@ -121,6 +122,8 @@ class Preparation:
     prior : SitePrior
     network : NetworkPrior or None
         Where the centre of the prior comes from.
+    predictor : ModelIdentity or None
+        Of its model.
     neutral : Tensor, shape (A,)
         Theta of a neutral site.
     background : list of float
@@ -140,6 +143,7 @@ class Preparation:
     model: SubstitutionModel
     prior: SitePrior
     network: NetworkPrior | None
+    predictor: ModelIdentity | None
     neutral: Tensor
     background: list[float]
     n_sample: int
@@ -173,7 +177,7 @@ def prepare(
     place = device or torch.device("cpu")
     held_out = _held_out_species(store, settings, network).to(place)
     warn_of_scale(store, tree=store.tree.scaled(settings.neutral_scale))
-    plans = StorePlans(store, _SHORTEST_BRANCH, scale=settings.neutral_scale)
+    plans = store_plans(store, settings)
     columns = sample_columns(store, settings.sample, settings.seed)
     if network is not None:
         columns = [piece for piece in columns if network.has_contig(piece.contig)]
@@ -210,6 +214,7 @@ def prepare(
         model=model,
         prior=prior,
         network=network,
+        predictor=None if network is None else network.model.identity,
         neutral=neutral_theta(background.log(), model).to(place),
         background=background.tolist(),
         n_sample=n_sample,
@@ -217,6 +222,11 @@ def prepare(
         held_out_log_likelihood=quality,
         trials=tuple(trials),
     )
+
+
+def store_plans(store: ColumnStore, settings: FitSettings) -> StorePlans:
+    """By which a store's columns are pruned, with branch lengths in neutral substitutions."""
+    return StorePlans(store, _SHORTEST_BRANCH, scale=settings.neutral_scale)
 
 
 def _held_out_species(

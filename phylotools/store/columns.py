@@ -78,6 +78,51 @@ def columns_in_order(
         yield batch
 
 
+def batches_in_order(
+    store: ColumnStore, regions: RegionSet | None = None
+) -> Iterator[tuple[list[Region], int]]:
+    """Where the batches of `columns_in_order` lie, and how many columns each has.
+
+    Few bases are read for it: depths say of nearly all positions whether there is a column.
+
+    Yields
+    ------
+    list of Region
+        One a contig. What of `regions` lies in them gives this batch when it is read alone.
+    int
+    """
+    bounds: list[Region] = []
+    n_columns = 0
+    for contig in sorted(store.contigs):
+        first = None
+        for window in _windows(covered(store, contig, regions)):
+            first = int(window[0, 0]) if first is None else first
+            n_columns += _n_columns(store, contig, window)
+            if n_columns >= BATCH_COLUMNS:
+                yield [*bounds, Region(contig, first, int(window[-1, 1]))], n_columns
+                bounds, n_columns, first = [], 0, None
+        if first is not None:
+            bounds.append(Region(contig, first, int(window[-1, 1])))
+    if n_columns:
+        yield bounds, n_columns
+
+
+def _n_columns(store: ColumnStore, contig: str, window: NDArray[np.int64]) -> int:
+    """Columns with another species than the reference, in intervals between two multiples."""
+    region = Region(contig, int(window[0, 0]), int(window[-1, 1]))
+    wanted = flags_of(window, region.start, region.end)
+    depth = store.depth(region)
+    # One species is another one where the reference's row has no base.
+    lone = wanted & (depth == 1)
+    n_lone = 0
+    if lone.any():
+        own = store.reference(region)
+        if store.attributes["reference_source"] != schema.FROM_ALIGNMENT:
+            own = store.bases(region)[:, store.reference_index]
+        n_lone = int((lone & (own & np.uint8(schema.CODE_MASK) >= schema.N)).sum())
+    return int((wanted & (depth > 1)).sum()) + n_lone
+
+
 def covered(store: ColumnStore, contig: str, regions: RegionSet | None = None) -> NDArray[np.int64]:
     """Start and end of the runs that blocks cover, within the regions; int64 [K, 2]."""
     intervals = store.intervals(contig)

@@ -21,10 +21,10 @@ from phylotools.io.position_table import open_position_table
 from phylotools.io.regions import RegionSet
 from phylotools.io.track_folder import RECORD_FORMAT, RECORD_NAME
 from phylotools.jobs.piece import Piece
+from phylotools.jobs.signals import read_blocks, read_notes, read_signal
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.score_meaning import DEFAULT_SCORES, score_meaning
 from phylotools.tracks.catalogue import ALL_SIGNALS, Signal, signals_of
-from phylotools.tracks.partition import read_signal, read_table
 from phylotools.tracks.plan import Plan
 from phylotools.tracks.table import TABLE_NAME, write_table
 from phylotools.tracks.values import ROUNDING
@@ -154,7 +154,7 @@ def _write_signal(path: Path, plan: Plan, pieces: _Pieces, signal: int) -> None:
 
 def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
     facts = {
-        **plan.model_identity.header_facts(),
+        **plan.model.identity.header_facts(),
         "Reference": Path(plan.fasta).name,
         **({} if plan.transcripts is None else {"Transcripts": Path(plan.transcripts).name}),
         "DefaultScore": DEFAULT_SCORES[plan.substitution],
@@ -162,7 +162,7 @@ def _write_snv_table(path: Path, plan: Plan, pieces: _Pieces) -> None:
         "Version": __version__,
         "Command": plan.run.command,
     }
-    parts = (part for piece in pieces for part in read_table(piece))
+    parts = ((read_blocks(piece), read_notes(piece)) for piece in pieces)
     write_table(path, facts, plan.settings.scores, parts, max(plan.contigs.values()))
 
 
@@ -187,7 +187,7 @@ def _write_browser_files(folder: Path, plan: Plan, signals: list[Signal], assemb
         contigs=plan.contigs,
         fasta=None if plan.is_partial else plan.fasta,
         regions=regions,
-        title=" on ".join(dict.fromkeys((plan.model["name"], assembly))),
+        title=" on ".join(dict.fromkeys((plan.model.name, assembly))),
     )
     for note in written.notes:
         logger.info("%s", note)
@@ -235,7 +235,7 @@ def _summary(plan: Plan, pieces: _Pieces, assembly: str, files: list[str]) -> Tr
     if trained is not None:
         n_outside = (plan.regions - trained).n_positions
     return TrackSummary(
-        files, plan.n_positions, pieces.counts["sites"], n_outside, plan.model["name"], assembly
+        files, plan.n_positions, pieces.counts["sites"], n_outside, plan.model.name, assembly
     )
 
 
@@ -246,7 +246,7 @@ def _record(
     return {
         "format": RECORD_FORMAT,
         "version": _RECORD_VERSION,
-        "model": plan.model_identity.to_dict(),
+        "model": plan.model.identity.to_dict(),
         "reference": {
             "file": Path(plan.fasta).name,
             "sha256": plan.run.inputs.get("reference"),

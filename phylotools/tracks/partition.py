@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,25 +14,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phylotools.io.bgzf import compress_blocks
-from phylotools.io.bigwig.encoding import CELL, SignalBlocks, encode_signal
-from phylotools.io.bigwig.index import BLOCK
+from phylotools.io.bigwig.encoding import SignalBlocks, encode_signal
 from phylotools.io.closing import Closing
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.pipeline import Pipeline, in_order
-from phylotools.io.regions import Region
+from phylotools.io.position_index.builder import IndexPart, join_parts
+from phylotools.io.position_index.lines import LineKind
+from phylotools.io.position_index.writer import IndexedBlocks, compress_lines
+from phylotools.io.regions import Region, cut_regions
 from phylotools.io.spliced import ExonIndex, Places, SplicedGenome, transcript_contig
 from phylotools.jobs.job import Partition
-from phylotools.jobs.piece import Piece, PieceWriter
+from phylotools.jobs.signals import SIGNAL_ENTRY, add_blocks, add_notes, add_signal
 from phylotools.jobs.work_folder import WorkFolder
 from phylotools.phylogeny.score_meaning import DEFAULT_SCORES
 from phylotools.scoring.neutral_sites import contexts_at
 from phylotools.scoring.reference import ReferenceLetters
 from phylotools.scoring.tiled_network import TILE_LENGTH
 from phylotools.tracks.catalogue import signals_of
-from phylotools.tracks.plan import Plan, cut_regions
-from phylotools.tracks.table import snv_lines
-from phylotools.tracks.values import rounded, site_values, worst_in_transcripts
+from phylotools.tracks.plan import Plan, unit_starts
+from phylotools.tracks.table import LINES_OF_SITE, cut_lines, snv_lines
+from phylotools.tracks.values import SiteValues, rounded, site_values, worst_in_transcripts
 
 if TYPE_CHECKING:
     from phylotools.model.calibration import Calibration
@@ -40,19 +42,6 @@ if TYPE_CHECKING:
 #: Tiles that are computed together and then made into blocks by one thread; of long ones, which a
 #: GPU computes, as many as two passes have, so that one is computed while another's numbers come.
 _BATCH_TILES, _BATCH_LONG_TILES = 64, 32
-#: Index of the bigWig among those made, where its blocks begin, their bytes, their totals.
-ENTRY = np.dtype(
-    [
-        ("signal", "<i4"),
-        ("offset", "<i8"),
-        ("data", "<i8"),
-        ("n_blocks", "<i8"),
-        ("n_cells", "<i8"),
-        ("totals", "<f8", (5,)),
-    ]
-)
-#: Stands for the table in place of a bigWig's index.
-_TABLE = -1
 
 
 class ThetaSource(Protocol):
@@ -88,6 +77,7 @@ class _Finished:
 
     signals: list[tuple[int, SignalBlocks]]
     table: bytes
+    notes: list[IndexPart]
     counts: Counter[str]
 
 
@@ -165,18 +155,23 @@ class TrackMaker(Closing):
         if work.is_done(partition.index):
             return
         counts: Counter[str] = Counter()
-        with work.writing(partition, ENTRY) as writer:
+        notes: list[IndexPart] = []
+        with work.writing(partition, SIGNAL_ENTRY) as writer:
             for finished in self._finished(partition.extent):
                 for signal, encoded in finished.signals:
                     add_signal(writer, signal, encoded)
                 if finished.table:
-                    add_table(writer, finished.table)
+                    add_blocks(writer, finished.table)
+                notes += finished.notes
                 counts += finished.counts
                 on_positions(finished.counts["positions"])
+            if self._plan.settings.snv_table:
+                add_notes(writer, join_parts(notes, LineKind.POSITIONS))
             writer.finish({"counts": dict(counts), "facts": facts})
 
     def _finished(self, regions: Sequence[Region]) -> Iterator[_Finished]:
         """Batches in order, some of them in the making."""
+        finish = functools.partial(self._finish, unit_starts(regions))
         is_long = self._scorer.tile_length > TILE_LENGTH
         n_tiles = _BATCH_LONG_TILES if is_long else _BATCH_TILES
         batches = (
@@ -184,11 +179,11 @@ class TrackMaker(Closing):
             for batch in cut_regions(regions, self._scorer.tile_length, n_tiles)
         )
         if not self._is_ahead:
-            yield from in_order(self._threads, self._finish, batches, self._ahead)
+            yield from in_order(self._threads, finish, batches, self._ahead)
             return
         with Pipeline() as pipeline:
             computed = pipeline.stage(batches, "network", ahead=1)
-            yield from in_order(self._threads, self._finish, computed, self._ahead)
+            yield from in_order(self._threads, finish, computed, self._ahead)
 
     def _look_up(self, regions: list[Region]) -> _Sites:
         """Positions of regions of one contig through the network."""
@@ -231,76 +226,52 @@ class TrackMaker(Closing):
         reference = np.where(is_reverse, 3 - codes, codes).astype(np.uint8)
         return _Sites(contig, positions, reference, theta, expected, places)
 
-    def _finish(self, batch: tuple[int, list[_Sites]]) -> _Finished:
+    def _finish(
+        self, starts: dict[str, NDArray[np.int64]], batch: tuple[int, list[_Sites]]
+    ) -> _Finished:
+        """Numbers of a batch as blocks, none of which crosses the start of a unit."""
         n_positions, parts = batch
         signals: list[tuple[int, SignalBlocks]] = []
-        lines: list[bytes] = []
+        tables: list[IndexedBlocks] = []
         counts = Counter(positions=n_positions)
         for sites in parts:
-            values = site_values(
-                self._substitution,
-                sites.theta,
-                sites.reference,
-                self._plan.settings.scores,
-                sites.expected,
-            )
-            if sites.places is not None and self._spliced is not None:
-                values = worst_in_transcripts(
-                    values,
-                    sites.places.rows,
-                    self._spliced.transcripts.is_reverse[sites.places.transcripts],
-                    DEFAULT_SCORES[self._plan.substitution],
-                )
+            values = self._values(sites)
+            cuts = np.searchsorted(sites.positions, starts[sites.contig])
+            cuts = np.unique([0, *cuts.tolist(), len(sites.positions)])
             contig = self._contig_index[sites.contig]
             for index, signal in enumerate(self._signals):
-                encoded = encode_signal(contig, sites.positions, rounded(values.signal(signal)))
-                if encoded is not None:
-                    signals.append((index, encoded))
+                numbers = rounded(values.signal(signal))
+                for begin, end in itertools.pairwise(cuts.tolist()):
+                    encoded = encode_signal(contig, sites.positions[begin:end], numbers[begin:end])
+                    if encoded is not None:
+                        signals.append((index, encoded))
             if self._plan.settings.snv_table:
-                lines.append(snv_lines(sites.contig, sites.positions, values))
+                lines = snv_lines(sites.contig, sites.positions, values)
+                tables.extend(
+                    compress_lines(text, LineKind.POSITIONS, fast=True)
+                    for text in cut_lines(lines, LINES_OF_SITE * cuts)
+                )
             counts["sites"] += len(sites.positions)
-        return _Finished(signals, compress_blocks(b"".join(lines), fast=True), counts)
+        blocks = b"".join(table.blocks for table in tables)
+        return _Finished(signals, blocks, [table.part for table in tables], counts)
+
+    def _values(self, sites: _Sites) -> SiteValues:
+        values = site_values(
+            self._substitution,
+            sites.theta,
+            sites.reference,
+            self._plan.settings.scores,
+            sites.expected,
+        )
+        if sites.places is None or self._spliced is None:
+            return values
+        return worst_in_transcripts(
+            values,
+            sites.places.rows,
+            self._spliced.transcripts.is_reverse[sites.places.transcripts],
+            DEFAULT_SCORES[self._plan.substitution],
+        )
 
 
 def _by_contig(regions: list[Region]) -> Iterator[Iterator[Region]]:
     return (part for _, part in itertools.groupby(regions, key=lambda region: region.contig))
-
-
-def add_signal(writer: PieceWriter, signal: int, encoded: SignalBlocks) -> None:
-    """Append blocks of a bigWig."""
-    writer.add(
-        encoded.data,
-        encoded.blocks.tobytes(),
-        encoded.cells.tobytes(),
-        signal=signal,
-        data=len(encoded.data),
-        n_blocks=len(encoded.blocks),
-        n_cells=len(encoded.cells),
-        totals=encoded.totals,
-    )
-
-
-def add_table(writer: PieceWriter, blocks: bytes) -> None:
-    """Append BGZF blocks of the table."""
-    writer.add(blocks, signal=_TABLE, data=len(blocks))
-
-
-def read_signal(piece: Piece, signal: int) -> Iterator[SignalBlocks]:
-    """Blocks of a bigWig, in order."""
-    for entry in piece.index[piece.index["signal"] == signal]:
-        n_blocks, n_cells = int(entry["n_blocks"]), int(entry["n_cells"])
-        sizes = (int(entry["data"]), n_blocks * BLOCK.itemsize, n_cells * CELL.itemsize)
-        text = piece.read(int(entry["offset"]), sum(sizes))
-        at = sizes[0] + sizes[1]
-        yield SignalBlocks(
-            np.frombuffer(text[sizes[0] : at], dtype=BLOCK),
-            np.frombuffer(text[at:], dtype=CELL),
-            entry["totals"],
-            text[: sizes[0]],
-        )
-
-
-def read_table(piece: Piece) -> Iterator[bytes]:
-    """BGZF blocks of the table, in order."""
-    for entry in piece.index[piece.index["signal"] == _TABLE]:
-        yield piece.read(int(entry["offset"]), int(entry["data"]))

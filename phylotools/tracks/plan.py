@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phylotools.errors import InputError, UsageError
+from phylotools.io.bigwig.encoding import BLOCK_VALUES
 from phylotools.io.bigwig.writer import LONGEST_CONTIG
 from phylotools.io.genome import UNKNOWN_LENGTH
-from phylotools.io.regions import Region, RegionSet, choose_regions
+from phylotools.io.regions import Region, RegionSet, choose_regions, cut_regions
 from phylotools.io.spliced import PartialGenome, SplicedGenome
-from phylotools.jobs.job import Job, changed, file_identity, input_checksum
-from phylotools.jobs.work_folder import WorkFolder
-from phylotools.model.folder import ModelIdentity
+from phylotools.jobs.job import Job, file_identity, input_checksum
+from phylotools.model.planned import PlannedModel
 from phylotools.phylogeny.score_meaning import CALIBRATED, known_score, written_scores
 from phylotools.provenance import RunRecord
 from phylotools.scoring.context import TranscriptChoice, open_context
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Little is lost with one, and a human genome makes no more than a file system bears.
 PARTITION_POSITIONS = 1 << 20
+#: Tiles whose numbers are compressed together: those of one block of a bigWig.
+UNIT_TILES = BLOCK_VALUES // TILE_LENGTH
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,7 @@ class Plan(Job):
     settings : TrackSettings
     substitution : str
         Name of the model's substitution model.
-    model : dict of str to str
-        ``path`` of its folder, and what its `ModelIdentity` holds.
+    model : PlannedModel
     fasta : str
     assembly : str
         What browsers call the reference, unless told otherwise.
@@ -114,10 +118,10 @@ class Plan(Job):
     """
 
     verb: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 6
     settings: TrackSettings
     substitution: str
-    model: dict[str, str]
+    model: PlannedModel
     fasta: str
     assembly: str
     contigs: dict[str, int]
@@ -140,6 +144,10 @@ class Plan(Job):
     def n_positions(self) -> int:
         return sum(len(region) for part in self.extents for region in part)
 
+    def recut(self, partition_positions: int) -> Plan:
+        """The same job in partitions of another size."""
+        return dataclasses.replace(self, extents=_cut(self.regions, partition_positions))
+
     def output(self) -> tuple[Any, ...]:
         return self.settings, self.model, self.fasta, self.identities, self.regions
 
@@ -147,29 +155,6 @@ class Plan(Job):
         for region in (region for part in self.extents for region in part):
             if not 0 <= region.start < region.end <= self.contigs[region.contig]:
                 raise ValueError(region)
-
-    @property
-    def model_identity(self) -> ModelIdentity:
-        """Of the model that the tracks are of."""
-        return ModelIdentity(**{key: value for key, value in self.model.items() if key != "path"})
-
-    def checked_model(self, model: Model) -> Model:
-        """The model as the plan has it, with or without its site fits.
-
-        Raises
-        ------
-        InputError
-            If the model is no longer what it was when the plan was made.
-        """
-        for found in (model, model.from_sequence_alone()):
-            if found.sha256 == self.model["sha256"]:
-                return found
-        raise changed(self.model["path"])
-
-
-def work_folder(path: str | os.PathLike[str]) -> WorkFolder[Plan]:
-    """The work folder of tracks at a path."""
-    return WorkFolder(Path(path), Plan)
 
 
 def make_plan(
@@ -188,7 +173,7 @@ def make_plan(
         Reference; by default the model's own.
     settings : TrackSettings
     partition_positions : int
-        Positions of a partition, rounded up to whole tiles.
+        Positions of a partition, rounded up to whole units (`unit_starts`).
 
     Raises
     ------
@@ -224,21 +209,17 @@ def make_plan(
         regions = _in_transcripts(regions, in_exons, transcripts)
     if settings.trained_only:
         regions = _trained_only(regions, trained, model)
-    n_tiles = max(1, -(-partition_positions // TILE_LENGTH))
     return Plan(
         settings=_with_absolute_paths(settings),
         substitution=substitution,
-        model={
-            "path": str(model.folder.absolute()),
-            **model.identity.to_dict(),
-        },
+        model=PlannedModel.of(model),
         fasta=path,
-        assembly=_assembly(model, fasta),
+        assembly=model.assembly_of(fasta),
         contigs=contigs,
         trained=None if trained is None else tuple(trained),
         transcripts=transcripts,
         is_partial=isinstance(genome, PartialGenome),
-        extents=tuple(map(tuple, cut_regions(regions, TILE_LENGTH, n_tiles))),
+        extents=_cut(regions, partition_positions),
         identities=identities,
         run=RunRecord(
             inputs={"model": model.sha256, "reference": input_checksum(path)},
@@ -272,17 +253,6 @@ def _in_transcripts(regions: RegionSet, exons: RegionSet, path: str | None) -> R
             remedy="give others, or --no-transcripts",
         )
     return shared
-
-
-def _assembly(model: Model, fasta: str | None) -> str:
-    """The assembly of the model's own reference, or the name of another one's file."""
-    known = model.manifest.get("assembly")
-    if fasta is None and isinstance(known, str) and known:
-        return known
-    name = Path(fasta or model.name).name
-    for suffix in (".gz", ".bgz", ".fasta", ".fa", ".fna", ".fas"):
-        name = name.removesuffix(suffix)
-    return name or "reference"
 
 
 def _check_contigs(contigs: dict[str, int], path: str) -> None:
@@ -321,40 +291,21 @@ def _trained_only(regions: RegionSet, trained: RegionSet | None, model: Model) -
     return shared
 
 
-def cut_regions(regions: Iterable[Region], tile_length: int, n_tiles: int) -> list[list[Region]]:
-    """Cut regions into parts of at most so many tiles; no tile belongs to two parts.
+def _cut(regions: RegionSet, partition_positions: int) -> tuple[tuple[Region, ...], ...]:
+    """Partitions of so many positions, rounded up to whole units."""
+    n_units = max(1, -(-partition_positions // (UNIT_TILES * TILE_LENGTH)))
+    return tuple(map(tuple, cut_regions(regions, TILE_LENGTH, n_units * UNIT_TILES)))
 
-    Parameters
-    ----------
-    regions : iterable of Region
-        Disjoint; those of a contig together and rising.
-    tile_length : int
-        Positions of a tile of the grid, which begins at the start of every contig.
-    n_tiles : int
-        Tiles that have to be computed for a part.
 
-    Returns
-    -------
-    list of list of Region
-        In order.
+def unit_starts(regions: Sequence[Region]) -> dict[str, NDArray[np.int64]]:
+    """Where units begin in the regions of a partition, by contig.
+
+    A unit is `UNIT_TILES` tiles, counted from the first of a job's regions. Partitions are whole
+    units, and what is compressed together lies in one unit: so that the bytes of an output depend
+    on its regions, not on how they were cut into partitions.
     """
-    parts: list[list[Region]] = []
-    current: list[Region] = []
-    n_used = 0
-    last_tile: tuple[str, int] | None = None
-    for region in regions:
-        start = region.start
-        while start < region.end:
-            first_tile = start // tile_length
-            is_shared = last_tile == (region.contig, first_tile)
-            n_free = n_tiles - n_used + is_shared
-            if n_free <= 0:
-                parts.append(current)
-                current, n_used, last_tile = [], 0, None
-                continue
-            end = min(region.end, (first_tile + n_free) * tile_length)
-            current.append(Region(region.contig, start, end))
-            last_tile = (region.contig, (end - 1) // tile_length)
-            n_used += last_tile[1] - first_tile + 1 - is_shared
-            start = end
-    return [*parts, current] if current else parts
+    starts: dict[str, list[int]] = {}
+    for unit in cut_regions(regions, TILE_LENGTH, UNIT_TILES):
+        for contig, parts in itertools.groupby(unit, key=lambda region: region.contig):
+            starts.setdefault(contig, []).append(next(parts).start)
+    return {contig: np.array(places, dtype=np.int64) for contig, places in starts.items()}

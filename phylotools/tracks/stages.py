@@ -3,37 +3,71 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from phylotools.io.files import refuse_existing_folder
 from phylotools.io.spliced import SplicedGenome
-from phylotools.jobs.runners import RunOne, share_out
+from phylotools.jobs.engines.engine import Board, Engine, part_size
+from phylotools.jobs.runners import RunOne
+from phylotools.jobs.stages import (
+    OnProgress,
+    Resources,
+    Stages,
+    begin_job,
+    do_whole_job,
+    finalise_job,
+    last_step_threads,
+)
 from phylotools.jobs.work_folder import WorkFolder, work_beside
 from phylotools.phylogeny.score_meaning import CALIBRATED
 from phylotools.scoring.context import open_context
 from phylotools.scoring.scorer import Scorer
-from phylotools.scoring.tiled_network import CACHE_BYTES, dense_tile_length
+from phylotools.scoring.tiled_network import CACHE_BYTES, TILE_LENGTH, dense_tile_length
 from phylotools.threads import n_cores
 from phylotools.tracks.finalise import CONTENTS, TrackSummary, finalise
 from phylotools.tracks.partition import TrackMaker
-from phylotools.tracks.plan import (
-    PARTITION_POSITIONS,
-    Plan,
-    TrackSettings,
-    make_plan,
-    work_folder,
-)
+from phylotools.tracks.plan import PARTITION_POSITIONS, Plan, TrackSettings, make_plan
 
 if TYPE_CHECKING:
     from phylotools.model.registry import Model
 
-#: Makes a model from the folder and the device that a plan and its user name.
-LoadModel = Callable[[str], "Model"]
+
+@dataclass(frozen=True)
+class TrackStages(Stages[Plan]):
+    """What `tracks` does in parts.
+
+    Attributes
+    ----------
+    model : Model, optional
+        That of the plan, if it is loaded already.
+    """
+
+    kind: ClassVar = Plan
+    unit: ClassVar = "positions"
+    model: Model | None = None
+
+    @contextlib.contextmanager
+    def working(
+        self,
+        folder: WorkFolder[Plan],
+        job: Plan,
+        resources: Resources,
+        n_partitions: int | None,
+        on_progress: OnProgress,
+    ) -> Iterator[Sequence[RunOne]]:
+        """See `Stages`: a worker a device, each with the whole network."""
+        models = job.model.on_devices(resources.device, self.model)
+        # Those of one device run one after the other: each keeps the network and all threads busy.
+        n_encoding = max(1, (resources.threads or n_cores()) // len(models))
+        with contextlib.ExitStack() as stack:
+            yield [
+                stack.enter_context(_worker(folder, job, one, resources, n_encoding, on_progress))
+                for one in models
+            ]
 
 
 def init_tracks(
@@ -50,42 +84,11 @@ def init_tracks(
     ------
     InputError, UsageError, OutputError
     """
-    folder = work_folder(work)
-    folder.refuse_existing()
-    plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
-    folder.begin(plan)
-    return plan
-
-
-def run_tracks(
-    work: str | os.PathLike[str],
-    indices: Sequence[int],
-    load_model: LoadModel,
-    *,
-    devices: Sequence[str] = (),
-    threads: int | None = None,
-    batch_size: int | None = None,
-    on_positions: Callable[[int], None] = lambda n_positions: None,
-) -> int:
-    """Run some partitions of a plan; finished ones are left as they are.
-
-    `devices` are as for `make_tracks`.
-
-    Returns
-    -------
-    int
-        Positions of the partitions that were run.
-
-    Raises
-    ------
-    InputError, UsageError, OutputError
-    """
-    folder = work_folder(work)
-    plan = folder.read_plan()
-    for index in indices:
-        plan.partition(index)
-    model = load_model(plan.model["path"])
-    return _run(folder, plan, indices, model, devices, threads, batch_size, on_positions)
+    return begin_job(
+        TrackStages(),
+        work,
+        lambda: make_plan(model, fasta, settings, partition_positions=partition_positions),
+    )
 
 
 def finalise_tracks(
@@ -102,11 +105,12 @@ def finalise_tracks(
     ------
     PhylotoolsError, InputError, OutputError
     """
-    folder = work_folder(work)
-    plan = folder.read_plan()
-    refuse_existing_folder(output, force, CONTENTS)
-    with folder.locked():
+
+    def put_together(folder: WorkFolder[Plan], plan: Plan) -> TrackSummary:
+        refuse_existing_folder(output, force, CONTENTS)
         return finalise(folder, plan, output, assembly=assembly, threads=threads, force=force)
+
+    return finalise_job(TrackStages(), work, put_together)
 
 
 def make_tracks(
@@ -117,9 +121,9 @@ def make_tracks(
     fasta: str | None = None,
     work: str | os.PathLike[str] | None = None,
     assembly: str | None = None,
-    devices: Sequence[str] = (),
-    threads: int | None = None,
-    batch_size: int | None = None,
+    resources: Resources | None = None,
+    engine: Engine | None = None,
+    board: Board | None = None,
     force: bool = False,
     partition_positions: int = PARTITION_POSITIONS,
     on_positions: Callable[[int], None] = lambda n_positions: None,
@@ -141,15 +145,12 @@ def make_tracks(
         Work folder; by default ``OUTPUT.work``. It is removed at the end.
     assembly, force :
         See `finalise`.
-    devices : sequence of str
-        Several that share the partitions out, each with the whole network; unless given the
-        model's own does them all.
-    threads : int, optional
-        Every core unless given; no result depends on them.
-    batch_size : int, optional
-        As for `Scorer`.
+    resources : Resources, optional
+        Of this process, or of each worker of an engine. Several devices share the partitions out.
+    engine, board :
+        See `do_job`.
     partition_positions : int
-        See `make_plan`.
+        See `make_plan`; of an engine's workers each gets some, so that they may be smaller.
     on_positions : callable
         Gets the number of positions of every finished batch.
 
@@ -158,49 +159,28 @@ def make_tracks(
     InputError, UsageError, OutputError
     """
     refuse_existing_folder(output, force, CONTENTS)
-    folder = work_folder(work_beside(output) if work is None else work)
+    resources = resources or Resources()
+    stages = TrackStages(model)
+    folder = stages.folder(work_beside(output) if work is None else work)
     plan = make_plan(model, fasta, settings, partition_positions=partition_positions)
-    with folder.resuming(plan) as job:
-        everything = range(job.n_partitions)
-        _run(folder, job, everything, model, devices, threads, batch_size, on_positions)
-        return finalise(
-            folder, job, output, assembly=assembly, threads=threads or n_cores(), force=force
-        )
-
-
-def _run(
-    folder: WorkFolder[Plan],
-    plan: Plan,
-    indices: Sequence[int],
-    model: Model,
-    devices: Sequence[str],
-    threads: int | None,
-    batch_size: int | None,
-    on_positions: Callable[[int], None],
-) -> int:
-    """Run the partitions that are not finished; returns their positions."""
-    pending = folder.unfinished(plan, indices)
-    plan.check_inputs()
-    model = plan.checked_model(model)
-    if not pending:
-        return 0
-    models = [dataclasses.replace(model, device_name=name) for name in devices] or [model]
-    _ = [one.device for one in models]  # There must be such.
-    # Those of one device run one after the other: each keeps the network and all threads busy.
-    each = max(1, (threads or n_cores()) // len(models))
-    lock = threading.Lock()
-
-    def count(n_positions: int) -> None:
-        with lock:
-            on_positions(n_positions)
-
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(_worker(folder, plan, one, threads, each, batch_size, count))
-            for one in models
-        ]
-        share_out(workers, pending)
-    return sum(len(region) for partition in pending for region in partition.extent)
+    size = part_size(plan.n_positions, partition_positions, engine, TILE_LENGTH)
+    plan = plan.recut(size)
+    return do_whole_job(
+        stages,
+        folder,
+        plan,
+        functools.partial(
+            finalise,
+            output=output,
+            assembly=assembly,
+            threads=last_step_threads(resources, engine),
+            force=force,
+        ),
+        resources,
+        engine=engine,
+        board=board,
+        on_progress=on_positions,
+    )
 
 
 @contextlib.contextmanager
@@ -208,17 +188,14 @@ def _worker(
     folder: WorkFolder[Plan],
     plan: Plan,
     model: Model,
-    threads: int | None,
+    resources: Resources,
     n_encoding: int,
-    batch_size: int | None,
-    on_positions: Callable[[int], None],
+    on_positions: OnProgress,
 ) -> Iterator[RunOne]:
     """What runs partitions on the device of a model, with its own reference, network and threads.
 
     Parameters
     ----------
-    threads : int, optional
-        That compute on a CPU.
     n_encoding : int
         Threads that turn numbers into blocks.
     """
@@ -227,8 +204,8 @@ def _worker(
         scorer = Scorer(
             model,
             genome,
-            threads=threads,
-            batch_size=batch_size,
+            threads=resources.threads,
+            batch_size=resources.batch_size,
             precision=plan.settings.precision,
             # Transcripts are short.
             tile_length=None if is_spliced else dense_tile_length(model, plan.regions),

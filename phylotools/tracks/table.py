@@ -6,16 +6,20 @@ order A, C, G, T without the reference base. Numbers are the text that ``annotat
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phylotools.compiling import compiled
-from phylotools.io.bgzf import compress_blocks
-from phylotools.io.files import BGZF_EOF
 from phylotools.io.number_text import NumberText, fixed_text, general_text
+from phylotools.io.position_index.builder import IndexPart
+from phylotools.io.position_index.lines import LineKind
+from phylotools.io.position_index.writer import compress_lines
 from phylotools.io.position_table import open_indexed
 from phylotools.io.vcf.text import quote
 from phylotools.phylogeny.score_meaning import LLR, score_key
@@ -24,6 +28,8 @@ from phylotools.tracks.values import SiteValues
 #: Name of the table in a folder that `phylotools tracks` writes.
 TABLE_NAME = "snv_scores.tsv.gz"
 _COLUMNS = ("contig", "pos", "ref", "alt", "llr", "rate", "entropy")
+#: One for each alternative.
+LINES_OF_SITE = 3
 #: Bytes of a line beside contig and values: position, two bases, separators.
 _FIXED_BYTES = 32
 _TAB, _NEWLINE, _ZERO = b"\t\n0"
@@ -68,11 +74,18 @@ def snv_lines(contig: str, positions: NDArray[np.int64], values: SiteValues) -> 
     return out[:n_bytes].tobytes()
 
 
+def cut_lines(text: bytes, cuts: NDArray[np.int64]) -> list[bytes]:
+    """Parts of a text: those between some of its lines, given by number, the ends included."""
+    ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
+    places = np.concatenate([[0], ends])[cuts].tolist()
+    return [text[begin:end] for begin, end in itertools.pairwise(places)]
+
+
 def write_table(
     path: Path,
     facts: Mapping[str, str],
     scores: Sequence[str],
-    parts: Iterable[bytes],
+    parts: Iterable[tuple[Iterable[bytes], IndexPart]],
     longest_contig: int,
 ) -> None:
     """Put a table together from BGZF blocks, and index it.
@@ -84,8 +97,8 @@ def write_table(
         Of the header.
     scores : sequence of str
         All that are written.
-    parts : iterable of bytes
-        Whole BGZF blocks, in order.
+    parts : iterable of (iterable of bytes, IndexPart)
+        Whole BGZF blocks, in order, and the notes on their lines.
     longest_contig : int
         In bases; decides between the kinds of index.
 
@@ -93,11 +106,17 @@ def write_table(
     ------
     OutputError
     """
-    with open_indexed(str(path), longest_contig=longest_contig) as raw:
-        raw.write(compress_blocks(header_lines(facts, scores), fast=True))
-        for part in parts:
-            raw.write(part)
-        raw.write(BGZF_EOF)
+    kind = LineKind.POSITIONS
+    with open_indexed(str(path), kind, longest_contig=longest_contig) as writer:
+        header = compress_lines(header_lines(facts, scores), kind, fast=True)
+        writer.write_blocks(header.blocks, header.part)
+        for blocks, notes in parts:
+            writer.copy_blocks(functools.partial(_write_all, blocks), notes)
+
+
+def _write_all(blocks: Iterable[bytes], stream: BinaryIO) -> None:
+    for data in blocks:
+        stream.write(data)
 
 
 @compiled

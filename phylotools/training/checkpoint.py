@@ -85,6 +85,16 @@ class Progress:
     stopped: str = ""
 
     @property
+    def held_out_figures(self) -> dict[str, float]:
+        """Log-likelihoods of the held-out columns: the best of the network's, the null models'."""
+        figures = {
+            "best": self.best_held_out,
+            "null_constants": self.null_constants,
+            "null_tree": self.null_tree,
+        }
+        return {name: value for name, value in figures.items() if value is not None}
+
+    @property
     def selected_step(self) -> int:
         """The step of the weights that become the model."""
         return self.best_step or self.step
@@ -138,13 +148,20 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "run": json.dumps(RunRecord().to_dict()),
     }
     tensors = {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()}
-    metadata[_CHECKSUM] = str(_checksum(metadata, tensors))
+    metadata[_CHECKSUM] = str(checkpoint_checksum(metadata, tensors))
     with atomic_path(path, force=True) as temporary:
         save_tensors(temporary, tensors, metadata)
 
 
-def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32C of all that a checkpoint holds. Its file has none, and a flipped bit is a number."""
+def checkpoint_checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32C of all that a checkpoint holds; its file has none, and a flipped bit is a number.
+
+    Parameters
+    ----------
+    metadata : mapping of str to str
+        That of the file, whose own ``crc32c`` does not count.
+    tensors : mapping of str to Tensor
+    """
     texts = {key: text for key, text in metadata.items() if key != _CHECKSUM}
     found = google_crc32c.value(json.dumps(texts, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -170,8 +187,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise DamagedCheckpoint(error.problem, path=path, remedy=error.remedy) from None
     _check_format(path, metadata)
     try:
-        # Older ones have no checksum.
-        if metadata.get(_CHECKSUM) not in (None, str(_checksum(metadata, tensors))):
+        if metadata[_CHECKSUM] != str(checkpoint_checksum(metadata, tensors)):
             raise ValueError("the checksum is another")
         return Checkpoint(
             _parse_progress(_parse_table("progress", metadata["progress"])),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import sys
-import tomllib
-import types
 import typing
 from pathlib import Path
 from typing import Any
 
 from phylotools.errors import InputError, UsageError
-from phylotools.io.files import read_small_text
+from phylotools.io.toml_tables import checked_values, read_toml, unknown
 from phylotools.model.presets import LARGEST_LOG_RATE, PRESETS
 from phylotools.model.site_model import LARGEST_RATE_SD, RATE_TREATMENTS
 from phylotools.model.training_pass import TRAINING_PRECISIONS
@@ -56,11 +52,7 @@ def read_config(path: str | os.PathLike[str]) -> TrainingConfig:
         With every error of the file, separated by semicolons.
     """
     path = Path(path)
-    text = read_small_text(path)
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: an integer of 5,000 digits
-        raise InputError(f"not valid TOML: {error}", path=path) from None
+    _, values = read_toml(path)
     config, errors = parse_config(values, path.absolute().parent)
     if config is None:
         raise InputError("; ".join(errors), path=path)
@@ -74,7 +66,7 @@ def parse_config(values: dict[str, Any], folder: Path) -> tuple[TrainingConfig |
     values = _with_settings_of_masked(values)
     for name in values:
         if name not in _TABLES:
-            errors.append(_unknown("table", f"[{name}]", name, list(_TABLES)))
+            errors.append(unknown("table", f"[{name}]", name, list(_TABLES)))
     for name, kind in _TABLES.items():
         table = values.get(name, {})
         if not isinstance(table, dict):
@@ -106,92 +98,12 @@ def _with_settings_of_masked(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unknown(what: str, shown: str, given: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    return f"unknown {what} {shown}" + (f" (did you mean {close[0]}?)" if close else "")
-
-
 def _parse_table(name: str, kind: type, table: dict[str, Any], errors: list[str]) -> Any:
     hints = typing.get_type_hints(kind)
     # Keys with errors keep their defaults, so that the other values are still checked.
     values: dict[str, Any] = {} if kind is not DataConfig else {"stores": []}
-    for key, value in table.items():
-        if key not in hints:
-            errors.append(_unknown("key", f"{name}.{key}", key, list(hints)))
-        elif not _fits(value, hints[key]):
-            errors.append(f"{name}.{key} must be {_type_name(hints[key])}, not {_shown(value)}")
-        elif _beyond_64_bits(_converted(value, hints[key])):
-            errors.append(f"{name}.{key} must be below 2^63")
-        elif _has_nul(value):
-            errors.append(f"{name}.{key} must not hold a NUL character: no name or path has one")
-        else:
-            values[key] = _converted(value, hints[key])
+    values |= checked_values(hints, table, lambda key: f"{name}.{key}", errors)
     return kind(**values)
-
-
-def _converted(value: Any, hint: Any) -> Any:
-    """A value that fits, with integers made floats where these are meant."""
-    if isinstance(hint, types.UnionType):
-        return _converted(value, typing.get_args(hint)[0])
-    if typing.get_origin(hint) is list:
-        return [_converted(entry, typing.get_args(hint)[0]) for entry in value]
-    if typing.get_origin(hint) is dict:
-        return {key: _converted(entry, typing.get_args(hint)[1]) for key, entry in value.items()}
-    return float(value) if hint is float else value
-
-
-_SINGULARS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
-_PLURALS = {int: "integers", float: "numbers", str: "texts"}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if typing.get_origin(hint) is list:
-        (item,) = typing.get_args(hint)
-        return isinstance(value, list) and all(_fits(entry, item) for entry in value)
-    if typing.get_origin(hint) is dict:
-        item = typing.get_args(hint)[1]
-        return isinstance(value, dict) and all(_fits(entry, item) for entry in value.values())
-    if hint is float:
-        # An integer beyond every float fits as little as inf and nan do.
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max
-    return type(value) is hint
-
-
-def _beyond_64_bits(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_beyond_64_bits, value))
-    if isinstance(value, dict):
-        return any(map(_beyond_64_bits, value.values()))
-    return type(value) is int and abs(value) >= 1 << 63
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_nul, [*value, *value.values()]))
-    if isinstance(value, list):
-        return any(map(_has_nul, value))
-    return isinstance(value, str) and "\0" in value
-
-
-def _shown(value: Any) -> str:
-    """A value of the file in an error; Python refuses to print integers of 5,000 digits."""
-    try:
-        text = repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-    return text if len(text) <= 80 else text[:80] + "..."
-
-
-def _type_name(hint: Any) -> str:
-    if isinstance(hint, types.UnionType):
-        return _type_name(typing.get_args(hint)[0])
-    if typing.get_origin(hint) is list:
-        return f"a list of {_PLURALS[typing.get_args(hint)[0]]}"
-    if typing.get_origin(hint) is dict:
-        return f"a table of {_PLURALS[typing.get_args(hint)[1]]}"
-    return _SINGULARS[hint]
 
 
 def check_values(config: TrainingConfig) -> list[str]:

@@ -74,6 +74,16 @@ class LearningCurves:
         is_there = np.isfinite(values)
         return self.step[is_there], values[is_there]
 
+    def points(self, most: int = 200) -> dict[str, list[tuple[int, float]]]:
+        """Steps and values of each of `evaluations` that was measured; at most so many, spread."""
+        found = {}
+        for figure, name in self.evaluations.items():
+            steps, values = self.measured(figure)
+            kept = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).astype(int))
+            if len(steps):
+                found[name] = list(zip(steps[kept].tolist(), values[kept].tolist(), strict=True))
+        return found
+
     def value_at(self, figure: str, step: int | None) -> float | None:
         """A figure as last measured at a step or before it; None if it was not."""
         steps, values = self.measured(figure)

@@ -133,7 +133,7 @@ def export_model(
         "steps": checkpoint.progress.step,
         "selected_step": checkpoint.progress.selected_step,
         "stopped": checkpoint.progress.stopped,
-        "held_out_columns": _held_out_figures(checkpoint),
+        "held_out_columns": checkpoint.progress.held_out_figures,
         "warnings": list(checkpoint.progress.warnings.values()),
         "site_fits": brings_fits,
         "metrics": _read_metrics(request.metrics),
@@ -207,17 +207,6 @@ def _makes_fits(checkpoint: Checkpoint) -> bool:
     references = {store["reference_species"] for store in stores}
     is_wanted = bool(checkpoint.config.get("run", {}).get("site_fits", False))
     return is_wanted and n_columns <= MOST_SITES and len(references) == 1
-
-
-def _held_out_figures(checkpoint: Checkpoint) -> dict[str, float]:
-    """Log-likelihoods of the held-out columns: the best of the network's, and the null models'."""
-    progress = checkpoint.progress
-    figures = {
-        "best": progress.best_held_out,
-        "null_constants": progress.null_constants,
-        "null_tree": progress.null_tree,
-    }
-    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _read_metrics(path: Path | None) -> Any:

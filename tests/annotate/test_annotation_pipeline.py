@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phylotools.annotate import run as annotate_module
+from phylotools.annotate import opening as annotate_module
 from phylotools.annotate.judging import Judge
 from phylotools.annotate.run import AnnotationSettings, annotate_file
 from phylotools.annotate.variants import InfoFields, VariantAnnotator
@@ -55,7 +55,7 @@ def names(monkeypatch) -> None:
 
 
 @settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(rows, max_size=8), st.sampled_from(["skip", "warn"]), st.booleans())
 def test_the_compiled_path_is_the_general_one(
@@ -82,7 +82,7 @@ def test_the_compiled_path_is_the_general_one(
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(rows, min_size=1, max_size=8))
 def test_lines_are_put_together_as_if_column_by_column(toy_model, genome, generated: list) -> None:

@@ -78,7 +78,7 @@ def scores(random_model, genome: ReferenceGenome) -> NDArray[np.float64]:
     ).numpy()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_every_change_agrees_with_whole_strings(random_model, open_genome, data) -> None:
     # Two letters mostly, so that repeats are met often; N seldom.
@@ -95,7 +95,7 @@ def test_every_change_agrees_with_whole_strings(random_model, open_genome, data)
     np.testing.assert_allclose(found, [wanted], atol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.text("AC", min_size=4, max_size=30), st.data())
 def test_equivalent_spellings_score_exactly_the_same(random_model, open_genome, sequence, data):
     start = data.draw(st.integers(0, len(sequence)))

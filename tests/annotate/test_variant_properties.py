@@ -204,7 +204,7 @@ def spellings(draw: st.DrawFn) -> list[tuple[str, int, str, str]]:
     return chosen + [(*row[:2], row[2].lower(), row[3].swapcase()) for row in chosen[:1]]
 
 
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=50)
 @given(spellings())
 def test_equivalent_spellings_get_equal_scores(model, rows: list) -> None:
     if rows:

@@ -319,7 +319,7 @@ lines = st.tuples(
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(lines, max_size=8))

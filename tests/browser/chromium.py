@@ -17,6 +17,7 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,29 @@ def find_chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-class Chromium:
+class Page(ABC):
+    """What tests do with a page of any browser."""
+
+    log: list[str]
+
+    @abstractmethod
+    def evaluate(self, expression: str) -> Any:
+        """Value of a JavaScript expression, awaited if it is a promise."""
+
+    def wait_for(self, expression: str, seconds: float = 60) -> Any:
+        """The first true value of an expression."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(RuntimeError):
+                if value := self.evaluate(expression):
+                    return value
+            if time.monotonic() > deadline:
+                text = self.evaluate("document.body && document.body.innerText")
+                raise TimeoutError(f"never true: {expression}; the page says {text}; {self.log}")
+            time.sleep(0.05)
+
+
+class Chromium(Page):
     """One page. Messages are JSON, ended by a zero byte, on descriptors 3 and 4 of the browser."""
 
     def __init__(self, profile: Path, width: int = 1200, height: int = 800) -> None:
@@ -72,7 +95,11 @@ class Chromium:
         self._numbers = itertools.count(1)
         self._buffer = b""
         self._session: str | None = None
+        #: What the console of the page said.
         self.log: list[str] = []
+        #: Addresses that the page asked for, and requests that came to nothing, since `watch`.
+        self.requests: list[str] = []
+        self.failures: list[str] = []
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(target for target in targets if target["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
@@ -88,15 +115,22 @@ class Chromium:
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             reply = self._next_message(deadline)
             if reply.get("id") == number:
                 if "error" in reply:
                     raise RuntimeError(f"{method}: {reply['error']}")
                 return reply["result"]
-            if reply.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
-                self.log.append(json.dumps(reply["params"])[:600])
+            self._note(reply.get("method"), reply.get("params", {}))
+
+    def _note(self, event: str | None, told: dict[str, Any]) -> None:
+        if event in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+            self.log.append(json.dumps(told)[:600])
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
+        elif event == "Network.loadingFailed":
+            self.failures.append(json.dumps(told)[:600])
 
     def _next_message(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -107,6 +141,11 @@ class Chromium:
             self._buffer += data
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
+
+    def watch(self) -> None:
+        """Keep an eye on requests, and on what the browser itself says of the page."""
+        self.call("Network.enable")
+        self.call("Log.enable")
 
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
@@ -119,18 +158,6 @@ class Chromium:
         if "exceptionDetails" in reply:
             raise RuntimeError(json.dumps(reply["exceptionDetails"])[:600])
         return reply["result"].get("value")
-
-    def wait_for(self, expression: str, seconds: float = 20) -> Any:
-        """The first true value of an expression."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(RuntimeError):
-                if value := self.evaluate(expression):
-                    return value
-            if time.monotonic() > deadline:
-                text = self.evaluate("document.body && document.body.innerText")
-                raise TimeoutError(f"never true: {expression}; the page says {text}; {self.log}")
-            time.sleep(0.05)
 
     def choose_files(self, selector: str, files: list[Path]) -> None:
         """What a reader does who picks files for an input."""

@@ -1,18 +1,8 @@
-"""What the page igv.html has drawn, read off its canvases.
-
-The picture of the documentation is made from a folder of `phylotools tracks` by this file:
-
-    python tests/browser/drawn.py FOLDER [LOCUS] docs/images/tracks_igv.png
-"""
+"""What the page igv.html has drawn, read off its canvases."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
-from pathlib import Path
-
-from chromium import Chromium
+from chromium import Page
 
 STATE = "document.documentElement.dataset.state"
 #: Counts of the colours of a track's canvas, as {"r,g,b": pixels}. Pixels at the edge of two bars
@@ -35,13 +25,13 @@ _PIXELS = """(() => {
 })()"""
 
 
-def pixels(browser: Chromium, name: str) -> tuple[dict[str, int], int]:
+def pixels(browser: Page, name: str) -> tuple[dict[str, int], int]:
     found = browser.evaluate(_PIXELS.replace("NAME", repr(name)))
     # A track without values in view has no canvas.
     return (found["counts"], found["area"]) if found else ({}, 1)
 
 
-def share(browser: Chromium, name: str, colour: tuple[int, int, int]) -> float:
+def share(browser: Page, name: str, colour: tuple[int, int, int]) -> float:
     """Share of a track's pixels that have a colour, but for the rounding of transparent ones."""
     counts, area = pixels(browser, name)
     near = [
@@ -52,40 +42,15 @@ def share(browser: Chromium, name: str, colour: tuple[int, int, int]) -> float:
     return sum(near) / area
 
 
-def height(browser: Chromium, name: str) -> float:
+def height(browser: Page, name: str) -> float:
     """Share of a track's height that holds anything."""
     return browser.evaluate(_PIXELS.replace("NAME", repr(name)))["height"]
 
 
-def wait_until_drawn(browser: Chromium, *names: str) -> None:
+def wait_until_drawn(browser: Page, *names: str) -> None:
     browser.wait_for(f"{STATE} === 'ready'")
     for name in names:
         expression = _PIXELS.replace("NAME", repr(name))
         browser.wait_for(f"Object.keys(({expression} || {{counts: {{}}}}).counts).length > 0")
     # The logo is drawn anew when its letters are known; two frames later all of it stands.
     browser.evaluate("new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
-
-
-def draw(folder: Path, picture: Path, locus: str | None) -> None:
-    """Save a picture of the page of a folder."""
-    with tempfile.TemporaryDirectory() as profile:
-        browser = Chromium(Path(profile))
-        try:
-            browser.open((folder / "igv.html").absolute().as_uri())
-            browser.wait_for(f"{STATE} === 'ready'")
-            if locus is not None:
-                browser.evaluate(f"window.phylotoolsBrowser.search({locus!r}).then(() => null)")
-            time.sleep(2)
-            height = "document.documentElement.scrollHeight"
-            size = {"width": 1200, "height": int(browser.evaluate(height)) + 10}
-            browser.call(
-                "Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False
-            )
-            time.sleep(1)
-            browser.screenshot(picture)
-        finally:
-            browser.close()
-
-
-if __name__ == "__main__":
-    draw(Path(sys.argv[1]), Path(sys.argv[-1]), sys.argv[2] if len(sys.argv) > 3 else None)

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import py2bit
+
 Stanza = dict[str, str]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -39,6 +41,12 @@ _SETTINGS = {
     "aggregate": re.compile("transparentOverlay|stacked|solidOverlay|none"),
     "showSubtrackColorOnUi": _SWITCH,
     "parent": re.compile(r"[A-Za-z][A-Za-z0-9_-]*( on| off)?"),
+}
+
+#: Settings of a genome in an assembly hub.
+_OF_GENOMES = {
+    *("genome", "twoBitPath", "chromSizes", "organism", "scientificName", "description"),
+    *("defaultPos", "orderKey", "groups", "htmlPath", "chromAlias"),
 }
 
 
@@ -71,8 +79,7 @@ def check_hub(path: Path) -> list[Stanza]:
         raise HubError(f"the first stanza is no hub in one file; {missing} missing")
     if not re.fullmatch(r"\S+", hub["hub"]) or "@" not in hub["email"]:
         raise HubError("hub and email are one word each")
-    if list(genome) != ["genome"] or not re.fullmatch(r"\w+(\.\d+)?", genome["genome"]):
-        raise HubError("the second stanza names no genome")
+    _check_genome(genome, path.parent)
     if not tracks:
         raise HubError("no track")
     by_name: dict[str, Stanza] = {}
@@ -90,6 +97,43 @@ def check_hub(path: Path) -> list[Stanza]:
         if "container" in track and len(children) < 2:
             raise HubError(f"{track['track']}: a multiWig has more than one subtrack")
     return tracks
+
+
+def _check_genome(genome: Stanza, folder: Path) -> None:
+    """One that UCSC has is its name; one of an assembly hub brings its sequence.
+
+    From https://genome.ucsc.edu/goldenPath/help/assemblyHubHelp.html, with the sequence read by
+    another's reader.
+    """
+    if next(iter(genome)) != "genome":
+        raise HubError("the second stanza names no genome")
+    if list(genome) == ["genome"]:
+        if not re.fullmatch(r"\w+(\.\d+)?", genome["genome"]):
+            raise HubError("the genome's name is none of UCSC's")
+        return
+    missing = {"twoBitPath", "organism", "defaultPos", "scientificName", "description"} - set(
+        genome
+    )
+    unknown = set(genome) - _OF_GENOMES
+    if missing or unknown:
+        raise HubError(f"the genome lacks {missing}, or has {unknown}")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", genome["genome"]):
+        raise HubError("the genome's name has letters that an address cannot hold")
+    if not genome.get("orderKey", "0").isdigit():
+        raise HubError("orderKey is a number")
+    sequence = folder / unquote(genome["twoBitPath"])
+    if not sequence.is_file():
+        raise HubError(f"no file {genome['twoBitPath']}")
+    handle = py2bit.open(str(sequence))
+    lengths = handle.chroms()
+    handle.close()
+    place = re.fullmatch(r"(\S+):(\d+)-(\d+)", genome["defaultPos"])
+    if place is None or not 1 <= int(place[2]) <= int(place[3]) <= lengths.get(place[1], 0):
+        raise HubError(f"defaultPos {genome['defaultPos']} is not in the sequence")
+    if "chromSizes" in genome:
+        lines = (folder / unquote(genome["chromSizes"])).read_text().splitlines()
+        if {name: int(size) for name, size in (line.split("\t") for line in lines)} != lengths:
+            raise HubError("chromSizes and twoBitPath do not agree")
 
 
 def _check_track(track: Stanza, folder: Path) -> None:

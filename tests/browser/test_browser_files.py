@@ -117,11 +117,13 @@ def test_large_references_and_tracks_are_left_beside_the_page(tmp_path, monkeypa
     written = write_browser_files(
         tmp_path, tracks, assembly="mine", contigs=CONTIGS, fasta=tmp_path / "genome.fa"
     )
-    assert set(written.files) == {"igv.html", "igv.min.js", "config.json", "chrom.sizes"}
+    assert set(written.files) == {
+        *("igv.html", "igv.min.js", "igv_session.xml", "config.json", "chrom.sizes"),
+        *("hub.txt", "reference.2bit"),
+    }
     assert all(name in FILE_NAMES for name in written.files)
     notes = "; ".join(written.notes)
     assert "no sequence" in notes
-    assert "no hub.txt" in notes
     assert "web server" in notes
     assert (tmp_path / "chrom.sizes").read_text() == "chrA\t3000\nchrB\t500\n"
     page = page_of(tmp_path)

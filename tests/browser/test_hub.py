@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import py2bit
+import pysam
 import pytest
 from hub_rules import HubError, check_hub
 from hypothesis import given
 from hypothesis import strategies as st
+from small_tracks import CONTIGS, VIEW, make_tracks, write_fasta
 
-from phylotools.browser import Track
-from phylotools.browser.hub import hub_text, track_names, ucsc_genome
+from phylotools.browser import Track, write_browser_files
+from phylotools.browser.hub import hub_text, own_genome, track_names, ucsc_genome
 
 
 def test_a_hub_keeps_the_rules(browser_folder):
@@ -94,6 +97,87 @@ def test_any_name_gives_a_hub_that_keeps_the_rules(tmp_path_factory, texts, titl
     hub.write_text(hub_text(tracks, "hg38", title), encoding="ascii")
     shown = [track for track in check_hub(hub) if "container" not in track]
     assert len(shown) == len(tracks)
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory):
+    """Tracks on an assembly of which UCSC has nothing."""
+    folder = tmp_path_factory.mktemp("own")
+    fasta = tmp_path_factory.mktemp("genome") / "genome.fa"
+    write_fasta(fasta)
+    written = write_browser_files(
+        folder, make_tracks(folder), assembly="Mus \u00e9 minor v1.2", contigs=CONTIGS, fasta=fasta,
+        regions=[VIEW],
+    )  # fmt: skip
+    assert written.notes == ()
+    assert {"hub.txt", "reference.2bit"} <= set(written.files)
+    return folder
+
+
+def test_an_assembly_that_ucsc_lacks_comes_with_its_sequence(own_folder):
+    text = (own_folder / "hub.txt").read_text()
+    check_hub(own_folder / "hub.txt")
+    assert "genome Mus_minor_v1.2\n" in text
+    assert "twoBitPath reference.2bit\n" in text
+    assert "organism Mus minor v1.2\n" in text
+    assert "defaultPos chrA:1001-1080\n" in text
+    handle = py2bit.open(str(own_folder / "reference.2bit"), True)
+    with pysam.FastaFile(str(own_folder / "reference.fa")) as plain:
+        for contig, length in CONTIGS.items():
+            assert handle.sequence(contig, 0, length).upper() == plain.fetch(contig)
+    # What the user has in lower case is masked; the plain copy has lost it.
+    assert handle.softMaskedBlocks("chrA")
+    handle.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("twoBitPath reference.2bit\n", ""),
+        ("twoBitPath reference.2bit\n", "twoBitPath gone.2bit\n"),
+        ("organism Mus minor v1.2\n", ""),
+        ("defaultPos chrA:1001-1080\n", "defaultPos chrA:1001-3001\n"),
+        ("defaultPos chrA:1001-1080\n", "defaultPos chrC:1-2\n"),
+        ("genome Mus_minor_v1.2\n", "genome Mus minor\n"),
+        ("orderKey 1\n", "orderKey first\n"),
+        ("orderKey 1\n", "orderkey 1\n"),
+    ],
+)
+def test_the_rules_refuse_spoilt_assemblies(own_folder, tmp_path, old, new):
+    for file in own_folder.iterdir():
+        if file.name != "hub.txt":
+            (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "hub.txt").write_text(spoil((own_folder / "hub.txt").read_text(), old, new))
+    with pytest.raises(HubError):
+        check_hub(tmp_path / "hub.txt")
+
+
+def test_names_of_own_assemblies():
+    assert own_genome("Mus minor v1.2") == "Mus_minor_v1.2"
+    assert own_genome("../3 x") == "genome_3_x"
+    assert own_genome("\u00e9\u00e9") == "reference"
+    assert own_genome("") == "reference"
+
+
+def test_without_a_sequence_or_room_for_a_name_there_is_no_hub(tmp_path):
+    track = make_tracks(tmp_path)[:1]
+    write_fasta(tmp_path / "genome.fa")
+    (tmp_path / "genome.fa").write_text(
+        (tmp_path / "genome.fa").read_text() + f">{'x' * 256}\nACGT\n"
+    )
+    options = {"assembly": "mine", "contigs": CONTIGS}
+    first = write_browser_files(tmp_path, track, **options, fasta=tmp_path / "genome.fa")
+    assert "reference.2bit" in first.files
+    # Of an earlier run nothing stays.
+    second = write_browser_files(tmp_path, track, **options)
+    assert not {"reference.2bit", "hub.txt"} & set(second.files)
+    assert any("no hub.txt" in note for note in second.notes)
+    options["contigs"] = {**CONTIGS, "x" * 256: 4}
+    third = write_browser_files(tmp_path, track, **options, fasta=tmp_path / "genome.fa")
+    assert not {"reference.2bit", "hub.txt"} & set(third.files)
+    # UCSC's own assemblies bring their own sequence.
+    options |= {"assembly": "hg38"}
+    assert "reference.2bit" not in write_browser_files(tmp_path, track, **options).files
 
 
 def test_names_of_tracks_are_unique():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from chromium import Chromium, served
+from chromium import Page, served
 from drawn import STATE, height, pixels, share, wait_until_drawn
 from small_tracks import COLOURS, CONTIGS, VIEW, make_tracks
 
 from phylotools.browser import write, write_browser_files
 
 
-def check_drawn(browser: Chromium) -> None:
+def check_drawn(browser: Page) -> None:
     """Every track shows what its file holds."""
     wait_until_drawn(browser, "LLR", "Rate", "Logo", "Parts", "log P A")
     # 2 on an axis from 0 to 4, everywhere.
@@ -33,13 +33,13 @@ def check_drawn(browser: Chromium) -> None:
     assert share(browser, "Parts", (0, 90, 0)) > 0.01
 
 
-def test_the_tracks_are_drawn_from_a_web_server(browser, browser_folder):
-    browser.call("Network.enable")
+def test_the_tracks_are_drawn_from_a_web_server(any_browser, browser_folder, tmp_path):
+    browser = any_browser
     with served(browser_folder) as (address, requests):
         browser.open(f"{address}/igv.html")
         check_drawn(browser)
-        browser.screenshot(browser_folder / "screenshot.png")
-    assert (browser_folder / "screenshot.png").stat().st_size > 10_000
+        browser.screenshot(tmp_path / "screenshot.png")
+    assert (tmp_path / "screenshot.png").stat().st_size > 10_000
     assert ("/rate.bw", 206) in requests
     # Files that hold the data once more are for pages on disk.
     assert "/igv_data.js" not in dict(requests)
@@ -52,7 +52,8 @@ def test_the_tracks_are_drawn_from_a_web_server(browser, browser_folder):
     assert browser.log == []
 
 
-def test_the_tracks_are_drawn_from_disk(browser, browser_folder):
+def test_the_tracks_are_drawn_from_disk(any_browser, browser_folder):
+    browser = any_browser
     browser.open((browser_folder / "igv.html").as_uri())
     check_drawn(browser)
     assert browser.evaluate("document.getElementById('title').textContent") == (

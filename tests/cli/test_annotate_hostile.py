@@ -25,7 +25,7 @@ PLAIN = DATA / "vcf_edge_cases" / "plain.vcf"
 BROKEN = {
     "bedtools__a_vcfSVtest.vcf": ":2: there is no #CHROM line before the first record; add",
     "bedtools__jim.vcf": ":2: the columns are not separated by tabs; replace the spaces",
-    "ebi__v4.3__passed_compressed.vcf.bz2": ":1: is neither VCF nor BCF; give a VCF",
+    "ebi__v4.3__passed_compressed.vcf.bz2": ": the file is compressed with bzip2; unpack it",
     "ebi__v4.4__body_chrom_001.vcf": ": no record is on a contig of the reference",
     "ebi__v4.4__header_000.vcf": ":2: the header line lacks POS; a VCF has the columns",
     "ebi__v4.4__meta_002.vcf": ":4: there is no #CHROM line",
@@ -149,5 +149,5 @@ def test_regions(model: str, tmp_path: Path, path: Path, capfd) -> None:
     errors = [line for line in complaint_of(capfd) if line.startswith("error: ")]
     assert code == 1
     assert len(errors) == 1
-    assert str(path) in errors[0] or "does not lie within its contigs" in errors[0]
+    assert str(path) in errors[0]
     assert not output.exists()

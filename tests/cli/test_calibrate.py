@@ -111,3 +111,81 @@ def test_regions_of_another_genome(models, tmp_path: Path, capfd) -> None:
     assert run(["model", "calibrate", models[0], *arguments, "-q"]) == 1
     assert "no position of the neutral regions" in capfd.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "new").exists()
+
+
+FITS = "##made=by hand\n#contig\tpos\tref\tn_species\tlog_rate\tsite_rate\tentropy\tconservation\n"
+
+
+def neutral_table(path: Path) -> str:
+    """2,000 sites that look neutral; and some that are slow, fast, conserved or shallow."""
+    lines = [f"MT\t{place}\tA\t50\t0\t1\t1\t0.5\n" for place in range(1001, 3001)]
+    lines += [
+        "MT\t4001\tA\t100\t0\t0.4\t1\t0.5\n",
+        "MT\t4002\tA\t100\t0\t2.1\t1\t0.5\n",
+        "MT\t4003\tA\t100\t0\t1\t1\t1.1\n",
+        "MT\t4004\tA\t100\t0\t1\t1\t-1.1\n",
+        "MT\t4005\tA\t49\t0\t1\t1\t0\n",
+        "MT\t4006\tA\t50\t0\t2\t1\t-1\n",
+    ]
+    path.write_text(FITS + "".join(lines))
+    return str(path)
+
+
+def test_neutral_sites_by_their_fitted_rate(tmp_path: Path, capsys) -> None:
+    plain = str(write_toy_model(tmp_path / "plain"))
+    table = neutral_table(tmp_path / "sites.tsv")
+    output = str(tmp_path / "calibrated")
+    assert run(["model", "calibrate", plain, "--neutral-rate", table, "-o", output]) == 0
+    err = capsys.readouterr().err
+    assert "2,001 of 2,006 sites look neutral: p of at least 0.1" in err
+    assert load_model(output).manifest["calibration"]["sites"] == 2001
+    bed = tmp_path / "n.bed"
+    bed.write_text("chrM\t1000\t1100\nchrM\t4000\t4010\n")
+    both = ["--neutral-rate", table, "--neutral-regions", str(bed), "-o", output, "--force", "-q"]
+    assert run(["model", "calibrate", plain, *both]) == 0
+    assert load_model(output).manifest["calibration"]["sites"] == 101
+
+
+def test_a_store_gives_the_sites_of_its_table(tmp_path: Path, capsys) -> None:
+    data = Path(__file__).parents[1] / "data" / "mammals671"
+    store, table = str(tmp_path / "s"), str(tmp_path / "sites.tsv.gz")
+    arguments = [str(data / "mtCDS_cut.maf.gz"), "--tree", str(data / "mammals671.nh"), "-o", store]
+    few = ["--fasta", str(CHRM), "-r", "chrM:8,366-8,420"]
+    assert run(["preprocess", "-q", *arguments, *few]) == 0
+    assert run(["fit-sites", "-q", store, "-o", table]) == 0
+    plain = str(write_toy_model(tmp_path / "plain"))
+    tables = []
+    for source in (store, table):
+        output = tmp_path / "calibrated"
+        more = ["--neutral-rate", source, "-o", str(output), "--force", "-q"]
+        assert run(["model", "calibrate", plain, *more]) == 0
+        tables.append((output / "calibration.tsv").read_text())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chrom\tpos\tscore\nMT\t5\t1\n", "is no table of fitted sites"),
+        (FITS + "MT\tfive\tA\t50\t0\t1\t1\t0.5\n", "is no site with its rate"),
+        (FITS + "MT\t5\tA\t50\n", "is no site with its rate"),
+        (FITS + "MT\t5\tA\t50\t0\t9\t1\t0.5\n", "none of 1 sites looks neutral"),
+        (FITS, "none of 0 sites looks neutral"),
+    ],
+)
+def test_tables_that_are_none(tmp_path: Path, capsys, text: str, message: str) -> None:
+    plain = str(write_toy_model(tmp_path / "plain"))
+    (tmp_path / "t.tsv").write_text(text)
+    output = tmp_path / "calibrated"
+    arguments = ["--neutral-rate", str(tmp_path / "t.tsv"), "-o", str(output)]
+    assert run(["model", "calibrate", plain, *arguments]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_neither_is_a_usage_error(tmp_path: Path, capsys) -> None:
+    plain = str(write_toy_model(tmp_path / "plain"))
+    assert run(["model", "calibrate", plain, "-o", str(tmp_path / "x")]) == 2
+    assert "give --neutral-regions or --neutral-rate" in capsys.readouterr().err

@@ -63,10 +63,19 @@ def test_report_says_how_it_was_made(report):
     summary = json.loads((report.parent / "summary.json").read_text())
     assert summary["auroc"]["phyloP100way"] == found["metrics"][0]["auroc"]
     assert sorted(path.name for path in report.iterdir()) == [
+        "calibration.png",
+        "calibration.svg",
+        "calibration.tsv",
         "curves.png",
         "curves.svg",
+        "evidence.tsv",
+        "forest.png",
+        "forest.svg",
+        "left_out.tsv",
         "metrics.json",
         "metrics.tsv",
+        "report.html",
+        "thresholds.tsv",
     ]
 
 

@@ -204,7 +204,7 @@ BAD = {
     "unknown contig": (["s", "-r", "2"], "2"),
     "region outside": (["s", "-r", "1:11-12"], "1:11-12"),
     "region without columns": (["s", "-r", "1:1-2"], "no column of the regions"),
-    "BED of another assembly": (["s", "-R", "b.bed"], "does not lie within"),
+    "BED of another assembly": (["s", "-R", "b.bed"], "b.bed: 1:6-50 does not lie within"),
     "absent BED": (["s", "-R", "none.bed"], "none.bed"),
     "kappa of f81": (["s", "--kappa", "2"], "kappa"),
     "five exchangeabilities": (

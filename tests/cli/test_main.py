@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from only_error import only_error
 
-from phylotools.cli.main import VERBS, run
+from phylotools.cli.main import IN_PARTS, VERBS, run
 from phylotools.version import __version__
 
 HEAVY = ("torch", "numba", "zarr", "numcodecs", "pysam", "matplotlib", "numpy", "rich")
+
+
+STAGES = ("-init", "-partition", "-finalise")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([verb, "-h"] for verb in VERBS)], ids=str)
@@ -32,7 +36,10 @@ def test_help_imports_nothing_heavy(arguments):
 def test_help_names_every_verb(capsys, option):
     assert run([option]) == 0
     out = capsys.readouterr().out
-    assert all(verb in out for verb in VERBS)
+    assert all(verb in out for verb in VERBS if not verb.endswith(STAGES))
+    assert all(f"VERB{stage}" in out for stage in STAGES)
+    assert f"VERB is one of {', '.join(IN_PARTS)}." in out
+    assert {f"{verb}{stage}" for verb in IN_PARTS for stage in STAGES} < set(VERBS)
 
 
 @pytest.mark.parametrize("option", ["-V", "--version"])
@@ -56,6 +63,25 @@ def test_wrong_usage_exits_2_with_one_message(capsys, arguments):
     assert err.startswith("error: no such ")
     assert err.count("\n") == 1
     assert "; see `phylotools" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["anotate"],
+            "no such command 'anotate'. Did you mean 'annotate'?; see `phylotools --help`",
+        ),
+        (["tracks-int"], "no such command 'tracks-int'. Did you mean 'tracks-init'?; see"),
+        (["zzz"], "no such command 'zzz'; see `phylotools --help`"),
+        (["plot", "trainin"], "Did you mean 'training'?; see `phylotools plot --help`"),
+        (["model", "lst"], "Did you mean 'list'?; see `phylotools model --help`"),
+        (["completion"], "Choose from: bash, zsh, fish; see `phylotools completion --help`"),
+    ],
+)
+def test_a_slip_is_told_from_what_was_meant(capsys, arguments, expected):
+    assert run(arguments) == 2
+    assert expected in capsys.readouterr().err
 
 
 def test_wrong_values_begin_like_our_own_errors(capsys):
@@ -168,3 +194,46 @@ def test_a_closed_pipe_is_quiet():
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode in (0, 1, 141)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["design", "sample", "--length", "5", "-o", "x", "--gc", "nan"],
+        ["fit-sites", "x", "-o", "x", "--kappa", "inf"],
+        ["fit-sites", "x", "-o", "x", "--held-out-fraction", "nan"],
+        ["evaluate", "x", "-o", "x", "--prior", "nan"],
+        ["train", "x", "-o", "x", "--price-per-hour", "nan"],
+    ],
+)
+def test_no_range_takes_nan_or_infinity(capsys, arguments):
+    """No bound of click's own ranges turns nan away."""
+    assert run(arguments) == 2
+    only_error(*capsys.readouterr(), f"'{arguments[-2]}'", "no finite number")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_a_signal_stops_in_the_making_is_not_taken_apart(number, code):
+    """As modules of LLVM whose making is interrupted: to delete them is a crash."""
+    program = f"""
+import os, sys, types, click
+from phylotools.cli import main as command_line
+
+class HalfMade:
+    def __del__(self):
+        os._exit(99)
+
+def command():
+    half_made = HalfMade()
+    os.kill(os.getpid(), {int(number)})
+
+module = types.ModuleType("phylotools.cli.slow")
+module.slow_command = click.command("slow")(command)
+sys.modules[module.__name__] = module
+command_line.VERBS["slow"] = "Is slow."
+sys.argv[1:] = ["slow"]
+command_line.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code, done
+    assert done.stderr == ("error: interrupted\n" if number == signal.SIGINT else "")

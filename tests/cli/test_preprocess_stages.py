@@ -61,14 +61,48 @@ def test_stages_in_any_order_give_the_same_store(workplace, capsys):
     assert Path("w/plan.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("workers", "threads", "n_partitions"),
+    [(None, 1, 15), (None, 4, 16), (2, 1, 16), (3, 1, 15), (2, 4, 32), (2, None, 64)],
+)
+def test_threads_have_equally_many_partitions(
+    tmp_path, monkeypatch, workers, threads, n_partitions
+):
+    from phylotools.io.alignment.spans import cut
+    from phylotools.jobs.engines.local import LocalEngine
+    from phylotools.jobs.stages import Resources
+    from phylotools.preprocess.stages import build_store
+
+    for module in ("phylotools.jobs.engines.local", "phylotools.preprocess.stages"):
+        monkeypatch.setattr(f"{module}.n_cores", lambda: 16)
+    with (tmp_path / "a.maf").open("wb") as handle:
+        handle.write(b"##maf version=1\n")
+        handle.truncate(4_000_000_000)
+    engine = None if workers is None else LocalEngine(workers, gpus=list)
+    made = []
+
+    def stop(*args, partition_bytes):
+        made.append(partition_bytes)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("phylotools.preprocess.stages.make_plan", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(
+            [str(tmp_path / "a.maf")], str(TREE), tmp_path / "s",
+            resources=Resources(threads), engine=engine,
+        )  # fmt: skip
+    assert len(cut(str(tmp_path / "a.maf"), made[0])) == n_partitions
+
+
 def test_partitions_by_the_api(workplace):
+    from phylotools.jobs.stages import Resources, run_partitions
     from phylotools.preprocess.plan import Settings
-    from phylotools.preprocess.stages import finalise_planned, init_work, run_planned
+    from phylotools.preprocess.stages import PreprocessStages, finalise_planned, init_work
 
     plan = init_work(["a.maf"], str(TREE), "w", Settings(), partition_bytes=1000)
     assert len(plan.extents) > 10
     for index in np.random.default_rng(1).permutation(len(plan.extents)).tolist():
-        run_planned("w", [index], 1)
+        run_partitions(PreprocessStages(), "w", [index], Resources(1))
     finalise_planned("w", "out")
     assert files_of(Path("out")) == files_of(Path("whole"))
 
@@ -76,6 +110,7 @@ def test_partitions_by_the_api(workplace):
 @pytest.mark.parametrize("storage", ["plain", "bgzip", "gzip", "stdin", "two files"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_storage_and_threads_do_not_matter(workplace, storage, threads):
+    from phylotools.jobs.stages import Resources
     from phylotools.preprocess.stages import build_store
 
     alignments = ["a.maf"]
@@ -111,13 +146,14 @@ def test_storage_and_threads_do_not_matter(workplace, storage, threads):
         with open("a.maf", "rb") as handle:
             subprocess.run([*command, "-@", str(threads)], stdin=handle, check=True)
     else:
-        build_store(alignments, str(TREE), "out", threads=threads, partition_bytes=700)
+        build_store(alignments, str(TREE), "out", resources=Resources(threads), partition_bytes=700)
     assert files_of(Path("out")) == files_of(Path("whole"))
     assert not Path("out.work").exists()
 
 
 def test_lines_of_messages_count_from_the_start_of_the_file(workplace, capsys):
     from phylotools.errors import InputError
+    from phylotools.jobs.stages import Resources
     from phylotools.preprocess.stages import build_store
 
     lines = Path("a.maf").read_text().splitlines()
@@ -126,7 +162,10 @@ def test_lines_of_messages_count_from_the_start_of_the_file(workplace, capsys):
     Path("bad.maf").write_text("\n".join(lines) + "\n")
     for partition_bytes in (700, 1 << 30):
         with pytest.raises(InputError) as caught:
-            build_store(["bad.maf"], str(TREE), "bad", partition_bytes=partition_bytes, threads=2)
+            build_store(
+                ["bad.maf"], str(TREE), "bad", partition_bytes=partition_bytes,
+                resources=Resources(2),
+            )  # fmt: skip
         assert caught.value.line == number + 1
     assert not Path("bad").exists()
     assert not Path("bad.work").exists()

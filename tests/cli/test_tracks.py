@@ -122,13 +122,14 @@ def test_tabix_reads_the_table_and_the_regions(workplace):
 
 
 def test_long_contigs_get_the_other_kind_of_index(workplace, monkeypatch):
-    monkeypatch.setattr("phylotools.io.indexes._LONGEST_TBI_CONTIG", 16569)
+    monkeypatch.setattr("phylotools.io.position_index.encoding._LONGEST_TBI", 16569)
     assert run(["tracks", "-o", "out", "-q", "-r", "chrM:3301-3310"]) == 0
     assert Path("out/snv_scores.tsv.gz.csi").exists()
     assert Path("out/trained_regions.bed.gz.csi").exists()
     assert not list(Path("out").glob("*.tbi"))
 
 
+@pytest.mark.usefixtures("small_units")
 def test_stages(workplace, capsys):
     base = ["--tracks", "rate,logo", "--no-snv-table", "-f", "g.fa", *OF]
     assert run(["tracks-init", *base, "--work", "w", "--partition-size", "1"]) == 0
@@ -165,7 +166,7 @@ def test_options_agree_with_the_catalogue():
         (["--tracks", "rates"], 2, "there is no track 'rates'; there are llr_mean, "),
         (["--tracks", "rate,"], 2, "there is no track ''; there are llr_mean"),
         (["--tracks", "none", "--no-snv-table"], 2, "neither a track nor the table is asked for"),
-        (["-r", "chr9"], 1, "'chr9' names the unknown contig chr9"),
+        (["-r", "chr9"], 1, "'chr9' names the unknown contig chr9; .* known: chr1, chr2"),
         (["-r", "chr9:1-5"], 1, "'chr9:1-5' names the unknown contig chr9"),
         (["-r", "chr1:20-30"], 1, "'chr1:20-30' is empty or lies outside the contig"),
         (["-r", "chr1:5-5"], 1, "g.fa: no position of the regions has A, C, G or T"),
@@ -196,8 +197,11 @@ def test_what_cannot_be_is_one_line(workplace, capsys, options, code, message):
         ("chr1\t5\t2\n", "x.bed:1: end 2 lies before start 5"),
         ("chr1\t1\n", "x.bed:1: fewer than three columns"),
         ("chr1\t1\t5\nchr1\t-1\t5\n", "x.bed:2: "),
-        ("chr1\t1\t15\n", "chr1:2-15 does not lie within its contigs"),
-        ("chr7\t1\t5\n", "chr7:2-5 does not lie within its contigs"),
+        (
+            "chr1\t1\t15\n",
+            "x.bed: chr1:2-15 does not lie within its contig, which has 14 bases in ",
+        ),
+        ("chr7\t1\t5\n", "g.fa, which has chr1, chr2, chrX:1; the regions are on chr7; "),
         ("chr1\t1\t99999999999999999999\n", "x.bed:1: "),
     ],
 )

@@ -59,7 +59,9 @@ def test_a_file_elsewhere_and_a_summary(birds_store, tmp_path, capsys):
     assert init(store, "-o", path, "--summary-json", summary) == 0
     assert capsys.readouterr().out == ""
     found = tomllib.loads(path.read_text())
-    assert json.loads(summary.read_text()) == {"stores": [str(store)], "chosen": found}
+    told = json.loads(summary.read_text())
+    assert (told["verb"], told["outputs"]) == ("train", [str(path)])
+    assert (told["stores"], told["chosen"]) == ([str(store)], found)
     before = path.read_text()
     assert init(store, "-o", path) == 1
     assert errors(capsys) == [f"error: {path}: already exists; give --force to replace it"]

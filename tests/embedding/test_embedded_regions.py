@@ -20,7 +20,7 @@ _REGIONS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(_REGIONS, _REGIONS)
 def test_regions_outside_are_counted_as_base_by_base(regions, inside) -> None:
     bases = {(contig, p) for contig, start, end in inside for p in range(start, end)}

@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from phylotools.evaluate.area_kernels import draw_sites, weighted_areas
+from phylotools.evaluate.area_kernels import weighted_areas
 from phylotools.evaluate.metrics import (
-    MIN_SITES_FOR_INTERVAL,
+    MIN_CLUSTERS_FOR_INTERVAL,
     compare_scores,
     compare_within,
     rank_variants,
 )
+from phylotools.evaluate.replicate_lanes import LANES
+from phylotools.evaluate.resampling_kernels import draw_clusters
 
 # Few distinct values, so that ties are the rule; infinities are ordinary values.
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([math.inf, -math.inf]))
@@ -41,10 +43,11 @@ def areas(scores, positive, weights=None):
     ranked = rank_variants(scores, positive, np.arange(len(scores)))
     if weights is None:
         weights = np.ones(len(scores))
-    return weighted_areas(ranked, weights.astype(np.uint8))
+    found = weighted_areas(ranked, np.tile(weights.astype(np.uint8)[:, None], LANES))
+    return tuple(found[0])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(labelled())
 def test_areas_equal_scikit_learn(case):
     scores, positive, weights = case
@@ -53,7 +56,7 @@ def test_areas_equal_scikit_learn(case):
     assert areas(scores, positive, weights) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(labelled())
 def test_auroc_is_the_mann_whitney_statistic(case):
     scores, positive, _ = case
@@ -109,7 +112,7 @@ def test_no_variants_is_no_crash():
 
 
 def test_few_sites_give_a_value_without_an_interval():
-    n = MIN_SITES_FOR_INTERVAL
+    n = MIN_CLUSTERS_FOR_INTERVAL
     positive = np.array([True] * n + [False] * 20)
     scores = np.arange(n + 20.0)[None]
     sites = np.arange(n + 20)
@@ -125,7 +128,7 @@ def test_sites_are_drawn_within_their_stratum():
     bounds = np.array([0, 1, 1, 4, 1004])
     weights = np.empty((400, 1004), dtype=np.uint8)
     for seed, row in enumerate(weights):
-        draw_sites(np.uint64(seed), bounds, row)
+        draw_clusters(np.uint64(seed), bounds, row)
     assert (weights[:, 0] == 1).all()
     assert (weights[:, 1:4].sum(axis=1) == 3).all()
     assert (weights[:, 4:].sum(axis=1) == 1000).all()
@@ -157,7 +160,7 @@ def test_an_interval_equals_that_of_scikit_learn_on_the_same_draws():
     for seed in np.random.SeedSequence(9).generate_state(n_replicates, np.uint64):
         weights = np.empty(n, dtype=np.uint8)
         # Sites are numbered by stratum, and here they stand so already.
-        draw_sites(seed, np.array([0, 25, 60, 60]), weights)
+        draw_clusters(seed, np.array([0, 25, 60, 60]), weights)
         rows = np.repeat(np.arange(n), weights)
         drawn.append(
             (roc_auc_score(positive[rows], scores[rows]),

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from phylotools.evaluate.comparison import evaluate
+from phylotools.evaluate.labelled import Factor, LabelKind, LabelledScores
 from phylotools.evaluate.plots import curve_points
 from phylotools.evaluate.report import (
     metrics_json,
@@ -19,7 +20,6 @@ from phylotools.evaluate.report import (
     write_report,
 )
 from phylotools.evaluate.selection import ScoreColumn
-from phylotools.evaluate.tables import LabelledScores
 from phylotools.provenance import RunRecord
 
 SCORES = (ScoreColumn("a$b_LLR", True), ScoreColumn("_phyloP", False))
@@ -35,12 +35,13 @@ def labelled(classes=("one", "two", "bare"), n=300):
     return LabelledScores(
         SCORES,
         scores,
-        positive,
+        LabelKind.CLASSES,
+        positive.astype(float),
         np.arange(n),
-        None if names is None else tuple(map(str, names)),
-        tuple(np.array(["A>G", "A>C", "mnv"])[generator.integers(0, 3, n)].tolist()),
-        {"a$b_LLR": 3, "_phyloP": 0},
-        {"compared": n},
+        strata=() if names is None else (Factor.of("class", map(str, names)),),
+        types=Factor("mutation type", ("A>G", "A>C", "mnv"), generator.integers(0, 3, n)),
+        lacking={"a$b_LLR": 3, "_phyloP": 0},
+        counts={"compared": n},
     )
 
 
@@ -50,65 +51,62 @@ def evaluation():
 
 
 def test_low_scores_are_turned(evaluation):
-    assert evaluation.overall.metrics[0].auroc.value > 0.6
-    assert evaluation.overall.metrics[1].auroc.value > 0.6
+    for figures in evaluation.overall.figures:
+        assert figures.estimates["auroc"].value > 0.6
 
 
 def test_classes_partition_the_variants(evaluation):
-    parts = evaluation.by_class.values()
+    parts = evaluation.at("class")
     assert sum(part.n_positive for part in parts) == evaluation.overall.n_positive
     assert sum(part.n_negative for part in parts) == evaluation.overall.n_negative
-    assert list(evaluation.by_class)[-1] == "bare"
+    assert parts[-1].name == "bare"
 
 
 def test_intervals_of_a_class_do_not_depend_on_other_classes():
     data = labelled(n=200)
     whole = evaluate(data, replicates=50)
-    rows = np.array([name == "one" for name in data.classes])
-    alone = evaluate(
-        LabelledScores(
-            data.columns,
-            data.scores[:, rows],
-            data.positive[rows],
-            data.sites[rows],
-            ("one",) * int(rows.sum()),
-            tuple(kind for kind, chosen in zip(data.types, rows, strict=True) if chosen),
-            data.lacking,
-            data.counts,
-        ),
-        replicates=50,
-    )
-    assert alone.by_class["one"] == whole.by_class["one"]
+    rows = data.strata[0].codes == data.strata[0].levels.index("one")
+    alone = evaluate(data.take(rows), replicates=50)
+    assert alone.at("class")[0] == next(row for row in whole.at("class") if row.name == "one")
 
 
 def test_types_partition_the_variants():
     found = evaluate(labelled(), types="two", replicates=0)
-    assert set(found.by_type) == {"transition", "transversion", "mnv"}
-    assert sum(part.n_positive for part in found.by_type.values()) == found.overall.n_positive
-    for part in found.by_type.values():
+    assert {part.name for part in found.at("type")} == {"transition", "transversion", "mnv"}
+    assert sum(part.n_positive for part in found.at("type")) == found.overall.n_positive
+    for part in found.at("type"):
         assert set(part.baselines) == {"class alone"}
 
 
 def test_baselines_rank_by_the_share_of_positives():
     data = labelled()
     found = evaluate(data, replicates=50)
-    for kinds, name in ((data.classes, "class alone"), (data.types, "mutation type alone")):
+    for kinds, name in (
+        (data.strata[0].texts, "class alone"),
+        (data.types.texts, "mutation type alone"),
+    ):
         share = {
             kind: np.mean([p for p, k in zip(data.positive, kinds, strict=True) if k == kind])
             for kind in set(kinds)
         }
         expected = roc_auc_score(data.positive, [share[kind] for kind in kinds])
         baseline = found.overall.baselines[name]
-        assert baseline.auroc.value == pytest.approx(expected)
-        assert baseline.auroc.low <= baseline.auroc.value <= baseline.auroc.high
-        difference = baseline.auroc.value - found.overall.metrics[0].auroc.value
-        assert baseline.auroc_difference.value == pytest.approx(difference)
+        assert baseline.estimates["auroc"].value == pytest.approx(expected)
+        assert (
+            baseline.estimates["auroc"].low
+            <= baseline.estimates["auroc"].value
+            <= baseline.estimates["auroc"].high
+        )
+        difference = (
+            baseline.estimates["auroc"].value - found.overall.figures[0].estimates["auroc"].value
+        )
+        assert baseline.differences["auroc"].value == pytest.approx(difference)
 
 
 def test_without_classes_there_is_no_ranking_by_class():
     found = evaluate(labelled(None), replicates=0)
     assert set(found.overall.baselines) == {"mutation type alone"}
-    assert set(found.within) == {"types"}
+    assert [row.name for row in found.at("within")] == ["within types"]
 
 
 def test_table_has_a_row_per_class_and_score(evaluation):
@@ -148,7 +146,7 @@ def test_tsv_and_json_hold_the_same_numbers(evaluation):
 def test_class_names_cannot_break_the_table():
     data = labelled(("a\tb\nc", "d\x1b[31m"))
     found = evaluate(data, replicates=0)
-    assert {line.count("\t") for line in metrics_tsv(found).splitlines()} == {20}
+    assert {line.count("\t") for line in metrics_tsv(found).splitlines()} == {21}
     assert len(plain_table(found).splitlines()) == 1 + 2 + 2 + 2 * 2 + 2 * (2 + 1)
     assert "\x1b" not in plain_table(found)
 
@@ -163,7 +161,7 @@ def test_pictures_are_written(tmp_path, classes):
     assert picture[..., :3].std() > 0.05
     svg = ElementTree.parse(tmp_path / "curves.svg").getroot()
     assert svg.tag.endswith("svg")
-    assert len({path.stat().st_size for path in tmp_path.iterdir()}) == 4
+    assert len({path.stat().st_size for path in tmp_path.iterdir()}) == 6
 
 
 def test_equal_numbers_give_equal_pictures(tmp_path, evaluation):

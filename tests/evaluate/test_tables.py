@@ -61,11 +61,11 @@ def question(files):
 
 
 def test_join_across_spellings_of_contigs_and_alleles(question):
-    data = join_tables(replace(question, class_column="gene"))
+    data = join_tables(replace(question, strata=("gene",)))
     assert data.scores.tolist() == [[-1, -2, -3, -4, -5]]
     assert data.positive.tolist() == [True, False, False, True, True]
-    assert data.sites.tolist() == [0, 1, 1, 2, 3]
-    assert data.classes == ("g1", "g1", "g2", ".", "g2")
+    assert data.clusters.tolist() == [0, 1, 1, 2, 3]
+    assert data.strata[0].texts == ("g1", "g1", "g2", ".", "g2")
     assert data.lacking == {"X_LLR": 1}
     assert data.counts["labelled_positive"] == 3
     assert data.counts["labelled_negative"] == 3
@@ -134,7 +134,7 @@ def test_infinite_scores_are_ordinary_values(question, files, tmp_path):
     [
         ({"label_column": "labell"}, "no column 'labell'; .*labels.tsv has label, gene, phyloP"),
         ({"scores": (ScoreColumn("Y", True),)}, "no column 'Y'; .*scored.vcf has X_LLR, ID"),
-        ({"class_column": "Z"}, "no column 'Z'"),
+        ({"strata": ("Z",)}, "no column 'Z'"),
         ({"where": (("W", frozenset("a")),)}, "no column 'W'"),
         ({"positive": frozenset({"Q"})}, r"no variant has the positive value Q.*B \(3\), P \(2\)"),
         ({"negative": frozenset({"Q"})}, "no variant has the negative value Q"),

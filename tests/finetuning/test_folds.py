@@ -46,7 +46,7 @@ def clusters_of(numbers) -> Clusters:
     st.integers(2, 6),
     st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_folds_divide_what_there_is_by_whole_clusters(pairs, n_folds, seed):
     numbers = np.unique([cluster for cluster, _ in pairs], return_inverse=True)[1]
     labels = np.array([float(label) for _, label in pairs])
@@ -112,7 +112,7 @@ def test_linked_groups_are_one():
     ),
     st.integers(0, 8),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_near_neighbours_are_those_whose_windows_overlap(rows, reach):
     starts, folds, contigs, lengths = map(list, zip(*rows, strict=True))
     items = items_at(starts, folds, contigs=contigs, lengths=np.array(lengths))

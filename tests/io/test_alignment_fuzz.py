@@ -13,7 +13,7 @@ from slow_projection import Row, blocks_by_rules
 from phylotools.errors import InputError
 from phylotools.io.alignment.maf import MafReader
 
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def rows_read(data: bytes, piece: int) -> list[list[Row]]:

@@ -85,7 +85,7 @@ def test_bad_bed(tmp_path, content, message):
         max_size=40,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_compiled_loop_reads_as_the_plain_one(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("bed") / "a.bed"
     path.write_text("chr9\t1\t2\n" + "\n".join(lines))

@@ -29,7 +29,7 @@ def table_of(data: bytes) -> DelimitedText:
 cells = st.text(st.sampled_from('ab,;"\n é'), max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.lists(st.lists(cells, min_size=3, max_size=3), min_size=1), st.sampled_from(",;"))
 def test_cells_are_those_of_the_csv_module(rows: list[list[str]], delimiter: str) -> None:
     text = io.StringIO()

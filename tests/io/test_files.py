@@ -1,14 +1,27 @@
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
+import lzma
 import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from phylotools.errors import OutputError, UsageError
-from phylotools.io.files import atomic_folder, atomic_path, refuse_same_file, write_atomic
+from phylotools.errors import InputError, OutputError, UsageError
+from phylotools.io.bed import read_bed
+from phylotools.io.files import (
+    atomic_folder,
+    atomic_path,
+    open_input,
+    refuse_same_file,
+    refuse_two_streams,
+    write_atomic,
+)
+from phylotools.io.genome import ReferenceGenome
+from phylotools.store.tree_file import read_tree
 
 CONTENTS = ("table", "picture")
 
@@ -131,3 +144,41 @@ def test_an_input_is_no_output_however_it_is_spelled(tmp_path, monkeypatch, spel
     Path("in.bed").touch()
     with pytest.raises(UsageError, match="the output is the input"):
         refuse_same_file(spelling, ["in.bed"])
+
+
+def test_one_pipe_is_read_once_however_it_is_named(tmp_path: Path) -> None:
+    pipe, link, table = tmp_path / "pipe", tmp_path / "link", tmp_path / "table"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    table.write_text("")
+    for other in (pipe, link):
+        with pytest.raises(UsageError, match="are one pipe, which can be read only once"):
+            refuse_two_streams(str(pipe), None, str(other))
+    refuse_two_streams(str(pipe), str(table), str(table), str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("data", "packer"),
+    [
+        (bz2.compress(b"text"), "bzip2"),
+        (bz2.compress(b""), "bzip2"),
+        (lzma.compress(b"text"), "xz"),
+        (bytes.fromhex("28b52ffd2404210000"), "zstd"),
+        (bytes.fromhex("04224d1864407000"), "lz4"),
+    ],
+)
+def test_other_compression_is_named_with_the_way_out(tmp_path: Path, data, packer) -> None:
+    path = tmp_path / "x.bed"
+    path.write_bytes(data)
+    for reader in (open_input, read_bed, ReferenceGenome.open, read_tree):
+        with pytest.raises(InputError, match=rf"x\.bed: the file is compressed with {packer}; unp"):
+            reader(path)
+
+
+@pytest.mark.parametrize("text", [b"BZh9\t1\t2\n", b"", b"B"])
+def test_text_that_begins_alike_is_read(tmp_path: Path, text: bytes) -> None:
+    for data in (text, gzip.compress(text)):
+        path = tmp_path / "x"
+        path.write_bytes(data)
+        with open_input(path) as handle:
+            assert handle.read() == text

@@ -35,7 +35,7 @@ def as_fasta(sequences: dict[str, str], width: int, line_end: str, final_end: bo
 letters = st.text("ACGTNacgtnRy-", min_size=1, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(letters, min_size=1, max_size=4),
     st.integers(1, 30),

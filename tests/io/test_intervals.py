@@ -77,7 +77,7 @@ SPANS = st.lists(st.tuples(st.integers(-5, 60), st.integers(1, 12)), max_size=12
 
 
 @given(SORTED, SORTED)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_algebra_is_that_of_sets(one, other):
     shared, left = intersect_intervals(one, other), subtract_intervals(one, other)
     assert positions(shared) == positions(one) & positions(other)
@@ -89,7 +89,7 @@ def test_algebra_is_that_of_sets(one, other):
 
 
 @given(SORTED, SPANS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_questions_are_answered_as_position_by_position(intervals, spans):
     held = positions(intervals)
     each = [set(range(start, end)) for start, end in spans.tolist()]

@@ -7,6 +7,7 @@ import re
 import threading
 from types import SimpleNamespace
 
+import numpy
 import pyarrow
 import pyarrow.parquet
 import pysam
@@ -40,6 +41,63 @@ def write(tmp_path, text, name="table"):
 def read(path, *columns):
     with open_scored(path) as file:
         return [((a.contig, a.position, a.ref, a.alt), *a.values) for a in file.alleles(columns)]
+
+
+def read_blocks(path, *columns):
+    """As `read`, out of blocks."""
+    rows = []
+    with open_scored(path) as file:
+        for block in file.blocks(columns):
+            every = numpy.arange(len(block))
+            texts = [block.texts(index, every) for index in range(len(columns))]
+            for row in every.tolist():
+                place = (block.contigs[block.contig_index[row]], int(block.starts[row]))
+                values = [each.distinct[each.codes[row]] for each in texts]
+                rows.append(((*place, *block.alleles(row)), *values))
+    return rows
+
+
+def test_blocks_hold_what_alleles_are(tmp_path):
+    path = write(tmp_path, VCF, "a.vcf")
+    for columns in (["LLR", "AD", "AF", "CLNSIG", "DB", "FILTER", "ID"], ["QUAL", "LLR"], []):
+        assert read_blocks(path, *columns) == read(path, *columns)
+    rows = 'MT\t3\ta\tg,AT\t1.5,2\tfoo\n\n MT\t4 \tCA\tCT\t.\t"q\tr"\nMT\t5.0\tC\tT\t3\ty\n'
+    for sign in "\t;":
+        text = "Chrom\tPOS\tref\tALT\tx\tn\n" + rows * 3
+        table = write(tmp_path, text.replace("\t", sign), "a.tsv")
+        assert read_blocks(table, "n", "x") == read(table, "n", "x")
+    columns = {
+        "chrom": ["1", "1", "2"], "pos": [5, 6, 7],
+        "ref": ["A", "CA", "g"], "alt": ["C", "CT", "GTT"],
+        "s": pyarrow.array([1.5, None, 0.1], pyarrow.float32()), "flag": [True, None, False],
+        "number": [3, 4, None], "text": ["x", None, "."],
+    }  # fmt: skip
+    for alt in ("CT", "CT,CG", " CT"):
+        columns["alt"][1] = alt
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+        names = ["s", "flag", "number", "text"]
+        path = str(tmp_path / "a.parquet")
+        assert read_blocks(path, *names) == read(path, *names)
+
+
+def test_headers_say_what_fields_are_and_how_long_contigs(tmp_path):
+    text = VCF.replace("##INFO=<ID=LLR", "##contig=<ID=chr1,length=500>\n##INFO=<ID=LLR", 1)
+    text = text.replace('Description="x, ID=no"', 'Description="a \\"b\\" c"')
+    with open_scored(write(tmp_path, text)) as file:
+        assert file.descriptions["LLR"] == 'a "b" c'
+        assert file.lengths == {"chr1": 500}
+
+
+def test_a_table_may_lack_its_header_where_that_is_allowed(tmp_path):
+    path = write(tmp_path, "17\t5\tA\tC\t-1.5\tmore\n17\t6\tA\tC\t2\tx\n")
+    with open_scored(path, may_lack_header=True) as file:
+        assert file.columns == ("score", "column_6")
+        assert [(a.line, a.position, *a.values) for a in file.alleles(["score"])] == [
+            (1, 4, "-1.5"),
+            (2, 5, "2"),
+        ]
+    with pytest.raises(InputError), open_scored(path):
+        pass
 
 
 def test_vcf_gives_each_allele_its_values(tmp_path):

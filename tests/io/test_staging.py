@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,33 +13,36 @@ from pathlib import Path
 import pytest
 
 from phylotools.errors import OutputError
+from phylotools.io import staging
 from phylotools.io.files import atomic_folder, atomic_path, write_atomic
+from phylotools.io.makers import Maker
 from phylotools.io.staging import is_staged, outputs_together
 
 FOLDER = ("table",)
-#: Makes a file with an index, and a folder over an old one; stops before each system call in turn.
+#: Makes a file with an index, and a folder over an old one; stops before some system calls.
 _WRITER = """
-import os, signal, sys, time
+import os, signal, sys
 from phylotools.io.files import atomic_folder, atomic_path
 from phylotools.io import staging
 
-stop_at, count = int(sys.argv[1]), 0
+stops, count = set(map(int, sys.argv[1].split(","))), 0
 
 def watched(function):
     def call(*args, **options):
         global count
-        if count == stop_at:
+        count += 1
+        if count - 1 in stops:
             if sys.argv[2] == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             print("here", flush=True)
-            time.sleep(60)
-        count += 1
+            sys.stdin.readline()
         return function(*args, **options)
     return call
 
-for name in ("open", "mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "close"):
+for name in ("open", "mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "close", "write"):
     setattr(os, name, watched(getattr(os, name)))
-staging.fcntl.flock = watched(staging.fcntl.flock)
+lying = lambda descriptor, how: None
+staging.fcntl.flock = watched(lying if "lying" in sys.argv else staging.fcntl.flock)
 with atomic_path("file", force=True, indexes=(".tbi",)) as path:
     path.write_text("new")
     path.with_name(path.name + ".tbi").write_text("new index")
@@ -52,11 +56,24 @@ def names(folder: Path) -> set[str]:
     return set(os.listdir(folder))
 
 
-def write(folder: Path, stop_at: int, how: str) -> subprocess.Popen[str]:
+def write(folder: Path, *stops: int, how: str, locks: str = "true") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(stop_at), how], cwd=folder, stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", _WRITER, ",".join(map(str, stops)), how, locks], cwd=folder,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def go_on(living: subprocess.Popen[str]) -> None:
+    """Let a stopped writer go on to its next stop."""
+    assert living.stdin is not None
+    living.stdin.write("\n")
+    living.stdin.flush()
+    wait_for_stop(living)
+
+
+def wait_for_stop(living: subprocess.Popen[str]) -> None:
+    assert living.stdout is not None
+    assert living.stdout.readline() == "here\n"
 
 
 def write_all(folder: Path) -> None:
@@ -78,7 +95,7 @@ def test_killed_at_any_call_the_next_run_leaves_nothing_but_outputs(tmp_path: Pa
     while True:
         place = tmp_path / str(stop_at)
         make_old(place)
-        killed = write(place, stop_at, "die")
+        killed = write(place, stop_at, how="die")
         said = killed.communicate()[0]
         if killed.returncode == 0:
             assert said == "done\n"
@@ -103,7 +120,7 @@ def test_a_folder_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
     while True:
         place = tmp_path / str(stop_at)
         make_old(place)
-        with write(place, stop_at, "die") as killed:
+        with write(place, stop_at, how="die") as killed:
             killed.communicate()
         if killed.returncode == 0:
             break
@@ -129,16 +146,56 @@ def test_what_a_living_run_makes_is_not_touched(tmp_path: Path) -> None:
     assert names(tmp_path) == {"file", "folder"}
 
 
-@pytest.mark.parametrize("stop_at", [0, 4, 8, 12])
-def test_nor_is_it_by_another_process(tmp_path: Path, stop_at: int) -> None:
-    make_old(tmp_path / "place")
-    with write(tmp_path / "place", stop_at, "wait") as living:
-        assert living.stdout is not None
-        assert living.stdout.readline() == "here\n"
-        before = set(filter(is_staged, names(tmp_path / "place")))
-        write_all(tmp_path / "place")
-        assert before <= names(tmp_path / "place")
-        living.kill()
+@pytest.mark.parametrize("locks", ["true", "lying"])
+@pytest.mark.parametrize("stop_at", range(14))
+def test_nor_is_it_by_another_process(
+    tmp_path: Path, stop_at: int, locks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is until its file has a name, and whatever locks are worth on the disk."""
+    if locks == "lying":
+        monkeypatch.setattr(fcntl, "flock", lambda descriptor, how: None)
+    place = tmp_path / "place"
+    make_old(place)
+    with write(place, stop_at, how="wait", locks=locks) as living:
+        wait_for_stop(living)
+        write_all(place)
+        assert_ends_whole(living, place)
+
+
+@pytest.mark.parametrize("then", [2, 4, 6])
+@pytest.mark.parametrize("stop_at", range(1, 4))
+def test_nor_by_two_where_locks_lie(
+    tmp_path: Path, stop_at: int, then: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them read the lock at the moment in which it was made, and goes on much later."""
+    read_maker, released = staging.read_maker, []
+
+    def slowly(text: bytes) -> Maker | None:
+        if not released:
+            released.append(True)
+            go_on(living)
+        return read_maker(text)
+
+    monkeypatch.setattr(fcntl, "flock", lambda descriptor, how: None)
+    monkeypatch.setattr(staging, "read_maker", slowly)
+    place = tmp_path / "place"
+    make_old(place)
+    with write(place, stop_at, stop_at + then, how="wait", locks="lying") as living:
+        wait_for_stop(living)
+        write_all(place)
+        if not released:
+            released.append(True)
+            go_on(living)
+        write_all(place)
+        assert_ends_whole(living, place)
+
+
+def assert_ends_whole(living: subprocess.Popen[str], place: Path) -> None:
+    """Both outputs are those of a writer that is let go on to its end."""
+    assert living.communicate("\n")[0] == "done\n"
+    assert living.returncode == 0
+    assert names(place) == {"file", "file.tbi", "folder"}
+    assert (place / "file").read_text() == (place / "folder" / "table").read_text() == "new"
 
 
 def test_files_that_only_look_alike_stay(tmp_path: Path) -> None:

@@ -117,13 +117,13 @@ def alignments(draw):
     return blocks
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(alignments(), st.booleans(), st.one_of(st.none(), st.randoms(use_true_random=False)))
 def test_what_is_written_is_read(blocks, run_length, noise):
     assert read(write_taf(blocks, run_length=run_length, noise=noise)) == blocks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(alignments(), st.booleans(), st.integers(6, 100), st.integers(1, 40))
 def test_small_buffers_change_nothing_but_where_blocks_are_cut(blocks, run_length, n, text):
     with pytest.MonkeyPatch.context() as patch:
@@ -137,7 +137,7 @@ def test_small_buffers_change_nothing_but_where_blocks_are_cut(blocks, run_lengt
     assert max(sum(len(row.letters) for row in block) for block in got) <= n
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(alignments(), st.booleans(), st.data())
 def test_a_file_that_is_cut_is_refused_or_a_shorter_one(blocks, run_length, data):
     text = write_taf(blocks, run_length=run_length, noise=random.Random(1))
@@ -154,7 +154,7 @@ def test_a_file_that_is_cut_is_refused_or_a_shorter_one(blocks, run_length, data
             assert a.letters == b.letters[:width]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(alignments(), st.booleans(), st.data())
 def test_damaged_bytes_are_refused_or_read_as_rows_that_hold_together(blocks, run_length, data):
     text = bytearray(write_taf(blocks, run_length=run_length).encode())
@@ -167,7 +167,7 @@ def test_damaged_bytes_are_refused_or_read_as_rows_that_hold_together(blocks, ru
     read_or_refuse(bytes(text))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_behind_a_header_end_well(data):
     for header in (b"", b"#taf version:1\n", b"#taf run_length_encode_bases:1\n"):

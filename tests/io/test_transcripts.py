@@ -176,7 +176,7 @@ FILES_ARE_WRITTEN_ANEW = [HealthCheck.function_scoped_fixture]
 
 @given(sets=transcript_sets(), seed=st.integers(0, 99))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_sequences_places_and_files_are_those_of_a_plain_loop(sets, seed, tmp_path):
     genome = genome_of(seed)

@@ -1,45 +1,40 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
 import pytest
 
 from phylotools.jobs.job import Partition
-from phylotools.jobs.runners import InThreads, in_turn, share_out
+from phylotools.jobs.runners import in_turn, share_out
 
 PARTITIONS = [Partition(index, None) for index in range(20)]
 
 
-@pytest.mark.parametrize(
-    "runner", [in_turn, InThreads(1), InThreads(4)], ids=["in turn", "one thread", "four threads"]
-)
-def test_every_partition_is_run_once(runner):
-    done = []
-    runner(done.append, PARTITIONS)
-    assert sorted(partition.index for partition in done) == list(range(20))
-    runner(done.append, [])
-    assert len(done) == 20
+def test_partitions_are_run_in_turn():
+    done: list[Partition] = []
+    in_turn(done.append, PARTITIONS)
+    assert done == PARTITIONS
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
-def test_the_first_error_ends_it(n_threads):
-    runner = InThreads(n_threads)
-    begun = []
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_the_first_error_stops_those_under_way(n_workers):
+    stopped, begun = threading.Event(), []
 
     def run_one(partition):
         begun.append(partition.index)
         if partition.index == 2:
             raise ValueError("two")
-        for _ in range(500):
-            if runner.stop.is_set():
-                return
-            time.sleep(0.001)
+        if n_workers > 1 and partition.index < 2:
+            assert stopped.wait(timeout=120)
+            raise OSError("stopped")
 
     with pytest.raises(ValueError, match="two"):
-        runner(run_one, PARTITIONS)
-    assert len(begun) < 20
-    assert not [thread for thread in threading.enumerate() if "partition" in thread.name]
+        share_out([run_one] * n_workers, PARTITIONS, stopped.set)
+    assert stopped.is_set()
+    assert sorted(begun) == [0, 1, 2]
+    assert not [thread for thread in threading.enumerate() if "worker" in thread.name]
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
@@ -51,7 +46,7 @@ def test_workers_share_partitions_out(n_workers):
     def worker(own):
         def run_one(partition):
             if not own:
-                together.wait(timeout=20)
+                together.wait(timeout=120)
             own.append(partition.index)
 
         return run_one
@@ -72,9 +67,55 @@ def test_after_a_worker_failed_none_begins_another(n_workers):
             raise ValueError("two")
         if partition.index > 2 or n_workers == 1:
             return
-        failed.wait(timeout=20)
+        failed.wait(timeout=120)
         time.sleep(0.05)
 
     with pytest.raises(ValueError, match="two"):
         share_out([run_one] * n_workers, PARTITIONS)
     assert sorted(begun) == [0, 1, 2]
+
+
+def test_a_failure_is_told_while_another_worker_waits_for_a_partition():
+    """They come as somebody names them, who names no more before he hears of this one."""
+    is_asked, is_told, waited = threading.Event(), threading.Event(), []
+
+    def named():
+        yield PARTITIONS[0]
+        is_asked.set()
+        waited.append(is_told.wait(timeout=20))
+
+    def run_one(partition):
+        is_asked.wait(timeout=20)
+        raise ValueError("no square")
+
+    with pytest.raises(ValueError, match="no square"):
+        share_out([run_one] * 3, named())
+    assert not waited
+    is_told.set()
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_an_error_in_naming_partitions_is_told(n_workers):
+    done: list[int] = []
+
+    def named():
+        yield PARTITIONS[0]
+        raise ValueError("'x' is no index")
+
+    with pytest.raises(ValueError, match="is no index"):
+        share_out([lambda partition: done.append(partition.index)] * n_workers, named())
+    assert done == [0]
+
+
+def test_an_interruption_stops_the_workers():
+    """In the thread that waits, as Ctrl-C does it."""
+    stopped = threading.Event()
+
+    def run_one(partition):
+        if partition.index == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert stopped.wait(timeout=20)
+
+    with pytest.raises(KeyboardInterrupt):
+        share_out([run_one] * 2, PARTITIONS, stopped.set)
+    assert not [thread for thread in threading.enumerate() if "worker" in thread.name]

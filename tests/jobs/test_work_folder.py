@@ -11,6 +11,8 @@ import pytest
 from small_job import finalise, make_squares, run, squares, work_folder
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageError
+from phylotools.io.files import write_atomic
+from phylotools.io.staging import outputs_together
 from phylotools.jobs.job import file_identity
 from phylotools.jobs.piece import is_whole
 
@@ -241,6 +243,38 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         make_squares(tmp_path / "out", JOB)
 
 
+@pytest.mark.parametrize(
+    "miss",
+    [
+        lambda work, job: work.path.stat(),
+        lambda work, job: work.require_all(job),
+        lambda work, job: work.read_plan(),
+    ],
+    ids=["a file", "pieces", "the plan"],
+)
+def test_another_run_removes_the_folder_where_locks_lie(tmp_path: Path, miss, caplog) -> None:
+    work, job = work_folder(tmp_path / "w"), squares((1, 2), (3,))
+
+    def make() -> None:
+        with work.resuming(job) as begun:
+            run(work, begun)
+            shutil.rmtree(work.path)
+            miss(work, begun)
+
+    with pytest.raises(OutputError, match="w: was removed while it was in use"):
+        make()
+    assert not work.path.exists()
+    assert not caplog.records
+
+
+def test_a_file_that_is_missing_while_the_folder_stands_is_another_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match="genome"),
+        work_folder(tmp_path / "w").resuming(squares((1, 2))),
+    ):
+        (tmp_path / "genome").stat()
+
+
 def test_the_same_partition_twice_at_once(tmp_path: Path) -> None:
     """The second to finish finds the piece of the first, and is content."""
     from small_job import ENTRY
@@ -254,6 +288,25 @@ def test_the_same_partition_twice_at_once(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "w/pieces")) == ["000000", "000001", "000002"]
     finalise(work, JOB, tmp_path / "out")
     assert (tmp_path / "out").read_text() == LINES
+
+
+def test_plan_and_pieces_stand_at_once_within_a_group_of_outputs(tmp_path: Path) -> None:
+    """A verb whose outputs appear together has its parts run by others, who need the plan."""
+    work = work_folder(tmp_path / "w")
+
+    def interrupted() -> None:
+        with outputs_together():
+            write_atomic(tmp_path / "out", "x")
+            work.begin(JOB)
+            assert work.read_plan() == JOB
+            run(work, JOB, 1)
+            assert work.is_done(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert os.listdir(tmp_path) == ["w"]
+    assert sorted(os.listdir(tmp_path / "w")) == [".lock", "pieces", "plan.json"]
 
 
 def test_inputs_that_changed(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from phylotools.errors import InputError, OutputError
+from phylotools.model.places import find_cache_folder
 from phylotools.model.settings import (
     SETTINGS,
     cache_folder,
     default_model,
-    find_cache_folder,
     model_key,
     models_folder,
     read_settings,

@@ -7,7 +7,14 @@ import shutil
 import pytest
 
 #: Program -> the package of Debian that brings it, where the names differ.
-_PACKAGES = {"bgzip": "tabix"}
+_PACKAGES = {
+    "bgzip": "tabix",
+    "groff": "groff-base",
+    "man": "man-db",
+    "munged": "munge",
+    "xvfb-run": "xvfb xauth",
+    **dict.fromkeys(("sbatch", "slurmctld", "slurmd"), "slurm-wlm"),
+}
 
 
 def require(*programs: str) -> None:

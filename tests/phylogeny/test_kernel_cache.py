@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 #: No folder can be written, as in a read-only container: numba then finds no place for a cache.
 CODE = """
 import logging
@@ -45,6 +47,26 @@ for kind in SUBSTITUTION_MODELS.values():
     assert torch.isfinite(found).all() and torch.isfinite(theta.grad).all()
 assert "scipy" not in sys.modules
 """
+
+#: Numba would look for scipy by importing it, a fifth of what a process takes to start.
+WITH_SCIPY = """
+import sys
+import numpy as np
+from phylotools.store.chunks import columns_of
+columns_of(np.zeros((3, 2048), np.uint8), 0, np.empty((9, 3), np.uint8))
+assert "numba.np.arraymath" in sys.modules and "scipy.linalg" not in sys.modules
+import numba
+assert (numba.njit(lambda a: a @ a)(np.eye(2)) == np.eye(2)).all()
+assert (numba.njit(lambda a: np.cov(a))(np.eye(2)) == np.cov(np.eye(2))).all()
+"""
+
+
+def test_no_kernel_imports_scipy():
+    pytest.importorskip("scipy")
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_SCIPY], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_kernel_needs_scipy():

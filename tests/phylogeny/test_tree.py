@@ -107,6 +107,20 @@ def test_bad_trees_are_one_line_errors(text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "branch"),
+    [
+        ("((a:1,(b:1,c:1):1),d:1);", "the ancestor of a and c"),
+        ("(d:1,((a:1,b:1),c:1):1);", "the ancestor of a and b"),
+        ("(a:1,(b:1,c:1)bc);", "bc"),
+        ("(a:1,b);", "b"),
+    ],
+)
+def test_a_branch_without_length_is_told_from_the_others(text, branch):
+    with pytest.raises(InputError, match=f"the branch above {branch} has no length"):
+        parse_newick(text)
+
+
 def test_error_names_the_line():
     with pytest.raises(InputError, match=r"^t\.nh:3: "):
         parse_newick("(a:1,\nb:1,\nc:-1);", path="t.nh")

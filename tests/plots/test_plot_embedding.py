@@ -140,7 +140,7 @@ real_import = builtins.__import__
 def test_umap_that_is_not_there_is_one_line_with_the_command(tmp_path, vectors, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_umap)
     source = open_embeddings(write(tmp_path / "e.parquet", vectors))
-    with pytest.raises(UsageError, match="install it: pip install umap-learn"):
+    with pytest.raises(UsageError, match=r"install it: pip install 'phylotools\[umap\]'"):
         project(source, "umap")
 
 

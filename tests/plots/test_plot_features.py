@@ -7,14 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError, UsageError
+from phylotools.io.features import Feature, OverlapIndex, holds_intervals, read_features
 from phylotools.io.regions import Region
-from phylotools.plots.features import (
-    Feature,
-    OverlapIndex,
-    features_within,
-    holds_intervals,
-    read_features,
-)
+from phylotools.plots.features import features_within
 
 GFF = """##gff-version 3
 # comment

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from phylotools.errors import OutputError, UsageError
+from phylotools.io.features import Feature
 from phylotools.io.regions import Region
 from phylotools.plots import output
 from phylotools.plots.alleles import AlleleQuery
@@ -19,7 +20,6 @@ from phylotools.plots.distribution import distributions_by_class
 from phylotools.plots.distribution_drawing import Style, draw_distributions
 from phylotools.plots.embedding import Projection
 from phylotools.plots.embedding_drawing import draw_embedding
-from phylotools.plots.features import Feature
 from phylotools.plots.frequency import scores_by_frequency
 from phylotools.plots.frequency_drawing import draw_frequency
 from phylotools.plots.logo import Scale, SiteProfile

@@ -10,6 +10,7 @@ import numpy as np
 from slow_projection import NO_BLOCK, Projection, blocks_by_lines, owner
 
 from phylotools.io.regions import Region
+from phylotools.jobs.stages import Resources
 from phylotools.preprocess.plan import Settings
 from phylotools.preprocess.stages import build_store
 from phylotools.store.read import ColumnStore, open_store
@@ -36,7 +37,7 @@ def store_of(
         folder,
         Settings(**settings),
         force=force,
-        threads=threads,
+        resources=Resources(threads),
         partition_bytes=partition_bytes,
     )
     return open_store(folder)

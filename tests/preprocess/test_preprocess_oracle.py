@@ -108,7 +108,7 @@ def test_random_alignments(tmp_path, alignment, duplicates, packed, partition_by
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(damaged(), st.sampled_from([1 << 20, 1 << 20, 70]))
 def test_damaged_alignments_give_no_wrong_column(tmp_path, text, partition_bytes):

@@ -30,9 +30,10 @@ BIRDS_TREE = DATA / "birds53" / "53birds.nh"
 #: Builds a store, says when it begins, and takes its partitions small.
 BUILD = """
 import sys
+from phylotools.jobs.stages import Resources
 from phylotools.preprocess.stages import build_store
 print("go", flush=True)
-build_store([sys.argv[1]], sys.argv[2], sys.argv[3], threads=int(sys.argv[4]),
+build_store([sys.argv[1]], sys.argv[2], sys.argv[3], resources=Resources(int(sys.argv[4])),
             partition_bytes=int(sys.argv[5]))
 """
 

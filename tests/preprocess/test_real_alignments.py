@@ -133,7 +133,15 @@ def test_the_policies_differ_on_these_files():
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
 
 
-@pytest.mark.parametrize("alignment", [*ALIGNMENTS, *(name for name, _ in HAL_DUPLICATES)])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        "evolverMammals_4000_4151.maf",
+        "multiz17way.mm8.chrM.maf.xz",
+        "rphast.sol1.maf.xz",
+        HAL_DUPLICATES[0][0],
+    ],
+)
 def test_three_readers_agree(alignment, tmp_path):
     _, text = unpacked(REAL / alignment, tmp_path)
     if not text.startswith("##maf"):

@@ -80,7 +80,7 @@ def test_positions_agree_in_any_company(dense_model, long_genome, positions: lis
     np.testing.assert_allclose(theta, whole[positions], rtol=0, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 899), min_size=1, max_size=40), min_size=1, max_size=4),
     st.sampled_from([16, 64, 100, 512]),

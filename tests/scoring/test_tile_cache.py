@@ -21,7 +21,7 @@ def ask(cache: TileCache, tile: tuple[str, int]) -> bool:
     return False
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3000)), max_size=300),
     st.integers(1, 5),

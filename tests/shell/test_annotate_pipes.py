@@ -108,7 +108,7 @@ def test_a_kill_leaves_nothing_that_looks_finished(
         time.sleep(0.05)
     assert list(folder.glob(f".{name}*.part"))
     process.send_signal(sent)
-    _, complaint = process.communicate(timeout=30)
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode != 0
     assert not list(folder.glob(name + "*"))
     if sent == signal.SIGINT:

@@ -208,21 +208,6 @@ def test_scores_looked_up(home: Path, run_recipe, whole: list[str]) -> None:
     assert n_compared > 100
 
 
-def test_a_slurm_array(home: Path, whole: list[str]) -> None:
-    script = ROOT / "examples" / "annotate_cluster" / "annotate_array.sh"
-    join = f"{script} join in.vcf.gz array array.vcf.gz"
-    assert shell(join, home).returncode != 0
-    assert not (home / "array.vcf.gz").exists()
-    for task in (1, 2, 1):
-        part = f"{script} part in.vcf.gz array -f genome.fa -q"
-        done = shell(f"SLURM_ARRAY_TASK_ID={task} {part}", home)
-        assert done.returncode == 0, done.stderr
-    done = shell(join, home)
-    assert done.returncode == 0, done.stderr
-    assert records(home, "array.vcf.gz") == whole
-    assert (home / "array.vcf.gz.tbi").exists()
-
-
 def test_every_recipe_is_tested() -> None:
     assert len(recipes()) == 8
 
@@ -233,13 +218,3 @@ def test_the_first_lines_of_the_readme_without_a_fetched_model(home: Path) -> No
     done = shell(command, home)
     assert done.returncode == 0, done.stderr
     assert len(records(home, "scored.vcf.gz")) == len(records(home, "in.vcf.gz"))
-
-
-def test_the_recipes_of_the_readme_are_among_those_that_run() -> None:
-    (block,) = [text for text in readme_blocks() if text.startswith("# ")]
-    found = {
-        comment.removeprefix("# "): commands
-        for comment, _, commands in (text.partition("\n") for text in block.strip().split("\n\n"))
-    }
-    assert len(found) >= 4
-    assert found.items() <= recipes().items()

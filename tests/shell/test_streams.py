@@ -92,7 +92,7 @@ def test_terminate_leaves_nothing(folder: Path) -> None:
         alignment.flush()
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert {path.name for path in folder.iterdir()} == {"t.tsv", "pipe"}
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "train-your-own.md"
 BIRDS = ROOT / "tests" / "data" / "birds53"
 #: What the page says to read before going on; here a run of seconds is made of it.
-SHORTER = 'sed -i \'s/"small"/"tiny"/; s/^epochs = .*/epochs = 12/\' model.toml\n'
+SHORTER = 'sed -i \'s/"small"/"tiny"/; s/^epochs = .*/epochs = 4/\' model.toml\n'
 
 
 def write_inputs(folder: Path, birds_store: Path) -> None:
@@ -119,3 +119,27 @@ def test_tracks_cover_what_was_trained_on(home: Path) -> None:
     with gzip.open(home / "tracks" / "snv_scores.tsv.gz", "rt") as handle:
         places = {tuple(line.split("\t")[:2]) for line in handle if not line.startswith("#")}
     assert 0 < len(places) <= trained.n_positions
+
+
+def test_a_fasta_is_made_of_rows_that_are_whole_contigs(tmp_path):
+    command = next(text for text in shell_blocks(PAGE) if text.startswith("gzip -dc alignment"))
+    maf = """##maf version=1
+a
+s hen.g1 0 5 + 5 AC-gTT
+s duck.g1 0 6 + 6 ACAGTT
+
+a
+s hen.g.2 0 2 + 2 AC
+s duck.g2 0 2 + 2 AC
+
+a
+s hen.part 3 2 + 9 AC
+
+a
+s henry.g3 0 2 + 2 AC
+"""
+    with gzip.open(tmp_path / "alignment.maf.gz", "wt") as handle:
+        handle.write(maf)
+    done = shell(command.replace("REFERENCE", "hen"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "genome.fa").read_text() == ">g1\nACgTT\n>g.2\nAC\n"

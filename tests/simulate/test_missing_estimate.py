@@ -15,7 +15,8 @@ from phylotools.phylogeny.simulation.sites import SiteDistribution
 from phylotools.phylogeny.substitution import F81
 from phylotools.phylogeny.tree import parse_newick
 from phylotools.simulate.estimate import estimate_missing_data
-from phylotools.simulate.run import SimulationOutputs, simulate_alignment
+from phylotools.simulate.outputs import SimulationOutputs
+from phylotools.simulate.run import simulate_alignment
 from phylotools.simulate.sources import RandomSites
 from phylotools.store.read import ColumnStore, open_store
 

@@ -25,8 +25,9 @@ from phylotools.phylogeny.substitution import F81, HKY, make_substitution_model
 from phylotools.phylogeny.tree import Tree, parse_newick
 from phylotools.provenance import sha256_file
 from phylotools.simulate.maf import check_names
-from phylotools.simulate.outputs import TRUTH_COLUMNS
-from phylotools.simulate.run import PIECE, SimulationOutputs, simulate_alignment
+from phylotools.simulate.outputs import TRUTH_COLUMNS, SimulationOutputs
+from phylotools.simulate.pieces import PIECE
+from phylotools.simulate.run import simulate_alignment
 from phylotools.simulate.sources import RandomSites
 from phylotools.store import schema
 from phylotools.store.read import open_store

@@ -161,7 +161,7 @@ def small(tmp_path_factory):
     return write(tmp_path_factory.mktemp("small") / "good", length=3000)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=75)
 @given(st.data())
 def test_any_flipped_bit_of_any_file_is_noticed_or_changes_nothing(small, tmp_path_factory, data):
     folder = Path(shutil.copytree(small, tmp_path_factory.mktemp("flipped") / "s"))

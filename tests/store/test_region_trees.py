@@ -50,7 +50,7 @@ def test_both_forms_headers_and_comments(read, tmp_path):
     assert trees.index("none", np.arange(2)).tolist() == [OWN_TREE] * 2
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(bounds=st.lists(st.integers(0, 20), min_size=2, max_size=12, unique=True))
 def test_index_is_the_interval_that_holds_a_position(bounds):
     from phylotools.store.region_trees import RegionTrees

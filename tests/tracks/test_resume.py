@@ -15,7 +15,7 @@ from phylotools.errors import OutputError
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.stages import make_tracks
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_units")
 
 
 #: Makes tracks again and again in children that kill themselves at some look at the disk, until
@@ -25,10 +25,13 @@ KILLED = """
 import os, random, signal, sys
 import torch
 torch.set_num_threads(1)
+from phylotools.jobs.stages import Resources
 from phylotools.model.registry import load_model
+from phylotools.tracks import plan
 from phylotools.tracks.plan import TrackSettings
 from phylotools.tracks.stages import make_tracks
 
+plan.UNIT_TILES = 1
 model, chance, n_killed = load_model(None, "cpu"), random.Random(3), 0
 n_left = 0
 
@@ -53,7 +56,7 @@ while n_killed < 60:
             setattr(os, name, counted(getattr(os, name)))
         try:
             make_tracks(model, sys.argv[2], TrackSettings(("rate", "logo")), fasta=sys.argv[1],
-                        threads=2, partition_positions=512)
+                        resources=Resources(2), partition_positions=512)
             os._exit(0)
         except BaseException as error:
             print(repr(error), flush=True)

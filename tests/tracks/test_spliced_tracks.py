@@ -89,6 +89,7 @@ def test_bigwigs_have_the_worst_of_all_transcripts(place, annotated):
     np.testing.assert_allclose(np.exp(logs).sum(axis=0), 1, atol=1e-3)
 
 
+@pytest.mark.usefixtures("small_units")
 def test_parts_and_the_models_own_transcripts_give_the_same(place):
     rows = table(place / "tracks")
     assert make(place, "carrying", "own") == 0

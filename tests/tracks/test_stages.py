@@ -7,6 +7,8 @@ import gzip
 import itertools
 import json
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +18,16 @@ from phylotools.errors import InputError, OutputError, PhylotoolsError, UsageErr
 from phylotools.io.genome import ReferenceGenome
 from phylotools.io.locks import lock_folder
 from phylotools.io.regions import Region
+from phylotools.jobs.stages import Resources, run_partitions
+from phylotools.model import planned
 from phylotools.scoring.scorer import Scorer
 from phylotools.tracks import stages
 from phylotools.tracks.catalogue import SIGNALS
 from phylotools.tracks.partition import TrackMaker
 from phylotools.tracks.plan import TrackSettings
-from phylotools.tracks.stages import finalise_tracks, init_tracks, make_tracks, run_tracks
+from phylotools.tracks.stages import TrackStages, finalise_tracks, init_tracks, make_tracks
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_units")
 
 
 def test_every_value_by_an_independent_route(model, fasta, tmp_path):
@@ -65,22 +69,22 @@ def test_every_value_by_an_independent_route(model, fasta, tmp_path):
     assert not (tmp_path / "out.work").exists()
 
 
-def test_threads_do_not_matter_and_partitions_only_to_blocks(model, fasta, tmp_path):
-    def make(name: str, threads: int, size: int) -> dict[str, object]:
+def test_neither_threads_nor_the_cut_matter(model, fasta, tmp_path):
+    def make(name: str, threads: int, size: int, **settings: object) -> dict[str, object]:
         make_tracks(
-            model, tmp_path / name, TrackSettings(), fasta=str(fasta), threads=threads,
-            partition_positions=size,
+            model, tmp_path / name, TrackSettings(**settings), fasta=str(fasta),
+            resources=Resources(threads), partition_positions=size,
         )  # fmt: skip
         return files_of(tmp_path / name)
 
-    one, three = make("a", 1, 512), make("b", 3, 512)
-    assert one == three
-    large = make("c", 2, 1 << 20)
-    assert set(large) == set(one)
-    for track in SIGNALS:
-        assert written(tmp_path / "c" / track.file) == written(tmp_path / "a" / track.file)
-    table = "snv_scores.tsv.gz"
-    assert without_command(large[table]) == without_command(one[table])  # type: ignore[arg-type]
+    one = make("a", 1, 512)
+    assert make("b", 3, 512) == one
+    assert make("c", 2, 1 << 20) == one
+    assert make("d", 1, 1500) == one
+    bed = tmp_path / "some.bed"
+    bed.write_text("".join(f"chr10\t{at}\t{at + 90}\n" for at in range(0, 3000, 200)))
+    some = make("e", 1, 512, regions_file=str(bed))
+    assert make("f", 2, 1 << 20, regions_file=str(bed)) == some
 
 
 def test_regions_overlap_and_are_unsorted(model, fasta, tmp_path):
@@ -113,9 +117,7 @@ def test_no_position_is_computed_twice_and_none_without_bases(model, fasta, tmp_
     bed = tmp_path / "some.bed"
     bed.write_text("".join(f"chr10\t{at}\t{at + 7}\n" for at in range(0, 3200, 40)))
     settings = TrackSettings(("rate",), regions_file=str(bed))
-    make_tracks(
-        model, tmp_path / "out", settings, fasta=str(fasta), threads=1, partition_positions=512
-    )
+    make_tracks(model, tmp_path / "out", settings, fasta=str(fasta), partition_positions=512)
     asked.sort()
     assert all(one[2] <= two[1] for one, two in itertools.pairwise(asked))
     assert len(asked) > 3
@@ -129,13 +131,14 @@ def test_no_position_is_computed_twice_and_none_without_bases(model, fasta, tmp_
     assert not (tmp_path / "none.work").exists()
 
 
-def test_devices_that_share_the_partitions(model, fasta, tmp_path):
+def test_devices_that_share_the_partitions(model, fasta, tmp_path, monkeypatch):
     """Here two networks on one CPU: every partition is made once, whoever makes it."""
     counts: list[int] = []
+    monkeypatch.setattr(planned, "device_names", lambda text: text.split(","))
     make_tracks(model, tmp_path / "one", TrackSettings(), fasta=str(fasta), partition_positions=512)
     make_tracks(
         model, tmp_path / "two", TrackSettings(), fasta=str(fasta), partition_positions=512,
-        devices=["cpu", "cpu"], on_positions=counts.append,
+        resources=Resources(device="cpu,cpu"), on_positions=counts.append,
     )  # fmt: skip
     one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
     table = "snv_scores.tsv.gz"
@@ -145,7 +148,7 @@ def test_devices_that_share_the_partitions(model, fasta, tmp_path):
     with pytest.raises(UsageError, match="there is no device 'cuda:9' here"):
         make_tracks(
             model, tmp_path / "three", TrackSettings(), fasta=str(fasta),
-            devices=["cpu", "cuda:9"],
+            resources=Resources(device="cpu,cuda:9"),
         )  # fmt: skip
     assert not (tmp_path / "three").exists()
 
@@ -184,17 +187,20 @@ def test_stages_in_any_order(model, fasta, tmp_path):
         PhylotoolsError, match=f"{n} of {n} partitions are missing: 0, 1, 2, 3, 4, 5; "
     ):
         finalise_tracks(work, tmp_path / "out")
-    load = lambda folder: model  # noqa: E731
+
+    def run_tracks(work: Path, indices: Sequence[int], threads: int | None = None) -> None:
+        run_partitions(TrackStages(model), work, indices, Resources(threads))
+
     for index in (2, 0, 0, 5, 3, 4):
-        run_tracks(work, [index], load, threads=1)
+        run_tracks(work, [index], threads=1)
     before = {path.name: path.stat().st_mtime_ns for path in (work / "pieces").iterdir()}
     with pytest.raises(
         PhylotoolsError, match=r"1 of 6 partitions are missing: 1; run .*-partition"
     ):
         finalise_tracks(work, tmp_path / "out")
     with pytest.raises(UsageError, match="no partition 6: they are 0 to 5"):
-        run_tracks(work, [1, 6], load)
-    run_tracks(work, range(n), load, threads=2)
+        run_tracks(work, [1, 6])
+    run_tracks(work, range(n), threads=2)
     after = {path.name: path.stat().st_mtime_ns for path in (work / "pieces").iterdir()}
     assert {name: after[name] for name in before} == before
     # What a user keeps beside the pieces is no obstacle.
@@ -228,10 +234,10 @@ def test_what_changed_since_the_plan_is_noticed(model, fasta, tmp_path):
     identity = dataclasses.replace(model.identity, sha256="0" * 64)
     other = dataclasses.replace(model, identity=identity)
     with pytest.raises(InputError, match="has changed since the plan was made"):
-        run_tracks(work, [0], lambda folder: other)
+        run_partitions(TrackStages(other), work, [0], Resources())
     fasta.write_text(">chr1\nACGT\n")
     with pytest.raises(InputError, match=r"genome\.fa: has changed since the plan was made"):
-        run_tracks(work, [0], lambda folder: model)
+        run_partitions(TrackStages(model), work, [0], Resources())
 
 
 def flipped(data: bytes) -> bytes:
@@ -243,7 +249,7 @@ def flipped(data: bytes) -> bytes:
 def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
-    run_tracks(work, [0], lambda folder: model, threads=1)
+    run_partitions(TrackStages(model), work, [0], Resources())
     piece = work / "pieces" / "000000"
     plan = (work / "plan.json").read_bytes()
     head = plan[: plan.index(b'"settings"')]
@@ -271,7 +277,7 @@ def test_a_damaged_work_folder_is_one_line(model, fasta, tmp_path):
     with pytest.raises(PhylotoolsError, match="piece 0 is damaged"):
         finalise_tracks(work, tmp_path / "out")
     # To run it again is all that is needed.
-    run_tracks(work, [0], lambda folder: model, threads=1)
+    run_partitions(TrackStages(model), work, [0], Resources())
     finalise_tracks(work, tmp_path / "out")
     with pytest.raises(InputError, match="holds no plan"):
         finalise_tracks(tmp_path, tmp_path / "out2")
@@ -282,11 +288,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(model, fasta, tmp_path, file
         file_size_limit(20_000),
         pytest.raises(OutputError, match="cannot write: File too large"),
     ):
-        make_tracks(model, tmp_path / "out", TrackSettings(), fasta=str(fasta), threads=1)
+        make_tracks(model, tmp_path / "out", TrackSettings(), fasta=str(fasta))
     assert {path.name for path in tmp_path.iterdir()} == {"genome.fa"}
     work = tmp_path / "w"
     init_tracks(model, work, TrackSettings(), fasta=str(fasta))
-    run_tracks(work, [0], lambda folder: model, threads=1)
+    run_partitions(TrackStages(model), work, [0], Resources())
     with (
         file_size_limit(8_000),
         pytest.raises(OutputError, match="cannot write: File too large"),

@@ -90,7 +90,7 @@ def test_the_catalogue_is_in_order():
 
 
 @given(arrays.arrays(np.float64, 30, elements=st.floats(-1e30, 1e30, allow_subnormal=False)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_rounding_is_to_fourteen_significant_bits(values):
     found = rounded(values)
     exact = values.astype(np.float32).astype(np.float64)
@@ -136,7 +136,7 @@ _RATES = st.one_of(
 
 
 @given(st.data(), st.integers(1, 12), st.sampled_from(["chr1", "scaffold|7.1", "é"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_lines_are_those_of_python(data, n_sites, contig):
     positions = np.array(
         sorted(data.draw(st.sets(st.integers(0, 2**32), min_size=n_sites, max_size=n_sites)))

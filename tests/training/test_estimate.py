@@ -146,7 +146,7 @@ def test_the_command_writes_nothing(config_file, tmp_path, capfd):
         "workers",
         "cost",
     ]
-    facts = json.loads(summary.read_text())
+    facts = json.loads(summary.read_text())["estimate"]
     assert facts["workers"] == 2
     assert facts["cost"] == pytest.approx(2 * 1.5 * facts["seconds"] / 3600)
 

@@ -173,7 +173,7 @@ def test_a_foreign_checkpoint_is_not_passed_over(config, tmp_path):
         checkpoint_to_resume(folder)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bit_is_found(a_checkpoint, tmp_path, data):
     """Metadata and tensors: the file itself has no checksum."""

@@ -140,7 +140,7 @@ some_tables = st.lists(
     st.integers(0, 2**70),
     st.tuples(*[st.sampled_from([1.0, 0.5, 0.01]) | st.floats(0.001, 1)] * 3),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_groups_are_arithmetic(counts, per_batch, group_bytes, seed, weights):
     """Each segment once; from any batch on, the groups are the end of the epoch's."""
     tables = [
@@ -308,7 +308,7 @@ some_runs = st.lists(
 
 
 @given(some_runs, st.integers(1, 20), st.integers(0, 10**6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_windows_are_those_of_a_plain_loop(found, width, seed):
     places = sorted({(c, p) for c, start, n in found for p in range(start, start + n)})
     runs = join_touching(np.array([(c, p, p + 1) for c, p in places], dtype=np.int64))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -15,7 +16,12 @@ from small_stores import change_attributes
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
 from phylotools.io.locks import lock_folder
-from phylotools.training.checkpoint import describe_checkpoint, read_checkpoint
+from phylotools.model.weights import load_tensors
+from phylotools.training.checkpoint import (
+    checkpoint_checksum,
+    describe_checkpoint,
+    read_checkpoint,
+)
 from phylotools.training.loop import Trainer
 from phylotools.training.run_folder import CHECKPOINT, METRICS, METRICS_COLUMNS, MetricsFile
 
@@ -119,17 +125,25 @@ def test_another_store_cannot_resume(config_of, mammals_store, tmp_path):
 
 
 def rewritten(path, change) -> None:
-    """Pass the metadata of a safetensors file through `change`, its tensors untouched.
+    """Pass the header of a checkpoint through `change`, its tensors untouched.
 
-    Whoever forges a checkpoint leaves out its checksum, as older versions did.
+    Whoever forges one gives it the checksum that it must have.
     """
     content = path.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + size])
-    header["__metadata__"].pop("crc32c", None)
     header = change(header) or header
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
+
+    def write() -> None:
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
+
+    write()
+    with contextlib.suppress(InputError):
+        tensors, metadata = load_tensors(path)
+        if metadata:
+            header["__metadata__"]["crc32c"] = str(checkpoint_checksum(metadata, tensors))
+            write()
 
 
 def _rename(header: dict) -> dict:

@@ -104,7 +104,7 @@ def test_a_run_that_ends_leaves_no_process(many_segments, tmp_path, steps, how):
         metrics = tmp_path / "r" / "metrics.tsv"
         wait_for(lambda: not steps or len(metrics.read_text().splitlines()) > steps)
         (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
-        run.wait(timeout=20)
+        run.wait(timeout=120)
     wait_for(lambda: not is_alive(children))
     assert "Traceback" not in (tmp_path / "errors").read_text()
 

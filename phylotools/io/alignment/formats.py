@@ -11,14 +11,15 @@ from typing import Literal, NoReturn, Protocol
 from phylotools.errors import InputError
 from phylotools.io.alignment.maf import MafReader
 from phylotools.io.alignment.rows import RowTable
-from phylotools.io.alignment.spans import STREAM, Span, storage_of
+from phylotools.io.alignment.spans import Span
 from phylotools.io.files import open_input
+from phylotools.io.packing import UNPACK, packed_otherwise
+from phylotools.io.places import STREAM, storage_of
 
 _PEEK = 1 << 16
 _REMEDY = "give a MAF, TAF or aligned FASTA file, plain, gzip or bgzip"
 _CONVERT = "convert the alignment to MAF, TAF or aligned FASTA"
 _VARIANTS = "give the alignment of the species here, not variants or reads"
-_UNPACK = "unpack it, or compress it with gzip or bgzip instead"
 #: First bytes of files that are given by mistake -> what they are, and what to do.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (
@@ -52,12 +53,8 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"CLUSTAL", "is Clustal", _CONVERT),
     (b"(", "is no alignment, perhaps a Newick tree", _REMEDY),
     (b"<", "is HTML or XML, perhaps the message of a failed download", "download it again"),
-    (b"BZh", "is compressed with bzip2", _UNPACK),
-    (b"\xfd7zXZ\x00", "is compressed with xz", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", _UNPACK),
-    (b"\x89LZO\x00", "is compressed with lzop", _UNPACK),
-    (b"PK\x03\x04", "is a zip archive", _UNPACK),
-    (b"\x1f\x8b", "is compressed twice", _UNPACK),
+    (b"PK\x03\x04", "is a zip archive", UNPACK),
+    (b"\x1f\x8b", "is compressed twice", UNPACK),
     (b"\xff\xfe", "is UTF-16", "save it as plain text"),
     (b"\xfe\xff", "is UTF-16", "save it as plain text"),
 )
@@ -153,6 +150,9 @@ def alignment_format(handle: io.BufferedReader, path: str) -> Literal["maf", "ta
     data = handle.peek(_PEEK)[:_PEEK]
     if not data:
         raise InputError("the file is empty", path=path, remedy=_REMEDY)
+    packed = packed_otherwise(data, path)
+    if packed is not None:  # and with gzip again, or opening the file would have said so
+        raise packed
     text = data.removeprefix(BOM_UTF8)
     for magic, problem, remedy in _OTHERS:
         if text.startswith(magic):

@@ -10,22 +10,19 @@ import io
 import itertools
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from phylotools.errors import InputError
-from phylotools.io.bgzf import block_size, find_block, read_blocks
-from phylotools.io.files import BGZF_EOF, GZIP_MAGIC, TRUNCATED_REMEDY, cannot_read, open_input
+from phylotools.io.bgzf import find_block, read_blocks
+from phylotools.io.files import cannot_read, open_input
+from phylotools.io.places import BGZIP, STREAM, PieceReader, storage_of
 
 _BLOCK_START = re.compile(rb"\na[ \t\r\n]")
 #: Shorter by one than what `_BLOCK_START` matches.
 _OVERLAP = 2
 _READ = 1 << 20
 _Piece = bytes | memoryview
-#: How the bytes of a file are stored.
-PLAIN, BGZIP, STREAM = "plain", "bgzip", "stream"
 
 
 @dataclass(frozen=True)
@@ -48,37 +45,6 @@ class Span:
     def is_whole(self) -> bool:
         """Whether it is the whole file, which may then be a stream."""
         return self.start == 0 and self.end == 1 << 62
-
-
-def storage_of(path: str) -> str:
-    """`PLAIN` or `BGZIP` for a regular file that can be cut; `STREAM` for anything else.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be opened, or is a bgzip file without its end marker.
-    """
-    if path == "-":
-        return STREAM
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return STREAM
-        with open(path, "rb") as handle:
-            head = handle.read(18)
-            if not head.startswith(GZIP_MAGIC):
-                return PLAIN
-            if block_size(head) is None:
-                return STREAM
-            handle.seek(max(0, os.fstat(handle.fileno()).st_size - len(BGZF_EOF)))
-            if handle.read() != BGZF_EOF:
-                raise InputError(
-                    "the bgzip file has no end marker: it is truncated",
-                    path=path,
-                    remedy=TRUNCATED_REMEDY,
-                )
-            return BGZIP
-    except OSError as error:
-        raise cannot_read(path, error) from error
 
 
 def cut(path: str, length: int) -> list[Span]:
@@ -116,7 +82,7 @@ def open_span(span: Span) -> io.BufferedReader:
         raise cannot_read(span.path, error) from error
     pieces = _bgzip_pieces if storage_of(span.path) == BGZIP else _plain_pieces
     text = _whole_blocks(pieces(handle, span), from_middle=span.start > 0)
-    return io.BufferedReader(_PieceReader(text, handle), _READ)
+    return io.BufferedReader(PieceReader(text, handle), _READ)
 
 
 def lines_before(span: Span) -> int:
@@ -195,30 +161,3 @@ def _from_first_block(pieces: Iterator[tuple[_Piece, bool]]) -> tuple[bytes, byt
         if n_inside <= 0:
             break
     return b"", b""
-
-
-class _PieceReader(io.RawIOBase):
-    """Bytes of an iterator, as a raw stream."""
-
-    def __init__(self, pieces: Iterator[_Piece], handle: BinaryIO) -> None:
-        self._pieces = pieces
-        self._handle = handle
-        self._piece = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._piece:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        count = min(len(buffer), len(self._piece))
-        buffer[:count] = self._piece[:count]
-        self._piece = self._piece[count:]
-        return count
-
-    def close(self) -> None:
-        self._handle.close()
-        super().close()

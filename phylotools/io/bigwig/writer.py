@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from phylotools.errors import OutputError
 from phylotools.io.bigwig.encoding import (
     BLOCK_VALUES,
+    CELL,
     FINEST,
     LARGEST_BLOCK,
     SignalBlocks,
@@ -35,6 +36,8 @@ HEADER = struct.Struct("<4sHHQQQHHQQIQ")
 _FACTOR, _LEVELS = 4, 10
 LONGEST_CONTIG = (1 << 32) - 1
 _ZOOM_BYTES, _SUMMARY_BYTES = 24, 40
+#: Of the finest summaries; what each call to the zoom levels costs by itself then does not matter.
+_CELLS_AT_ONCE = 1 << 15
 
 
 class BigWigWriter:
@@ -45,6 +48,8 @@ class BigWigWriter:
         self._number = {contig: number for number, contig in enumerate(contigs)}
         self._last = (-1, -1)
         self._blocks: list[NDArray[np.void]] = []
+        self._waiting: list[NDArray[np.void]] = []
+        self._n_waiting = 0
         self._totals = np.array([0, np.inf, -np.inf, 0, 0])
         self._zooms = [ZoomLevel(FINEST * _FACTOR**level, folder) for level in range(_LEVELS)]
         out.write(bytes(HEADER.size + _LEVELS * _ZOOM_BYTES + _SUMMARY_BYTES))
@@ -100,7 +105,20 @@ class BigWigWriter:
         self._totals[[0, 3, 4]] += (n, total, squares)
         self._totals[1] = min(self._totals[1], least)
         self._totals[2] = max(self._totals[2], greatest)
-        self._add_cells(encoded.cells, 0)
+        self._waiting.append(encoded.cells)
+        self._n_waiting += len(encoded.cells)
+        if self._n_waiting >= _CELLS_AT_ONCE:
+            self._add_waiting()
+
+    def _add_waiting(self, least: int = _CELLS_AT_ONCE) -> None:
+        """Hand over what waits, so many cells at once: sums do not depend on how they came."""
+        # Not np.concatenate, which compares the fields of all dtypes.
+        data = b"".join(cells.tobytes() for cells in self._waiting)
+        cells = np.frombuffer(data, dtype=CELL)
+        while len(cells) >= least and len(cells):
+            self._add_cells(cells[:_CELLS_AT_ONCE], 0)
+            cells = cells[_CELLS_AT_ONCE:]
+        self._waiting, self._n_waiting = [cells], len(cells)
 
     def _add_cells(self, cells: NDArray[np.void], level: int) -> None:
         for zoom in self._zooms[level:]:
@@ -111,6 +129,7 @@ class BigWigWriter:
     def finish(self) -> None:
         """Write the index, the zoom levels, and last the header."""
         out = self._out
+        self._add_waiting(1)
         for level, zoom in enumerate(self._zooms):
             self._add_cells(zoom.finish(), level + 1)
         blocks = np.concatenate([np.empty(0, dtype=BLOCK), *self._blocks])

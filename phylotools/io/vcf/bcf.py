@@ -2,28 +2,25 @@
 
 The bcftools inside pysam reads and writes it, in a child process. That gives exactly the text of
 ``bcftools view``, which neither pysam's records (they gain END) nor cyvcf2's (they must be UTF-8)
-do; several files can be open at once, which bcftools allows no single process; memory stays flat,
-and a hostile file crashes nothing but the child. The child is an interpreter on its own: it takes
-modules from the folder that this process has pysam from, and from nowhere else.
+do; memory stays flat.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import io
 import os
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, BinaryIO
 
 from phylotools.errors import InputError, OutputError
+from phylotools.io.bcftools import last_complaint, start_bcftools
 from phylotools.io.files import TRUNCATED_REMEDY, truncated
 from phylotools.io.regions import Region
 
@@ -35,18 +32,11 @@ LONGEST_HEADER = 1 << 28
 LONGEST_RECORD = 1 << 28
 #: Magic with its minor version, and the length of the header.
 _START = struct.Struct("<5sI")
+START_SIZE = _START.size
 #: Lengths of both parts of a record.
 _RECORD = struct.Struct("<II")
 _CHUNK = 1 << 18
 _BUFFER = 1 << 20
-_CHILD = """
-import signal, sys
-sys.path.append(sys.argv[1])
-import pysam.bcftools
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-try: pysam.bcftools.view("--no-version", *sys.argv[2:], catch_stdout=False)
-except pysam.utils.SamtoolsError as error: sys.exit(str(error).split("stderr=")[-1])
-"""
 
 
 @contextlib.contextmanager
@@ -84,7 +74,7 @@ def decoded(
                 raise failure[0]
             if child.wait() != 0:
                 raise InputError(
-                    "the BCF is truncated or damaged: " + _last_complaint(complaints),
+                    "the BCF is truncated or damaged: " + last_complaint(complaints),
                     path=path,
                     remedy=TRUNCATED_REMEDY,
                 )
@@ -154,7 +144,7 @@ def encoder(raw: BinaryIO, path: str) -> Iterator[IO[bytes]]:
             if child.wait() == -signal.SIGPIPE:
                 raise BrokenPipeError(errno.EPIPE, "the reader of the output went away")
             if child.wait() != 0:
-                reason = _last_complaint(complaints)
+                reason = last_complaint(complaints)
                 name = "<stdout>" if path == "-" else path
                 if reason.startswith("[E::bgzf"):  # the disk, not the records
                     raise OutputError(f"{name}: cannot write: {reason}")
@@ -172,19 +162,9 @@ def encoder(raw: BinaryIO, path: str) -> Iterator[IO[bytes]]:
 def _view(
     *arguments: str, stdin: int, stdout: int | BinaryIO, stderr: int | IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """``bcftools view`` with these arguments.
-
-    The interpreter is isolated: neither the current folder nor ``PYTHONPATH`` is looked at.
-    """
-    spec = importlib.util.find_spec("pysam")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(spec.origin)))
-    return subprocess.Popen(
-        [sys.executable, "-I", "-c", _CHILD, folder, *arguments],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+    """``bcftools view`` with these arguments."""
+    return start_bcftools(
+        "view", "--no-version", *arguments, stdin=stdin, stdout=stdout, stderr=stderr
     )
 
 
@@ -257,12 +237,3 @@ def _feed(pieces: Iterator[bytes], sink: IO[bytes], failure: list[BaseException]
                 sink.write(piece)
     except Exception as error:
         failure.append(error)
-
-
-def _last_complaint(complaints: IO[bytes]) -> str:
-    """The last line that a child process wrote on its stderr, for a one-line error."""
-    complaints.seek(0)
-    text = complaints.read()[-4000:].decode("utf-8", "replace").strip().strip("'\")").strip()
-    lines = text.replace("\\n", "\n").split("\n")
-    lines += [line for line in lines if line.startswith("[E::")]
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")

@@ -15,8 +15,8 @@ import re
 import stat
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
 from phylotools.errors import InputError, shown, shown_path
@@ -45,6 +45,7 @@ _LINE_COST = 100
 BLOCK_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 #: Text with something that may separate columns.
+_BARE_ROW = re.compile(rb"[^#\t][^\t]*\t[0-9]+\t[A-Za-z]+\t[A-Za-z]+\t[^\t\r\n]+[\t\r\n]")
 _TABLE_LINE = re.compile(rb"[^\0-\x08\x0b\x0c\x0e-\x1f]*[\t,;][^\0-\x08\x0b\x0c\x0e-\x1f]*")
 _MOST_NAMES_SHOWN = 5
 _NOT_VARIANTS = "is neither VCF nor BCF"
@@ -90,6 +91,10 @@ class VariantStream:
         Ends a read that waits for data, from any thread; what is read then is of no use.
     rows : VariantRows or None
         The table that the lines stand for, where they are not themselves the file.
+    blank_lines : BlankLines
+        Those among the blocks that were taken.
+    n_header_lines : int
+        Lines of the file down to the columns; 0 for a table.
     """
 
     path: str
@@ -97,6 +102,8 @@ class VariantStream:
     blocks: BlockStream
     cancel: Callable[[], None]
     rows: VariantRows | None = None
+    blank_lines: BlankLines = field(default_factory=lambda: BlankLines(""))
+    n_header_lines: int = 0
 
     @property
     def records(self) -> Iterator[tuple[int, bytes]]:
@@ -108,9 +115,14 @@ class VariantStream:
 class _Source:
     """A file or stdin, and what must be ended to end a read of it."""
 
-    def __init__(self, name: str, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, name: str, stack: contextlib.ExitStack, text: io.BufferedReader | None
+    ) -> None:
         self.interrupts: list[Callable[[], None]] = []
         self.name = name
+        if text is not None:
+            self.stream = stack.enter_context(text)
+            return
         try:
             self.stream = open_input(name, source=self._open_waiting(stack))
         except OSError as error:
@@ -140,8 +152,22 @@ class _Source:
 
 
 @contextlib.contextmanager
-def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
+def open_variants(
+    path: str | os.PathLike[str],
+    *,
+    bare_columns: Sequence[str] = (),
+    text: io.BufferedReader | None = None,
+) -> Iterator[VariantStream]:
     """Open a VCF or BCF, sniffed by its first bytes; ``-`` is stdin.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    bare_columns : sequence of str
+        Names of the columns of a table without a header, whose first line is a variant and a
+        number; those beyond are called ``column_6`` and so on. None: no such table.
+    text : BufferedReader, optional
+        What of the file is read, decompressed, where that is not all of it; closed at the end.
 
     Raises
     ------
@@ -150,29 +176,31 @@ def open_variants(path: str | os.PathLike[str]) -> Iterator[VariantStream]:
     """
     name = os.fspath(path)
     with contextlib.ExitStack() as stack:
-        source = _Source(name, stack)
+        source = _Source(name, stack, text)
         try:
             start = source.stream.peek(len(bcf.MAGIC))[: len(bcf.MAGIC)]
         except OSError as error:
             raise cannot_read(name, error) from error
-        text: IO[bytes] = source.stream
+        decoded: IO[bytes] = source.stream
         rows: VariantRows | None = None
         if start == bcf.MAGIC:
-            text = stack.enter_context(bcf.decoded(source.stream, name, source.interrupts))
+            decoded = stack.enter_context(bcf.decoded(source.stream, name, source.interrupts))
         elif start == PARQUET_MAGIC:
             rows = open_parquet(name, source.stream, stack)
-        lines = _Lines(enumerate(_read_lines(text, name), start=1), name)
-        table = _text_rows(lines, name) if rows is None else rows
+        blank = BlankLines(name)
+        lines = _Lines(enumerate(_read_lines(decoded, name), start=1), name)
+        table = _text_rows(lines, name, decoded, blank, bare_columns) if rows is None else rows
         if isinstance(table, VariantRows):
-            yield VariantStream(name, HEADER, BlockStream(table.blocks()), source.cancel, table)
+            blocks = BlockStream(table.blocks())
+            yield VariantStream(name, HEADER, blocks, source.cancel, table, blank)
             return
         header, n_lines = _read_header(lines.again(), name, table)
         ahead = lines.kept[n_lines:]  # the first record, where a table was tried
-        blocks = _read_blocks(text, name, n_lines + len(ahead) + 1)
+        read = _read_blocks(decoded, name, n_lines + len(ahead) + 1, blank)
         if ahead:
             records = LineBlock(b"".join(line for _, line in ahead), n_lines + 1)
-            blocks = itertools.chain([records], blocks)
-        yield VariantStream(name, header, BlockStream(blocks), source.cancel)
+            read = itertools.chain([records], read)
+        yield VariantStream(name, header, BlockStream(read), source.cancel, None, blank, n_lines)
 
 
 class _Lines:
@@ -184,12 +212,14 @@ class _Lines:
         self._n_bytes = 0
         self.kept: list[tuple[int, bytes]] = []
         self._is_kept = True
+        self.n_read = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         return self
 
     def __next__(self) -> tuple[int, bytes]:
         each = next(self._numbered)
+        self.n_read = each[0]
         if self._is_kept:
             self.kept.append(each)
             self._n_bytes += len(each[1]) + _LINE_COST
@@ -208,9 +238,21 @@ class _Lines:
         self.kept = []
 
 
-def _text_rows(lines: _Lines, path: str) -> TextRows | InputError | None:
+def _text_rows(
+    lines: _Lines,
+    path: str,
+    source: IO[bytes],
+    blank: BlankLines,
+    bare_columns: Sequence[str],
+) -> TextRows | InputError | None:
     """A table whose header names variants, or what is wrong with one; None for a VCF."""
     _, first = next(lines, (1, b""))
+    if bare_columns and _BARE_ROW.match(first):
+        names = [*bare_columns, *(f"column_{n}" for n in range(6, first.count(b"\t") + 2))]
+        header = "\t".join(names[: first.count(b"\t") + 1]).encode() + b"\n"
+        table = DelimitedText(path, itertools.chain([(0, header), (1, first)], lines))
+        lines.forget()
+        return TextRows(table, _later_blocks(lines, source, path, blank))
     if first.startswith(UTF16_BOMS):
         raise InputError(UTF16, path=path, line=1, remedy=UTF16_REMEDY)
     if first.removeprefix(BOM_UTF8)[:16].lower() == b"##fileformat=vcf":
@@ -225,7 +267,15 @@ def _text_rows(lines: _Lines, path: str) -> TextRows | InputError | None:
     if table.variant_columns is None:
         return None if len(table.names) < 2 else _no_variants(table)
     lines.forget()
-    return TextRows(table)
+    return TextRows(table, _later_blocks(lines, source, path, blank))
+
+
+def _later_blocks(
+    lines: _Lines, source: IO[bytes], path: str, blank: BlankLines
+) -> Iterator[LineBlock]:
+    """What comes behind the lines that were read one by one."""
+    blank.is_told = False
+    yield from _read_blocks(source, path, lines.n_read + 1, blank)
 
 
 def _no_variants(table: DelimitedText) -> InputError:
@@ -255,9 +305,53 @@ def _too_long(path: str, number: int) -> InputError:
     )
 
 
-def _read_blocks(source: IO[bytes], path: str, line: int) -> Iterator[LineBlock]:
+class BlankLines:
+    """Blank lines of a file: they are left out, but not without end.
+
+    Parameters
+    ----------
+    path : str
+
+    Attributes
+    ----------
+    n : int
+    is_told : bool
+        Whether they are warned of where the file ends.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.n = 0
+        self.is_told = True
+
+    def add(self, n: int) -> None:
+        """Count some.
+
+        Raises
+        ------
+        InputError
+            If there are too many for a file of variants.
+        """
+        self.n += n
+        if self.n > _MOST_BLANK_LINES:
+            raise InputError(
+                f"has more than {_MOST_BLANK_LINES} blank lines",
+                path=self._path,
+                remedy=_GIVE_VARIANTS,
+            )
+
+    def tell(self) -> None:
+        """Warn of them, if there were any."""
+        if self.n and self.is_told:
+            logger.warning(
+                "%s: %d blank lines left out (htslib takes them for records)",
+                shown_path(self._path),
+                self.n,
+            )
+
+
+def _read_blocks(source: IO[bytes], path: str, line: int, blank: BlankLines) -> Iterator[LineBlock]:
     """Whole lines, about `BLOCK_BYTES` at once; the first has the number `line`."""
-    n_blank = 0
     pending: list[bytes] = []
     n_pending = 0
     is_complete = False
@@ -270,9 +364,7 @@ def _read_blocks(source: IO[bytes], path: str, line: int) -> Iterator[LineBlock]
         if end:
             text = b"".join([*pending, chunk[:end]])
             pending, n_pending = [], 0
-            n_blank += _n_blank_lines(text)
-            if n_blank > _MOST_BLANK_LINES:
-                raise _too_many_blank(path)
+            blank.add(_n_blank_lines(text))
             yield LineBlock(text, line)
             line += text.count(b"\n")
         if end < len(chunk):
@@ -280,16 +372,7 @@ def _read_blocks(source: IO[bytes], path: str, line: int) -> Iterator[LineBlock]
             n_pending += len(chunk) - end
             if n_pending >= MAX_LINE_LENGTH:
                 raise _too_long(path, line)
-    if n_blank:
-        logger.warning(
-            "%s: %d blank lines left out (htslib takes them for records)", shown_path(path), n_blank
-        )
-
-
-def _too_many_blank(path: str) -> InputError:
-    return InputError(
-        f"has more than {_MOST_BLANK_LINES} blank lines", path=path, remedy=_GIVE_VARIANTS
-    )
+    blank.tell()
 
 
 def _n_blank_lines(text: bytes) -> int:

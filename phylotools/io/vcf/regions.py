@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phylotools.errors import InputError
 from phylotools.io.files import (
@@ -41,12 +42,18 @@ class RegionFilter:
     """
 
     def __init__(self, regions: RegionSet, contig_of: Callable[[bytes], str]) -> None:
-        self._regions = regions
+        self.regions = regions
         self._contig_of = contig_of
 
     def of(self, chrom: bytes) -> list[tuple[int, int]]:
         """Start and end of the regions on what the file calls `chrom`, in order."""
-        return [(start, end) for start, end in self._regions.on(self._contig_of(chrom)).tolist()]
+        return [(start, end) for start, end in self.regions.on(self._contig_of(chrom)).tolist()]
+
+    def overlaps(
+        self, chrom: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which spans of what the file calls `chrom`, 0-based half-open, overlap a region."""
+        return overlaps(self.regions.on(self._contig_of(chrom)), starts, ends)
 
     def select(self, records: RecordTable) -> RecordTable:
         """The records that overlap a region."""
@@ -55,9 +62,8 @@ class RegionFilter:
         stops = [*records.run_starts[1:].tolist(), len(records)]
         starts = records.run_starts.tolist()
         for name, start, stop in zip(records.run_names, starts, stops, strict=True):
-            here = self._regions.on(self._contig_of(name))
             begins = records.positions[start:stop] - 1
-            kept[start:stop] = overlaps(here, begins, span_ends[start:stop])
+            kept[start:stop] = self.overlaps(name, begins, span_ends[start:stop])
         return records.subset(kept)
 
 
@@ -82,7 +88,7 @@ def indexed_blocks(
     """
     is_bcf = os.path.isfile(path) and _is_bcf(path)
     encoded = [name.encode("utf-8", "surrogateescape") for name in contigs]
-    index = _usable_index(path, (CSI,) if is_bcf else POSITION_INDEXES, encoded)
+    index = usable_index(path, (CSI,) if is_bcf else POSITION_INDEXES, encoded)
     if index is None:
         return None
     if is_bcf:
@@ -95,7 +101,7 @@ def indexed_blocks(
     return _in_blocks(_vcf_lines(path, index, wanted, line_end))
 
 
-def _usable_index(path: str, suffixes: Sequence[str], contigs: Sequence[bytes]) -> str | None:
+def usable_index(path: str, suffixes: Sequence[str], contigs: Sequence[bytes]) -> str | None:
     """The index of a bgzip file, if it has one that is not older and of this file; else None."""
     if path == "-" or not os.path.isfile(path):
         return None

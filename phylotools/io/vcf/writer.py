@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -15,7 +16,10 @@ import numpy as np
 from phylotools.errors import OutputError, UsageError
 from phylotools.io.bgzf import BgzfWriter
 from phylotools.io.files import atomic_path, naming_output
-from phylotools.io.indexes import POSITION_INDEXES, make_index
+from phylotools.io.indexes import POSITION_INDEXES, make_bcf_index
+from phylotools.io.position_index.lines import LineKind
+from phylotools.io.position_index.writer import IndexedTextWriter, write_index
+from phylotools.io.seamed_text import StoredRun
 from phylotools.io.vcf import bcf
 from phylotools.io.vcf.records import RecordTable
 
@@ -44,15 +48,78 @@ def choose_output_type(path: str, requested: str | None) -> str:
     return requested or by_suffix or "v"
 
 
+@dataclass
+class RecordOrder:
+    """Whether records are sorted: those of a contig together, their positions rising.
+
+    Attributes
+    ----------
+    is_sorted : bool
+    contigs : list of str
+        In the order in which they turn up.
+    first, last : int
+        Position of the first and of the last record, 1-based.
+    highest : int
+        Position.
+    """
+
+    is_sorted: bool = True
+    contigs: list[str] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
+    highest: int = 0
+
+    def __post_init__(self) -> None:
+        self._known = set(self.contigs)
+
+    def add(self, records: RecordTable) -> None:
+        """Go on with more records."""
+        if not len(records):
+            return
+        positions = records.positions
+        stops = [*records.run_starts[1:].tolist(), len(records)]
+        falls = np.flatnonzero(np.diff(positions) < 0) + 1
+        is_sorted = bool(np.isin(falls, records.run_starts).all())
+        runs = zip(records.run_names, records.run_starts.tolist(), stops, strict=True)
+        for name, start, stop in runs:
+            self._add_run(
+                name.decode("utf-8", "surrogateescape"),
+                int(positions[start]),
+                int(positions[stop - 1]),
+            )
+        self.is_sorted &= is_sorted
+        self.highest = max(self.highest, int(positions.max()))
+
+    def join(self, other: RecordOrder) -> None:
+        """Go on with the records of another part, which come behind these."""
+        if not other.contigs:
+            return
+        self._add_run(other.contigs[0], other.first, other.first)
+        for name in other.contigs[1:]:
+            self._add_run(name, 0, 0)
+        self.last = other.last
+        self.is_sorted &= other.is_sorted
+        self.highest = max(self.highest, other.highest)
+
+    def _add_run(self, contig: str, first: int, last: int) -> None:
+        if not self.contigs:
+            self.first = first
+        if self.contigs and contig == self.contigs[-1]:
+            self.is_sorted &= first >= self.last
+        elif contig in self._known:
+            self.is_sorted = False
+        else:
+            self.contigs.append(contig)
+            self._known.add(contig)
+        self.last = last
+
+
 class VariantSink:
     """Where finished VCF lines go; use `open_variant_output`."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._last: tuple[bytes, int] = (b"", 0)
-        self._seen: set[bytes] = set()
-        self.is_sorted = True
-        self.highest_position = 0
+        self.order = RecordOrder()
 
     def write_header(self, data: bytes) -> None:
         """Write the header, once, first."""
@@ -69,24 +136,28 @@ class VariantSink:
             Where they stand, to notice what cannot be indexed.
         """
         self._stream.write(text)
-        if not len(records):
-            return
-        positions = records.positions
-        self.highest_position = max(self.highest_position, int(positions.max()))
-        if not self.is_sorted:
-            return
-        firsts = positions[records.run_starts].tolist()
-        for contig, first in zip(records.run_names, firsts, strict=True):
-            last_contig, last_position = self._last
-            if contig != last_contig:
-                self.is_sorted &= contig not in self._seen
-                self._seen.add(contig)
-            elif first < last_position:
-                self.is_sorted = False
-            self._last = (contig, -1)
-        falls = np.flatnonzero(np.diff(positions) < 0) + 1
-        self.is_sorted &= bool(np.isin(falls, records.run_starts).all())
-        self._last = (records.run_names[-1], int(positions[-1]))
+        self.order.add(records)
+
+    def write_part(self, runs: Iterable[StoredRun], order: RecordOrder) -> None:
+        """Write the lines of a part that was made apart.
+
+        Parameters
+        ----------
+        runs : iterable of StoredRun
+            Text, and blocks where the output is bgzip.
+        order : RecordOrder
+            Of the part's records.
+        """
+        for run in runs:
+            if isinstance(self._stream, IndexedTextWriter) and run.is_blocks:
+                self._stream.copy_blocks(run.copy_to, run.index_part())
+            elif run.is_blocks:
+                assert isinstance(self._stream, BgzfWriter)
+                self._stream.write_blocks(run.copy_to)
+            else:
+                for text in run.pieces():
+                    self._stream.write(text)
+        self.order.join(order)
 
 
 @contextlib.contextmanager
@@ -119,20 +190,36 @@ def open_variant_output(
     UsageError
         If an index is asked for where there can be none.
     """
-    is_stream = path == "-" or (os.path.exists(path) and not os.path.isfile(path))
-    if write_index and (is_stream or output_type == "v"):
-        raise UsageError("--write-index needs a compressed output file (-o OUT.vcf.gz or OUT.bcf)")
-    if is_stream:
-        with _open_stream(path) as raw, _encoder(raw, output_type, threads, path) as stream:
+    if write_index:
+        check_can_have_index(path, output_type)
+    if _is_stream(path):
+        with (
+            _open_stream(path) as raw,
+            _encoder(raw, output_type, threads, path, is_indexed=False) as stream,
+        ):
             yield VariantSink(stream)
         return
+    is_indexed = output_type != "v" and write_index is not False
     indexes = () if output_type == "v" else POSITION_INDEXES
     with atomic_path(path, force=force, indexes=indexes) as temporary:
-        with open(temporary, "wb") as raw, _encoder(raw, output_type, threads, path) as stream:
+        with (
+            open(temporary, "wb") as raw,
+            _encoder(raw, output_type, threads, path, is_indexed=is_indexed) as stream,
+        ):
             sink = VariantSink(stream)
             yield sink
-        if output_type != "v" and write_index is not False:
-            _make_index(temporary, path, output_type, sink, is_required=write_index is True)
+        if is_indexed:
+            _make_index(temporary, path, stream, sink.order, is_required=write_index is True)
+
+
+def check_can_have_index(path: str, output_type: str) -> None:
+    """Raise `UsageError` if an output can have no index."""
+    if _is_stream(path) or output_type == "v":
+        raise UsageError("--write-index needs a compressed output file (-o OUT.vcf.gz or OUT.bcf)")
+
+
+def _is_stream(path: str) -> bool:
+    return path == "-" or (os.path.exists(path) and not os.path.isfile(path))
 
 
 @contextlib.contextmanager
@@ -150,11 +237,17 @@ def _open_stream(path: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _encoder(raw: BinaryIO, output_type: str, threads: int, path: str) -> Iterator[IO[bytes]]:
+def _encoder(
+    raw: BinaryIO, output_type: str, threads: int, path: str, *, is_indexed: bool
+) -> Iterator[IO[bytes]]:
     if output_type == "v":
         yield raw
+    elif output_type == "z" and is_indexed:
+        with IndexedTextWriter(raw, LineKind.VCF, threads=threads, has_seams=True) as noted:
+            yield noted  # type: ignore[misc]
+            noted.finish()
     elif output_type == "z":
-        with BgzfWriter(raw, threads=threads) as writer:
+        with BgzfWriter(raw, threads=threads, has_seams=True) as writer:
             yield writer  # type: ignore[misc]
             writer.finish()
     else:
@@ -163,7 +256,7 @@ def _encoder(raw: BinaryIO, output_type: str, threads: int, path: str) -> Iterat
 
 
 def _make_index(
-    temporary: Path, path: str, output_type: str, sink: VariantSink, *, is_required: bool
+    temporary: Path, path: str, stream: IO[bytes], order: RecordOrder, *, is_required: bool
 ) -> None:
     """Index a finished temporary file, beside it, if it can be indexed.
 
@@ -172,12 +265,14 @@ def _make_index(
     OutputError
         If it cannot be indexed and the index is required.
     """
-    if not sink.is_sorted:
+    if not order.is_sorted:
         _report_no_index(path, "the records are not sorted", is_required)
         return
-    kind = "bcf" if output_type == "b" else "vcf"
     try:
-        make_index(temporary, kind, longest_contig=sink.highest_position)
+        if isinstance(stream, IndexedTextWriter):
+            write_index(temporary, stream.part(), longest_contig=order.highest)
+        else:
+            make_bcf_index(temporary)
     except ValueError as error:
         _report_no_index(path, str(error), is_required)
 

@@ -69,7 +69,7 @@ def whole(request):
 
 @given(data=st.data())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_same_bits_in_any_window_batch_and_thread(whole, data):
     network, tokens, theta, hidden = whole

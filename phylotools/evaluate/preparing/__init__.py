@@ -1,0 +1,1 @@
+"""Published tables of measurements and labels, made into variants that can be scored."""

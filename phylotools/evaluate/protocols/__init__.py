@@ -1,0 +1,1 @@
+"""Evaluation protocols by name: one small TOML file each, beside the code that reads them."""

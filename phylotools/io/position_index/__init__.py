@@ -1,0 +1,1 @@
+"""Indexes of bgzip text (tabix, CSI), made while the text is written, and joined from parts."""

@@ -1,0 +1,1 @@
+"""Frozen embeddings judged: small heads on them, and what they reach on contigs never seen."""

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from test_local_engine import LINES, N, Place, Told, gone, wait_until
+
+from phylotools.errors import OutputError, UsageError
+from phylotools.jobs.engines import dask
+from phylotools.jobs.engines.choice import choose_engine
+from phylotools.jobs.engines.dask import DaskEngine
+from phylotools.jobs.engines.engine import PartitionsFailed
+
+pytest.importorskip("distributed")
+WORKER_PATH = str(Path(__file__).parent)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    return Place(tmp_path, monkeypatch)
+
+
+class Cluster:
+    """A scheduler and workers as a user starts them: programs of their own, with addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[str]] = []
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.address = self.told(self.scheduler, "Scheduler at:")
+
+    def start(self, kind: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
+        process = subprocess.Popen(
+            [*command, "--no-dashboard"], stderr=subprocess.PIPE, text=True, cwd=self.folder,
+            env={**os.environ, **environment}, start_new_session=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def worker(self, **environment: str) -> subprocess.Popen[str]:
+        process = self.start("worker", self.address, "--no-nanny", "--nthreads", "1", **environment)
+        self.told(process, "Registered to:")
+        return process
+
+    def only_worker(self) -> subprocess.Popen[str]:
+        """A worker, without those of earlier tests: what is to happen stands in its environment."""
+        for process in self.processes[1:]:
+            process.kill()
+            process.wait()
+        return self.worker()
+
+    def told(self, process: subprocess.Popen[str], words: str) -> str:
+        """What a line of a process's log says after some words."""
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if words in line:
+                # Whatever else it says is nobody's business, but must not fill the pipe.
+                threading.Thread(target=process.stderr.read, daemon=True).start()
+                return line.partition(words)[2].strip()
+        raise AssertionError("".join(said))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    found = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+def worker_pid(where: str) -> int:
+    return int(where.partition("(worker ")[2].partition(",")[0])
+
+
+def test_workers_of_this_machine_one_of_them_killed(place):
+    killed = []
+
+    def kill(index: int, where: str) -> None:
+        if index == 3 and "worker " in where and "pid" in where and not killed:
+            wait_until(lambda: place.begun(3))
+            killed.append(worker_pid(where))
+            os.kill(killed[0], signal.SIGKILL)
+
+    place.happens(slow=0.1, slower={"3": 3.0}, kill={"1": 1}, warn="regions lie outside")
+    board = Told(kill)
+    place.run(DaskEngine(n=2), board)
+    assert place.lines() == LINES
+    assert killed
+    # Each death costs its partition: that of a process, and that of a whole worker.
+    assert [place.begun(index) for index in range(N)] == [1, 2, 1, 2, 1, 1]
+    assert [(index, why) for index, _, why in board.of("lost")] == [
+        (1, "killed by SIGKILL (out of memory?)"), (3, "its worker is gone"),
+    ]  # fmt: skip
+    assert sorted(board.of("done")) == [(index,) for index in range(N)]
+    wait_until(lambda: all(map(gone, place.pids())))
+
+
+def test_the_only_worker_of_this_machine_is_killed_and_slow_to_come_back(place):
+    """Dask then takes it off the list of those that it starts again."""
+    import dask as dask_itself
+
+    killed = []
+
+    def kill(index: int, where: str) -> None:
+        if index == 1 and "pid" in where and not killed:
+            wait_until(lambda: place.begun(1))
+            killed.append(worker_pid(where))
+            os.kill(killed[0], signal.SIGKILL)
+
+    place.happens(slower={"1": 5.0})
+    board = Told(kill)
+    run = threading.Thread(target=place.run, args=(DaskEngine(n=1), board), daemon=True)
+    with dask_itself.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}):
+        run.start()
+        run.join(120)
+    assert not run.is_alive()
+    assert place.lines() == LINES
+    # Twice where the one that Dask gave up had come back for a moment.
+    assert {(index, why) for index, _, why in board.of("lost")} == {(1, "its worker is gone")}
+
+
+def test_a_cluster_by_its_address(place, cluster):
+    """Its workers take the place of one that is killed; what another one lacks is told by name."""
+    engine = choose_engine(cluster.address.replace("tcp://", "dask://"))
+    assert engine == DaskEngine(address=cluster.address)
+    assert engine.n_workers is None
+
+    def kill(index: int, where: str) -> None:
+        if index == 2 and f"worker {first.pid}" in where:
+            wait_until(lambda: place.begun(2))
+            first.kill()
+
+    place.happens(slower={"2": 3.0})
+    first, second = cluster.worker(), cluster.worker()
+    board = Told(kill)
+    place.run(engine, board)
+    assert place.lines() == LINES
+    assert second.poll() is None
+    assert place.begun(2) == 1 + len(board.of("lost"))
+
+
+@pytest.mark.parametrize(
+    "text", ["dask:", "dask:0", "dask:x", "dask://", "dask://host", "dask://h:1 2"]
+)
+def test_no_address(text):
+    with pytest.raises(UsageError, match=r"--on dask:.*: give dask://HOST:PORT, where a scheduler"):
+        choose_engine(text)
+
+
+def test_no_scheduler(place, monkeypatch):
+    monkeypatch.setattr(dask, "_CONNECT_SECONDS", 1.0)
+    with pytest.raises(
+        OutputError,
+        match=r"--on dask: no scheduler of Dask answers at tcp://127\.0\.0\.1:9 \(.*start",
+    ):
+        place.run(choose_engine("dask://127.0.0.1:9"))
+
+
+def test_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"distributed, which is not .*'phylotools\[dask\]'"):
+        choose_engine("dask:2")
+
+
+#: In the interpreter of a worker alone: it is on another machine, with another phylotools.
+_OTHER_MACHINE = """
+import os
+if "HIDDEN" in os.environ:
+    real = os.path.isdir
+    os.path.isdir = lambda path: str(path) != os.environ["HIDDEN"] and real(path)
+if "OTHER_VERSION" in os.environ:
+    import phylotools.version
+    phylotools.version.__version__ = os.environ["OTHER_VERSION"]
+if "NO_PHYLOTOOLS" in os.environ:
+    import sys
+    sys.modules["phylotools"] = None
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("HIDDEN", r"worker tcp://\S+ on \S+ does not see the work folder \S+/w; give one with --"),
+        ("NO_PHYLOTOOLS", r"worker tcp://\S+ has no phylotools; this is .*: install the same"),
+        ("OTHER_VERSION", r"worker tcp://\S+ has phylotools 0\.0\.1; this is .*: install the same"),
+    ],
+)
+def test_a_worker_that_is_not_as_the_others(place, cluster, what, says):
+    (place.path / "site").mkdir()
+    (place.path / "site" / "sitecustomize.py").write_text(_OTHER_MACHINE)
+    value = str(place.work.path) if what == "HIDDEN" else "0.0.1"
+    odd = cluster.worker(PYTHONPATH=str(place.path / "site"), **{what: value})
+    engine = DaskEngine(address=cluster.address)
+    try:
+        with pytest.raises(OutputError, match=says):
+            place.run(engine)
+        assert sum(map(place.begun, range(N))) == 0
+    finally:
+        odd.kill()
+    # The folder is as it was.
+    place.run(None)
+    assert place.lines() == LINES
+
+
+def test_an_error_on_a_worker_says_where(place, cluster):
+    place.happens(fail=["1"])
+    cluster.only_worker()
+    with pytest.raises(
+        PartitionsFailed,
+        match=r"\(1\): numbers\.txt:7: number 1 cannot be squared \(on \S+ \(worker \d+, pid \d+",
+    ):
+        place.run(DaskEngine(address=cluster.address))
+    assert place.begun(1) == 1
+
+
+def test_the_scheduler_goes(place, cluster):
+    """The last that is done with it."""
+    place.happens(slow=30)
+    worker = cluster.only_worker()
+    board = Told(lambda index, where: f"worker {worker.pid}" in where and cluster.scheduler.kill())
+    with pytest.raises(OutputError, match=r"--on dask: the scheduler is gone; start it again and"):
+        place.run(DaskEngine(address=cluster.address), board)
+    worker.kill()
+    wait_until(lambda: all(map(gone, place.pids())))
+    place.happens()
+    place.run(None)
+    assert place.lines() == LINES
