@@ -170,6 +170,7 @@ class Annotation:
         values = {
             "Version": __version__,
             **model.identity.header_facts(),
+            **({"SiteFits": "yes"} if model.uses_site_fits else {}),
             "Reference": Path(self.scoring.reference).name,
             "DefaultScore": fields.default_score,
             **spliced,

@@ -49,6 +49,12 @@ def default_column(file: ScoredFile, tag: str) -> str:
     return plain if usual not in file.columns and plain in file.columns else usual
 
 
+def holds_site_fits(file: ScoredFile, column: str) -> bool:
+    """Whether a column is of a run of annotate that scored trained positions by their site fits."""
+    tags = {note.get("ID"): note.get("SiteFits") == "yes" for note in notes_of(file)}
+    return any(fitted and tag and column.startswith(f"{tag}_") for tag, fitted in tags.items())
+
+
 def is_low_where_bad(column: str) -> bool:
     """Whether a column is named as one of our scores, or as a log-likelihood ratio."""
     lower = column.lower()

@@ -45,6 +45,8 @@ class ScoreColumn:
         A file of its own; None: one of the scored files.
     column : str or None
         Its column in `source`; None: that of its name, or the only one there is.
+    holds_site_fits : bool
+        Whether its file says that the alignment's columns went into it, where a model knew them.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ScoreColumn:
     absolute: bool = False
     source: str | None = None
     column: str | None = None
+    holds_site_fits: bool = False
 
     def turned(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values turned so that high ones are the damaging end."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from phylotools.errors import InputError, UsageError
 from phylotools.evaluate.consequences import find_annotation
-from phylotools.evaluate.default_score import default_columns
+from phylotools.evaluate.default_score import default_columns, holds_site_fits
 from phylotools.evaluate.labelled import LabelledScores
 from phylotools.evaluate.labelled_rows import LabelledRows, Wanted
 from phylotools.evaluate.score_sources import (
@@ -57,6 +57,7 @@ def join_tables(question: Question) -> LabelledScores:
         sources = open_sources(question.scores, paths, stack)
         files += sources.files.values()
         label_file, wanted = _plan(question, files, len(paths))
+        question = _with_site_fits(question, files, wanted)
         rows = LabelledRows(question)
         rows.read_labels(files[label_file], wanted[label_file])
         for index, file in enumerate(files):
@@ -116,6 +117,18 @@ def _plan(question: Question, files: list[ScoredFile], n_named: int) -> tuple[in
     if question.consequence:
         _plan_annotation(named, wanted)
     return label_file, wanted
+
+
+def _with_site_fits(
+    question: Question, files: list[ScoredFile], wanted: list[Wanted]
+) -> Question:
+    """The question, with what the files say of its scores."""
+    scores = list(question.scores)
+    for file, each in zip(files, wanted, strict=True):
+        for index, field in each.scores:
+            fitted = holds_site_fits(file, field.column)
+            scores[index] = replace(scores[index], holds_site_fits=fitted)
+    return replace(question, scores=tuple(scores))
 
 
 def _holder(

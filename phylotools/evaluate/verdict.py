@@ -71,6 +71,7 @@ def findings(evaluation: Evaluation) -> tuple[Finding, ...]:
         *_lacking(evaluation),
         *_ties(evaluation),
         *_without_frequency(evaluation),
+        *_site_fits(evaluation),
         *_not_measured(evaluation),
     ]
     return warnings_first(found)
@@ -248,6 +249,18 @@ def _without_frequency(evaluation: Evaluation) -> Iterator[Finding]:
             "without_frequency",
             f"{n_unknown:,} {evaluation.data.what} have no allele frequency: they count as rarer "
             f"than all in the ranking by {BY_FREQUENCY}, and are in no frequency bin.",
+            False,
+        )
+
+
+def _site_fits(evaluation: Evaluation) -> Iterator[Finding]:
+    names = [score.name for score in evaluation.scores if score.holds_site_fits]
+    if names:
+        yield Finding(
+            "site_fits",
+            f"{', '.join(names)}: at positions that the model was trained on, this is what the "
+            "alignment says of them (site fits), not a prediction; what the sequence alone says is "
+            "told by scores of `phylotools annotate --sequence-only`.",
             False,
         )
 

@@ -164,6 +164,14 @@ def test_header_says_who_made_it(model_folder: str, tmp_path: Path) -> None:
         assert f"##INFO=<ID={name},Number={number}," in header
 
 
+@pytest.mark.parametrize("alone", [[], ["--sequence-only"]])
+def test_header_says_whether_site_fits_are_in_the_scores(tmp_path: Path, alone: list[str]) -> None:
+    output = tmp_path / "a.vcf"
+    arguments = ["annotate", str(CLINVAR), "-m", "mammals671-mtdna", "-o", str(output), *alone]
+    assert run([*arguments, "-q", "-r", "chrM:3300-3400"]) == 0
+    assert ('SiteFits="yes"' in output.read_text()) == (not alone)
+
+
 def test_header_says_what_scores_are_and_which_is_the_default(
     model_folder: str, tmp_path: Path
 ) -> None:

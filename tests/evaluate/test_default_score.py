@@ -8,7 +8,7 @@ import pytest
 
 from phylotools.errors import UsageError
 from phylotools.evaluate.default_score import default_column, default_columns, is_low_where_bad
-from phylotools.evaluate.selection import Question, ScoreColumn
+from phylotools.evaluate.selection import Question, ScoreColumn, parse_score
 from phylotools.evaluate.tables import join_tables
 from phylotools.io.scored import open_scored
 
@@ -55,6 +55,16 @@ def test_a_header_that_names_what_is_not_there(tmp_path, score):
     path = write_vcf(tmp_path / "a.vcf", {"PHYLOGPN": score}, KEYS)
     with open_scored(path) as file:
         assert default_columns(file) == ["PHYLOGPN_LLR"]
+
+
+def test_a_header_that_tells_of_site_fits(tmp_path):
+    """Of the run that had them alone, whichever of its columns is named and under whatever name."""
+    path = tmp_path / "a.vcf"
+    write_vcf(path, {"PHYLOGPN": "rate-to-alt", "MINE": "fixation"}, KEYS)
+    path.write_text(path.read_text().replace("=<ID=MINE,", '=<ID=MINE,SiteFits="yes",'))
+    renamed = ScoreColumn("fits", True, source=str(path), column="MINE_LLR")
+    data = joined(str(path), *map(parse_score, KEYS), renamed)
+    assert [each.holds_site_fits for each in data.columns] == [False, False, True, True, True]
 
 
 def test_tables(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,18 @@ def data_of(scores, labels, **others):
 
 def kinds(found):
     return [each.kind for each in found]
+
+
+def test_scores_of_fitted_sites_are_told_apart_from_predictions():
+    labels = np.repeat([0, 1], 50)
+    data = data_of([np.arange(100)] * 2, labels)
+    assert "site_fits" not in kinds(findings(evaluate(data, replicates=100)))
+    columns = (data.columns[0], replace(data.columns[1], holds_site_fits=True))
+    found = findings(evaluate(replace(data, columns=columns), replicates=100))
+    (told,) = [each for each in found if each.kind == "site_fits"]
+    assert told.text.startswith("s1: at positions that the model was trained on")
+    assert "--sequence-only" in told.text
+    assert not told.is_warning
 
 
 def in_two_strata(n=200):
