@@ -119,9 +119,7 @@ def _plan(question: Question, files: list[ScoredFile], n_named: int) -> tuple[in
     return label_file, wanted
 
 
-def _with_site_fits(
-    question: Question, files: list[ScoredFile], wanted: list[Wanted]
-) -> Question:
+def _with_site_fits(question: Question, files: list[ScoredFile], wanted: list[Wanted]) -> Question:
     """The question, with what the files say of its scores."""
     scores = list(question.scores)
     for file, each in zip(files, wanted, strict=True):
