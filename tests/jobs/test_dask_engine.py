@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from square_worker import SquareStages
 from test_local_engine import ALL, LINES, PATIENCE, N, Place, Told, gone, wait_until
 
 from phylotools.errors import OutputError, UsageError
@@ -16,6 +17,7 @@ from phylotools.jobs.engines import dask
 from phylotools.jobs.engines.choice import choose_engine
 from phylotools.jobs.engines.dask import DaskEngine
 from phylotools.jobs.engines.engine import PartitionsFailed
+from phylotools.jobs.stages import Resources
 
 distributed = pytest.importorskip("distributed")
 WORKER_PATH = str(Path(__file__).parent)
@@ -228,6 +230,30 @@ def test_a_worker_that_is_not_as_the_others(place, cluster, what, says):
     # The folder is as it was.
     place.run(None)
     assert place.lines() == LINES
+
+
+def test_a_worker_that_goes_while_it_is_looked_at(place):
+    """It is no worker without phylotools."""
+
+    class Found:
+        def get_versions(self):
+            return {"workers": {}}
+
+        def run(self, function, work, on_error):
+            return {"tcp://here:1": function(work), "tcp://gone:1": OSError("Timed out")}
+
+    dask.check_workers(Found(), SquareStages().task(place.work, Resources(threads=1)))
+
+
+def test_a_scheduler_that_went_a_moment_ago(place, monkeypatch):
+    """Its client does not know yet."""
+
+    def time_out(self):
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:9 after 30 s")
+
+    monkeypatch.setattr(distributed.Client, "nthreads", time_out)
+    with pytest.raises(OutputError, match=r"--on dask: the scheduler is gone; start it again and"):
+        place.run(DaskEngine(n=1))
 
 
 def test_an_error_on_a_worker_says_where(place, cluster):

@@ -328,17 +328,43 @@ def test_a_full_disk_is_one_line_and_the_folder_can_be_used(place, file_size_lim
     assert place.lines() == LINES
 
 
-def test_a_process_that_is_gone_is_named_a_partition():
-    """Between its end and the news of it."""
+def ended_child(script: str, on_warning: Callable[[str], None] = print) -> Child:
+    """A process that has run a script of Python."""
     ended = threading.Event()
     child = Child(
-        [sys.executable, "-c", ""], on_said=print, on_end=lambda child: ended.set(),
-        on_warning=print,
+        [sys.executable, "-c", script], on_said=print, on_end=lambda child: ended.set(),
+        on_warning=on_warning,
     )  # fmt: skip
     assert ended.wait(PATIENCE)
+    return child
+
+
+def test_a_process_that_is_gone_is_named_a_partition():
+    """Between its end and the news of it."""
+    child = ended_child("")
     child.give(1)
     child.terminate()
     assert child.end == End(False, "ended with exit code 0")
+
+
+def test_all_that_a_process_said_is_read_however_late():
+    """As where this one gets no time, while the other is long gone."""
+    lines = "phylotools: warning: slow\\n", "error: no square: \\u00b2\\r\\nand more"
+    child = ended_child(
+        f"import sys; sys.stderr.buffer.write('{''.join(lines)}'.encode()); sys.exit(1)",
+        lambda text: time.sleep(2),
+    )
+    assert child.end == End(True, "no square: \u00b2")
+
+
+def test_a_program_that_outlives_its_process_is_not_waited_for():
+    child = ended_child(
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(9999)'])\n"
+        "sys.exit('error: no square')"
+    )
+    assert child.end == End(True, "no square")
+    child.kill()
 
 
 def test_a_stream_of_this_process_is_no_input_of_others(place):
