@@ -145,15 +145,16 @@ class SlurmCluster:
         machine.wait(timeout=PATIENCE)
 
     def hurry(self, only: str | None = None) -> None:
-        """Have jobs that were queued again wait two seconds, not two minutes as SLURM keeps them.
+        """Have jobs that were queued again wait ten seconds, not two minutes as SLURM keeps them.
 
-        Not less: to a node that has just ended the job it is one that must not run.
+        To a node that has just ended the job it is one that must not run; and what a node of a
+        machine that stalls says late of the job's first life, SLURM takes for its second.
         """
         for job, restarts in self._queued_again() - self._hurried:
             if only not in (None, job):
                 continue
             self._hurried.add((job, restarts))
-            update = ["scontrol", "update", f"JobId={job}", "StartTime=now+2"]
+            update = ["scontrol", "update", f"JobId={job}", "StartTime=now+10"]
             done = subprocess.run(update, capture_output=True, text=True, timeout=PATIENCE)
             # Somebody may have cancelled it meanwhile.
             assert done.returncode == 0 or (job, restarts) not in self._queued_again(), done
