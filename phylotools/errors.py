@@ -28,9 +28,12 @@ class PhylotoolsError(Exception):
     ----------
     exit_code : int
         What the process exits with: 1 for bad data, 2 for bad usage.
+    is_last_word : bool
+        The process ends by it and has it to say, whatever SIGTERM asks for meanwhile.
     """
 
     exit_code = 1
+    is_last_word = False
 
 
 class UsageError(PhylotoolsError):

@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -156,8 +155,9 @@ class _Terminated(SystemExit):
         super().__init__(self.exit_code)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated(number)
+def _terminate(number: int, frame: FrameType | None) -> None:
+    if not getattr(sys.exception(), "is_last_word", False):
+        raise _Terminated(number)
 
 
 def _repair_streams() -> None:

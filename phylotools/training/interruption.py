@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -103,5 +104,9 @@ class Interruption:
             self._stopped_by = self._stopped_by or number
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
+        elif sys.exception() is not None:
+            # It is on its way out, most likely, and is to be told: torchrun sends a SIGTERM to all
+            # workers as soon as one is gone. If not, the first step heeds the signal.
+            self._stopped_by = self._stopped_by or number
         else:
             raise SystemExit(128 + number)

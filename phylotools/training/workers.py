@@ -275,9 +275,13 @@ def join_workers() -> Iterator[Workers]:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if not _claim():
             raise SaidElsewhere(error) from None
-        if isinstance(error, SystemExit):
-            raise Terminated(error.code) from None
-        raise
+        word = Terminated(error.code) if isinstance(error, SystemExit) else error
+        if isinstance(word, PhylotoolsError):
+            # torchrun may see that a worker is gone before this is told.
+            word.is_last_word = True
+        if word is error:
+            raise
+        raise word from None
     finally:
         _end()
 

@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
-from documented_commands import install_program, shell, shell_blocks, write_program
-from slurm_cluster import SlurmCluster, slurm_cluster, wait_until
+from documented_commands import shell, shell_blocks, write_program
+from held_training import HOLD
+from slurm_cluster import SlurmCluster, free_ports, slurm_cluster, wait_until
 
+from phylotools.io.files import write_atomic
 from phylotools.training.checkpoint import read_checkpoint
 from phylotools.training.run_folder import CHECKPOINT, METRICS
 
@@ -25,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "cluster.md"
 SCRIPT = ROOT / "examples" / "train_cluster" / "train.sbatch"
 #: Seconds that nothing takes, on a busy machine neither.
-PATIENCE, STEPS = 300, 200
+PATIENCE, STEPS, EVERY = 600, 200, 5
 #: A run of seconds, of steps of milliseconds.
 CONFIG = """
 [data]
@@ -44,7 +47,7 @@ parts = 2
 [run]
 log_every = 1
 evaluate_every = {steps}
-checkpoint_every = 5
+checkpoint_every = {every}
 site_fits = false
 """
 #: What the page says of a cluster, for one machine with two cores.
@@ -63,10 +66,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 def home(mammals_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the programs, a configuration, and the run `alone`, of one process."""
     folder = tmp_path_factory.mktemp("cluster")
-    install_program(folder)
+    program = Path(__file__).with_name("held_training.py")
+    write_program(folder, "phylotools", f'exec {sys.executable} -P {program} "$@"')
     write_program(folder, "torchrun", f'exec {sys.executable} -m torch.distributed.run "$@"')
     shutil.copy(SCRIPT, folder)
-    (folder / "model.toml").write_text(CONFIG.format(store=mammals_store, steps=STEPS))
+    (folder / "model.toml").write_text(CONFIG.format(store=mammals_store, steps=STEPS, every=EVERY))
     alone = shell(command("phylotools").replace("run/", "alone/"), folder, timeout=PATIENCE)
     assert alone.returncode == 0, alone.stderr
     return folder
@@ -117,6 +121,13 @@ def workers_of(number: int) -> list[int]:
     return found
 
 
+def hold_after(step: int, home: Path) -> int:
+    """Have the run wait at the first checkpoint of this step or a later one; the step of that."""
+    held = -(-step // EVERY) * EVERY
+    write_atomic(home / HOLD, str(held), force=True)
+    return held
+
+
 def wait_for_step(step: int, run: Path, is_running: Callable[[], bool]) -> None:
     """Until there is a checkpoint of this step or a later one."""
     deadline = time.monotonic() + PATIENCE
@@ -139,18 +150,21 @@ def submit(line: str, folder: Path, **exported: str) -> str:
 def test_a_run_in_four_ways_ends_as_one_process_alone(home: Path, slurm: SlurmCluster) -> None:
     """A job that loses a node, and is out of time; a worker killed; two machines: the same bits."""
     run = home / "run"
+    held = hold_after(EVERY, home)
     job = submit(command("sbatch"), home, WORKERS="1")
-    wait_for_step(5, run, lambda: slurm.jobs()[0]["id"] == job)
+    wait_for_step(held, run, lambda: [each["id"] for each in slurm.jobs()] == [job])
     assert slurm.jobs()[0]["node"] == "0x7f[000001-000002]"
-    slurm.kill_node(slurm.nodes[1], is_noticed=True)
-    wait_until(lambda: slurm.jobs()[0]["state"] == "PENDING", slurm.jobs)
+    slurm.kill_node(slurm.nodes[1])
+    wait_until(lambda: [each["state"] for each in slurm.jobs()] == ["PENDING"], slurm.jobs)
+    # It has ended on both nodes: nobody writes any more.
     lost_at = read_checkpoint(run / CHECKPOINT).progress.step
+    held = hold_after(lost_at + EVERY, home)
     slurm.start_node(slurm.nodes[1])
     slurm.hurry()
-    wait_for_step(lost_at + 5, run, lambda: slurm.jobs()[0]["id"] == job)
+    wait_for_step(held, run, lambda: [each["id"] for each in slurm.jobs()] == [job])
     # What `--signal` has SLURM send, to the job's shell alone.
     slurm.do("scancel", "--batch", "--signal=USR1", job)
-    wait_until(lambda: slurm.jobs()[0]["state"] == "PENDING", slurm.jobs)
+    wait_until(lambda: [each["state"] for each in slurm.jobs()] == ["PENDING"], slurm.jobs)
     assert slurm.jobs()[0]["id"] == job
     slurm.do("scancel", job)
     said = (home / f"slurm-{job}.out").read_text()
@@ -158,21 +172,24 @@ def test_a_run_in_four_ways_ends_as_one_process_alone(home: Path, slurm: SlurmCl
     stopped = re.search(r"stopped by SIGTERM after step (\d+); go on with --resume", said)
     assert stopped, said
     step = int(stopped[1])
-    assert lost_at + 5 <= step < STEPS
+    assert held <= step < STEPS
     assert read_checkpoint(run / CHECKPOINT).progress.step == step
 
+    held = hold_after(step + EVERY, home)
     with started("exec " + command("torchrun --standalone"), home) as process:
-        wait_for_step(step + 5, run, lambda: process.poll() is None)
-        os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
+        wait_for_step(held, run, lambda: process.poll() is None)
+        os.kill(psutil.Process(process.pid).children()[-1].pid, signal.SIGKILL)
+        (home / HOLD).unlink()
         said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode != 0
     assert re.search(r"worker.* lost.*--resume", said), said
-    assert step + 5 <= read_checkpoint(run / CHECKPOINT).progress.step < STEPS
+    assert read_checkpoint(run / CHECKPOINT).progress.step == held < STEPS
 
     line = "exec " + command("torchrun --nnodes")
+    (port,) = free_ports(1)
     for stated, here in SMALLER.items():
         assert stated in line
-        line = line.replace(stated, here.format(port=20000 + os.getpid() % 10000))
+        line = line.replace(stated, here.format(port=port))
     with started(line, home) as one, started(line, home) as two:
         for process in (one, two):
             said = process.communicate(timeout=PATIENCE)[1]

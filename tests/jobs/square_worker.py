@@ -1,9 +1,9 @@
 """``phylotools square-partition``, at the real command boundary, and what may go wrong with it.
 
-The environment variable SQUARES has what happens, as JSON: ``slow`` (seconds that a partition
-takes), ``slower`` (partition -> seconds on top), ``kill`` (partition -> how often its process kills
-itself), ``fail`` (partitions that end by an error), ``marks`` (a folder: a file for
-everything that was begun), ``warn`` (a text).
+The environment variable SQUARES has what happens, as JSON: ``held`` (partitions that wait until the
+file ``gate`` is there), ``kill`` (partition -> how often its process kills itself), ``fail``
+(partitions that end by an error), ``marks`` (a folder: a file for everything that was begun),
+``warn`` (a text).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def happening(work: WorkFolder[Squares], what: dict[str, Any], partition: Partit
     (marks / f"{index}.{begun}.{os.getpid()}").touch()
     if index in what.get("fail", ()):
         raise InputError(f"number {index} cannot be squared", path="numbers.txt", line=7)
-    time.sleep(what.get("slow", 0.0) + what.get("slower", {}).get(index, 0.0))
+    while index in what.get("held", ()) and not Path(what["gate"]).exists():
+        time.sleep(0.02)
     if begun < what.get("kill", {}).get(index, 0):
         os.kill(os.getpid(), signal.SIGKILL)
     run_one(work, partition)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,15 +9,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_local_engine import LINES, N, Place, Told, gone, wait_until
+from square_worker import SquareStages
+from test_local_engine import ALL, LINES, PATIENCE, N, Place, Told, gone, wait_until
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.jobs.engines import dask
 from phylotools.jobs.engines.choice import choose_engine
 from phylotools.jobs.engines.dask import DaskEngine
 from phylotools.jobs.engines.engine import PartitionsFailed
+from phylotools.jobs.stages import Resources
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 WORKER_PATH = str(Path(__file__).parent)
 
 
@@ -50,10 +53,17 @@ class Cluster:
 
     def only_worker(self) -> subprocess.Popen[str]:
         """A worker, without those of earlier tests: what is to happen stands in its environment."""
-        for process in self.processes[1:]:
+        self.end(*self.processes[1:])
+        return self.worker()
+
+    def end(self, *workers: subprocess.Popen[str]) -> None:
+        """Kill workers, and wait until the scheduler knows it."""
+        for process in workers:
             process.kill()
             process.wait()
-        return self.worker()
+        self.processes = [process for process in self.processes if process.poll() is None]
+        with distributed.Client(self.address, timeout=PATIENCE, set_as_default=False) as client:
+            wait_until(lambda: len(client.nthreads()) == len(self.processes) - 1)
 
     def told(self, process: subprocess.Popen[str], words: str) -> str:
         """What a line of a process's log says after some words."""
@@ -82,27 +92,30 @@ def cluster(tmp_path_factory):
         found.stop()
 
 
-def worker_pid(where: str) -> int:
-    return int(where.partition("(worker ")[2].partition(",")[0])
+def kill_worker(where: str) -> int:
+    """Kill the worker, and wait until the process that it had begun is gone too; its number."""
+    worker, process = map(int, re.findall(r"\(worker (\d+), pid (\d+)\)", where)[0])
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: gone(process))
+    return worker
 
 
 def test_workers_of_this_machine_one_of_them_killed(place):
     killed = []
 
     def kill(index: int, where: str) -> None:
-        if index == 3 and "worker " in where and "pid" in where and not killed:
+        if index == 3 and "pid" in where and not killed:
             wait_until(lambda: place.begun(3))
-            killed.append(worker_pid(where))
-            os.kill(killed[0], signal.SIGKILL)
+            killed.append(kill_worker(where))
 
-    place.happens(slow=0.1, slower={"3": 3.0}, kill={"1": 1}, warn="regions lie outside")
-    board = Told(kill)
+    place.happens(held=["3"], kill={"1": 1}, warn="regions lie outside")
+    board = Told(kill, on_lost=lambda index: place.release() if index == 3 else None)
     place.run(DaskEngine(n=2), board)
     assert place.lines() == LINES
     assert killed
     # Each death costs its partition: that of a process, and that of a whole worker.
     assert [place.begun(index) for index in range(N)] == [1, 2, 1, 2, 1, 1]
-    assert [(index, why) for index, _, why in board.of("lost")] == [
+    assert sorted((index, why) for index, _, why in board.of("lost")) == [
         (1, "killed by SIGKILL (out of memory?)"), (3, "its worker is gone"),
     ]  # fmt: skip
     assert sorted(board.of("done")) == [(index,) for index in range(N)]
@@ -118,15 +131,14 @@ def test_the_only_worker_of_this_machine_is_killed_and_slow_to_come_back(place):
     def kill(index: int, where: str) -> None:
         if index == 1 and "pid" in where and not killed:
             wait_until(lambda: place.begun(1))
-            killed.append(worker_pid(where))
-            os.kill(killed[0], signal.SIGKILL)
+            killed.append(kill_worker(where))
 
-    place.happens(slower={"1": 5.0})
-    board = Told(kill)
+    place.happens(held=["1"])
+    board = Told(kill, on_lost=lambda index: place.release())
     run = threading.Thread(target=place.run, args=(DaskEngine(n=1), board), daemon=True)
     with dask_itself.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}):
         run.start()
-        run.join(120)
+        run.join(PATIENCE)
     assert not run.is_alive()
     assert place.lines() == LINES
     # Twice where the one that Dask gave up had come back for a moment.
@@ -139,18 +151,22 @@ def test_a_cluster_by_its_address(place, cluster):
     assert engine == DaskEngine(address=cluster.address)
     assert engine.n_workers is None
 
-    def kill(index: int, where: str) -> None:
-        if index == 2 and f"worker {first.pid}" in where:
-            wait_until(lambda: place.begun(2))
-            first.kill()
+    killed = []
 
-    place.happens(slower={"2": 3.0})
-    first, second = cluster.worker(), cluster.worker()
-    board = Told(kill)
+    def kill(index: int, where: str) -> None:
+        if index == 2 and "pid" in where and not killed:
+            wait_until(lambda: place.begun(2))
+            killed.append(kill_worker(where))
+
+    place.happens(held=["2"])
+    workers = {worker.pid: worker for worker in (cluster.worker(), cluster.worker())}
+    board = Told(kill, on_lost=lambda index: place.release())
     place.run(engine, board)
     assert place.lines() == LINES
-    assert second.poll() is None
-    assert place.begun(2) == 1 + len(board.of("lost"))
+    assert workers.pop(killed[0]).wait(PATIENCE) == -signal.SIGKILL
+    assert [worker.poll() for worker in workers.values()] == [None]
+    assert [(index, why) for index, _, why in board.of("lost")] == [(2, "its worker is gone")]
+    assert place.begun(2) == 2
 
 
 @pytest.mark.parametrize(
@@ -210,10 +226,34 @@ def test_a_worker_that_is_not_as_the_others(place, cluster, what, says):
             place.run(engine)
         assert sum(map(place.begun, range(N))) == 0
     finally:
-        odd.kill()
+        cluster.end(odd)
     # The folder is as it was.
     place.run(None)
     assert place.lines() == LINES
+
+
+def test_a_worker_that_goes_while_it_is_looked_at(place):
+    """It is no worker without phylotools."""
+
+    class Found:
+        def get_versions(self):
+            return {"workers": {}}
+
+        def run(self, function, work, on_error):
+            return {"tcp://here:1": function(work), "tcp://gone:1": OSError("Timed out")}
+
+    dask.check_workers(Found(), SquareStages().task(place.work, Resources(threads=1)))
+
+
+def test_a_scheduler_that_went_a_moment_ago(place, monkeypatch):
+    """Its client does not know yet."""
+
+    def time_out(self):
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:9 after 30 s")
+
+    monkeypatch.setattr(distributed.Client, "nthreads", time_out)
+    with pytest.raises(OutputError, match=r"--on dask: the scheduler is gone; start it again and"):
+        place.run(DaskEngine(n=1))
 
 
 def test_an_error_on_a_worker_says_where(place, cluster):
@@ -229,12 +269,13 @@ def test_an_error_on_a_worker_says_where(place, cluster):
 
 def test_the_scheduler_goes(place, cluster):
     """The last that is done with it."""
-    place.happens(slow=30)
+    place.happens(held=ALL)
     worker = cluster.only_worker()
     board = Told(lambda index, where: f"worker {worker.pid}" in where and cluster.scheduler.kill())
     with pytest.raises(OutputError, match=r"--on dask: the scheduler is gone; start it again and"):
         place.run(DaskEngine(address=cluster.address), board)
     worker.kill()
+    worker.wait()
     wait_until(lambda: all(map(gone, place.pids())))
     place.happens()
     place.run(None)

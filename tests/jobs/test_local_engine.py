@@ -28,15 +28,24 @@ from phylotools.jobs.stages import Resources, begin_job, do_job, do_whole_job, f
 
 N = 6
 JOB = squares(*((number, number + 100) for number in range(N)))
+#: Seconds that nothing here takes, on a busy machine neither.
+PATIENCE = 300
+ALL = tuple(map(str, range(N)))
 LINES = "".join(f"{number**2}\n{(number + 100) ** 2}\n" for number in range(N))
 
 
 class Told:
-    """A board that remembers; `on_running` may do harm."""
+    """A board that remembers; `on_running` may do harm, and the others hear of it."""
 
-    def __init__(self, on_running: Callable[[int, str], None] = lambda index, where: None) -> None:
+    def __init__(
+        self,
+        on_running: Callable[[int, str], None] = lambda index, where: None,
+        *,
+        on_failed: Callable[[int], None] = lambda index: None,
+        on_lost: Callable[[int], None] = lambda index: None,
+    ) -> None:
         self.events: list[tuple[Any, ...]] = []
-        self._on_running = on_running
+        self._on_running, self._on_failed, self._on_lost = on_running, on_failed, on_lost
 
     def begin(self, n_partitions: int, n_done: int) -> None:
         self.events.append(("begin", n_partitions, n_done))
@@ -50,9 +59,11 @@ class Told:
 
     def failed(self, index: int, where: str, why: str) -> None:
         self.events.append(("failed", index, where, why))
+        self._on_failed(index)
 
     def lost(self, index: int, where: str, why: str) -> None:
         self.events.append(("lost", index, where, why))
+        self._on_lost(index)
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event[1:] for event in self.events if event[0] == kind]
@@ -62,7 +73,7 @@ class Place:
     """A work folder, and what is to happen to its partitions."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path, self.marks = path, path / "marks"
+        self.path, self.marks, self.gate = path, path / "marks", path / "gate"
         self.marks.mkdir()
         self._monkeypatch = monkeypatch
         self.work = work_folder(path / "w")
@@ -70,9 +81,13 @@ class Place:
         self.happens()
 
     def happens(self, **what: Any) -> None:
-        """Set what happens."""
-        text = json.dumps({"marks": str(self.marks), **what})
+        """Set what happens; partitions that are held wait until `release`."""
+        text = json.dumps({"marks": str(self.marks), "gate": str(self.gate), **what})
         self._monkeypatch.setenv("SQUARES", text)
+
+    def release(self) -> None:
+        """Have the partitions go on that are held."""
+        self.gate.touch()
 
     def run(self, engine: Any, board: Any = None, resources: Resources | None = None) -> None:
         do_job(
@@ -105,8 +120,8 @@ def gone(pid: int) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    last = time.monotonic() + seconds
+def wait_until(condition: Callable[[], object]) -> None:
+    last = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < last, "waited in vain"
         time.sleep(0.02)
@@ -114,7 +129,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 def test_processes_share_the_partitions_and_load_once(place):
     board = Told()
-    place.happens(slow=0.1, warn="regions lie outside")
+    place.happens(warn="regions lie outside")
     place.run(LocalEngine(2), board)
     assert place.lines() == LINES
     assert len(place.pids()) == 2
@@ -130,7 +145,7 @@ def test_processes_share_the_partitions_and_load_once(place):
 
 def test_a_killed_process_costs_its_partition_and_nothing_else(place):
     board = Told()
-    place.happens(slow=0.05, kill={"2": 1, "4": 2})
+    place.happens(kill={"2": 1, "4": 2})
     place.run(LocalEngine(2), board)
     assert place.lines() == LINES
     assert [place.begun(index) for index in range(N)] == [1, 1, 2, 1, 3, 1]
@@ -158,8 +173,9 @@ def test_a_partition_that_kills_every_process_is_given_up(place):
 
 
 def test_an_error_is_told_and_nobody_begins_another(place):
-    board = Told()
-    place.happens(slow=0.2, fail=["2"])
+    board = Told(on_failed=lambda index: place.release())
+    # A process that begins one of these is not done with it before the failure is known.
+    place.happens(held=("3", "4", "5"), fail=["2"])
     with pytest.raises(
         PartitionsFailed,
         match=r"\(2\): numbers\.txt:7: number 2 cannot be squared \(on process \d \(pid \d+\)\); m",
@@ -169,13 +185,12 @@ def test_an_error_is_told_and_nobody_begins_another(place):
     assert place.begun(2) == 1
     others = [index for index in range(N) if index != 2]
     assert [place.work.is_done(index) for index in others] == list(map(place.begun, others))
-    assert place.begun(4) + place.begun(5) < 2
+    assert place.begun(4) + place.begun(5) == 0
     assert all(map(gone, place.pids()))
     assert [index for index, _, _ in board.of("failed")] == [2]
 
 
 def test_threads_of_a_process_have_partitions_of_their_own(place):
-    place.happens(slow=0.1)
     board = Told()
     place.run(LocalEngine(1), board, Resources(threads=3))
     assert place.lines() == LINES
@@ -192,7 +207,6 @@ def test_what_another_has_finished_meanwhile_is_not_done_again(place):
             others.append(index)
             place.run(None)
 
-    place.happens(slow=0.05)
     board = Told(finish_the_last)
     place.run(LocalEngine(1), board)
     assert place.lines() == LINES
@@ -203,7 +217,7 @@ def test_what_another_has_finished_meanwhile_is_not_done_again(place):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(place, number):
     """Killed, interrupted: the children end, and the same command goes on."""
-    place.happens(slow=60)
+    place.happens(held=ALL)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import signal\n"
@@ -218,7 +232,7 @@ def test_processes_end_with_the_one_that_started_them(place, number):
     try:
         wait_until(lambda: place.begun(0) and place.begun(1))
         process.send_signal(number)
-        assert process.wait(timeout=120) != 0
+        assert process.wait(timeout=PATIENCE) != 0
         wait_until(lambda: all(map(gone, place.pids())))
     finally:
         process.kill()
@@ -295,7 +309,7 @@ def test_indices_are_a_stream(place):
             assert place.work.is_done(index)
         worker.stdin.write("4 5\n")
         worker.stdin.close()
-        assert worker.wait(timeout=120) == 1
+        assert worker.wait(timeout=PATIENCE) == 1
         assert "error: <stdin>:4: '4 5' is no index of a partition" in worker.stderr.read()
 
 
@@ -314,17 +328,43 @@ def test_a_full_disk_is_one_line_and_the_folder_can_be_used(place, file_size_lim
     assert place.lines() == LINES
 
 
-def test_a_process_that_is_gone_is_named_a_partition():
-    """Between its end and the news of it."""
+def ended_child(script: str, on_warning: Callable[[str], None] = print) -> Child:
+    """A process that has run a script of Python."""
     ended = threading.Event()
     child = Child(
-        [sys.executable, "-c", ""], on_said=print, on_end=lambda child: ended.set(),
-        on_warning=print,
+        [sys.executable, "-c", script], on_said=print, on_end=lambda child: ended.set(),
+        on_warning=on_warning,
     )  # fmt: skip
-    assert ended.wait(60)
+    assert ended.wait(PATIENCE)
+    return child
+
+
+def test_a_process_that_is_gone_is_named_a_partition():
+    """Between its end and the news of it."""
+    child = ended_child("")
     child.give(1)
     child.terminate()
     assert child.end == End(False, "ended with exit code 0")
+
+
+def test_all_that_a_process_said_is_read_however_late():
+    """As where this one gets no time, while the other is long gone."""
+    lines = "phylotools: warning: slow\\n", "error: no square: \\u00b2\\r\\nand more"
+    child = ended_child(
+        f"import sys; sys.stderr.buffer.write('{''.join(lines)}'.encode()); sys.exit(1)",
+        lambda text: time.sleep(2),
+    )
+    assert child.end == End(True, "no square: \u00b2")
+
+
+def test_a_program_that_outlives_its_process_is_not_waited_for():
+    child = ended_child(
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(9999)'])\n"
+        "sys.exit('error: no square')"
+    )
+    assert child.end == End(True, "no square")
+    child.kill()
 
 
 def test_a_stream_of_this_process_is_no_input_of_others(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,11 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from slurm_cluster import SlurmCluster, wait_until
-from test_local_engine import LINES, N, Place, Told
+from slurm_cluster import PATIENCE, SlurmCluster, wait_until
+from test_local_engine import ALL, LINES, N, Place, Told
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.jobs.engines import slurm as engine_module
@@ -31,10 +33,12 @@ sys.path[:0] = sys.argv[1].split(":")
 from small_job import work_folder
 from square_worker import SquareStages
 from test_local_engine import JOB
+from phylotools.jobs.engines import slurm
 from phylotools.jobs.engines.choice import choose_engine
 from phylotools.jobs.stages import Resources, do_job
 import signal
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+slurm._LEAVE_SECONDS = 300
 do_job(SquareStages(), work_folder(sys.argv[2]), JOB, Resources(threads=1),
        engine=choose_engine(sys.argv[3]))
 """
@@ -42,20 +46,19 @@ do_job(SquareStages(), work_folder(sys.argv[2]), JOB, Resources(threads=1),
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, slurm: SlurmCluster) -> Iterator[Place]:
+    # However busy the machine: no job of a test is left when the test goes on.
+    monkeypatch.setattr(engine_module, "_LEAVE_SECONDS", PATIENCE)
     yield Place(tmp_path, monkeypatch)
     slurm.restore()
 
 
-class Hurrying(Told):
-    """A board that has SLURM begin lost jobs again at once."""
-
-    def __init__(self, slurm: SlurmCluster, on_running: Callable[[int, str], None]) -> None:
-        super().__init__(on_running)
-        self._slurm = slurm
-
-    def lost(self, index: int, where: str, why: str) -> None:
-        super().lost(index, where, why)
-        self._slurm.hurry()
+@contextlib.contextmanager
+def meanwhile(do: Callable[[], None]) -> Iterator[None]:
+    """Do something in another thread; its error is this one's."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(do)
+        yield
+        done.result()
 
 
 def logs(place: Place) -> list[Path]:
@@ -74,7 +77,13 @@ def started(place: Place, asked: str) -> subprocess.Popen[str]:
 
 def test_an_array_of_jobs(place: Place, slurm: SlurmCluster) -> None:
     shown: list[str] = []
-    board = Told(lambda index, where: shown.append(slurm.do("scontrol", "show", "job", "-o")))
+
+    def show(index: int, where: str) -> None:
+        shown.append(slurm.do("scontrol", "show", "job", "-o"))
+        place.release()
+
+    board = Told(show)
+    place.happens(held=ALL)
     place.run(choose_engine(f"slurm:array=2,parts=2,cpus=1,gpus=1,partition=main,{SMALL}"), board)
     assert place.lines() == LINES
     assert place.begun("loaded") == 3
@@ -91,34 +100,36 @@ def test_an_array_of_jobs(place: Place, slurm: SlurmCluster) -> None:
 
 
 def test_a_node_that_is_lost_costs_its_partition_alone(place: Place, slurm: SlurmCluster) -> None:
-    place.happens(slow=1.0)
+    place.happens(held=ALL)
+    nodes: dict[int, str] = {}
+    jobs: dict[int, str] = {}
     killed: list[str] = []
 
     def kill(index: int, where: str) -> None:
-        if not killed:
-            killed.append(where.partition(",")[0])
-            wait_until(lambda: place.begun(index), slurm.jobs)
-            slurm.kill_node(killed[0], is_noticed=True)
+        if killed:
+            return
+        nodes[index], jobs[index] = where.split(", job ")
+        # The second: there are no more at a time.
+        if len(nodes) == 2:
+            killed.append(nodes[index])
+            wait_until(lambda: all(map(place.begun, nodes)), slurm.jobs)
+            slurm.kill_node(killed[0])
+            place.release()
 
-    board = Hurrying(slurm, kill)
+    board = Told(kill, on_lost=lambda index: slurm.hurry(jobs[index]))
     place.run(choose_engine(f"slurm:array=2,{SMALL}"), board)
     assert place.lines() == LINES
-    lost = board.of("lost")
-    assert lost
-    assert {(where, why) for _, where, why in lost} == {
-        (killed[0], "SLURM has put its job back in the queue")
-    }
-    lost_parts = {index for index, *_ in lost}
-    # Another job of the node may not have come as far as to begin its own.
-    assert [place.begun(index) for index in range(N) if index not in lost_parts] == [1] * (
-        N - len(lost_parts)
-    )
-    assert {place.begun(index) for index in lost_parts} <= {1, 2}
-    assert sum(place.begun(index) for index in lost_parts) > len(lost_parts)
+    of_node = {index for index, node in nodes.items() if node == killed[0]}
+    assert sorted(board.of("lost")) == [
+        (index, killed[0], "SLURM has put its job back in the queue") for index in sorted(of_node)
+    ]
+    assert [place.begun(index) for index in range(N)] == [
+        2 if index in of_node else 1 for index in range(N)
+    ]
 
 
 def test_a_job_that_somebody_cancels_is_submitted_again(place: Place, slurm: SlurmCluster) -> None:
-    place.happens(slower={"0": 5.0})
+    place.happens(held=["0"])
 
     def cancel(index: int, where: str) -> None:
         if index == 0 and not board.of("lost"):
@@ -152,9 +163,17 @@ def test_a_partition_that_kills_its_workers_is_given_up(place: Place, slurm: Slu
 def test_an_error_ends_the_waiting_jobs_and_names_the_log(
     place: Place, slurm: SlurmCluster
 ) -> None:
-    place.happens(fail=["0"])
-    with pytest.raises(PartitionsFailed) as told:
-        place.run(choose_engine(f"slurm:array=1,{SMALL}"))
+    # Those that wait are taken out of the queue before the one that runs next is done.
+    place.happens(fail=["0"], held=ALL[1:])
+
+    def see_others_go() -> None:
+        wait_until(lambda: board.of("failed"), slurm.jobs)
+        wait_until(lambda: not slurm.jobs("--states=PENDING"), slurm.jobs)
+        place.release()
+
+    board = Told()
+    with meanwhile(see_others_go), pytest.raises(PartitionsFailed) as told:
+        place.run(choose_engine(f"slurm:array=1,{SMALL}"), board)
     match = re.search(
         r"\(0\): numbers.txt:7: number 0 cannot be squared \(on node\d, job \d+_0, log (\S+)\); ",
         str(told.value),
@@ -162,7 +181,7 @@ def test_an_error_ends_the_waiting_jobs_and_names_the_log(
     assert match
     assert "number 0 cannot be squared" in Path(match[1]).read_text()
     assert not slurm.jobs()
-    assert sum(place.begun(index) for index in range(N)) < N
+    assert [place.begun(index) for index in range(2, N)] == [0] * (N - 2)
     place.happens()
     place.run(choose_engine(f"slurm:parts=6,{SMALL}"))
     assert place.lines() == LINES
@@ -191,59 +210,78 @@ def test_jobs_that_slurm_refuses(
 def test_a_process_that_is_killed_is_followed_by_one_that_goes_on(
     place: Place, slurm: SlurmCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place.happens(slow=2.0)
+    place.happens(held=ALL)
     asked = f"slurm:parts=2,{SMALL}"
     with started(place, asked) as process:
         wait_until(lambda: place.begun("loaded") > 0, slurm.jobs)
         process.kill()
-    assert slurm.jobs()
+    assert len(slurm.jobs()) == 3
     caplog.set_level("INFO")
-    place.run(choose_engine(asked))
+
+    def let_go() -> None:
+        told = "3 jobs of an earlier run are still in SLURM's queue"
+        wait_until(lambda: told in caplog.text, lambda: caplog.text)
+        place.release()
+
+    with meanwhile(let_go):
+        place.run(choose_engine(asked))
     assert place.lines() == LINES
     assert [place.begun(index) for index in range(N)] == [1] * N
-    assert re.search("[23] jobs of an earlier run are still in SLURM's queue", caplog.text)
 
 
 def test_jobs_end_with_the_process_that_wants_them(place: Place, slurm: SlurmCluster) -> None:
-    place.happens(slow=60.0)
+    place.happens(held=ALL)
     with started(place, f"slurm:{SMALL}") as process:
         wait_until(lambda: place.begun("loaded") > 0, slurm.jobs)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) != 0
+        assert process.wait(PATIENCE) != 0
     assert not slurm.jobs()
 
 
 def test_a_job_goes_on_with_what_is_left_when_it_runs_again(
     place: Place, slurm: SlurmCluster
 ) -> None:
-    place.happens(slow=1.5)
+    place.happens(held=["1"])
     with started(place, f"slurm:parts=6,{SMALL}") as process:
         wait_until(lambda: place.begun("1") > 0, slurm.jobs)
         # What `--signal` has SLURM send.
         slurm.do("scancel", "--signal=USR2", slurm.jobs()[0]["id"])
-        wait_until(lambda: slurm.jobs()[0]["state"] == "PENDING", slurm.jobs)
+        wait_until(lambda: [job["state"] for job in slurm.jobs()] == ["PENDING"], slurm.jobs)
+        place.release()
         slurm.hurry()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert place.lines() == LINES
     assert [place.begun(index) for index in range(N)] == [1, 2, 1, 1, 1, 1]
 
 
 def test_a_controller_that_is_gone_for_a_while(
-    place: Place, slurm: SlurmCluster, caplog: pytest.LogCaptureFixture
+    place: Place,
+    slurm: SlurmCluster,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place.happens(slow=1.0)
-    asked = f"slurm:{SMALL}"
-    is_gone: list[int] = []
+    # They are more than run at a time: some wait for the controller.
+    place.happens(held=ALL)
+    is_gone = threading.Event()
 
     def stop(index: int, where: str) -> None:
-        if not is_gone:
-            is_gone.append(index)
+        if not is_gone.is_set():
             slurm.stop_controller()
-            threading.Timer(6.0, slurm.start_controller).start()
+            for name, value in slurm.impatient().items():
+                monkeypatch.setenv(name, value)
+            is_gone.set()
+            place.release()
 
-    place.run(choose_engine(asked), Told(stop))
+    def start_again() -> None:
+        wait_until(is_gone.is_set, slurm.jobs)
+        wait_until(lambda: "SLURM does not answer" in caplog.text, lambda: caplog.text)
+        for name, value in slurm.environment.items():
+            monkeypatch.setenv(name, value)
+        slurm.start_controller()
+
+    with meanwhile(start_again):
+        place.run(choose_engine(f"slurm:{SMALL}"), Told(stop))
     assert place.lines() == LINES
-    assert "SLURM does not answer" in caplog.text
 
 
 def test_what_a_job_does_next_when_its_time_is_over() -> None:

@@ -45,7 +45,7 @@ def shell_blocks(page: Path) -> list[str]:
     return [block.text for block in blocks_of(page) if block.language == "sh"]
 
 
-def run_page(page: Path, folder: Path, *, skipped: int = 0, timeout: float = 580) -> None:
+def run_page(page: Path, folder: Path, *, skipped: int = 0, timeout: float = 900) -> None:
     """Run the blocks of a page in turn in one folder, those in Python in one namespace.
 
     Raises
@@ -125,7 +125,7 @@ def write_program(folder: Path, name: str, commands: str) -> None:
     program.chmod(0o755)
 
 
-def shell(command: str, folder: Path, *, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def shell(command: str, folder: Path, *, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """Run commands in a folder, with the programs of its ``bin``, until one fails."""
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", command],

@@ -29,7 +29,7 @@ from pathlib import Path
 from field_tools import require
 
 #: Seconds that nothing here takes, on a busy machine neither.
-PATIENCE = 120
+PATIENCE = 300
 _MACHINE = Path(__file__).with_name("machine.py")
 _CONF = """
 ClusterName=test
@@ -62,13 +62,15 @@ EnforcePartLimits=ALL
 JobSubmitPlugins=lua
 # Everything at once, where a real cluster takes its time.
 SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1,batch_sched_delay=0
-MinJobAge=10
+# A machine that stalls for a while has lost no node, message or job: nobody asks for them sooner.
+SlurmdTimeout=120
+MessageTimeout=60
+TCPTimeout=30
+BatchStartTimeout=120
+KillWait=60
+# What became of a job can be asked for a while after.
+MinJobAge=300
 FirstJobId={first_job}
-SlurmdTimeout=5
-SlurmctldTimeout=10
-MessageTimeout=5
-TCPTimeout=1
-KillWait=2
 OverTimeLimit=0
 InactiveLimit=0
 ReturnToService=2
@@ -109,15 +111,14 @@ class SlurmCluster:
     #: Job and how often it was begun again.
     _hurried: set[tuple[str, str]] = field(default_factory=set)
 
-    def kill_node(self, node: str, *, is_noticed: bool = False) -> None:
+    def kill_node(self, node: str) -> None:
         """Cut the power of a node: its slurmd and all of its jobs are gone without a word.
 
-        SLURM takes fifteen seconds to find out. `is_noticed` tells it at once, as a site's own
-        watchman does (``scontrol update state=down``).
+        SLURM, which would take minutes to find out, is told, as by a site's own watchman
+        (``scontrol update state=down``).
         """
         _switch_off(self._machines.pop(node))
-        if is_noticed:
-            self.do("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
+        self.do("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
 
     def start_node(self, node: str) -> None:
         """Start a node, again or for the first time, and wait until jobs can run there."""
@@ -143,17 +144,47 @@ class SlurmCluster:
         os.kill(int(number), signal.SIGTERM)
         machine.wait(timeout=PATIENCE)
 
-    def hurry(self) -> None:
-        """Have jobs that were queued again wait two seconds, not two minutes as SLURM keeps them.
+    def hurry(self, only: str | None = None) -> None:
+        """Have jobs that were queued again wait ten seconds, not two minutes as SLURM keeps them.
 
-        Not less: to a node that has just ended the job it is one that must not run.
+        To a node that has just ended the job it is one that must not run; and what a node of a
+        machine that stalls says late of the job's first life, SLURM takes for its second.
         """
-        for line in self.do("scontrol", "show", "job", "-o").splitlines():
-            found = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            key = found.get("JobId", ""), found.get("Restarts", "0")
-            if found.get("JobState") == "PENDING" and key[1] != "0" and key not in self._hurried:
-                self._hurried.add(key)
-                self.do("scontrol", "update", f"JobId={key[0]}", "StartTime=now+2")
+        for job, restarts in self._queued_again() - self._hurried:
+            if only not in (None, job):
+                continue
+            self._hurried.add((job, restarts))
+            update = ["scontrol", "update", f"JobId={job}", "StartTime=now+10"]
+            done = subprocess.run(update, capture_output=True, text=True, timeout=PATIENCE)
+            # Somebody may have cancelled it meanwhile.
+            assert done.returncode == 0 or (job, restarts) not in self._queued_again(), done
+
+    def _queued_again(self) -> set[tuple[str, str]]:
+        """The jobs that wait to be begun again, and how often they were."""
+        lines = self.do("scontrol", "show", "job", "-o").splitlines()
+        jobs = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+        waiting = [
+            job
+            for job in jobs
+            if job.get("JobState") == "PENDING" and job.get("Restarts", "0") != "0"
+        ]
+        return {
+            (
+                f"{job['ArrayJobId']}_{job['ArrayTaskId']}"
+                if "ArrayJobId" in job
+                else job["JobId"],
+                job["Restarts"],
+            )
+            for job in waiting
+        }
+
+    def impatient(self) -> dict[str, str]:
+        """What a command needs in its environment that is to give up soon if nobody answers."""
+        text = (self.folder / "slurm.conf").read_text()
+        conf = self.folder / "impatient" / "slurm.conf"
+        conf.parent.mkdir(exist_ok=True)
+        conf.write_text(text.replace("MessageTimeout=60", "MessageTimeout=2"))
+        return {"SLURM_CONF": str(conf)}
 
     def restore(self) -> None:
         """As it was at the start: no jobs, all nodes up."""
@@ -221,7 +252,7 @@ def slurm_cluster(
     ``0x7f000001``, which is 127.0.0.1 to the resolver.
     """
     require("munged", "slurmctld", "slurmd", "sbatch")
-    port, *ports = _free_ports(1 + len(nodes))
+    port, *ports = free_ports(1 + len(nodes))
     for name in ("munge", "logs", "state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge" / "key"
@@ -289,15 +320,19 @@ def _switch_off(machine: subprocess.Popen[bytes]) -> None:
     machine.wait(timeout=PATIENCE)
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the system hands out by itself."""
-    found: list[int] = []
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on.
+
+    They are below those that jobs make of their numbers (from 20,000 on), and those that the
+    system hands out by itself.
+    """
+    found: set[int] = set()
     while len(found) < count:
-        port = random.SystemRandom().randrange(12000, 32000)
+        port = random.SystemRandom().randrange(10000, 20000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("0.0.0.0", port))
-            found.append(port)
-    return found
+            found.add(port)
+    return list(found)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from documented_commands import write_program
 from field_tools import require
 from mammal_inputs import ROOT, write_inputs
 from slurm_cluster import SlurmCluster
@@ -53,6 +56,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with inputs and their configuration."""
     require("snakemake")
     folder = tmp_path_factory.mktemp("snakemake")
+    # What trains waits while there is a file.
+    write_program(
+        folder,
+        "phylotools",
+        'if [ "$1" = train ]; then while [ -e hold ]; do sleep 0.1; done; fi\n'
+        f'exec {Path(sys.executable).with_name("phylotools")} "$@"',
+    )
     write_inputs(folder / "data")
     write_config(folder, CONFIG)
     return folder
@@ -67,16 +77,17 @@ def command(*arguments: str) -> list[str]:
     return ["snakemake", *given, *arguments]
 
 
-def environment() -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """The phylotools of these tests is the one that rules call; nothing is kept for a user."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join(map(str, (folder / "bin", Path(sys.executable).parent)))
+    path += os.pathsep + os.environ["PATH"]
     return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def snakemake(folder: Path, *arguments: str, code: int = 0) -> str:
     """What a run of snakemake says."""
     done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True
+        command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True
     )
     said = done.stdout + done.stderr
     assert done.returncode == code, said
@@ -113,37 +124,34 @@ def begin(place: Path) -> subprocess.Popen[bytes]:
     """Start the workflow by SLURM; what it says goes to a file."""
     with open(place / "said", "wb") as said:
         return subprocess.Popen(
-            command(*SLURM), cwd=place, env=environment(), start_new_session=True,
+            command(*SLURM), cwd=place, env=environment(place), start_new_session=True,
             stdout=said, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
 
+def stop_when(begun: subprocess.Popen[bytes], place: Path, is_time: Callable[[], object]) -> None:
+    """Kill a workflow that goes on, once something is so."""
+    try:
+        while not is_time():
+            assert begun.poll() is None, (place / "said").read_text()
+            time.sleep(0.2)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)
+        begun.wait()
+
+
 def test_slurm_keeps_a_job_whose_snakemake_is_killed(slurm: SlurmCluster, place: Path) -> None:
-    begun = begin(place)
-    try:
-        while not (training := running(slurm, "train")):
-            assert begun.poll() is None, (place / "said").read_text()
-            time.sleep(0.2)
-        # So that it is still there when it is looked for.
-        slurm.do("scontrol", "suspend", *training)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(begun.pid, signal.SIGKILL)
-        begun.wait()
+    # The job is still there whenever it is looked for.
+    (place / "hold").touch()
+    stop_when(begin(place), place, lambda: running(slurm, "train"))
+    (number,) = running(slurm, "train")
     snakemake(place, "--unlock")
-    begun = begin(place)
-    try:
-        while "Submitted job" not in (place / "said").read_text():
-            assert begun.poll() is None, (place / "said").read_text()
-            time.sleep(0.2)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(begun.pid, signal.SIGKILL)
-        begun.wait()
-    (number,) = training
-    assert f"with external jobid '{number}'" in (place / "said").read_text()
+    found = re.compile(r"with external jobid '(\d+)'")
+    stop_when(begin(place), place, lambda: found.search((place / "said").read_text()))
+    assert found.findall((place / "said").read_text()) == [number]
     assert [job["id"] for job in slurm.jobs()] == [number]
-    slurm.do("scontrol", "resume", number)
+    (place / "hold").unlink()
 
 
 def running(slurm: SlurmCluster, name: str) -> list[str]:

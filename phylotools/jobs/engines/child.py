@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from phylotools.jobs.engines.engine import shown_reason
@@ -17,6 +18,10 @@ from phylotools.jobs.engines.lifeline import GRACE_SECONDS, owned
 
 _ERROR, _WARNING = "error: ", "phylotools: warning: "
 _KEPT_LINES = 20
+#: Between looks whether a process that says nothing has ended.
+_LOOK_SECONDS = 1.0
+#: What is left to read of one that has ended: a pipe holds no more.
+_MOST_READS, _READ_BYTES = 64, 1 << 16
 #: What a program says of memory that it did not get: another time, or with fewer beside it, it may.
 _NO_MEMORY = "error: out of memory"
 
@@ -74,12 +79,10 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             env=owned({**os.environ, **environment}),
             start_new_session=True,
         )
+        self._is_over = threading.Event()
         errors = threading.Thread(target=self._listen, args=(on_warning,), daemon=True)
         errors.start()
         words = threading.Thread(target=self._read, args=(on_said,), daemon=True)
@@ -98,7 +101,7 @@ class Child:
         """Name a partition to it; if it is gone, `on_end` tells."""
         # ValueError: its stdin was closed here when it ended.
         with contextlib.suppress(OSError, ValueError):
-            self._stdin.write(f"{index}\n")
+            self._stdin.write(f"{index}\n".encode())
             self._stdin.flush()
 
     def let_go(self) -> None:
@@ -122,32 +125,54 @@ class Child:
         return not self._waiter.is_alive()
 
     @property
-    def _stdin(self) -> IO[str]:
+    def _stdin(self) -> IO[bytes]:
         assert self._process.stdin is not None
         return self._process.stdin
 
     def _wait(self, on_end: Callable[[Child], None], *listeners: threading.Thread) -> None:
         code = self._process.wait()
+        self._is_over.set()
         for listener in listeners:
-            # A program that it started may hold its stdout and stderr open for ever.
-            listener.join(1.0)
+            listener.join()
         self.end = how_it_ended(code, list(self._said))
         self.let_go()
         on_end(self)
 
     def _read(self, on_said: Callable[[Child], None]) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for _ in lines:
+        with self._process.stdout as stream:
+            for _ in _lines(stream, self._is_over.is_set):
                 on_said(self)
 
     def _listen(self, on_warning: Callable[[str], None]) -> None:
         assert self._process.stderr is not None
-        with self._process.stderr as lines:
-            for line in lines:
-                self._said.append(line.rstrip("\n"))
+        with self._process.stderr as stream:
+            for line in _lines(stream, self._is_over.is_set):
+                self._said.append(line)
                 if line.startswith(_WARNING):
-                    on_warning(line.removeprefix(_WARNING).rstrip("\n"))
+                    on_warning(line.removeprefix(_WARNING))
+
+
+def _lines(stream: IO[bytes], has_ended: Callable[[], bool]) -> Iterator[str]:
+    """What a process says, until all is read that it said before its end.
+
+    Not until the stream ends: a program that it started may hold that open for ever.
+    """
+    begun, n_left = b"", _MOST_READS
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while n_left:
+            # In this order: what is there after its end, it has said.
+            is_last = has_ended()
+            n_left -= is_last
+            is_ready = selector.select(0 if is_last else _LOOK_SECONDS)
+            data = os.read(stream.fileno(), _READ_BYTES) if is_ready else b""
+            *lines, begun = (begun + data).replace(b"\r", b"\n").split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines if line)
+            if not data and (is_ready or is_last):
+                break
+    if begun:
+        yield begun.decode(errors="replace")
 
 
 def stop(children: Iterable[Child]) -> None:

@@ -105,7 +105,8 @@ class DaskEngine:
 
         try:
             with _quiet(), self._connected() as client:
-                check_workers(client, task)
+                with _noticing_end():
+                    check_workers(client, task)
                 with _Tasks(client, task, ledger, board) as tasks:
                     tasks.work()
         except (CommClosedError, CancelledError, TimeoutError) as error:
@@ -173,6 +174,9 @@ def check_workers(client: Client, task: Task) -> None:
                 "workers with the same"
             )
     for address, seen in client.run(look, task.work, on_error="return").items():
+        if isinstance(seen, OSError):
+            # It is gone, or nobody knows it; its end is noticed as of any other.
+            continue
         if not isinstance(seen, dict) or seen["version"] != __version__:
             has = f"phylotools {seen['version']}" if isinstance(seen, dict) else "no phylotools"
             raise OutputError(
@@ -192,6 +196,15 @@ def _scheduler_gone() -> OutputError:
         "--on dask: the scheduler is gone; start it again and give the same command: it goes on "
         "from what is finished"
     )
+
+
+@contextlib.contextmanager
+def _noticing_end() -> Iterator[None]:
+    """Turn what a client says of a scheduler that went before it knew into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise _scheduler_gone() from error
 
 
 class _Tasks:
@@ -247,7 +260,8 @@ class _Tasks:
             # Of workers on this machine Dask gives up those that are not back after 15 s, as on a
             # machine under load.
             cluster.scale(len(cluster.worker_spec))
-        n_threads = sum(self._client.nthreads().values())
+        with _noticing_end():
+            n_threads = sum(self._client.nthreads().values())
         if not n_threads and self._has_workers:
             logger.warning("the scheduler has no workers at the moment; waiting for some")
         self._has_workers = bool(n_threads)
