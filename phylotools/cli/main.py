@@ -9,8 +9,9 @@ import os
 import re
 import signal
 import sys
+import threading
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -108,14 +109,45 @@ def main() -> None:
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # What batch systems send before they kill: time to remove temporary files.
-    signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _hear_again
     end_with_owner()
     exit_codes: list[int] = []
     # Functions registered here are called last come, first served: this one after all others.
     atexit.register(_leave, exit_codes)
-    exit_codes.append(run(sys.argv[1:]))
+    try:
+        _take_signals(signal.default_int_handler, _terminate)
+        exit_codes.append(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        # Another one, while the first was told.
+        exit_codes.append(130)
+    # All is done and told.
+    _take_signals(*[lambda number, frame: os._exit(exit_codes[0])] * 2)
     sys.exit(exit_codes[0])
+
+
+def _take_signals(interrupted: Any, terminated: Any) -> None:
+    """Have functions called at Ctrl-C, and at what batch systems send before they kill.
+
+    These are there for removing what is half made. Who started us may want Ctrl-C ignored.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def _hear_again(lost: sys.UnraisableHookArgs) -> None:
+    """Say what went wrong where nothing can be raised; a signal that came there comes once more.
+
+    Such places are destructors, callbacks of weak references (each import calls one) and of C.
+    """
+    if not isinstance(lost.exc_value, (KeyboardInterrupt, SystemExit)):
+        sys.__unraisablehook__(lost)
+        return
+    is_interruption = isinstance(lost.exc_value, KeyboardInterrupt)
+    number = signal.SIGINT if is_interruption else signal.SIGTERM
+    later = threading.Timer(0.01, os.kill, (os.getpid(), number))
+    later.daemon = True
+    later.start()
 
 
 def _leave(exit_codes: list[int]) -> None:
