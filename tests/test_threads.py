@@ -22,7 +22,7 @@ def three_threads():
 
 def test_every_argument_is_handled_once_in_other_threads(three_threads):
     seen, names = [], set()
-    barrier = threading.Barrier(3, timeout=120)
+    barrier = threading.Barrier(3, timeout=300)
 
     def note(argument: int) -> None:
         names.add(threading.current_thread().name)
@@ -51,7 +51,7 @@ def test_a_call_within_a_call_does_not_wait_for_itself(three_threads):
 
     caller = threading.Thread(target=threads.map_in_threads, args=(nest, range(3)), daemon=True)
     caller.start()
-    caller.join(timeout=60)
+    caller.join(timeout=300)
     assert not caller.is_alive()
     assert sorted(seen) == sorted([*range(4)] * 3)
 
@@ -90,7 +90,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_child_has_threads_of_its_own():
     """As a loader's worker: the parent's threads do not survive a fork."""
-    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=300)
 
 
 def test_calls_from_several_threads_at_once(three_threads):
@@ -100,5 +100,5 @@ def test_calls_from_several_threads_at_once(three_threads):
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(timeout=60)
+        caller.join(timeout=300)
     assert found == [expected] * 4

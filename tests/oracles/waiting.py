@@ -16,32 +16,34 @@ from collections.abc import Callable
 #: first run of a kernel compiles it.
 PATIENCE = 300
 
-#: The program, which waits for ever where it would give a file or folder one of some names.
-_HELD = """
-import fnmatch, os, sys, time
+#: Waits for ever where a file or folder would get one of some names.
+_HOLDS = """
+import os, pathlib, sys, time
 
-names = sys.argv.pop(1).split("\\n")
+names = sys.argv.pop(1).splitlines()
 
 def hold(event, arguments):
     if event == "os.rename":
-        path = os.path.abspath(os.fsdecode(arguments[1]))
-        while any(fnmatch.fnmatchcase(path, "*/" + name) for name in names):
+        path = pathlib.Path(os.fsdecode(arguments[1])).absolute()
+        while any(map(path.match, names)):
             time.sleep(0.1)
 
 sys.addaudithook(hold)
-from phylotools.cli.main import main
-
-main()
 """
+_PROGRAM = "from phylotools.cli.main import main\nmain()\n"
 
 
-def held(*names: str) -> list[str]:
+def held(*names: str, program: str = _PROGRAM) -> list[str]:
     """Begin of a command line of the program: nothing gets any of these names, and it never ends.
 
-    A name may be the last parts of a path, and have wildcards of the shell. Processes that the
-    program starts are not held.
+    Parameters
+    ----------
+    names : str
+        The last parts of a path each, as of `Path.match`; none holds nothing.
+    program : str
+        In Python. What it starts is not held.
     """
-    return [sys.executable, "-c", _HELD, "\n".join(names)]
+    return [sys.executable, "-c", _HOLDS + program, "\n".join(names)]
 
 
 def wait_until(
