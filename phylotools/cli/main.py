@@ -9,14 +9,14 @@ import os
 import re
 import signal
 import sys
-import threading
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from phylotools.cli.groups import LazyGroup, completions
+from phylotools.interrupting import hear_again, is_importing, send_again
 from phylotools.jobs.engines.lifeline import end_with_owner
 from phylotools.version import __version__
 
@@ -109,13 +109,13 @@ def main() -> None:
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    sys.unraisablehook = _hear_again
+    sys.unraisablehook = hear_again
     end_with_owner()
     exit_codes: list[int] = []
     # Functions registered here are called last come, first served: this one after all others.
     atexit.register(_leave, exit_codes)
     try:
-        _take_signals(signal.default_int_handler, _terminate)
+        _take_signals(_interrupt, _terminate)
         exit_codes.append(run(sys.argv[1:]))
     except KeyboardInterrupt:
         # Another one, while the first was told.
@@ -133,21 +133,6 @@ def _take_signals(interrupted: Any, terminated: Any) -> None:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, terminated)
-
-
-def _hear_again(lost: sys.UnraisableHookArgs) -> None:
-    """Say what went wrong where nothing can be raised; a signal that came there comes once more.
-
-    Such places are destructors, callbacks of weak references (each import calls one) and of C.
-    """
-    if not isinstance(lost.exc_value, (KeyboardInterrupt, SystemExit)):
-        sys.__unraisablehook__(lost)
-        return
-    is_interruption = isinstance(lost.exc_value, KeyboardInterrupt)
-    number = signal.SIGINT if is_interruption else signal.SIGTERM
-    later = threading.Timer(0.01, os.kill, (os.getpid(), number))
-    later.daemon = True
-    later.start()
 
 
 def _leave(exit_codes: list[int]) -> None:
@@ -188,8 +173,16 @@ class _Terminated(SystemExit):
         super().__init__(self.exit_code)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated(number)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not is_importing(frame):
+        raise KeyboardInterrupt
+    send_again(number)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    if not is_importing(frame):
+        raise _Terminated(number)
+    send_again(number)
 
 
 def _repair_streams() -> None:

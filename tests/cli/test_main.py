@@ -276,6 +276,23 @@ while True:
 
 
 @ENDS
+def test_a_signal_waits_for_the_end_of_an_import(tmp_path, number, code):
+    """Libraries in C++ crash where an exception comes out of the Python that they run."""
+    (tmp_path / "stopping.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\n"
+        "open(__file__ + '.done', 'w')\n"
+    )
+    body = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import stopping
+while True:
+    time.sleep(0.01)
+"""
+    ends_by_signal(slow_command(body), code)
+    assert (tmp_path / "stopping.py.done").exists()
+
+
+@ENDS
 def test_a_signal_after_the_end_changes_nothing(number, code):
     done = slow_command("atexit.register(stop)\nprint('done')", number)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
