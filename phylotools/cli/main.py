@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 from phylotools.cli.groups import LazyGroup, completions
 from phylotools.interrupting import hear_again, is_importing, send_again
-from phylotools.jobs.engines.lifeline import end_with_owner
+from phylotools.jobs.engines.lifeline import GRACE_SECONDS, end_with_owner
 from phylotools.version import __version__
 
 #: verb -> one line of help. The modules load only when their verb is called, so that
@@ -117,11 +118,17 @@ def main() -> None:
     try:
         _take_signals(_interrupt, _terminate)
         exit_codes.append(run(sys.argv[1:]))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         # Another one, while the first was told.
+        _kept.append(error)
         exit_codes.append(130)
     # All is done and told.
     _take_signals(*[lambda number, frame: os._exit(exit_codes[0])] * 2)
+    if _kept:
+        # A thread that was being started for a pool is not known there, and waits for ever.
+        late = threading.Timer(GRACE_SECONDS, os._exit, exit_codes)
+        late.daemon = True
+        late.start()
     sys.exit(exit_codes[0])
 
 

@@ -222,7 +222,7 @@ ENDS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signa
 def slow_command(body: str, number: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command whose body is given, in which `stop` sends a signal."""
     program = f"""
-import atexit, os, sys, time, types, click
+import atexit, os, sys, threading, time, types, click
 from phylotools.cli import main as command_line
 
 def stop():
@@ -290,6 +290,17 @@ while True:
 """
     ends_by_signal(slow_command(body), code)
     assert (tmp_path / "stopping.py.done").exists()
+
+
+@ENDS
+def test_no_thread_is_waited_for_in_vain(number, code):
+    """A signal in the start of a pool's thread leaves one that waits for work, and no end of it."""
+    body = """
+command_line.GRACE_SECONDS = 0.1
+threading.Thread(target=threading.Event().wait).start()
+stop()
+"""
+    ends_by_signal(slow_command(body, number), code)
 
 
 @ENDS
