@@ -8,12 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DATA = Path(__file__).parent / "data"
 sys.path.insert(0, str(Path(__file__).parent / "oracles"))
 # A shell without job control starts what it puts in the background with Ctrl-C ignored, and the
 # processes of tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says nothing on a machine that others keep busy. Examples may share the
+# fixtures of their test: none of ours changes by being used.
+settings.register_profile(
+    "shared machine",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("shared machine")
 
 
 #: Folders whose tests start programs, daemons or browsers: files of few tests that take long.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import select
 import ssl
 import subprocess
 import sys
@@ -87,6 +88,10 @@ class Request(BaseHTTPRequestHandler):
 
     def hang_up(self) -> None:
         self.close_connection = True
+
+    def wait_for_its_end(self) -> None:
+        """Wait until the client hangs up; not for ever, should it not."""
+        select.select([self.connection], [], [], 300)
 
 
 class _Server(ThreadingHTTPServer):
@@ -274,12 +279,19 @@ def hang_up(request: Request, *_: bytes) -> None:
     request.hang_up()
 
 
-def silent(seconds: float) -> Callable[..., None]:
-    """Nothing for so long, then no answer."""
+def silent(request: Request, *_: bytes) -> None:
+    """Nothing, until the client has enough of it."""
+    request.wait_for_its_end()
+    request.hang_up()
 
-    def send(request: Request, *_: bytes) -> None:
-        time.sleep(seconds)
-        request.hang_up()
+
+def silent_after(n_bytes: int) -> Bytes:
+    """So many bytes, and then nothing until the client has enough of it."""
+
+    def send(request: Request, data: bytes) -> None:
+        request.part(data)
+        request.send(data[request.start : request.start + n_bytes])
+        silent(request)
 
     return send
 

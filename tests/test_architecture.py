@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiling": set(),
     "threads": set(),
     "drawing": set(),
+    "interrupting": set(),
     "provenance": {"version", "errors"},
     "web_page": {"version"},
 }
@@ -36,7 +37,7 @@ _may_import("report", "store", "drawing", "web_page")
 _may_import("jobs", "io", "threads")
 _may_import("preprocess", "store", "jobs")
 _may_import("model", "store")
-_may_import("training", "model", "drawing")
+_may_import("training", "model", "drawing", "interrupting")
 _may_import("proposal", "training")
 _may_import("scoring", "model")
 _may_import("annotate", "scoring", "jobs")

@@ -9,13 +9,16 @@ import os
 import re
 import signal
 import sys
+import threading
 from types import FrameType
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from phylotools.cli.groups import LazyGroup, completions
-from phylotools.jobs.engines.lifeline import end_with_owner
+from phylotools.interrupting import hear_again, is_importing, send_again
+from phylotools.jobs.engines.lifeline import GRACE_SECONDS, end_with_owner
 from phylotools.version import __version__
 
 #: verb -> one line of help. The modules load only when their verb is called, so that
@@ -107,14 +110,36 @@ def main() -> None:
     # Threads that wait by spinning can make two many times slower than one where other programs
     # want the cores: spin briefly (benchmarks/RESULTS.md). Read when torch starts its threads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # What batch systems send before they kill: time to remove temporary files.
-    signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = hear_again
     end_with_owner()
     exit_codes: list[int] = []
     # Functions registered here are called last come, first served: this one after all others.
     atexit.register(_leave, exit_codes)
-    exit_codes.append(run(sys.argv[1:]))
+    try:
+        _take_signals(_interrupt, _terminate)
+        exit_codes.append(run(sys.argv[1:]))
+    except KeyboardInterrupt as error:
+        # Another one, while the first was told.
+        _kept.append(error)
+        exit_codes.append(130)
+    # All is done and told.
+    _take_signals(*[lambda number, frame: os._exit(exit_codes[0])] * 2)
+    if _kept:
+        # A thread that was being started for a pool is not known there, and waits for ever.
+        late = threading.Timer(GRACE_SECONDS, os._exit, exit_codes)
+        late.daemon = True
+        late.start()
     sys.exit(exit_codes[0])
+
+
+def _take_signals(interrupted: Any, terminated: Any) -> None:
+    """Have functions called at Ctrl-C, and at what batch systems send before they kill.
+
+    These are there for removing what is half made. Who started us may want Ctrl-C ignored.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, terminated)
 
 
 def _leave(exit_codes: list[int]) -> None:
@@ -155,9 +180,18 @@ class _Terminated(SystemExit):
         super().__init__(self.exit_code)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not is_importing(frame):
+        raise KeyboardInterrupt
+    send_again(number)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
-    if not getattr(sys.exception(), "is_last_word", False):
+    if getattr(sys.exception(), "is_last_word", False):
+        return
+    if not is_importing(frame):
         raise _Terminated(number)
+    send_again(number)
 
 
 def _repair_streams() -> None:

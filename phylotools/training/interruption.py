@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from phylotools.errors import PhylotoolsError
+from phylotools.interrupting import is_importing, send_again
 
 #: To end: from batch systems before they kill, and from the keyboard.
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -102,6 +103,8 @@ class Interruption:
         is_repeated = self._stopped_by is not None and number == signal.SIGINT
         if self._is_patient and not is_repeated:
             self._stopped_by = self._stopped_by or number
+        elif is_importing(frame):
+            send_again(number)
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         elif sys.exception() is not None:

@@ -8,15 +8,15 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pyarrow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from toy_models import CHRM, write_toy_model
+from waiting import wait_until
 
 from phylotools.annotate import opening
 from phylotools.annotate.run import AnnotationSettings, annotate_file
@@ -41,7 +41,6 @@ COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 SLOW = settings(
     deadline=None,
     max_examples=12,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -349,9 +348,7 @@ def test_a_killed_worker_costs_its_part_alone(model, tmp_path: Path) -> None:
     assert n > 5
     command = [sys.executable, "-P", "-m", "phylotools", "annotate-partition", str(work), "-@", "1"]
     with subprocess.Popen([*command, *map(str, range(n))]) as child:
-        while not (work / "pieces" / "000001").is_dir():
-            assert child.poll() is None
-            time.sleep(0.01)
+        wait_until((work / "pieces" / "000001").is_dir, child)
         child.kill()
     pieces = [path for path in (work / "pieces").iterdir() if path.name.isdigit()]
     done = {path: path.stat().st_mtime_ns for path in pieces}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.annotate import opening as annotate_module
@@ -54,9 +54,7 @@ def names(monkeypatch) -> None:
     monkeypatch.setattr(annotate_module, "_advice", lambda: "")
 
 
-@settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(rows, max_size=8), st.sampled_from(["skip", "warn"]), st.booleans())
 def test_the_compiled_path_is_the_general_one(
     toy_model, genome, generated: list, policy: str, score_indels: bool
@@ -81,9 +79,7 @@ def test_the_compiled_path_is_the_general_one(
     assert outcomes[0] == outcomes[1]
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(rows, min_size=1, max_size=8))
 def test_lines_are_put_together_as_if_column_by_column(toy_model, genome, generated: list) -> None:
     annotator = VariantAnnotator(

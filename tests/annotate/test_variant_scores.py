@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_substitution import frequencies, rate_matrix
 
@@ -320,7 +320,6 @@ lines = st.tuples(
 @settings(
     deadline=None,
     max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(lines, max_size=8))
 def test_generated_files(make_annotator, generated: list) -> None:

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 def killed(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=1000)
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+#: Seconds until a browser that does not start or answer is given up.
+PATIENCE = 300
 #: The network is not needed, and Chromium's own requests only slow it down where there is none.
 FLAGS = (
     "--headless",
@@ -53,7 +55,7 @@ class Page(ABC):
     def evaluate(self, expression: str) -> Any:
         """Value of a JavaScript expression, awaited if it is a promise."""
 
-    def wait_for(self, expression: str, seconds: float = 60) -> Any:
+    def wait_for(self, expression: str, seconds: float = PATIENCE) -> Any:
         """The first true value of an expression."""
         deadline = time.monotonic() + seconds
         while True:
@@ -115,7 +117,7 @@ class Chromium(Page):
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while True:
             reply = self._next_message(deadline)
             if reply.get("id") == number:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chromium import Page
+from chromium import PATIENCE, Page
 
 #: No requests of its own, no pages but ours.
 _PREFERENCES = {
@@ -77,12 +77,12 @@ class Firefox(Page):
         self.call("WebDriver:NewSession")
 
     def _connect(self, told: Path) -> socket.socket:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (told.is_file() and told.read_text().strip()):
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise TimeoutError("Firefox does not start")
             time.sleep(0.1)
-        return socket.create_connection(("127.0.0.1", int(told.read_text())), timeout=60)
+        return socket.create_connection(("127.0.0.1", int(told.read_text())), timeout=PATIENCE)
 
     def call(self, command: str, **parameters: Any) -> Any:
         message = json.dumps([0, next(self._numbers), command, parameters]).encode()

@@ -131,7 +131,7 @@ def picture_of_igv(folder: Path, home: Path) -> Path:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            process.wait(timeout=180)
+            process.wait(timeout=600)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -51,7 +51,7 @@ def test_every_track_is_drawn(browser, site):
         browser.open(f"{address}/index.html")
         # Three blocks of each of six tracks; the reference is no canvas.
         drawn = "document.querySelectorAll('canvas[data-testid$=_done]').length"
-        browser.wait_for(f"faults.length > 0 || {drawn} === 18", seconds=120)
+        browser.wait_for(f"faults.length > 0 || {drawn} === 18")
         assert browser.evaluate("faults") == []
         # 2 on an axis from 0 to 4: half the height, less what the axis is inset by.
         assert share(browser, "Rate", (84, 39, 136)) == pytest.approx(0.5, abs=0.07)
@@ -87,4 +87,4 @@ def test_what_is_lost_is_seen_by_the_test(browser, site, browser_folder, tmp_pat
         (tmp_path / name).symlink_to(site / name)
     with served(tmp_path) as (address, _):
         browser.open(f"{address}/index.html")
-        browser.wait_for("document.body.innerText.includes('404')", seconds=60)
+        browser.wait_for("document.body.innerText.includes('404')")

@@ -13,6 +13,7 @@ import threading
 
 import pytest
 from rich.console import Console
+from waiting import PATIENCE
 
 from phylotools.cli import board as boards
 from phylotools.cli.board import PartitionBoard, open_board
@@ -20,19 +21,35 @@ from phylotools.jobs.engines.local import LocalEngine
 
 #: A board on stderr for a moment, with something in the log meanwhile.
 _SHOWS = """
-import logging, sys, time
+import logging, sys, threading
+from phylotools.cli import board as boards
 from phylotools.cli.board import open_board
 from phylotools.cli.options import _logging_to_stderr
 from phylotools.jobs.engines.local import LocalEngine
+
+drawn, table = threading.Semaphore(0), boards._table
+
+def told(board):
+    made = table(board)
+    drawn.release()
+    return made
+
+def shown():
+    # Twice: the first one may have begun before.
+    while drawn.acquire(blocking=False):
+        pass
+    assert all(drawn.acquire(timeout=PATIENCE) for _ in range(2))
+
+boards._table = told
 with _logging_to_stderr(logging.INFO), open_board(LocalEngine(2)) as board:
     board.begin(40, 10)
     board.running(10, "process 1 (pid 7)")
     board.running(11, "node\\x1b[31m2")
     board.done(10)
-    time.sleep(0.6)
+    shown()
     board.lost(11, "node2", "killed by SIGKILL")
-    time.sleep(0.6)
-"""
+    shown()
+""".replace("PATIENCE", str(PATIENCE))
 
 
 def test_counts_and_time_left(monkeypatch):
@@ -78,7 +95,7 @@ def test_a_line_a_minute_where_there_is_no_terminal(monkeypatch, caplog):
     monkeypatch.setattr(PartitionBoard, "summary", lambda self: told.set() or "so far")
     with caplog.at_level(logging.INFO, "phylotools"), open_board(LocalEngine(1)) as board:
         board.begin(3, 0)
-        assert told.wait(20)
+        assert told.wait(PATIENCE)
     assert "so far" in caplog.messages
     assert not [each for each in threading.enumerate() if each.name == "board"]
 

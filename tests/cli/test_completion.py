@@ -15,6 +15,7 @@ import click
 import pytest
 from field_tools import require
 from test_main import HEAVY
+from waiting import PATIENCE
 
 from phylotools.cli.completion import SHELLS, VARIABLE, script
 from phylotools.cli.main import VERBS, phylotools_command, run
@@ -155,7 +156,7 @@ class Terminal:
 
     def wait_for(self, pattern: str) -> str:
         """What has been shown, from the last match of an earlier call to this one's."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while (found := re.search(pattern, self._seen)) is None:
             ready, _, _ = select.select([self._end], [], [], max(0, deadline - time.monotonic()))
             assert ready, f"{pattern} never came: {self._seen!r}"

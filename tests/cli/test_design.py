@@ -7,13 +7,13 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from Bio.Seq import Seq
 from only_error import only_error
 from toy_models import CHRM, write_toy_model
+from waiting import held, wait_until
 
 from phylotools.cli import design as verb
 from phylotools.cli.main import run
@@ -261,17 +261,18 @@ def test_no_head_of_such_a_model(design, model, capsys):
 
 
 def test_in_a_shell_and_killed(model, tmp_path):
-    """A kill leaves nothing that has the name of the output."""
-    ask = [sys.executable, "-m", "phylotools", "design", "sample", "-m", model, "--length", "60"]
+    """A kill leaves nothing that has the name of the output, though all of it has been made."""
+    program = [sys.executable, "-m", "phylotools"]
+    ask = ["design", "sample", "-m", model, "--length", "60", "-n", "1", "--burn-in", "2", "-q"]
     done = subprocess.run(
-        [*ask, "-n", "1", "--burn-in", "2", "-o", "out", "-q"],
+        [*program, *ask, "-o", "out"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(design_files())
-    slow = subprocess.Popen([*ask, "--burn-in", "50000", "-o", "slow", "-q"], cwd=tmp_path)
-    time.sleep(4)
-    assert slow.poll() is None
+    slow = subprocess.Popen([*held("slow"), *ask, "-o", "slow"], cwd=tmp_path)
+    files = set(design_files())
+    wait_until(lambda: files <= {path.name for path in tmp_path.glob(".slow.*.part/*")}, slow)
     slow.kill()
     slow.wait()
     assert not (tmp_path / "slow").exists()

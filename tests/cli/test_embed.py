@@ -5,13 +5,13 @@ import io
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
 import numpy as np
 import pysam
 import pytest
+from waiting import held, wait_until
 
 import phylotools
 from phylotools.cli import embed as verb
@@ -296,10 +296,8 @@ def test_a_closed_pipe_is_quiet(bed) -> None:
 def test_a_kill_leaves_nothing_that_looks_finished(bed, name) -> None:
     bed.write_text("chrM\t0\t16569\n" * 3)
     arguments = ["embed", "genes.bed", "-q", "--pool", "none", "-o", name]
-    with subprocess.Popen([sys.executable, "-m", "phylotools", *arguments],
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        while process.poll() is None and not list(Path().glob(".v.*.part")):
-            time.sleep(0.001)
+    with subprocess.Popen([*held(name), *arguments], stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: list(Path().glob(".v.*.part")), process, 0.001)
         process.kill()
         assert process.wait() == -9
     assert not Path(name).exists()

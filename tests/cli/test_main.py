@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from only_error import only_error
+from waiting import PATIENCE
 
 from phylotools.cli.main import IN_PARTS, VERBS, run
 from phylotools.version import __version__
@@ -26,7 +28,9 @@ def test_help_imports_nothing_heavy(arguments):
         f"print('loaded:', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
         "sys.exit(status)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: phylotools")
     assert done.stderr.strip() == "loaded: []"
@@ -212,20 +216,20 @@ def test_no_range_takes_nan_or_infinity(capsys, arguments):
     only_error(*capsys.readouterr(), f"'{arguments[-2]}'", "no finite number")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_a_signal_stops_in_the_making_is_not_taken_apart(number, code):
-    """As modules of LLVM whose making is interrupted: to delete them is a crash."""
+ENDS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+def slow_command(body: str, number: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command whose body is given, in which `stop` sends a signal."""
     program = f"""
-import os, sys, types, click
+import atexit, os, sys, threading, time, types, click
 from phylotools.cli import main as command_line
 
-class HalfMade:
-    def __del__(self):
-        os._exit(99)
+def stop():
+    os.kill(os.getpid(), {int(number)})
 
 def command():
-    half_made = HalfMade()
-    os.kill(os.getpid(), {int(number)})
+{textwrap.indent(body, "    ")}
 
 module = types.ModuleType("phylotools.cli.slow")
 module.slow_command = click.command("slow")(command)
@@ -234,6 +238,103 @@ command_line.VERBS["slow"] = "Is slow."
 sys.argv[1:] = ["slow"]
 command_line.main()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def ends_by_signal(done: subprocess.CompletedProcess[str], code: int) -> None:
     assert done.returncode == code, done
-    assert done.stderr == ("error: interrupted\n" if number == signal.SIGINT else "")
+    assert done.stderr == ("error: interrupted\n" if code == 130 else "")
+
+
+@ENDS
+def test_what_a_signal_stops_in_the_making_is_not_taken_apart(number, code):
+    """As modules of LLVM whose making is interrupted: to delete them is a crash."""
+    body = """
+class HalfMade:
+    def __del__(self):
+        os._exit(99)
+half_made = HalfMade()
+stop()
+"""
+    ends_by_signal(slow_command(body, number), code)
+
+
+@ENDS
+def test_a_signal_is_not_lost_where_nothing_can_be_raised(number, code):
+    """As in what every import calls at its end, and in callbacks of libraries in C."""
+    body = """
+class Taken:
+    def __del__(self):
+        stop()
+taken = Taken()
+del taken
+while True:
+    time.sleep(0.01)
+"""
+    ends_by_signal(slow_command(body, number), code)
+
+
+@ENDS
+def test_a_signal_waits_for_the_end_of_an_import(tmp_path, number, code):
+    """Libraries in C++ crash where an exception comes out of the Python that they run."""
+    (tmp_path / "stopping.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\n"
+        "open(__file__ + '.done', 'w')\n"
+    )
+    body = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import stopping
+while True:
+    time.sleep(0.01)
+"""
+    ends_by_signal(slow_command(body), code)
+    assert (tmp_path / "stopping.py.done").exists()
+
+
+@ENDS
+def test_no_thread_is_waited_for_in_vain(number, code):
+    """A signal in the start of a pool's thread leaves one that waits for work, and no end of it."""
+    body = """
+command_line.GRACE_SECONDS = 0.1
+threading.Thread(target=threading.Event().wait).start()
+stop()
+"""
+    ends_by_signal(slow_command(body, number), code)
+
+
+@ENDS
+def test_a_signal_after_the_end_changes_nothing(number, code):
+    done = slow_command("atexit.register(stop)\nprint('done')", number)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_other_errors_in_destructors_are_told():
+    done = slow_command("class Bad:\n    def __del__(self):\n        1 / 0\nBad()")
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_an_interruption_is_heeded_from_the_first_moment(is_ignored):
+    """While the command line itself is being imported; but not where a shell has it ignored."""
+    program = """
+import os, runpy, signal, sys
+
+class Stops:
+    def find_spec(self, name, path=None, target=None):
+        if name == "phylotools.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stops())
+if IGNORED:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.argv = ["phylotools", "--version"]
+runpy.run_module("phylotools", run_name="__main__", alter_sys=True)
+""".replace("IGNORED", str(is_ignored))
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    if is_ignored:
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        ends_by_signal(done, 130)

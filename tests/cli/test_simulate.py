@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from only_error import only_error
+from waiting import PATIENCE
 
 from phylotools.cli import options
 from phylotools.cli import simulate as verb
@@ -75,7 +76,7 @@ def test_stdin_stdout_and_an_early_end(workplace):
         ["bash", "-c", f"set -o pipefail; {shell} | head -n 12"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stderr == ""

@@ -15,6 +15,7 @@ import pyBigWig
 import pysam
 import pytest
 from only_error import only_error
+from waiting import PATIENCE, held, wait_until
 
 from phylotools.cli.main import run
 from phylotools.cli.tracks import TRACKS
@@ -271,12 +272,21 @@ def test_outputs_of_others_are_left_alone(workplace, capsys):
 def test_an_interrupt_keeps_what_is_finished(workplace):
     letters = "ACGT" * 400_000
     Path("long.fa").write_text(f">c\n{letters}\n")
-    arguments = [*COMMAND, "tracks", *OF, "-f", "long.fa", "-o", "out", "--tracks", "rate"]
+    arguments = [
+        *held("pieces/000000"),
+        "tracks",
+        *OF,
+        "-f",
+        "long.fa",
+        "-o",
+        "out",
+        "--tracks",
+        "rate",
+    ]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    while not list(Path().glob("out.work/pieces/.000000*/data.bin")):
-        assert process.poll() is None
+    wait_until(lambda: list(Path().glob("out.work/pieces/.000000*/data.bin")), process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "error: interrupted"
     # Nothing was finished: nothing is kept.

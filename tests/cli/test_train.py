@@ -19,6 +19,7 @@ import pytest
 import tomli_w
 from only_error import only_error
 from small_stores import change_attributes
+from waiting import PATIENCE, wait_until
 
 from phylotools.cli.main import run
 
@@ -40,7 +41,7 @@ def process(*arguments: object) -> Done:
     """Run the program as a shell would."""
     done = subprocess.run(
         [sys.executable, "-m", "phylotools", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=PATIENCE, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -89,26 +90,45 @@ def test_a_run_holds_its_files_and_a_lock(place):
     assert len((place / "run" / "metrics.tsv").read_text().splitlines()) == 91
 
 
+#: Trains, and waits for its end before a step.
+WAITS = """
+import sys, time
+from phylotools.cli.main import main
+from phylotools.training.loop import Trainer
+
+last, step = int(sys.argv.pop(1)), Trainer._step
+
+def waiting(trainer, *arguments):
+    while trainer.progress.step == last:
+        time.sleep(0.1)
+    return step(trainer, *arguments)
+
+Trainer._step = waiting
+main()
+"""
+
+
 def test_killed_and_resumed_equals_uninterrupted(place, tmp_path):
-    command = [
-        sys.executable, "-m", "phylotools", "train", str(place / "config.toml"),
-        "-o", str(tmp_path / "run"), "-@", "1", "--device", "cpu",
+    """Somewhere in the fifteen steps that follow a random one."""
+    train = [
+        "train", str(place / "config.toml"), "-o", str(tmp_path / "run"), "-@", "1",
+        "--device", "cpu",
     ]  # fmt: skip
+    command = [sys.executable, "-m", "phylotools", *train]
     metrics = tmp_path / "run" / "metrics.tsv"
     kill_after = random.randint(1, 70)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", WAITS, str(kill_after + 15), *train])
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            if metrics.exists() and metrics.read_text().count("\n") > kill_after:
-                break
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
+        wait_until(
+            lambda: metrics.exists() and metrics.read_text().count("\n") > kill_after,
+            process, 0.002,
+        )  # fmt: skip
+        time.sleep(random.random() * 0.1)
     finally:
         process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL, f"done before it was killed at {kill_after}"
-    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=120)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert metrics.read_bytes() == (place / "run" / "metrics.tsv").read_bytes(), kill_after
     assert {path.name for path in (tmp_path / "run").iterdir()} == {*RUN, ".lock"}

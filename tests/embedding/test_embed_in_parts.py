@@ -6,13 +6,13 @@ import functools
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import held, wait_until
 
 from phylotools.cli.main import run
 from phylotools.embedding.cutting import Span, cut_on_tiles, in_genome_order, n_tiles_of
@@ -188,9 +188,10 @@ def test_killed_and_gone_on_with_through_the_shell(bed):
     table = ["-o", "{}.npz", "-q"]
     command = [text.format("parts") for text in [*options, *table, "--on", "local:2"]]
     pieces = Path("parts.npz.work/pieces")
-    with subprocess.Popen([*PYTHON, *command], stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(pieces.glob("[0-9]*")):
-            time.sleep(0.002)
+    with subprocess.Popen(
+        [*held("parts.npz", "parts.bed.gz"), *command], stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: list(pieces.glob("[0-9]*")), process, 0.002)
         process.kill()
         assert process.wait() == -9
     assert not Path("parts.npz").exists()

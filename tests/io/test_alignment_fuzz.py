@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_alignments import SCRAPS, RandomAlignment, alignments, damaged
 from slow_projection import Row, blocks_by_rules
@@ -13,7 +13,7 @@ from slow_projection import Row, blocks_by_rules
 from phylotools.errors import InputError
 from phylotools.io.alignment.maf import MafReader
 
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=100, deadline=None)
 
 
 def rows_read(data: bytes, piece: int) -> list[list[Row]]:

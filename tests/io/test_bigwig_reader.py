@@ -140,7 +140,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, seed):
             n_refused += 1
             assert str(error).startswith(f"{tmp_path}/damaged.bw: ")  # noqa: PT017
     assert n_refused > 30
-    assert time.monotonic() - start < 120
+    assert time.monotonic() - start < 600
 
 
 def test_what_is_no_bigwig(tmp_path):

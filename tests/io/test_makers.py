@@ -67,7 +67,7 @@ def test_what_is_alive_elsewhere_is_let_be(tmp_path, lying_locks, host):
         assert other.stdin is not None
         other.stdin.write("\n")
         other.stdin.close()
-        assert other.wait(timeout=120) == 0
+        assert other.wait(timeout=300) == 0
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == host
 

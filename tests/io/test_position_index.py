@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pysam
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from phylotools.io.bgzf import compress_block, compress_blocks
@@ -83,7 +83,6 @@ FILLING = st.sampled_from([0, 10, 3000, 40_000])
 ORACLE = settings(
     max_examples=30,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
@@ -171,13 +171,8 @@ def joined(genome: dict[str, str], contig: str, strand: str, exons: list[list[in
     return text[::-1].translate(str.maketrans("ACGT", "TGCA")) if strand == "-" else text
 
 
-FILES_ARE_WRITTEN_ANEW = [HealthCheck.function_scoped_fixture]
-
-
 @given(sets=transcript_sets(), seed=st.integers(0, 99))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 def test_sequences_places_and_files_are_those_of_a_plain_loop(sets, seed, tmp_path):
     genome = genome_of(seed)
     found = transcripts_of(sets, tmp_path / "t.gff3")
@@ -217,9 +212,7 @@ def test_sequences_places_and_files_are_those_of_a_plain_loop(sets, seed, tmp_pa
 
 
 @given(sets=transcript_sets(), start=st.integers(0, 40), length=st.integers(1, 40))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 def test_regions_of_a_transcript_are_those_of_its_exons(sets, start, length, tmp_path):
     found = transcripts_of(sets, tmp_path / "t.gff3")
     name = found.names[0]

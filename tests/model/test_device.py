@@ -48,7 +48,7 @@ def test_threads_do_not_compute_in_each_others_arithmetic():
     begin = threading.Barrier(4)
 
     def compute(precision: str) -> None:
-        begin.wait(timeout=120)
+        begin.wait(timeout=300)
         for _ in range(50):
             with arithmetic(precision, CUDA):
                 time.sleep(1e-4)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: Seconds for a block, which may train: less than pytest has for a test.
+_PATIENCE = 1000
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -45,7 +47,7 @@ def shell_blocks(page: Path) -> list[str]:
     return [block.text for block in blocks_of(page) if block.language == "sh"]
 
 
-def run_page(page: Path, folder: Path, *, skipped: int = 0, timeout: float = 900) -> None:
+def run_page(page: Path, folder: Path, *, skipped: int = 0) -> None:
     """Run the blocks of a page in turn in one folder, those in Python in one namespace.
 
     Raises
@@ -58,7 +60,7 @@ def run_page(page: Path, folder: Path, *, skipped: int = 0, timeout: float = 900
         if block.language == "python":
             printed = _run_python(block.text, folder, names)
         else:
-            done = shell(block.text, folder, timeout=timeout)
+            done = shell(block.text, folder)
             if done.returncode:
                 raise AssertionError(f"{page.name}: {block.text}\nfailed: {done.stderr}")
             printed = done.stdout
@@ -125,7 +127,9 @@ def write_program(folder: Path, name: str, commands: str) -> None:
     program.chmod(0o755)
 
 
-def shell(command: str, folder: Path, *, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+def shell(
+    command: str, folder: Path, *, timeout: float = _PATIENCE
+) -> subprocess.CompletedProcess[str]:
     """Run commands in a folder, with the programs of its ``bin``, until one fails."""
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", command],

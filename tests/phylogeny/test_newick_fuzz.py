@@ -8,14 +8,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from phylotools.errors import InputError
 from phylotools.phylogeny import tree as tree_module
 from phylotools.phylogeny.tree import Tree, parse_newick
 
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=100, deadline=None)
 #: A node: name, length of the branch above it, children.
 Node = tuple[str, float, list]
 

@@ -277,7 +277,7 @@ def assert_survived(folder: Path, message: str | None) -> None:
         "sys.exit(status)"
     )
     command = [sys.executable, "-c", code, "preprocess", "a.maf.gz", "--tree", "t.nh.gz", "-o", "s"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     if message is None:
         assert done.returncode == 0, done.stderr[-2000:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from maf_projection import assert_store_equals, store_of
 from random_alignments import (
@@ -69,9 +69,7 @@ LONELY = RandomAlignment(
 )
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, deadline=None)
 @given(
     alignments(),
     st.sampled_from(POLICIES),
@@ -107,9 +105,7 @@ def test_random_alignments(tmp_path, alignment, duplicates, packed, partition_by
     assert all(store.contigs[contig] == CONTIGS[contig] for contig in expected)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, deadline=None)
 @given(damaged(), st.sampled_from([1 << 20, 1 << 20, 70]))
 def test_damaged_alignments_give_no_wrong_column(tmp_path, text, partition_bytes):
     (tmp_path / "t.nh").write_text(TREE)

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from maf_projection import assert_store_equals, star_tree, store_of, unpacked
 from slow_projection import bgzip, blocks_by_lines, project
+from waiting import held, wait_until
 
 from phylotools.cli.main import run
 from phylotools.errors import OutputError
@@ -62,9 +63,10 @@ def parts_done(work: Path) -> int:
     return sum(path.name.isdigit() for path in pieces.iterdir()) if pieces.is_dir() else 0
 
 
-def started(arguments: list[str], folder: Path) -> subprocess.Popen:
+def started(arguments: list[str], folder: Path, *names: str) -> subprocess.Popen:
+    """Begin to build a store; nothing gets any of these names (`held`)."""
     process = subprocess.Popen(
-        [sys.executable, "-c", BUILD, *arguments],
+        [*held(*names, program=BUILD), *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -80,32 +82,22 @@ def test_killed_at_random_points_and_resumed(tmp_path):
     arguments = [str(plain), str(BIRDS_TREE), "out", "2", str(1 << 20)]
     chance = random.Random(4)
     out, work = tmp_path / "out", tmp_path / "out.work"
-    n_killed, n_kept = 0, 0
     # Ever later: before the plan, among the partitions, while the store is put together.
     for wanted in (0, 1, 3, 6, 10, 14, 17, 18, 18):
-        process = started(arguments, tmp_path)
-        while process.poll() is None and parts_done(work) < wanted:
-            assert not out.exists()
-            time.sleep(0.001)
+        process = started(arguments, tmp_path, "out")
+        wait_until(lambda wanted=wanted: parts_done(work) >= wanted, process, 0.001)
         if wanted == 18:
-            while process.poll() is None and not list(tmp_path.glob(".out.*.part/*")):
-                time.sleep(0.0005)
+            wait_until(lambda: list(tmp_path.glob(".out.*.part/*")), process, 0.0005)
         time.sleep(chance.random() * 0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        n_killed += process.returncode == -signal.SIGKILL
-        n_kept = max(n_kept, parts_done(work))
-        if out.exists():
-            # Whole, or not at all.
-            break
-    assert n_killed >= 3
-    assert n_kept >= 3
-    if not out.exists():
-        process = started(arguments, tmp_path)
+        process.kill()
         process.communicate()
-        assert process.returncode == 0
-        assert not work.exists()
+        assert process.returncode == -signal.SIGKILL
+        assert not out.exists()
+        assert parts_done(work) >= wanted
+    process = started(arguments, tmp_path)
+    process.communicate()
+    assert process.returncode == 0
+    assert not work.exists()
     assert contents(out) == contents(tmp_path / "whole")
     open_store(out).verify()
 
@@ -128,10 +120,9 @@ def test_finished_partitions_are_kept_and_other_work_is_refused(tmp_path, monkey
     modified = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     store_of(path, BIRDS_TREE, tmp_path / "whole")
     arguments = [str(path), str(BIRDS_TREE), "out", "1", "20000"]
-    process = started(arguments, tmp_path)
+    process = started(arguments, tmp_path, "out")
     work = tmp_path / "out.work"
-    while process.poll() is None and parts_done(work) < 5:
-        time.sleep(0.0005)
+    wait_until(lambda: parts_done(work) >= 5, process, 0.0005)
     process.kill()
     process.communicate()
     kept = [part.name for part in (work / "pieces").iterdir() if part.name.isdigit()]
@@ -234,19 +225,19 @@ def test_stages_in_any_order_killed_and_repeated(tmp_path, capsys):
     chance = random.Random(1)
     order = [*range(n_parts)]
     chance.shuffle(order)
-    command = [sys.executable, "-m", "phylotools"]
     for index in order[:2]:
-        process = subprocess.Popen([*command, "preprocess-partition", str(work), str(index), "-q"])
-        while process.poll() is None and not list(work.glob("pieces/.*/*")):
-            time.sleep(0.0005)
+        process = subprocess.Popen(
+            [*held("pieces/[0-9]*"), "preprocess-partition", str(work), str(index), "-q"]
+        )
+        wait_until(lambda: list(work.glob("pieces/.*/*")), process, 0.0005)
         process.kill()
         process.wait()
     assert run(["preprocess-finalise", str(work), "-o", str(out), "-q"]) == 1
     assert "partitions are missing" in capsys.readouterr().err
     assert not out.exists()
     # The same partition twice at once, and once more.
-    twice = [*command, "preprocess-partition", str(work), str(order[0]), "-q"]
-    for process in [subprocess.Popen(twice) for _ in range(2)]:
+    command = [sys.executable, "-m", "phylotools", "preprocess-partition", str(work)]
+    for process in [subprocess.Popen([*command, str(order[0]), "-q"]) for _ in range(2)]:
         assert process.wait() == 0
     assert run(["preprocess-partition", str(work), *map(str, order), "-q"]) == 0
     assert run(["preprocess-finalise", str(work), "-o", str(out), "-q"]) == 0

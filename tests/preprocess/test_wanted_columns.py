@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from maf_projection import assert_store_equals, star_tree, store_of, unpacked
 from random_alignments import ANCESTORS, REFERENCE, TIPS, TREE, alignments
@@ -55,9 +55,7 @@ def bed(path: Path, intervals) -> str:
     return str(path)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 @given(
     alignments(),
     st.none() | _intervals,

@@ -6,12 +6,12 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from field_tools import require
 from toy_models import write_toy_model
+from waiting import PATIENCE, wait_until
 
 MTDNA = Path(__file__).parents[2] / "examples" / "human_mtdna" / "data"
 GNOMAD = MTDNA / "gnomad_v3.1_chrM.vcf.gz"
@@ -34,7 +34,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
@@ -103,12 +103,9 @@ def test_a_kill_leaves_nothing_that_looks_finished(
     assert process.stdin is not None
     process.stdin.write((header + rows).encode())
     process.stdin.flush()
-    deadline = time.monotonic() + 40
-    while not list(folder.glob(f".{name}*.part")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(folder.glob(f".{name}*.part"))
+    wait_until(lambda: list(folder.glob(f".{name}*.part")), process)
     process.send_signal(sent)
-    _, complaint = process.communicate(timeout=120)
+    _, complaint = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert not list(folder.glob(name + "*"))
     if sent == signal.SIGINT:
@@ -152,7 +149,7 @@ def test_a_run_ends_though_its_input_stays_open(folder: Path, end: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(rows.encode())
         process.stdin.flush()
-    assert process.wait(timeout=60) in (141, 143, -15)
+    assert process.wait(timeout=PATIENCE) in (141, 143, -15)
     assert process.stderr is not None
     assert b"Traceback" not in process.stderr.read()
     with contextlib.suppress(BrokenPipeError):

@@ -33,7 +33,7 @@ def test_the_commands_of_the_page(tmp_path):
     ):
         assert long in commands
         commands = commands.replace(long, short)
-    done = shell(commands, tmp_path, timeout=600)
+    done = shell(commands, tmp_path)
     assert done.returncode == 0, done.stderr
     for folder in ("sampled", "motif", "likelier", "coding"):
         assert (tmp_path / folder / "designed.fa").is_file()

@@ -16,7 +16,7 @@ def test_the_commands_of_the_page_run(tmp_path) -> None:
     assert len(blocks) == 5
     printed = ""
     for block in blocks:
-        done = shell(block, tmp_path, timeout=400)
+        done = shell(block, tmp_path)
         assert done.returncode == 0, done.stderr
         printed += done.stdout
     # The means by distance that the page prints.

@@ -162,7 +162,7 @@ def work(user: Path, told: dict[str, str]) -> Path:
     write_inputs(folder)
     for page in ("docs/phylogpn.md", "docs/hg38-tracks.md"):
         for block in commands_of(page):
-            done = shell(block, folder, timeout=600)
+            done = shell(block, folder)
             assert done.returncode == 0, (block, done.stderr)
             assert "Traceback" not in done.stderr
             assert not re.search(r"^error", done.stderr, flags=re.MULTILINE)

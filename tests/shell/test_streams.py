@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 BIRDS = Path(__file__).parents[1] / "data" / "birds53"
 PHYLOTOOLS = f"{sys.executable} -m phylotools"
@@ -22,7 +23,7 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         ["bash", "-c", command.replace("phylotools", PHYLOTOOLS)],
         cwd=folder,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         check=False,
     )
@@ -92,7 +93,7 @@ def test_terminate_leaves_nothing(folder: Path) -> None:
         alignment.flush()
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
     assert {path.name for path in folder.iterdir()} == {"t.tsv", "pipe"}
 

@@ -79,7 +79,7 @@ def home(birds_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(blocks) >= 9
     for text in blocks:
         lines = text.replace("--check\n", "--check\n" + SHORTER)
-        done = shell(lines, folder, timeout=600)
+        done = shell(lines, folder)
         assert done.returncode == 0, (text, done.stderr)
         assert "Traceback" not in done.stderr
         assert not re.search(r"^error", done.stderr, flags=re.MULTILINE)

@@ -6,10 +6,10 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import held, wait_until
 
 from phylotools.cli.main import run
 from phylotools.simulate.pieces import PIECE
@@ -117,11 +117,13 @@ def test_what_is_refused(capsys, monkeypatch):
 
 def test_killed_and_gone_on_with_through_the_shell(capfd):
     asked = ["simulate", "t.nh", "--length", str(9 * PIECE), "--seed", "3"]
-    command = [*PYTHON, *asked, *files("parts"), "--on", "local:2", "-@", "1"]
+    line = [*asked, *files("parts"), "--on", "local:2", "-@", "1"]
+    command = [*PYTHON, *line]
     pieces = Path("parts.maf.gz.work/pieces")
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(pieces.glob("[0-9]*")):
-            time.sleep(0.002)
+    with subprocess.Popen(
+        [*held(*(f"parts.{each}" for each in (*OUTPUTS, "json"))), *line], stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: list(pieces.glob("[0-9]*")), process, 0.002)
         process.kill()
         assert process.wait() == -9
     assert not Path("parts.maf.gz").exists()

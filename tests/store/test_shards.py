@@ -12,7 +12,7 @@ import google_crc32c
 import numpy as np
 import pytest
 import zarr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import TransposeCodec, ZstdCodec
 
@@ -107,7 +107,7 @@ def written(tmp_path_factory):
     return folder, values
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_any_slice(written, data):
     folder, values = written
@@ -156,7 +156,7 @@ def test_files_are_closed(written):
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 150)), max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 def test_values_put_with_holes(tmp_path_factory, pieces):
     folder = tmp_path_factory.mktemp("store")
     expected = np.zeros(2000, dtype=np.uint16)

@@ -49,7 +49,7 @@ while n_killed < 60:
     limit = chance.randint(1, 60 * (n_killed + 1)) if "KILL" in os.environ else 0
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(600)
         n_left = limit
         os.fsync = lambda descriptor: None
         for name in ("rename", "replace", "fsync", "unlink", "rmdir", "open", "mkdir"):

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from small_runs import CPU, HOLDS_OUT, same_run, tables, train_until
@@ -173,7 +173,7 @@ def test_a_foreign_checkpoint_is_not_passed_over(config, tmp_path):
         checkpoint_to_resume(folder)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_flipped_bit_is_found(a_checkpoint, tmp_path, data):
     """Metadata and tensors: the file itself has no checksum."""

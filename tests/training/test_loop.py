@@ -266,9 +266,8 @@ def test_one_run_in_a_folder_at_a_time(config, tmp_path):
 
 def test_a_killed_run_gives_its_lock_back(tmp_path):
     code = "import sys, pathlib, time; from phylotools.io.locks import lock_folder\n"
-    code += (
-        "kept = lock_folder(pathlib.Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
-    )
+    code += "kept = lock_folder(pathlib.Path(sys.argv[1])); print('locked', flush=True)\n"
+    code += "time.sleep(600)"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
     )

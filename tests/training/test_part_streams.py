@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from column_oracle import digest, expected_columns, seen_in
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_runs import SMALL, tables
 
@@ -82,9 +82,7 @@ def test_the_parts_of_an_epoch_are_its_columns(
     cuts=st.lists(st.integers(1, 3), max_size=3),
     buffer=st.sampled_from([SMALL, LARGE]),
 )
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, deadline=None)
 def test_no_step_depends_on_workers_or_on_where_a_run_began(
     many_segments, parts, first, steps, cuts, buffer
 ):

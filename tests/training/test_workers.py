@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 import tomli_w
 from column_oracle import digest
 from small_runs import SMALL, tables
+from waiting import PATIENCE, wait_until
 
 from phylotools.errors import InputError, PhylotoolsError
 from phylotools.training.dataset import TrainingData
@@ -99,21 +99,16 @@ def test_a_run_that_ends_leaves_no_process(many_segments, tmp_path, steps, how):
     with open(tmp_path / "errors", "w") as errors:
         # A group of its own, which the interruption goes to as from a terminal.
         run = subprocess.Popen(command, stderr=errors, start_new_session=True)
-        wait_for(lambda: len(children_of(run.pid)) == 2)
+        wait_until(lambda: len(children_of(run.pid)) == 2, run)
         children = children_of(run.pid)
         metrics = tmp_path / "r" / "metrics.tsv"
-        wait_for(lambda: not steps or len(metrics.read_text().splitlines()) > steps)
+        wait_until(
+            lambda: not steps or (metrics.exists() and metrics.read_text().count("\n") > steps), run
+        )
         (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
-        run.wait(timeout=120)
-    wait_for(lambda: not is_alive(children))
+        run.wait(timeout=PATIENCE)
+    wait_until(lambda: not is_alive(children))
     assert "Traceback" not in (tmp_path / "errors").read_text()
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_no_process_is_started_where_everything_fits(config_of, many_segments):

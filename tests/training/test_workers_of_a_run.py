@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import HOLDS_OUT, same_run, tables
 from small_stores import change_attributes
+from waiting import PATIENCE, wait_until
 
 from phylotools.errors import PhylotoolsError, UsageError
 from phylotools.io.locks import lock_folder
@@ -26,8 +26,6 @@ from phylotools.training.resuming import parts_of_run
 from phylotools.training.run_folder import CHECKPOINT
 from phylotools.training.workers import ALONE, Workers, join_workers
 
-#: Runs that are started here end within seconds; none may hang.
-PATIENCE = 300
 #: So many that a run can be hit in its midst.
 STEPS = 30
 #: Halved, so that the compiled network is what is shared out.
@@ -116,13 +114,36 @@ def test_parts_are_as_many_as_workers_begin(write_config, tmp_path):
         parts_of_run(settings, checkpoint, Workers(0, 3))
 
 
+#: Waits in its midst until a file is there that is named first.
+WAITS = """
+import os, sys, time
+from phylotools.training.loop import Trainer
+
+gate, step = sys.argv.pop(1), Trainer._step
+
+
+def waiting(trainer, *arguments):
+    while trainer.progress.step == 15 and not os.path.exists(gate):
+        time.sleep(0.01)
+    return step(trainer, *arguments)
+
+
+Trainer._step = waiting
+from phylotools.cli.main import main
+
+main()
+"""
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_lost_worker_ends_the_run_which_goes_on(write_config, alone, tmp_path, rank):
     """Killed with two, it ends with one in the weights of one."""
-    config, folder = write_config(), tmp_path / "run"
-    run = begin("-m", "phylotools", "train", "-q", config, "-o", folder)
-    wait_for(folder / CHECKPOINT, run)
+    config, folder, gate = write_config(), tmp_path / "run", tmp_path / "gate"
+    (tmp_path / "waits.py").write_text(WAITS)
+    run = begin(tmp_path / "waits.py", gate, "train", "-q", config, "-o", folder)
+    wait_until((folder / CHECKPOINT).exists, run)
     kill_a_worker(run, rank)
+    gate.touch()
     code, errors = end_of(run)
     assert code == 1
     # torchrun may end the one that is left before it can speak.
@@ -135,8 +156,9 @@ def test_a_lost_worker_ends_the_run_which_goes_on(write_config, alone, tmp_path,
 
 def test_a_signal_to_the_launcher_saves(write_config, tmp_path):
     folder = tmp_path / "run"
-    run = begin("-m", "phylotools", "train", "-q", write_config(), "-o", folder)
-    wait_for(folder / CHECKPOINT, run)
+    config = write_config(optimiser={"steps": 10**6})
+    run = begin("-m", "phylotools", "train", "-q", config, "-o", folder)
+    wait_until((folder / CHECKPOINT).exists, run)
     run.send_signal(signal.SIGTERM)
     code, errors = end_of(run)
     assert code != 0
@@ -259,12 +281,6 @@ def test_others_that_are_not_there(monkeypatch):
     expected = pytest.raises(PhylotoolsError, match="worker 1 of 2 did not find the others")
     with expected, join_workers():
         pass
-
-
-def wait_for(path: Path, run: subprocess.Popen[str]) -> None:
-    while not path.exists():
-        assert run.poll() is None
-        time.sleep(0.01)
 
 
 def kill_a_worker(run: subprocess.Popen[str], rank: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import random_network
 from test_halved_network import COMPLEMENT, SPEC, SPECS, random_tokens
@@ -68,9 +68,7 @@ def whole(request):
 
 
 @given(data=st.data())
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 def test_same_bits_in_any_window_batch_and_thread(whole, data):
     network, tokens, theta, hidden = whole
     rows = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=5))

@@ -12,6 +12,7 @@ import huggingface_hub.constants
 import local_hub
 import pytest
 from local_hub import LocalHub, says
+from waiting import PATIENCE
 
 from phylotools.errors import InputError, OutputError, PhylotoolsError
 from phylotools.model.published import downloads, hub
@@ -31,11 +32,12 @@ KNOWN = KnownModel("model", REPOSITORY, COMMIT, "hg38", "none", "small")
 SHA256 = {name: hashlib.sha256(FILES[name]).hexdigest() for name in LARGEST}
 #: Nobody wants to wait between tries in a test.
 HASTE = Patience(tries=3, first_wait=0.0)
-#: For servers that never come to an end.
-IMPATIENT = Patience(
-    tries=2, first_wait=0.0, answer=0.5, silence=0.3, slowest=2_000_000.0, window=0.1
-)
-SLOW = {"silent", "slow head", "trickle"}
+#: For servers that never come to an end: what each of them lacks is soon missed, and nothing else.
+IMPATIENT = {
+    "silent": Patience(tries=2, first_wait=0.0, silence=0.3),
+    "slow head": Patience(tries=2, first_wait=0.0, answer=0.5),
+    "trickle": Patience(tries=2, first_wait=0.0, slowest=2_000_000.0, window=0.1),
+}
 
 
 @pytest.fixture
@@ -253,7 +255,7 @@ BAD_BODIES = {
         says(206, WEIGHTS, Content_Range="bytes 5-300004/300005"), "another part",
     ),
     "endless": (local_hub.endless, "sends more of model.safetensors than its 300,000 bytes"),
-    "silent": (local_hub.silent(0.6), "is silent"),
+    "silent": (local_hub.silent, "is silent"),
     "no answer": (local_hub.hang_up, "the connection was cut"),
     "slow head": (local_hub.slow_head, "did not answer within"),
     "trickle": (local_hub.trickle(100, 0.02), "bytes came in"),
@@ -271,7 +273,7 @@ def test_bad_bodies_are_one_line_and_leave_nothing_finished(server, client, cach
         wanted = SHA256["model.safetensors"]
         body = says(302, Location=f"/{wanted}?round")
     server.bodies += [body] * 100
-    fails(Hub(server.url, IMPATIENT) if case in SLOW else client, cache, expected)
+    fails(Hub(server.url, IMPATIENT.get(case, HASTE)), cache, expected)
     server.bodies.clear()
     assert_whole(fetched(client, cache))
 
@@ -303,7 +305,7 @@ BAD_PAGES = {
              Location="http://localhost:9/"),
         "config.json has 1,000,000,000,000,000,000 bytes; 65,536 are the most",
     ),
-    "silent": (local_hub.silent(0.6), "is silent"),
+    "silent": (local_hub.silent, "is silent"),
     "no answer": (local_hub.hang_up, "the connection was cut"),
     "slow head": (local_hub.slow_head, "did not answer within"),
     "redirect in a circle": (says(302, Location="/a/resolve/b/c"), "cannot be asked for"),
@@ -329,7 +331,7 @@ BAD_PAGES = {
 def test_bad_answers_of_the_hub_are_one_line(server, client, cache, case):
     page, expected = BAD_PAGES[case]
     server.pages += [page] * 100
-    fails(Hub(server.url, IMPATIENT) if case in SLOW else client, cache, expected)
+    fails(Hub(server.url, IMPATIENT.get(case, HASTE)), cache, expected)
     server.pages.clear()
     assert_whole(fetched(client, cache))
 
@@ -532,15 +534,15 @@ def test_two_at_once_do_not_mix(server, client, cache):
     def slow(request, data):
         request.part(data)
         begun.set()
-        may_end.wait(10)
+        may_end.wait(PATIENCE)
         request.send(data)
 
     server.bodies.append(slow)
     found: list = []
-    patient = Hub(server.url, Patience(silence=10))
+    patient = Hub(server.url, Patience(silence=PATIENCE))
     first = threading.Thread(target=lambda: found.append(fetched(patient, cache)))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     fails(client, cache, "another run is going on in this folder", OutputError)
     may_end.set()
     first.join()
