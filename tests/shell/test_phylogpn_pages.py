@@ -138,10 +138,10 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         known = KNOWN["phylogpn"]
         files = {path.name: path.read_bytes() for path in LAYOUT.iterdir()}
         hub.add(known.repository, known.revision, files)
-        for name in [
-            name for name in os.environ if name.startswith(("HF_", "PHYLOTOOLS_", "XDG_"))
-        ]:
-            patch.delenv(name)
+        for name in list(os.environ):
+            ours = ("HF_", "PHYLOTOOLS_", "XDG_")
+            if name.startswith(ours) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("HF_ENDPOINT", hub.url)
         yield home
