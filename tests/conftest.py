@@ -38,6 +38,8 @@ def no_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.pop("PHYLOTOOLS_MODEL", None)
     for name in [name for name in os.environ if name.startswith("HF_")]:
         del os.environ[name]
+    # torchrun has its processes meet under the machine's name, which need not lead anywhere.
+    os.environ["PET_LOCAL_ADDR"] = "localhost"
     # What comes from outside, as packages do, may need the proxy.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     direct = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))

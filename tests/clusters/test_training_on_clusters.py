@@ -64,9 +64,7 @@ def home(mammals_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the programs, a configuration, and the run `alone`, of one process."""
     folder = tmp_path_factory.mktemp("cluster")
     install_program(folder)
-    # All nodes are this machine, whose own name need not lead anywhere.
-    here = f"{sys.executable} -m torch.distributed.run --local-addr localhost"
-    write_program(folder, "torchrun", f'exec {here} "$@"')
+    write_program(folder, "torchrun", f'exec {sys.executable} -m torch.distributed.run "$@"')
     shutil.copy(SCRIPT, folder)
     (folder / "model.toml").write_text(CONFIG.format(store=mammals_store, steps=STEPS))
     alone = shell(command("phylotools").replace("run/", "alone/"), folder, timeout=PATIENCE)

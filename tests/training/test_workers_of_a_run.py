@@ -74,12 +74,8 @@ def train(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def begin(*program: object, workers: int = 2) -> subprocess.Popen[str]:
-    """Start a program by torchrun.
-
-    Its processes would meet under the machine's name, which need not lead anywhere.
-    """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--local-addr", "localhost"]
-    command = [*torchrun, "--nproc-per-node", workers]
+    """Start a program by torchrun."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", workers]
     return subprocess.Popen(
         [*map(str, command), *map(str, program)],
         stderr=subprocess.PIPE, text=True, env=environment(),
