@@ -146,6 +146,7 @@ def begun(folder: Path, name: str, workers: int) -> int:
     line = ["train", str(folder / "model.toml"), "-o", str(folder / name), "-q", "--resume"]
     if workers > 1:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        torchrun += ["--local-addr", "localhost"]
         command = [*torchrun, f"--nproc-per-node={workers}", "-m", "phylotools", *line]
         with open(folder / "errors", "a") as errors:
             return subprocess.Popen(command, stderr=errors).pid

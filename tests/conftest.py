@@ -43,9 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_user(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the models and settings of whoever runs it."""
+    """No test sees what whoever runs it has set, and no proxy the servers of tests."""
     os.environ["PHYLOTOOLS_CACHE"] = str(tmp_path_factory.mktemp("user") / "cache")
     os.environ.pop("PHYLOTOOLS_MODEL", None)
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        del os.environ[name]
+    # torchrun has its processes meet under the machine's name, which need not lead anywhere.
+    os.environ["PET_LOCAL_ADDR"] = "localhost"
+    # What comes from outside, as packages do, may need the proxy.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    direct = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = direct
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ try train train.toml -o run
 sed /buffer_bytes/d train.toml >shared.toml
 echo "torchrun phylotools train" >&2
 env -i PATH="$home/env/bin" HOME="$home" OMP_NUM_THREADS=1 \
-    torchrun --standalone --nproc-per-node 2 --no-python phylotools train shared.toml -o shared -q
+    torchrun --standalone --local-addr localhost --nproc-per-node 2 --no-python phylotools train shared.toml -o shared -q
 cmp <(tail -n +2 run/metrics.tsv | cut -f 1) <(tail -n +2 shared/metrics.tsv | cut -f 1)
 try plot training run -o curves
 printf 'chrM\t3306\t4262\n' >neutral.bed

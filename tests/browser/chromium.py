@@ -88,6 +88,8 @@ class Chromium(Page):
             [*command, f"--window-size={width},{height}", "about:blank"],
             close_fds=False,
             preexec_fn=place,
+            # Its socket lies there, and the path of one has 107 bytes at most.
+            env={**os.environ, "TMPDIR": "/tmp"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -71,3 +71,6 @@ def test_nothing_is_left_of_a_killed_test(tmp_path: Path) -> None:
         assert any("slurmd" in command for command in running_in(tmp_path))
         process.send_signal(signal.SIGKILL)
     wait_until(lambda: not running_in(tmp_path), lambda: running_in(tmp_path))
+    for link in Path("/tmp").glob("slurm-*"):
+        if link.resolve() == tmp_path:
+            link.unlink()

@@ -210,7 +210,7 @@ if "NO_PHYLOTOOLS" in os.environ:
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("HIDDEN", r"worker tcp://\S+ on \S+ does not see the work folder \S+/w; give one with --"),
+        ("HIDDEN", r"worker tcp://\S+ on \S+ does not see the work folder .+/w; give one with --"),
         ("NO_PHYLOTOOLS", r"worker tcp://\S+ has no phylotools; this is .*: install the same"),
         ("OTHER_VERSION", r"worker tcp://\S+ has phylotools 0\.0\.1; this is .*: install the same"),
     ],

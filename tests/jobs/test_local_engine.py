@@ -319,7 +319,7 @@ def test_a_full_disk_is_one_line_and_the_folder_can_be_used(place, file_size_lim
         file_size_limit(60),
         pytest.raises(
             PartitionsFailed,
-            match=r"partitions? of square failed \(0.*\): \S+/w: cannot write: File too large",
+            match=r"partitions? of square failed \(0.*\): .+/w: cannot write: File too large",
         ),
     ):
         place.run(LocalEngine(2))

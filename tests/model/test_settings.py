@@ -50,7 +50,7 @@ def test_where_it_lies(tmp_path, monkeypatch):
 def test_without_a_home(monkeypatch):
     monkeypatch.delenv("PHYLOTOOLS_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 987654)
     assert find_cache_folder() is None
     assert default_model() is None

@@ -13,8 +13,8 @@ partition ``full`` refuses as a user's limit does, with SLURM's own words.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -37,12 +37,14 @@ SlurmctldHost=localhost
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={short}/munge/socket
 CredType=cred/munge
 SlurmctldPort={port}
+# Nodes are what is said of them below, whatever this machine has.
+SlurmdParameters=config_overrides
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n.pid
-SlurmdSpoolDir={folder}/spool/%n
+SlurmdSpoolDir={short}/spool/%n
 StateSaveLocation={folder}/state
 SlurmctldLogFile={folder}/logs/slurmctld.log
 SlurmdLogFile={folder}/logs/%n.log
@@ -188,7 +190,7 @@ class SlurmCluster:
 
     def restore(self) -> None:
         """As it was at the start: no jobs, all nodes up."""
-        self.do("scancel", "--user", getpass.getuser())
+        self.do("scancel", "--user", _own_name())
         for node in self.nodes:
             if node not in self._machines:
                 self.start_node(node)
@@ -258,11 +260,14 @@ def slurm_cluster(
     key = folder / "munge" / "key"
     key.touch(mode=0o600)
     key.write_bytes(random.randbytes(128))
+    # The path of a socket has 107 bytes at most, which TMPDIR may have taken already.
+    short = Path("/tmp", f"slurm-{random.SystemRandom().getrandbits(48):x}")
     conf = _CONF.format(
         folder=folder,
+        short=short,
         port=port,
         max_array=max_array,
-        user=getpass.getuser(),
+        user=_own_name(),
         # Ports that jobs make of their numbers differ between clusters.
         first_job=random.SystemRandom().randrange(1, 9000),
     )
@@ -287,14 +292,21 @@ def slurm_cluster(
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     cluster = SlurmCluster(folder, nodes, environment)
     with contextlib.ExitStack() as stack:
+        short.symlink_to(folder)
+        stack.callback(short.unlink)
         stack.callback(cluster._stop)
         stack.enter_context(_in_environment(environment))
-        cluster._begin("munged", *_munged(folder / "munge"))
+        cluster._begin("munged", *_munged(folder / "munge"), f"--socket={short}/munge/socket")
         wait_until((folder / "munge" / "socket").exists, lambda: cluster.said("munged"))
         cluster.start_controller()
         for node in nodes:
             cluster.start_node(node)
         yield cluster
+
+
+def _own_name() -> str:
+    """The user's, which $USER need not be."""
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def wait_until(is_so: Callable[[], bool], say: Callable[[], object]) -> None:
@@ -307,7 +319,7 @@ def wait_until(is_so: Callable[[], bool], say: Callable[[], object]) -> None:
 
 def _munged(folder: Path) -> list[str]:
     program = shutil.which("munged") or "munged"
-    files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log"}
+    files = {"key-file": "key", "pid-file": "pid", "log-file": "log"}
     options = [f"--{option}={folder / name}" for option, name in files.items()]
     # --force: a folder of the test is closed to others, which munged minds.
     return [program, "--foreground", "--force", "--num-threads=10", f"--seed-file={folder}/seed",

@@ -138,10 +138,10 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         known = KNOWN["phylogpn"]
         files = {path.name: path.read_bytes() for path in LAYOUT.iterdir()}
         hub.add(known.repository, known.revision, files)
-        for name in [
-            name for name in os.environ if name.startswith(("HF_", "PHYLOTOOLS_", "XDG_"))
-        ]:
-            patch.delenv(name)
+        for name in list(os.environ):
+            ours = ("HF_", "PHYLOTOOLS_", "XDG_")
+            if name.startswith(ours) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("HF_ENDPOINT", hub.url)
         yield home
@@ -208,9 +208,9 @@ def test_every_variant_is_scored_as_the_page_says(work: Path, told: dict[str, st
                and block.startswith("phylotools annotate in.vcf.gz -o")]  # fmt: skip
     shown = re.findall(r"^phylotools: info: .*\n", PAGES["docs/phylogpn.md"].read_text(), re.M)
     assert len(shown) == 2
-    assert [without_figures(line) for line in shown] == list(
-        map(without_figures, said.splitlines(keepends=True))
-    )
+    # On a machine whose loops are compiled already, as at the second call of the page's reader.
+    lines = [line for line in said.splitlines(keepends=True) if ": compiling loops" not in line]
+    assert [without_figures(line) for line in shown] == [without_figures(line) for line in lines]
 
 
 def test_what_is_common_or_failed_a_filter_is_left_out(work: Path) -> None:
