@@ -67,7 +67,10 @@ class Gate:
 
 @pytest.fixture
 def gate(tmp_path_factory):
-    return Gate(tmp_path_factory.mktemp("gate"))
+    found = Gate(tmp_path_factory.mktemp("gate"))
+    yield found
+    # What was ended before it began is not held for ever.
+    found.open()
 
 
 def wait_for(pattern: re.Pattern[str], lines: IO[str]) -> re.Match[str]:
