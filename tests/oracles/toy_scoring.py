@@ -47,6 +47,7 @@ class ToyModel:
     device: str = "cpu"
     transcripts: None = None
     site_fits: None = None
+    uses_site_fits: bool = False
     masks_site: bool = False
     tile_length: int | None = None
     tuned: None = None
