@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from square_worker import SquareStages
-from test_local_engine import ALL, LINES, PATIENCE, N, Place, Told, gone, wait_until
+from test_local_engine import ALL, LINES, N, Place, Told, gone
+from waiting import PATIENCE, wait_until
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.jobs.engines import dask

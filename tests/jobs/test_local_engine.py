@@ -17,6 +17,7 @@ import psutil
 import pytest
 from small_job import finalise, squares, work_folder
 from square_worker import SquareStages
+from waiting import PATIENCE, wait_until
 
 from phylotools.errors import InputError, UsageError
 from phylotools.jobs.engines.child import Child, End
@@ -28,8 +29,6 @@ from phylotools.jobs.stages import Resources, begin_job, do_job, do_whole_job, f
 
 N = 6
 JOB = squares(*((number, number + 100) for number in range(N)))
-#: Seconds that nothing here takes, on a busy machine neither.
-PATIENCE = 300
 ALL = tuple(map(str, range(N)))
 LINES = "".join(f"{number**2}\n{(number + 100) ** 2}\n" for number in range(N))
 
@@ -118,13 +117,6 @@ def gone(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     return True
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    last = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < last, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_processes_share_the_partitions_and_load_once(place):
@@ -219,7 +211,7 @@ def test_processes_end_with_the_one_that_started_them(place, number):
     """Killed, interrupted: the children end, and the same command goes on."""
     place.happens(held=ALL)
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = sys.argv[1].split(':')\n"
         "import signal\n"
         "from test_local_engine import JOB, LocalEngine, Resources, SquareStages, do_job\n"
         "from small_job import work_folder\n"
@@ -227,7 +219,8 @@ def test_processes_end_with_the_one_that_started_them(place, number):
         "do_job(SquareStages(), work_folder(sys.argv[2]), JOB, Resources(threads=1), "
         "engine=LocalEngine(2))\n"
     )
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(place.work.path)]
+    paths = ":".join(path for path in sys.path if "tests" in path)
+    command = [sys.executable, "-c", script, paths, str(place.work.path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         wait_until(lambda: place.begun(0) and place.begun(1))

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from slurm_cluster import PATIENCE, SlurmCluster, wait_until
+from slurm_cluster import SlurmCluster, wait_until
 from test_local_engine import ALL, LINES, N, Place, Told
+from waiting import PATIENCE
 
 from phylotools.errors import OutputError, UsageError
 from phylotools.jobs.engines import slurm as engine_module

@@ -16,7 +16,8 @@ import psutil
 import pytest
 import slurm_cluster
 from slurm_cluster import SlurmCluster
-from test_local_engine import gone, wait_until
+from test_local_engine import gone
+from waiting import wait_until
 
 HOSTILE = ("multiprocessing.py", "distributed.py", "random.py", "tornado.py")
 TRACKS = [sys.executable, "-m", "phylotools", "tracks", "-m", "mammals671-mtdna", "-@", "1"]

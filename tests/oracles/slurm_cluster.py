@@ -21,15 +21,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import waiting
 from field_tools import require
+from waiting import PATIENCE
 
-#: Seconds that nothing here takes, on a busy machine neither.
-PATIENCE = 300
 _MACHINE = Path(__file__).with_name("machine.py")
 _CONF = """
 ClusterName=test
@@ -311,10 +310,8 @@ def _own_name() -> str:
 
 def wait_until(is_so: Callable[[], bool], say: Callable[[], object]) -> None:
     """Wait for something that is sure to happen; if it does not, say what there is instead."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, say()
-        time.sleep(0.05)
+    # Not more often: most looks are a program of SLURM's.
+    waiting.wait_until(is_so, pause=0.05, say=say)
 
 
 def _munged(folder: Path) -> list[str]:

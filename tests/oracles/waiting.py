@@ -47,9 +47,15 @@ def held(*names: str, program: str = _PROGRAM) -> list[str]:
 
 
 def wait_until(
-    condition: Callable[[], object], process: subprocess.Popen | None = None, pause: float = 0.01
+    condition: Callable[[], object],
+    process: subprocess.Popen | None = None,
+    pause: float = 0.01,
+    say: Callable[[], object] = lambda: "waited in vain",
 ) -> None:
-    """Look again and again until something is so; a process must not end before."""
+    """Look again and again until something is so; a process must not end before.
+
+    If it does not come, `say` tells what there is instead.
+    """
     last = time.monotonic() + PATIENCE
     while True:
         # Before the look: what it did at its end counts.
@@ -57,5 +63,5 @@ def wait_until(
         if condition():
             return
         assert not is_over, f"the process has ended with {process.returncode}"
-        assert time.monotonic() < last, "waited in vain"
+        assert time.monotonic() < last, say()
         time.sleep(pause)
