@@ -51,8 +51,10 @@ def default_column(file: ScoredFile, tag: str) -> str:
 
 def holds_site_fits(file: ScoredFile, column: str) -> bool:
     """Whether a column is of a run of annotate that scored trained positions by their site fits."""
-    tags = {note.get("ID"): note.get("SiteFits") == "yes" for note in notes_of(file)}
-    return any(fitted and tag and column.startswith(f"{tag}_") for tag, fitted in tags.items())
+    tags = {note.get("ID", ""): note.get("SiteFits") == "yes" for note in notes_of(file)}
+    # The longest: a tag may begin as another one does.
+    own = max((tag for tag in tags if tag and column.startswith(f"{tag}_")), key=len, default="")
+    return tags.get(own, False)
 
 
 def is_low_where_bad(column: str) -> bool:

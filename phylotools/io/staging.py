@@ -216,18 +216,20 @@ def _make_lock(final: Path) -> tuple[int, Path]:
         descriptor, unnamed = tempfile.mkstemp(suffix, f".{final.name}.", final.parent)
         lock = unnamed.removesuffix(_UNNAMED)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            logger.debug("%s: this file system has no locks (%s)", lock, error.strerror)
-        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                logger.debug("%s: this file system has no locks (%s)", lock, error.strerror)
             os.write(descriptor, f"{this_process().as_text()}\n".encode())
             os.rename(unnamed, lock)
         except FileNotFoundError:
             # Another process took it for what a kill had left.
             os.close(descriptor)
-        except OSError:
-            # A full disk.
-            os.unlink(unnamed)
+        except BaseException:
+            # A full disk, or a signal, at whichever moment.
+            for path in (unnamed, lock):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             os.close(descriptor)
             raise
         else:

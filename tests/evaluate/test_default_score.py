@@ -67,6 +67,15 @@ def test_a_header_that_tells_of_site_fits(tmp_path):
     assert [each.holds_site_fits for each in data.columns] == [False, False, True, True, True]
 
 
+def test_a_tag_that_begins_as_another_has_its_own_header(tmp_path):
+    keys = ["MINE_LLR", "MINE_SEQ_LLR"]
+    path = tmp_path / "a.vcf"
+    write_vcf(path, {"MINE": "llr", "MINE_SEQ": "llr"}, keys)
+    path.write_text(path.read_text().replace("=<ID=MINE,", '=<ID=MINE,SiteFits="yes",'))
+    data = joined(str(path), *map(parse_score, keys))
+    assert [each.holds_site_fits for each in data.columns] == [True, False]
+
+
 def test_tables(tmp_path):
     header = '##phylotools_scores=<Model="m",DefaultScore="fixation">\n'
     columns = "#contig\tpos\tref\talt\tllr\trate\tentropy\tfixation\tL\n"

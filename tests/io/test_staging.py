@@ -198,6 +198,26 @@ def assert_ends_whole(living: subprocess.Popen[str], place: Path) -> None:
     assert (place / "file").read_text() == (place / "folder" / "table").read_text() == "new"
 
 
+@pytest.mark.parametrize("name", ["write", "rename", "flock"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_signal_while_an_output_is_begun_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_done: bool
+) -> None:
+    """As Ctrl-C comes: before or after a system call."""
+    module = fcntl if name == "flock" else os
+    call = getattr(module, name)
+
+    def interrupted(*arguments):
+        if is_done:
+            call(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, name, interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_path(str(tmp_path / "file")):
+        pytest.fail("begun")
+    assert names(tmp_path) == set()
+
+
 def test_files_that_only_look_alike_stay(tmp_path: Path) -> None:
     others = {".file.part", ".file.abcdefgh.parts", ".file2.abcdefgh.part", "file.abcdefgh.part"}
     for name in others:
